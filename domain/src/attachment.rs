@@ -30,7 +30,7 @@ pub const COUNT_MAX: usize = 50;
 /// Maximum number of holders (tickets, drafts and workflows) of one file.
 pub const PLACES_MAX: usize = 500;
 
-/// The commands of one uploaded file.
+/// The commands that change the state of one uploaded file.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Starts the upload of a file.
@@ -54,7 +54,7 @@ pub enum Command {
     Remove,
 }
 
-/// The reasons why the aggregate rejects a command.
+/// The reasons why a command for an uploaded file is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("the attachment exists already")]
@@ -141,9 +141,9 @@ impl Decider for Attachment {
                 if is_new && self.places.len() >= PLACES_MAX {
                     return reject(Rejection::TooManyPlaces);
                 }
-                // A draft is saved often, and each save attaches the file again. A small change of the
-                // deadline is therefore not stored for a draft. For a ticket or a workflow, each later
-                // deadline is stored.
+                // A draft is saved often, and each save attaches its files again. If such a save moves the
+                // deadline only by a small time, the new deadline is not stored. For a ticket or a workflow,
+                // each later deadline is stored.
                 let ignored_ms = if matches!(to, Holder::Draft(_)) {
                     FRESH_MS
                 } else {
@@ -233,8 +233,9 @@ impl Decider for Attachment {
 }
 
 impl Attachment {
-    /// Returns true if one of the given people may use the file in a form of the ticket. The uploader may
-    /// always use the file. Every person may use the file if the file is already attached to this ticket.
+    /// Returns true if one of the given people may use the file in a form of the ticket. The uploader may use
+    /// the file until the file has the maximum number of holders. Every person may use the file if the file
+    /// is already attached to this ticket. Nobody may use a discarded file.
     pub fn is_for(&self, people: &[&PersonId], ticket: &TicketSn) -> bool {
         let is_attached =
             !ticket.as_str().is_empty() && self.places.contains(&Holder::Ticket(ticket.clone()));
@@ -248,8 +249,8 @@ impl Attachment {
             .is_some_and(|upload_started| people.contains(&&upload_started.by))
     }
 
-    /// Returns the file as a form value: an object with the id, name, media type, size and digest. Returns
-    /// `None` if the upload is not complete.
+    /// Returns the file as the value of a form field: an object with the id, name, media type, size and
+    /// digest. Returns `None` if the upload is not complete.
     pub fn described(&self) -> Option<Value> {
         let (upload_started, uploaded) = (self.upload_started.as_ref()?, self.uploaded.as_ref()?);
         Some(serde_json::json!({
@@ -258,9 +259,9 @@ impl Attachment {
     }
 }
 
-/// Returns the ids of the files in a form value. The value is a list of ids, a list of objects with an `id`,
-/// or such a list as text. Any other value contains no ids. At most [`COUNT_MAX`] + 1 ids are returned, so
-/// that the caller can detect a value with too many files.
+/// Returns the ids of the files in the value of a form field. The value is a list of ids, a list of objects
+/// with an `id`, or such a list as text. Any other value contains no ids. If a field contains too many files,
+/// at most [`COUNT_MAX`] + 1 ids are returned, so that the caller can detect the error.
 pub fn named(value: &Value) -> Vec<AttachmentId> {
     let of_item =
         |item: &Value| AttachmentId::read(item.as_str().or_else(|| item.get("id")?.as_str())?);
@@ -325,8 +326,8 @@ impl Limits {
     }
 
     /// Returns the reason why the field does not accept a file. Returns `None` if the field accepts the file.
-    /// An executable program is accepted only if the field lists its exact media type. A file extension is
-    /// not enough, because the uploader can choose any extension.
+    /// If the field lists accepted types, an executable program is accepted only by its exact media type. A
+    /// file extension is not enough, because the uploader can choose any extension.
     pub fn wrong(&self, name: &str, media_type: &str, bytes: u64) -> Option<Unfit> {
         let lower = name.to_lowercase();
         let fits = |accepted: &String| match accepted.strip_suffix("/*") {

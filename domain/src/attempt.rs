@@ -44,8 +44,8 @@ pub enum Verdict {
         /// The output variables that the desk read from the response to the request.
         outputs: BTreeMap<String, String>,
     },
-    /// The other system has accepted the work but has not completed the work. The desk sends another request
-    /// after `after_ms` milliseconds. The member `step` names the progress of the work.
+    /// The other system has accepted the work but has not completed the work. The desk sends another request after
+    /// `after_ms` milliseconds. The member `step` describes the progress of the work.
     Poll {
         step: String,
         /// The id of the task in the other system. The text is empty if the other system has no task.
@@ -70,8 +70,8 @@ pub enum Verdict {
         /// The pause in milliseconds before the next attempt.
         after_ms: i64,
     },
-    /// The provider of a message service refused a message. Its response contained `code`, from which the
-    /// desk computed `class` (reference/notifications.md, section 1.9).
+    /// The provider of a message service refused a message. The member `code` is the error code in the response.
+    /// From this code, the desk derived the kind of failure, `class` (reference/notifications.md, section 1.9).
     Refused {
         class: FailureClass,
         code: String,
@@ -95,8 +95,8 @@ impl Verdict {
             after_ms: None,
         }
     }
-    /// Returns the verdict that another request follows after `after_ms` milliseconds. The parameter `step` names
-    /// the progress of the work, and `task` is the id of the task in the other system.
+    /// Returns the verdict that another request follows after `after_ms` milliseconds. The parameter `step`
+    /// describes the progress of the work, and `task` is the id of the task in the other system.
     pub fn poll(step: impl Into<String>, task: impl Into<String>, after_ms: i64) -> Self {
         Self::Poll {
             step: step.into(),
@@ -120,15 +120,15 @@ impl Verdict {
     }
 }
 
-/// The consequence of one attempt: the work ends, the attempt is repeated, or another poll follows. This type
-/// is for work that ends with a result, such as an API call.
+/// The consequence of one attempt: the work ends, the attempt is repeated, or another request reads the progress
+/// of the work. This type is for work that ends with a result, such as an API call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Consequence<'a> {
     /// The work ends.
     End {
         succeeded: bool,
         outputs: BTreeMap<String, String>,
-        /// The text is empty if the work succeeded.
+        /// The reason why the work failed. The text is empty if the work succeeded.
         reason: &'a str,
     },
     /// The attempt failed, and another attempt follows at the time `due`.
@@ -160,9 +160,9 @@ pub struct Report {
 /// The attempts of one request. The value counts the attempts and contains the time of the next attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempts {
-    /// Number of attempts whose outcome is stored.
+    /// Number of attempts for which an outcome is stored.
     pub made: u32,
-    /// Number of failed attempts in succession.
+    /// Number of failed attempts since the last successful attempt.
     pub failures: u32,
     /// The number of the newest attempt whose start was stored, or 0. The desk stores the start of an attempt
     /// only if the request must not be sent twice.

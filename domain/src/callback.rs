@@ -1,6 +1,6 @@
 //! Implements the aggregate of one callback. A callback is an HTTP request that reports the end or the status
-//! of a ticket to another system. If an attempt fails, the desk makes another attempt. The stream of the
-//! callback stores the time of the next attempt.
+//! of a ticket to another system. If an attempt fails, the desk makes another attempt. The event stream of
+//! the callback contains the time of the next attempt.
 
 use events::callback::{AttemptFailed, CallbackEvent, Collected, Failed, Requested, Succeeded};
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ pub const POLICY: Policy = Policy {
     longest_ms: 4 * 3_600_000,
 };
 
-/// The commands of one callback.
+/// The commands that change the state of one callback.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Request(Requested),
@@ -25,7 +25,7 @@ pub enum Command {
     Collect(Collected),
 }
 
-/// The reasons why the aggregate rejects a command.
+/// The reasons why a command for a callback is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("the callback is already requested")]
@@ -36,7 +36,7 @@ pub enum Rejection {
     NotDue(u32),
 }
 
-/// The progress of one callback.
+/// The progress of one callback: open, succeeded or failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Progress {

@@ -17,7 +17,7 @@ pub const CLAUSES_MAX: usize = 100;
 /// Maximum size of a value in a trace (the list of evaluated clauses), in bytes. A longer value is cut.
 pub const TRACE_BYTES: usize = 256;
 
-/// The value that a key has during the evaluation of a clause (a comparison). The caller provides this value.
+/// The value of a key during the evaluation of a clause (a comparison). The caller provides this value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Found {
     /// The key has no value.
@@ -87,9 +87,9 @@ pub fn pattern(text: &str) -> Option<regex::Regex> {
             .build()
             .ok()
     };
-    // The expression is later put into a group. A text such as `a)|(b` is an invalid expression. Inside a
-    // group, however, this text would be valid and have a wrong meaning. Therefore the text is first compiled
-    // without the group.
+    // The expression is later enclosed in a regex group. A text such as `a)|(b` is an invalid expression, but
+    // inside such a group the text would be valid and have a wrong meaning. Therefore the text is first
+    // compiled without the group.
     compile(text)?;
     compile(&format!("^(?:{text})"))
 }
@@ -112,9 +112,9 @@ pub fn clauses(condition: &Condition) -> usize {
         .sum()
 }
 
-/// Evaluates several parts and combines their results with `and` or `or`. The function `holds` returns the
-/// result of one part. Without any parts, `and` gives true and `or` gives false. The evaluation stops when
-/// the result is certain.
+/// Evaluates the parts of a condition and combines their results with `and` or `or`. The function `holds`
+/// returns the result of one part. Without any parts, `and` gives true and `or` gives false. The evaluation
+/// stops as soon as the result is certain.
 fn join<T>(join: Join, parts: &[T], mut holds: impl FnMut(&T) -> bool) -> bool {
     match join {
         Join::And => parts.iter().all(&mut holds),
@@ -348,8 +348,8 @@ mod tests {
         }
     }
 
-    /// Returns a group of clauses for a test. The parameter `results` contains the result of each clause. The
-    /// key of each clause is its result as text.
+    /// Returns a group of clauses (comparisons) for a test. The parameter `results` contains the result of
+    /// each clause. The key of each clause is this result as text.
     fn group_of(join: Join, results: &[bool]) -> Group {
         let expressions = results
             .iter()

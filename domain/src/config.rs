@@ -1,8 +1,8 @@
 //! Implements the aggregates of the configuration, such as services, roles and the catalog. The module
 //! `workflow` contains the aggregate of workflows.
 //!
-//! A new definition replaces the earlier definition completely. If both definitions are equal, no event is
-//! added.
+//! A new definition replaces the earlier definition completely. If both definitions are equal, the command
+//! adds no event.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +41,7 @@ pub enum Rejection {
     ServiceNameTaken {
         name: String,
         by: ServiceId,
-        /// The time at which the service `by` started to use the name.
+        /// The time at which the other service (`by`) started to use the name.
         at: Moment,
     },
     #[error("category {0} has child categories")]
@@ -138,7 +138,8 @@ pub struct App(pub Option<Registered>);
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SharedField(pub Option<field::Defined>);
 
-/// Implements [`Decider`] for aggregates whose state contains only the newest definition.
+/// Implements [`Decider`], the trait of all aggregates, for each aggregate that stores only its newest
+/// definition.
 macro_rules! defined_as_a_whole {
     ($($state:ident $event:ident :: $variant:ident ($data:ty);)*) => {$(
         impl Decider for $state {
@@ -212,7 +213,8 @@ pub struct Catalog {
     /// The categories that exist. Each key of the map is the id of a category.
     pub categories: BTreeMap<CategoryId, CategoryAdded>,
     pub places: BTreeMap<ServiceId, CategoryId>,
-    /// The highest id of all removed categories. A new category gets a higher id, so no id is used twice.
+    /// The highest id of all removed categories. A new category gets a higher id, so no id is ever used for
+    /// two categories.
     #[serde(default)]
     pub highest: CategoryId,
     /// The names of services. Each key of the map is a name. Each value contains the service that uses this
@@ -234,8 +236,8 @@ impl Catalog {
         CategoryId(highest.0 + 1)
     }
 
-    /// Returns true if the two categories are equal, or if the category `id` is below the category `above` in
-    /// the tree.
+    /// Returns true if the category `id` is in the part of the tree that starts at the category `above`. The
+    /// category `above` itself belongs to this part.
     fn is_below(&self, id: CategoryId, above: CategoryId) -> bool {
         let mut next = Some(id);
         // A path in the tree cannot contain more categories than exist. This limit ends the loop even if the
@@ -280,14 +282,14 @@ impl Catalog {
     }
 }
 
-/// The commands of the catalog.
+/// The commands that change the catalog (the tree of service categories).
 #[derive(Clone, Debug, PartialEq)]
 pub enum CatalogCommand {
     Add(CategoryAdded),
     PlaceService(ServicePlaced),
-    /// Reserves a name for a service, or releases the name of a service. The member `instead_of` can contain
-    /// another service that has the name. If this other service was never defined, the desk takes the name
-    /// from this other service.
+    /// Reserves a name for a service, or releases the name of a service. If another service has the name, the
+    /// command is normally rejected. The command is accepted if `instead_of` contains this other service. The
+    /// caller sets `instead_of` only for a service that was never defined.
     NameService {
         named: ServiceNamed,
         instead_of: Option<ServiceId>,

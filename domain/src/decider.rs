@@ -13,12 +13,12 @@ pub trait Decider:
     type Command: Clone + Send + Sync + 'static;
     type Event: Event;
     type Rejection: std::error::Error + Clone + PartialEq + Send + Sync + 'static;
-    /// Data that `decide` needs but that is not in the stream of the aggregate.
+    /// Additional data that the function `decide` needs. This data is not in the stream of the aggregate.
     type Context: Default + Send + Sync + 'static;
     /// The name of one input that the function `decide` needs but that the caller did not give. The function
     /// returns this name. The caller then loads the input and calls `decide` again.
     type Lookup: Clone + std::fmt::Debug + PartialEq + Send + Sync + 'static;
-    /// The kind of the streams of this aggregate.
+    /// Defines whether the streams of this aggregate belong to the daily work or to the configuration.
     const ROLE: StreamRole;
 
     fn decide(
@@ -39,7 +39,7 @@ pub trait Decider:
     }
 }
 
-/// The kind of the streams of an aggregate.
+/// The two kinds of streams: streams for the daily work and streams for the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamRole {
     /// Streams for the daily work. The number of these streams increases with the number of tickets, files
@@ -52,7 +52,7 @@ pub enum StreamRole {
 /// The reason why `decide` returns no events.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DecideError<D: Decider> {
-    /// The caller did not give these inputs. The caller must load the inputs and call `decide` again.
+    /// The caller did not give the listed inputs. The caller must load these inputs and call `decide` again.
     Needs(Vec<D::Lookup>),
     /// A rule does not allow the command in the current state.
     Rejected(D::Rejection),

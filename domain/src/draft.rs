@@ -1,6 +1,6 @@
 //! Implements the aggregate of one draft (a form that was saved but not submitted). A draft belongs to one
-//! person. A draft can also be a template for new tickets. A draft can be saved many times, and is discarded
-//! once.
+//! person. A draft can also be a template for new tickets. A draft can be saved many times before it is
+//! discarded.
 
 use events::draft::{Discarded, DraftEvent, FormRef, Saved};
 use events::{AttachmentId, Moment, PersonId, Personal, Personals as _};
@@ -11,16 +11,15 @@ use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
 /// Time in milliseconds after which a draft expires. The time starts at the last save of the draft.
 pub const DRAFT_MS: i64 = 30 * 86_400_000;
-/// Minimum change of the deadline, in milliseconds. If a save does not change the form and moves the deadline
-/// by less than this time, the save adds no event. Automatic saves therefore add only few events to the
-/// stream.
+/// Minimum change of a draft's deadline, in milliseconds. A save adds no event if the form is unchanged and
+/// the deadline moves by less than this time. Automatic saves therefore add only few events to the stream.
 const FRESH_MS: i64 = 86_400_000;
 /// Maximum length of the name of a template, in characters.
 pub const NAME_MAX: usize = 64;
 /// Maximum number of fields in one draft.
 pub const FIELDS_MAX: usize = 1000;
 
-/// The commands of one draft.
+/// The commands that change the state of one draft.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Save(Box<Saved>),
@@ -32,7 +31,7 @@ pub enum Command {
     },
 }
 
-/// The reasons why the aggregate rejects a command.
+/// The reasons why a command for a draft is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("the draft belongs to another person")]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider};
 
-/// Connects one aggregate of this crate with the library cqrs-es. The library uses the name `Services` for
+/// Connects one aggregate of this crate with the library cqrs-es. In this library, the type `Services` is
 /// the additional data that an aggregate needs to check a command.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent, bound = "")]

@@ -41,8 +41,8 @@ impl Decider for Inbound {
     }
 }
 
-/// The card is the stored summary of the stream. The card of an inbound message is in no list. The desk needs
-/// the card only to know which events of the stream a reaction has processed.
+/// A card is a stored summary of a stream. The card of an inbound message appears in no list. With this card,
+/// the desk only stores which events of the stream a reaction has processed.
 impl Card for Inbound {
     type Event = InboundEvent;
     const VIEW: &'static str = "inbound";

@@ -1,8 +1,8 @@
 //! Defines the contents of queue messages. A queue message contains an intent or a deadline.
 //!
 //! An intent is work that the desk must do after an event was stored, such as a callback. Each intent has an
-//! effect id. With this id, the desk detects that the work was already done. At a deadline, the desk must
-//! continue the work of a stream.
+//! effect id. With this id, the desk detects that the work was already done. A deadline is a time at which
+//! the desk must continue the work of a stream.
 
 use std::collections::BTreeMap;
 
@@ -27,15 +27,16 @@ pub enum Intent {
     },
     /// Requests an API call for an automatic node of a ticket.
     StartApiCall(Box<StartApiCall>),
-    /// Requests that the desk searches a rule for a node that waits for a person.
+    /// Requests that the desk searches for an automation rule for a node that waits for a person.
     EvaluateRules(Box<EvaluateRules>),
     /// Requests an application for an automatic node. An application is a request for approval in an external
     /// ITSM.
     SubmitApplication(Box<StartServiceTask>),
     /// Requests a mission (the work of a robot) for an automatic node.
     StartDispatch(Box<StartServiceTask>),
-    /// Requests that the desk processes an inbound message, which another system sent. The member `inbound`
-    /// is the stream with the message, and `subject` is the stream that the message refers to.
+    /// Requests that the desk processes an inbound message (a message from another system). The member
+    /// `inbound` is the name of the stream with the message. The member `subject` is the name of the stream
+    /// to which the message refers.
     HandleInbound {
         inbound: String,
         subject: String,
@@ -44,8 +45,8 @@ pub enum Intent {
     },
     /// Requests a notification for one person.
     Notify(Box<Notify>),
-    /// Requests that a channel account (a configured sender, such as a mail relay) sends a message about a
-    /// notification. The member `notification` is the stream of the notification.
+    /// Requests that a channel account (a configured sender, such as a mail relay) sends the message of a
+    /// notification. The member `notification` is the name of the notification's stream.
     StartDelivery {
         notification: String,
         account: String,
@@ -60,8 +61,8 @@ pub enum Intent {
         cause: String,
         correlation: String,
     },
-    /// Requests that the ticket `ticket` adds or removes a link to the ticket `with`. If `linked` is true,
-    /// the link is added. If `linked` is false, the link is removed.
+    /// Requests that the ticket `ticket` adds or removes a link to the ticket `with`. The link is added if
+    /// `linked` is true, and removed if `linked` is false.
     RelateTicket {
         ticket: TicketSn,
         with: TicketSn,
@@ -114,7 +115,7 @@ pub struct Notify {
     pub correlation: String,
 }
 
-/// The data that the desk needs to search a rule for one node.
+/// The data that the desk needs to search for an automation rule for one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EvaluateRules {
     pub ticket: TicketSn,
@@ -140,7 +141,7 @@ pub struct StartServiceTask {
 }
 
 impl Intent {
-    /// Returns the name of the queue for this intent.
+    /// Returns the name of the queue for this intent (work that the desk must do after an event).
     pub fn queue(&self) -> &'static str {
         match self {
             Self::SendCallback { .. } => "callback",
@@ -153,8 +154,8 @@ impl Intent {
         }
     }
     /// Returns the target of the intent: the node, the person, the ticket or the other object for which work
-    /// is requested. One event can cause several intents with different targets. Their effect ids differ,
-    /// because an effect id is computed from the target.
+    /// is requested. One event can cause several intents with different targets. The target is a part of the
+    /// effect id, so that these intents get different effect ids.
     pub fn target(&self) -> String {
         match self {
             Self::SendCallback { callback, .. } => callback.secret.clone(),
@@ -172,8 +173,8 @@ impl Intent {
     }
 }
 
-/// A deadline of a stream. The deadline is reached or will be reached soon. At the deadline, the desk must
-/// continue the work of the stream.
+/// A deadline of a stream. The deadline has passed or will pass soon. At the deadline, the desk must continue
+/// the work of the stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Due {
     pub stream: String,
@@ -183,8 +184,9 @@ pub struct Due {
 }
 
 impl Due {
-    /// Returns a text that is different for each stream, deadline name and time. The queue message has this
-    /// text as its id. The id of the command that the message causes is computed from this text.
+    /// Returns a text that is different for each stream, deadline name and time. The text is the id of the
+    /// queue message. The message causes a command, and the id of this command is also computed from this
+    /// text.
     pub fn id(&self) -> String {
         format!("{}|{}|{:016}", self.stream, self.deadline, self.at.0)
     }
@@ -198,7 +200,7 @@ pub enum Work {
     Due(Due),
 }
 
-/// Returns the effect id. It identifies the work that a consumer does for one event and one target. The id is
+/// Returns the effect id, which identifies the work of one consumer for one event and one target. The id is
 /// the first half (16 bytes in hex) of a BLAKE3 hash over the consumer name, the event id and the target. If
 /// the event is processed again, the id is the same, so the work is not done twice.
 pub fn effect_id(consumer: &str, event_id: &str, target: &str) -> String {

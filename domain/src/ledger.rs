@@ -1,26 +1,29 @@
-//! Implements the aggregate with which an operator accepts the loss of commits. The hashes of these commits
-//! were published, but the commits are missing in the ledger.
+//! Implements the aggregate with which an operator accepts the loss of commits (groups of events that are
+//! stored together). The hashes of these commits were published, but the ledger does not contain the
+//! commits any more.
 
 use events::ledger::{Continued, LedgerEvent};
 use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
-/// The name of the stream that contains the losses that an operator has accepted.
+/// The name of the stream that stores which losses of commits an operator has accepted.
 pub const STREAM: &str = "ledger-continued";
 
-/// Accepts the loss of the given commits. The desk can then start without these commits.
+/// Accepts the loss of the given commits (groups of events that are stored together). The desk can then
+/// start without these commits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command(pub Continued);
 
-/// The reasons why the aggregate rejects a command.
+/// The reasons why the acceptance of a loss is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("no commit is missing")]
     NothingMissing,
 }
 
-/// All losses of commits that an operator has accepted, from the oldest to the newest.
+/// All losses of commits (groups of events that are stored together) that an operator has accepted, from
+/// the oldest to the newest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Continuations {
     pub accepted: Vec<Continued>,

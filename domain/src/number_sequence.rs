@@ -1,6 +1,6 @@
 //! Implements the aggregate that reserves ticket numbers for one service type on one day. Each running desk
-//! reserves a block of numbers, so that two desks never use the same number. Possibly, some numbers of a
-//! block are never used.
+//! reserves a block of numbers, so that two desks never use the same number. Some numbers of a block can
+//! remain unused.
 
 use events::TicketSn;
 use events::number_sequence::{BlockIssued, NumberSequenceEvent};
@@ -12,21 +12,21 @@ use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 /// Maximum value of the counter in a ticket number. The counter has six digits and starts again each day.
 pub const COUNTER_MAX: i64 = 999_999;
 
-/// Reserves the next `size` numbers as one block. The last block of a day can contain fewer numbers.
+/// Reserves the next `size` ticket numbers as one block. The last block of a day can contain fewer numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     Issue { size: i64 },
 }
 
-/// The reasons why the aggregate reserves no block of numbers.
+/// The reasons why no block of ticket numbers can be reserved.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("all {COUNTER_MAX} numbers of this type and day are used up")]
     UsedUp,
 }
 
-/// The state of one number sequence. The member `issued` is the last reserved number. The number is 0
-/// before the first block is reserved.
+/// The state of one sequence of ticket numbers. The member `issued` is the last reserved number. The number
+/// is 0 before the first block is reserved.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NumberSequence {
     pub issued: i64,
@@ -76,7 +76,7 @@ pub fn number(kind: ServiceKind, date: i64, counter: i64) -> (TicketSn, i64) {
 }
 
 /// Returns the ticket number that belongs to an integer ticket id. Returns `None` if the first digit of the
-/// id belongs to no service type.
+/// id represents no service type.
 pub fn sn_of_id(id: i64) -> Option<TicketSn> {
     let kind = ServiceKind::ALL
         .into_iter()

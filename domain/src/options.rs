@@ -13,11 +13,12 @@ use crate::condition::Found;
 use crate::placeholder::{Variables, holes_of_json, placeholders, typed};
 use crate::value::plain;
 
-/// Maximum number of options in one response. In a tree of options, the options of all levels are counted.
+/// Maximum number of options in one response. In a tree of options, the options of all levels are counted
+/// together.
 pub const OPTIONS_MAX: usize = 10_000;
 
-/// Maximum size of one request in bytes (URL, headers and body). The cache of options uses the whole request
-/// as a key. Without this limit, a user could make the keys of the cache very large.
+/// Maximum size of one request in bytes (URL, headers and body). Each request is a key in the cache of
+/// options. Without this limit, a user could make the keys of the cache very large.
 pub const QUESTION_BYTES_MAX: usize = 8192;
 
 /// One request for the options of a field. Equal requests share one cached response, even for different
@@ -34,10 +35,10 @@ pub struct Question {
     pub secret: String,
     pub timeout_ms: i64,
     rows: String,
-    /// The names of two members in each row of the response that contains the options. The first member
-    /// contains the key of an option, and the second member contains the name of this option. `None` if the
-    /// workflow does not define these names. The members `key` and `name` are then used. If a row has no
-    /// member `key`, the row itself is the name of the option, and the index of the row is the key.
+    /// The names of two members in each row of the response. The first name is the member with the key of an
+    /// option, and the second name is the member with the name of the option. `None` if the workflow does
+    /// not define these names. The desk then reads the members `key` and `name`. If a row has no member
+    /// `key`, the row itself is the name of the option, and the index of the row is the key.
     members: Option<(String, String)>,
 }
 
@@ -85,7 +86,7 @@ pub fn question(field: &Field, form: &Variables) -> Option<Result<Question, Stri
 }
 
 /// Returns the values of all form fields. These values replace the placeholders in requests for options. The
-/// value of an empty field is an empty text.
+/// value of an empty or erased field is an empty text.
 pub fn variables(definition: &Definition, find: impl Fn(&str) -> Found) -> Variables {
     let value = |key: &str| match find(key) {
         Found::Value(value) | Found::Personal(value) if !value.is_null() => value,
@@ -98,7 +99,7 @@ pub fn variables(definition: &Definition, find: impl Fn(&str) -> Found) -> Varia
         .collect()
 }
 
-/// Returns the keys of all fields that are used in the request for the options. The keys are in
+/// Returns the keys of all form fields from which the request for the options is built. The keys are in
 /// alphabetical order.
 pub fn depends_on(source: &Source) -> Vec<String> {
     let request = &source.request;
@@ -142,7 +143,7 @@ pub fn read(question: &Question, status: u16, body: &[u8]) -> Offered {
         .ok_or_else(|| format!("the answer has more than {OPTIONS_MAX} options"))
 }
 
-/// Converts the rows of a response to options. The options of a row with nested rows become a tree. The
+/// Converts the rows of a response to options. If rows contain nested rows, the options form a tree. The
 /// parameter `left` is the number of options that are still allowed. Returns `None` if the rows contain more
 /// options than this number.
 fn choices(
@@ -192,9 +193,9 @@ pub fn count(choices: &[Choice]) -> usize {
     choices.iter().map(|choice| 1 + count(&choice.items)).sum()
 }
 
-/// Returns the first option key that contains a comma. Several selected options are stored as one text with
-/// commas between the keys. A key with a comma would therefore look like two keys. Returns `None` if no key
-/// contains a comma.
+/// Returns the first option key that contains a comma. Returns `None` if no key contains a comma. Several
+/// selected options are stored as one text with commas between the keys. A key with a comma would therefore
+/// look like two keys.
 pub fn with_comma(choices: &[Choice]) -> Option<&str> {
     choices.iter().find_map(|choice| {
         if choice.key.contains(',') {

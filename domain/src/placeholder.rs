@@ -44,7 +44,7 @@ fn pieces(text: &str) -> Vec<Piece<'_>> {
     pieces
 }
 
-/// Returns the keys of all placeholders in a text.
+/// Returns the keys of all placeholders in a text, such as `key` for the placeholder `${key}`.
 pub fn placeholders(text: &str) -> Vec<String> {
     let key = |piece| match piece {
         Piece::Placeholder(key) => Some(key.strip_prefix("params_").unwrap_or(key).to_owned()),
@@ -71,8 +71,8 @@ fn find<'a>(key: &str, variables: &'a Variables) -> Result<&'a Value, String> {
         .ok_or_else(|| format!("the template uses {key}, which does not exist"))
 }
 
-/// Replaces each placeholder in a text with its value. The parameter `encode` is a function that encodes the
-/// text of each value. Returns an error if a placeholder has no value.
+/// Replaces each placeholder in a text with its value. The function `encode` converts each value to the
+/// format of the result, such as an encoded part of a URL. Returns an error if a placeholder has no value.
 pub fn fill(
     text: &str,
     variables: &Variables,
@@ -93,8 +93,8 @@ fn escaped(text: &str) -> String {
     quoted[1..quoted.len() - 1].to_owned()
 }
 
-/// Returns a value as JSON text for a position outside of quotes. If the value is a text that is itself
-/// valid JSON, such as `5`, the text is returned without quotes.
+/// Returns a value as JSON text for a placeholder that is not inside quotes. If the value is a text that is
+/// itself valid JSON, such as `5`, the text is returned without quotes.
 fn json_value(value: &Value) -> String {
     match value {
         Value::String(text) if serde_json::from_str::<Value>(text).is_ok() => text.clone(),
@@ -174,8 +174,8 @@ pub fn fill_json(value: &Value, variables: &Variables) -> Result<Value, String> 
     })
 }
 
-/// Converts the value of a number field or a boolean field from text to its JSON type. Forms contain these
-/// values as text.
+/// Converts the value of a number field or a boolean field from text to its JSON type, because forms contain
+/// these values as text. Other values are returned unchanged.
 pub fn typed(kind: FieldKind, value: Value) -> Value {
     match (kind, &value) {
         (FieldKind::Int, Value::String(text)) => {
@@ -188,8 +188,8 @@ pub fn typed(kind: FieldKind, value: Value) -> Value {
     }
 }
 
-/// Encodes a text with percent signs for the path or the query of a URL. Only unreserved characters do not
-/// change (RFC 3986 2.3).
+/// Encodes a text with percent signs for the path or the query of a URL. Letters, digits and the other
+/// unreserved characters (RFC 3986 2.3) remain unchanged.
 pub fn percent(text: &str) -> String {
     let one = |byte: u8| match byte {
         b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {

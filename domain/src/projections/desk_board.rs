@@ -26,7 +26,8 @@ pub struct DeskBoard {
     pub delivered: u64,
     pub sent_back: u64,
     pub suspended: u64,
-    /// Number of times that a ticket reached a parallel gateway and started its branches.
+    /// Number of times that parallel branches started, because a ticket reached a parallel gateway (the node
+    /// at which the branches begin).
     pub forked: u64,
     /// Number of successful API calls. The members `calls_failed`, `calls_retried` and `skipped` count failed
     /// API calls, repetitions by people, and skipped nodes.
@@ -34,15 +35,14 @@ pub struct DeskBoard {
     pub calls_failed: u64,
     pub calls_retried: u64,
     pub skipped: u64,
-    /// Number of times that a ticket entered a node that has no processors (people who may act at the
-    /// node).
+    /// Number of times that a ticket entered a node without processors (people who may act at the node).
     pub unattended: u64,
     pub remarks: u64,
     pub rated: u64,
     pub linked: u64,
     pub reminded: u64,
     pub escalated: u64,
-    /// Number of imported rows from the logs of other systems.
+    /// Number of rows that were imported from the logs of other systems.
     pub observed: u64,
     pub callbacks_requested: u64,
     pub callbacks_delivered: u64,

@@ -1,6 +1,6 @@
 //! Computes statistics of incident logs that were imported from other systems. A case is one incident in an
-//! imported log. The statistics contain the number of rows, the changes of the state and of the group,
-//! durations, and reopened cases.
+//! imported log. The statistics contain the number of rows, the changes of the state and of the support
+//! group, durations, and reopened cases.
 //!
 //! The module processes `ticket.row_imported` events in the order of the ledger. The code contains no names
 //! of states. Instead, each event contains a phase such as `resolved`. The mapping file of the import assigns
@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::envelope::Envelope;
 
-/// Names of times in imported rows. Durations are computed from these times.
+/// Names of the times in an imported row: the times at which the case was opened, resolved and closed. The
+/// desk computes durations from these times.
 pub const OPENED: &str = "opened";
 pub const RESOLVED: &str = "resolved";
 pub const CLOSED: &str = "closed";
@@ -27,12 +28,11 @@ pub struct Case {
     pub first_state: String,
     pub reopens: u64,
     pub group_changes: u64,
-    /// True if the case returned to a group that had worked on the case before.
+    /// True if the case returned to a support group that had worked on the case before.
     pub ping_pong: bool,
     pub known_groups: BTreeSet<String>,
     pub last_known_group: String,
-    /// The last imported row of the case. The additional columns of the row are removed, so that the value
-    /// needs less space.
+    /// The last imported row of the case. The additional columns of the row are omitted to save space.
     pub last: Option<RowImported>,
     pub last_at: Moment,
     /// The time in the first imported row of the case.
@@ -43,7 +43,7 @@ pub struct Case {
     pub first_closed_at: Option<Moment>,
 }
 
-/// The statistics of all imported cases. The report on incident logs uses these statistics.
+/// The statistics of all imported cases. The report on incident logs is built from these statistics.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct IncidentLog {
     pub cases: BTreeMap<String, Case>,
@@ -53,7 +53,8 @@ pub struct IncidentLog {
     /// a change.
     pub transitions: BTreeMap<String, BTreeMap<String, u64>>,
     pub dwell_minutes_by_state: BTreeMap<String, i64>,
-    /// The names of all times that occur in the imported rows. Each key of the map is a source of rows.
+    /// The names of all times that occur in the imported rows. Each key of the map is the source of the rows
+    /// (the name of the other system).
     pub named_times: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -86,9 +87,9 @@ impl IncidentLog {
                     .or_default()
                     .entry(row.state.clone())
                     .or_default() += 1;
-                // The desk processes the rows in the order of the imported file, so a row can be older than
-                // the previous row. If a row has an earlier time than the previous row of the case, the
-                // duration between these rows counts as zero minutes.
+                // Rows are processed in the order of the imported file, so a row can be older than the
+                // previous row of the case. In this situation, the duration between the two rows counts as
+                // zero minutes.
                 *self
                     .dwell_minutes_by_state
                     .entry(last.state.clone())
@@ -116,10 +117,10 @@ impl IncidentLog {
 }
 
 impl IncidentLog {
-    /// Returns a time of a case, such as the time `resolved`. Normally the last row of the case contains this
-    /// time. If no row from the same source contains this time, the function uses the time of the first row.
-    /// For `resolved` and `closed`, the function uses the first row with the matching phase. Returns `None`
-    /// if the time is unknown.
+    /// Returns a time of a case by its name, such as `resolved`. Normally, the last imported row contains
+    /// this time. Some sources never contain the times `opened`, `resolved` or `closed`. In this situation,
+    /// the time of the first row, or of the first row with the matching phase, is returned. Returns `None` if
+    /// the time is unknown.
     pub fn time(&self, case: &Case, name: &str) -> Option<Moment> {
         let last = case.last.as_ref()?;
         if self.derives(&last.source, name) {
@@ -133,8 +134,9 @@ impl IncidentLog {
         last.times.get(name).copied()
     }
 
-    /// Returns true if [`IncidentLog::time`] computes the time with this name from the order and the phases
-    /// of the rows. This is necessary if no imported row of the source contains a time with this name.
+    /// Returns true if [`IncidentLog::time`] derives the time with this name from the first rows of a case.
+    /// This is necessary for `opened`, `resolved` and `closed` if no imported row of the source contains the
+    /// time.
     pub fn derives(&self, source: &str, name: &str) -> bool {
         [OPENED, RESOLVED, CLOSED].contains(&name)
             && !self

@@ -7,15 +7,15 @@ pub mod incident_log;
 use events::AnyEvent;
 use serde::{Serialize, de::DeserializeOwned};
 
-/// A summary of the events of many streams. The store also keeps the position of the last commit that the
-/// summary contains.
+/// A summary of the events of many streams. Together with the summary, the store keeps the position of
+/// the last commit (a group of events) that the summary contains.
 pub trait Projection:
     Default + Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
 {
-    /// The name of the projection. The stores contain this name, so the name must never change.
+    /// The name under which the stores keep the projection. The name must never change.
     const VIEW: &'static str;
-    /// The aggregates whose events the projection needs. The desk does not decode the commits of other
-    /// aggregates.
+    /// The aggregates from which the projection needs events. The desk does not decode the events of
+    /// other aggregates for this projection.
     const AGGREGATES: &'static [&'static str];
 
     fn fold(&mut self, event: &AnyEvent);

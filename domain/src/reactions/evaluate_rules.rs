@@ -1,5 +1,5 @@
-//! Requests that the desk searches an automation rule when a ticket enters a node at which people act. A node at
-//! which people vote never gets a rule, because the desk must not vote.
+//! Requests that the desk searches for an automation rule when a ticket enters a node at which people act. A
+//! node at which people vote never gets a rule, because the desk must not vote.
 
 use events::ticket::TicketEvent;
 
@@ -7,11 +7,12 @@ use crate::envelope::Envelope;
 use crate::intent::{EvaluateRules, Intent};
 use crate::views::ticket_card::TicketCard;
 
-/// The name of this reaction. The ids of queue messages contain this name, so the name must never change.
+/// The name of this reaction (a function that requests work after an event). The ids of queue messages contain
+/// this name, so the name must never change.
 pub const NAME: &str = "evaluate_rules";
 
-/// Returns a list with one intent: the desk must search a rule for the node. The list is empty if the event does
-/// not enter a node at which people act.
+/// Returns a list with one intent (a request for work): the desk must search for an automation rule for the
+/// node. The list is empty if the event does not enter a node at which people act.
 pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     let TicketEvent::NodeEntered(entered) = &envelope.event else {
         return Vec::new();

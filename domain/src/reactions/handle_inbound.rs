@@ -7,11 +7,12 @@ use crate::envelope::Envelope;
 use crate::inbound::Inbound;
 use crate::intent::Intent;
 
-/// The name of this reaction. The ids of queue messages contain this name, so the name must never change.
+/// The name of this reaction (a function that requests work after an event). The ids of queue messages
+/// contain this name, so the name must never change.
 pub const NAME: &str = "handle_inbound";
 
-/// Returns a list with one intent: the desk must process the inbound message. If the desk could not read the
-/// body of the message, the list is empty. The desk then only stores the message.
+/// Returns a list with one intent (a request for work): the desk must process the inbound message. The list
+/// is empty if the desk could not read the body of the message. Such a message is only stored.
 pub fn react(envelope: &Envelope<InboundEvent>, _card: &Inbound) -> Vec<Intent> {
     let InboundEvent::Received(received) = &envelope.event;
     if !received.problem.is_empty() {

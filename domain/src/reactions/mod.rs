@@ -22,9 +22,9 @@ use crate::envelope::Envelope;
 use crate::intent::StartServiceTask;
 use crate::views::ticket_card::TicketCard;
 
-/// Returns the data that the desk needs to start the work of an automatic node. The parameter `executor` is a
-/// kind of aggregate that executes such work, such as an API call. Returns `None` if the event does not start
-/// or repeat the work of a node. Also returns `None` if the work of the node needs another kind of aggregate.
+/// Returns the data that the desk needs to start the work of an automatic node. The parameter `executor` is
+/// the kind of aggregate that shall execute this work, such as an API call. Returns `None` if the node needs
+/// another kind of aggregate, or if the event does not start or repeat work.
 fn started(
     envelope: &Envelope<TicketEvent>,
     card: &TicketCard,

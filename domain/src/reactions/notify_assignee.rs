@@ -8,11 +8,12 @@ use crate::envelope::Envelope;
 use crate::intent::{Intent, Notify};
 use crate::views::ticket_card::TicketCard;
 
-/// The name of this reaction. The ids of queue messages contain this name, so the name must never change.
+/// The name of this reaction (a function that requests work after an event). The ids of queue messages
+/// contain this name, so the name must never change.
 pub const NAME: &str = "notify_assignee";
 
-/// Returns one intent for each person who must get a notification. A person who caused the event gets no
-/// notification about this event.
+/// Returns one intent (a request for work) for each person who must get a notification. A person who caused
+/// the event gets no notification about this event.
 pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     let node = match &envelope.event {
         TicketEvent::NodeEntered(entered) if !entered.automatic => entered.node,
@@ -24,8 +25,8 @@ pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent>
     let (Some(opened), Some(node_run)) = (&card.ticket.opened, card.ticket.nodes.get(&node)) else {
         return Vec::new();
     };
-    // If every person may process the node, `waiting_for` returns no people. The function `react` then
-    // returns an empty list.
+    // If every person may process the node, `waiting_for` returns no people, and nobody gets a
+    // notification.
     let people = node_run.waiting_for().into_iter();
     people
         .filter(|person| *person != envelope.meta.actor && !person.is_system())

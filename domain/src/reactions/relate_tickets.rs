@@ -8,12 +8,13 @@ use crate::envelope::Envelope;
 use crate::intent::Intent;
 use crate::views::ticket_card::TicketCard;
 
-/// The name of this reaction. The ids of queue messages contain this name, so the name must never change.
+/// The name of this reaction (a function that requests work after an event). The ids of queue messages
+/// contain this name, so the name must never change.
 pub const NAME: &str = "relate_tickets";
 
-/// Returns one intent for each linked ticket that must change. If the event adds or removes a link, the
-/// linked ticket must add or remove this link too. If the event ends the ticket, each of its child tickets
-/// must end too. For any other event, the list is empty.
+/// Returns one intent (a request for work) for each linked ticket that must change. If the event adds or
+/// removes a link, the linked ticket must add or remove this link too. If the event ends the ticket, each of
+/// its child tickets must end too. For any other event, the list is empty.
 pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     let Some(opened) = &card.ticket.opened else {
         return Vec::new();

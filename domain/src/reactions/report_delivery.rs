@@ -8,11 +8,12 @@ use crate::envelope::Envelope;
 use crate::intent::Intent;
 use crate::notification::delivery::Delivery;
 
-/// The name of this reaction. The ids of queue messages contain this name, so the name must never change.
+/// The name of this reaction (a function that requests work after an event). The ids of queue messages
+/// contain this name, so the name must never change.
 pub const NAME: &str = "report_delivery";
 
-/// If the event ends the delivery, returns a list with one intent: the notification must store the result of
-/// the delivery. For any other event, the list is empty.
+/// Returns a list with one intent (a request for work): the notification must store the result of the
+/// delivery. The list is empty if the event does not end the delivery.
 pub fn react(envelope: &Envelope<DeliveryEvent>, card: &Delivery) -> Vec<Intent> {
     let Some(requested) = &card.requested else {
         return Vec::new();

@@ -8,11 +8,13 @@ use crate::envelope::Envelope;
 use crate::intent::Intent;
 use crate::views::ticket_card::TicketCard;
 
-/// The name of this reaction. The ids of queue messages contain this name, so the name must never change.
+/// The name of this reaction (a function that requests work after an event). The ids of queue messages
+/// contain this name, so the name must never change.
 pub const NAME: &str = "send_callback";
 
-/// Returns a list with one intent: the desk must send a callback to the receiver that the ticket defines. The
-/// list is empty if the ticket defines no receiver, or if the event causes no callback.
+/// Returns a list with one intent (a request for work): the desk must send a callback to the receiver that
+/// the ticket defines. The list is empty if the ticket defines no receiver, or if the event causes no
+/// callback.
 pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     let Some((opened, callback)) = card
         .ticket
@@ -22,8 +24,8 @@ pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent>
     else {
         return Vec::new();
     };
-    // The desk reads the ticket at the time at which it sends the callback. Even if two callbacks arrive in
-    // the wrong order, each callback therefore reports the newest status.
+    // The callback reports the status that the ticket has at the time at which the desk sends the callback.
+    // Even if two callbacks arrive in the wrong order, each callback therefore reports the newest status.
     let changes = matches!(
         envelope.event,
         TicketEvent::Suspended(_) | TicketEvent::Resumed(_) | TicketEvent::StatusSet(_)

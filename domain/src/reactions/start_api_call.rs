@@ -10,11 +10,12 @@ use crate::envelope::Envelope;
 use crate::intent::{Intent, StartApiCall, effect_id};
 use crate::views::ticket_card::TicketCard;
 
-/// The name of this reaction. The ids of queue messages contain this name, so the name must never change.
+/// The name of this reaction (a function that requests work after an event). The ids of queue messages
+/// contain this name, so the name must never change.
 pub const NAME: &str = "start_api_call";
 
-/// Returns a list with one intent: the desk must start an API call. The list is empty if the event does not
-/// start or repeat the work of a node that needs an API call.
+/// Returns a list with one intent (a request for work): the desk must start an API call. The list is empty
+/// if the event does not start or repeat the work of a node that needs an API call.
 pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     let (node, attempt, inputs) = match &envelope.event {
         TicketEvent::NodeEntered(entered) if entered.automatic => {

@@ -7,10 +7,12 @@ use crate::envelope::Envelope;
 use crate::intent::Intent;
 use crate::notification::Notification;
 
-/// The name of this reaction. The ids of queue messages contain this name, so the name must never change.
+/// The name of this reaction (a function that requests work after an event). The ids of queue messages
+/// contain this name, so the name must never change.
 pub const NAME: &str = "start_deliveries";
 
-/// Returns one intent for each channel account in the event `Routed`. For any other event, the list is empty.
+/// Returns one intent (a request for work) for each channel account that the event `Routed` lists. A channel
+/// account is a configured sender of messages. For any other event, the list is empty.
 pub fn react(envelope: &Envelope<NotificationEvent>, _card: &Notification) -> Vec<Intent> {
     let NotificationEvent::Routed(routed) = &envelope.event else {
         return Vec::new();

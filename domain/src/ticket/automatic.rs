@@ -71,8 +71,9 @@ impl Ticket {
         run.done()
     }
 
-    /// Returns true if a node waits in the given round until people do its work. Returns false if the work is
-    /// done and only the transition is missing, and for the nodes of a child ticket.
+    /// Returns true if a node waits for people in the given execution (`round`) of the node. Returns false if
+    /// the people have completed their work and only a transition is missing. Also returns false for each
+    /// node of a child ticket.
     pub fn waits_for_people(&self, id: NodeId, round: u32) -> bool {
         let waits = |node_run: &NodeRun| {
             matches!(
@@ -299,7 +300,7 @@ impl Ticket {
 
     /// Returns the automatic node with the given id. Rejects the command if this node has not failed or if
     /// the ticket is suspended. Also rejects the command if the person is neither a processor of the node nor
-    /// a manager of the ticket.
+    /// a manager (a superuser or a service owner).
     fn failed_node<'a>(
         &'a self,
         definition: &'a Definition,

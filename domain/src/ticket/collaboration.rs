@@ -26,7 +26,7 @@ impl Ticket {
         internal: bool,
         context: &Context,
     ) -> Decision<Vec<TicketEvent>> {
-        // The desk itself adds a remark if it could not do the work of a node.
+        // The desk itself may always add a remark, for example if the desk could not do the work of a node.
         if !by.is_system() && !self.may_see(by, context)? {
             return reject(Rejection::NotAllowedToSee(by.clone()));
         }
@@ -42,7 +42,8 @@ impl Ticket {
             }
             _ => {
                 let id = self.remarks + 1;
-                // A remark of the desk can contain outputs of scripts and values of the creator.
+                // A remark of the desk can contain personal data, such as outputs of scripts and values of
+                // the creator. Such a remark is therefore always encrypted with the creator's key.
                 let text = if by.is_system() {
                     Remark::new(text).owned_by(self.opened()?.creator.clone())
                 } else {
@@ -104,9 +105,9 @@ impl Ticket {
         })
     }
 
-    /// Rates a ticket that has the status "finished". The rating comes from the creator, or from the agent
-    /// who submitted the ticket for the creator. A ticket can have only one rating. If there is no rating at
-    /// the deadline, the desk rates the ticket automatically.
+    /// Rates a ticket that has the status "finished". The creator may rate the ticket, and also the agent
+    /// (the person who submitted the ticket for the creator). A ticket can have only one rating. If there is
+    /// no rating at the deadline, the desk rates the ticket automatically.
     pub(super) fn rate(
         &self,
         by: &PersonId,
@@ -141,8 +142,8 @@ impl Ticket {
         ])
     }
 
-    /// Reminds the current processors that they must process the ticket. If the workflow allows reminders,
-    /// the creator and the supervisors may send reminders until the ticket ends.
+    /// Reminds the current processors that they must process the ticket. The creator and the supervisors may
+    /// send reminders until the ticket ends, if the workflow allows reminders.
     pub(super) fn remind(
         &self,
         by: &PersonId,
@@ -181,9 +182,10 @@ impl Ticket {
         ])
     }
 
-    /// Links this ticket to another ticket. Both tickets store the link, and both check that the person may
-    /// add the link. A child has exactly one parent and cannot be a parent. A child ends together with its
-    /// parent. To link a parent and a child, the person must therefore be allowed to end this ticket.
+    /// Links this ticket to another ticket. Both tickets store the link, and both tickets check the
+    /// permission of the person. A child ticket has exactly one parent and cannot be a parent. A child
+    /// ticket ends together with its parent. To link a parent and a child, the person must therefore be
+    /// allowed to end this ticket.
     pub(super) fn link(
         &self,
         by: &PersonId,
@@ -201,8 +203,8 @@ impl Ticket {
             Some(_) => return reject(Rejection::LinkedAlready(other.clone())),
             None => {}
         }
-        // If the other ticket was opened from this ticket, the permission was already checked when the other
-        // ticket was opened. For all other links, the permission is checked here.
+        // When a new ticket is opened from this ticket, the permission is checked before the new ticket is
+        // opened. For all other links, the permission is checked here.
         if !(mirror && relation == Relation::Raised) {
             self.may_relate(by, relation, context)?;
         }

@@ -1,4 +1,4 @@
-//! Defines the commands of a ticket.
+//! Defines the commands with which people and the desk change a ticket.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use events::{AttachmentId, Entry, NodeId, PersonId, ServiceId, TicketSn, Transit
 
 use crate::attachment;
 
-/// A command of a ticket.
+/// A command that opens or changes a ticket.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Open(Box<Open>),
@@ -106,14 +106,15 @@ pub enum Command {
         transition: TransitionId,
         reason: String,
     },
-    /// Claims the node if the node waits for a claim. Otherwise the command stores that the person has seen
-    /// the work at the node.
+    /// Claims the node (the sender becomes its only processor) if the node waits for a claim. Otherwise the
+    /// command stores that the sender has seen the work at the node.
     Acknowledge {
         node: Option<NodeId>,
         by: PersonId,
         reason: String,
     },
-    /// Completes a node at which the sender of the command must act.
+    /// Completes a node at which the sender of the command may act. At a node with votes, the command without a
+    /// form is an approval.
     Resolve {
         by: PersonId,
         form: Vec<Entry>,
@@ -167,8 +168,8 @@ pub enum Command {
         other: TicketSn,
         mirror: bool,
     },
-    /// Completes a node at which people act, because the desk has done the work of the node. The desk sends this
-    /// command. The member `form` contains the values for the form of the node.
+    /// Completes a node at which people act, because the desk has done the work of the node. Only the desk sends
+    /// this command. The member `form` contains the values for the form of the node.
     Fulfill {
         node: NodeId,
         round: u32,
@@ -191,8 +192,8 @@ pub enum Command {
 macro_rules! by {
     ($command:expr) => {
         match $command {
-            // The creator of a new ticket may have no person id yet, so the macro returns no person for this
-            // command. The creator gets an id only after the desk has tested whether the ticket is accepted.
+            // The creator of a new ticket may have no person id at this time, so the macro returns no person for
+            // this command. The creator gets an id after the desk has tested whether the ticket is accepted.
             Command::Open(_)
             | Command::ImportRow(_)
             | Command::RecordResult(_)
@@ -363,13 +364,14 @@ pub struct Open {
     pub agent: Option<PersonId>,
     pub dynamic_fields: Vec<DynamicField>,
     pub names: BTreeMap<String, BTreeMap<String, String>>,
-    /// The name of a secret in the key store. The secret contains the variables for automatic nodes.
+    /// The name of a secret in the key store. The secret contains the values of the variables that automatic
+    /// nodes use.
     pub variables: Option<String>,
     pub notify_config: serde_json::Value,
     /// The existing ticket from which a person opens the new ticket. `None` if the new ticket does not come
     /// from another ticket.
     pub from: Option<TicketSn>,
-    /// True if the creator becomes a follower of the new ticket.
+    /// True if the creator becomes a follower (a person who watches the ticket) of the new ticket.
     pub attention: bool,
 }
 

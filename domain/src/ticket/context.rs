@@ -1,5 +1,5 @@
 //! Defines the context of a ticket decision: data that is not in the stream of the ticket. If the context is
-//! incomplete, the decision returns lookups, which name the missing data.
+//! incomplete, the decision fails with a list of lookups (names of the missing data).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,9 +22,8 @@ pub struct Context {
     pub workflows: BTreeMap<(WorkflowId, i64), Option<Arc<Deployed>>>,
     /// The members of each role. Each key of the map is the id of a role.
     pub roles: BTreeMap<RoleId, Vec<PersonId>>,
-    /// The ids of all general roles (roles that people define in this desk). A processor rule selects the
-    /// people who act at a node. A processor rule with an empty list of roles selects the members of all
-    /// general roles.
+    /// The ids of all general roles (roles that people define in this desk). The rule that selects the people
+    /// for a node can list roles. An empty list in this rule means all general roles.
     pub general_roles: Option<Vec<RoleId>>,
     /// The members of the built-in role SUPERUSER.
     pub superusers: Option<Vec<PersonId>>,
@@ -54,10 +53,10 @@ pub struct Now {
 }
 
 /// The name of one input that a ticket decision needs but that the context does not contain. The caller loads
-/// the input and repeats the decision.
+/// this input and repeats the decision.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lookup {
-    /// The service with this id, and the category of the service.
+    /// The service with this id, together with the category of the service.
     Service(ServiceId),
     Workflow(WorkflowId, i64),
     Role(RoleId),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Decision, Rejection, Status, Ticket, reject};
 
-/// The last known state of an imported ticket in the other system.
+/// The last imported state of the ticket in the other system.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Observation {
     pub source: String,
@@ -17,9 +17,9 @@ pub struct Observation {
     pub phase: Phase,
     pub title: String,
     pub priority: String,
-    /// Counts the imported rows that have equal texts. Each key of the map is the hash of a text, and each
+    /// Counts the imported rows for each row text. Each key of the map is the hash of a row text, and each
     /// value is the number of imported rows with this text. With these counts, the desk skips rows that were
-    /// imported before, even if a repeated import uses another file.
+    /// imported before, even if they are in another file.
     pub rows: BTreeMap<String, u32>,
 }
 
@@ -36,8 +36,8 @@ impl Observation {
 }
 
 impl Ticket {
-    /// Returns one event for each row that was not imported before. Rows with the same text are numbered. If
-    /// `n` rows with one text were imported before, each row with this text and a number up to `n` is
+    /// Returns one event for each row that was not imported before. Rows with the same text have the numbers
+    /// 1, 2, 3 and so on. If `n` of these rows were imported before, the rows with the numbers 1 to `n` are
     /// skipped.
     pub(super) fn import_rows(&self, rows: &[RowImported]) -> Decision<Vec<TicketEvent>> {
         if !matches!(self.status, Status::None | Status::RowImported) {

@@ -57,8 +57,8 @@ impl Ticket {
             by: by.clone(),
             reason: self.remark(reason)?,
         });
-        // While the ticket was suspended, the ticket only stored the results of API calls. The ticket applies
-        // these results now, because the ticket is resumed.
+        // While the ticket was suspended, the results of API calls were only stored. The ticket is now
+        // resumed, so these results are applied.
         self.apply_pending_results(&mut run, &workflow.definition)?;
         run.done()
     }
@@ -70,8 +70,8 @@ impl Ticket {
         context: &Context,
     ) -> Decision<Vec<TicketEvent>> {
         let opened = self.opened()?;
-        // Some external systems send the requests of all people with the account of a superuser. A superuser
-        // may therefore withdraw every ticket.
+        // Some external systems send the requests of all people with the account of one superuser. A
+        // superuser may therefore withdraw every ticket.
         if opened.creator != *by && !context.is_superuser(by)? {
             return reject(Rejection::NotTheCreator);
         }

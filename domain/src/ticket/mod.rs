@@ -49,7 +49,7 @@ pub const MESSAGE_MAX: usize = 255;
 pub const REMARK_MAX: usize = 5000;
 /// Maximum number of followers of one ticket.
 pub const FOLLOWERS_MAX: usize = 1000;
-/// Maximum number of other tickets that can be linked to one ticket.
+/// Maximum number of links from one ticket to other tickets.
 pub const LINKS_MAX: usize = 200;
 /// Maximum number of times that one ticket may execute the same node. A command that would exceed this limit
 /// is rejected.
@@ -168,7 +168,7 @@ impl Decider for Ticket {
             } => self.link(by, other, *relation, *mirror, context),
             Command::Unlink { by, other, mirror } => self.unlink(by, other, *mirror, context),
         }?;
-        // The ledger stores ids of people and no names. A person without an id cannot be stored, so the
+        // The ledger stores ids of people instead of names. A person without an id cannot be stored, so the
         // command is rejected. This check is last, because all other rejections have priority.
         match self.unregistered_person(command, context) {
             Some(person) => reject(Rejection::UnknownPerson(person)),
@@ -259,7 +259,7 @@ impl Decider for Ticket {
                         node_run.votes.iter().map(|vote| vote.by.clone()).collect();
                 }
             }
-            // If the member `by` is set, no transition had a true condition, and a manager chose this
+            // If the member `by` is set, no transition had a true condition, and the manager `by` chose this
             // transition. The work at the node is then complete.
             TicketEvent::TransitionTaken(taken) => match self.nodes.get_mut(&taken.from) {
                 Some(node_run) if taken.by.is_some() => node_run.status = NodeStatus::Finished,
@@ -456,8 +456,8 @@ impl Ticket {
                 }
                 Revoke::BeforeHandled => {
                     let is_at_submit = self.current().any(|(id, _)| Some(id) == submit);
-                    // A node counts as handled after a vote, a submitted form or a failed API call. A claim
-                    // or a transfer does not count.
+                    // A node counts as handled after a vote, after a submitted form or after a failure. An
+                    // automatic node always counts as handled. A claim or a transfer does not count.
                     let is_unhandled = |node_run: &NodeRun| {
                         node_run.is_current()
                             && node_run.votes.is_empty()
@@ -480,8 +480,8 @@ impl Ticket {
         node_run.is_open_to_all() || (node_run.processors.contains(by) && !node_run.has_voted(by))
     }
 
-    /// Returns the status of the ticket as the text that the APIs return. If a node has set another text for
-    /// a running ticket, the function returns that text.
+    /// Returns the status of the ticket as the text that the APIs return. A node can set its own status text
+    /// for a running ticket. In this case, the function returns the text of the node.
     pub fn status_key(&self) -> &str {
         if self.status == Status::Running && !self.shown.is_empty() {
             &self.shown
@@ -529,8 +529,8 @@ impl Ticket {
         context.workflow(opened.workflow, opened.workflow_version)
     }
 
-    /// Rejects a command if the node does not exist or is finished. Also rejects a command if the ticket has
-    /// ended or is a child of another ticket.
+    /// Rejects a command for a node if the node does not exist or is finished. Also rejects the command if
+    /// the ticket has ended or is a child of another ticket.
     pub fn check_node(&self, id: NodeId) -> Decision<()> {
         self.opened()?;
         if self.status.is_over() {
@@ -560,8 +560,8 @@ impl Ticket {
         let is_next = !(engine::is_multi(node) && node.is_sequential)
             || node_run.waiting_for().first() == Some(by);
         let action_fits = match node.kind {
-            // At a node with votes, this check concerns only the order of the voters. All other checks of a
-            // vote are in the function that casts the vote.
+            // At a node with votes, only the order of the voters is checked here. The function that casts the
+            // vote makes all other checks.
             kind if kind.is_vote() => is_next,
             _ => node_run.is_open_to_all() || action.fits(node_run.status),
         };
@@ -649,8 +649,8 @@ impl Ticket {
             .nodes
             .iter()
             .any(|(id, node_run)| Some(*id) != submit && is_at(node_run));
-        // The submission of the ticket does not count as work. The creator and the agent who submitted the
-        // ticket for the creator are therefore excluded here.
+        // The submission of the ticket does not count as work on the ticket. The creator, and the agent who
+        // submitted the ticket for the creator, are therefore excluded here.
         let acted =
             self.handled.contains(by) && opened.creator != *by && opened.agent.as_ref() != Some(by);
         Ok(acts || acted || self.manages(by, context)?)
@@ -711,8 +711,8 @@ impl Ticket {
     fn end(&mut self, status: Status, approve_result: bool) {
         self.status = status;
         self.approve_result = Some(approve_result);
-        // A node of an ended ticket never waits for work. This rule applies to every way in which a ticket
-        // can end.
+        // An ended ticket has no nodes that wait for work. All current nodes are therefore terminated,
+        // independent of the reason for which the ticket ended.
         self.nodes
             .values_mut()
             .filter(|node_run| node_run.is_current())
@@ -720,7 +720,7 @@ impl Ticket {
     }
 }
 
-/// Replaces one processor with other people. Returns the new list of processors in order and without
+/// Replaces one processor with other people. Returns the new list of processors, in order and without
 /// duplicates.
 fn replace_processor(
     processors: &[PersonId],
@@ -776,8 +776,8 @@ fn check_range(people: &[PersonId], allowed: Option<&[PersonId]>) -> Decision<()
     }
 }
 
-/// The priorities for services that do not define their own priorities. Each row belongs to an urgency, and
-/// each column belongs to an impact. A priority is a number from 1 (low) to 3 (high).
+/// The priorities for services that do not define their own priorities. Each row of the table is an urgency
+/// (1 to 3), and each column is an impact (1 to 3). A priority is a number from 1 (low) to 3 (high).
 pub const PRIORITIES: [[u8; 3]; 3] = [[1, 1, 2], [1, 2, 3], [2, 3, 3]];
 
 fn priority(

@@ -137,7 +137,7 @@ impl Ticket {
     }
 
     /// Checks the submitted form and completes the action at the node. At a node with votes, the action is a
-    /// vote. If the parameter `reason` is `None`, the reason of the vote is read from the form.
+    /// vote. If the parameter `reason` is `None`, the form contains the reason of the vote.
     fn fill_in(
         &self,
         id: NodeId,
@@ -324,8 +324,8 @@ impl Ticket {
     }
 
     /// Replaces the processors of a node with any other people, even if the workflow does not allow these
-    /// people at the node. Only managers of the ticket may replace the processors in this way. BlueKing calls
-    /// this operation "exception distribution".
+    /// people at the node. Only managers of the ticket (superusers and service owners) may do this. BlueKing
+    /// calls this operation "exception distribution".
     pub(super) fn reassign(
         &self,
         id: NodeId,
@@ -388,8 +388,9 @@ impl Ticket {
         ])
     }
 
-    /// Claims the node if the node waits for a claim. Otherwise the function stores that the person has seen
-    /// the work at the node. If this work is already acknowledged, the function adds no event.
+    /// Claims the node (the person becomes its only processor) if the node waits for a claim. Otherwise the
+    /// function stores that the person has seen the work at the node. If this is already stored, the function
+    /// adds no event.
     pub(super) fn acknowledge(
         &self,
         node: Option<NodeId>,
@@ -421,7 +422,7 @@ impl Ticket {
         ])
     }
 
-    /// Completes a node at which the person must act. If people vote at the node and the command contains no
+    /// Completes a node at which the person may act. If people vote at the node and the command contains no
     /// form values, the person votes for approval. In all other cases, the form values are submitted.
     pub(super) fn resolve(
         &self,
@@ -445,9 +446,9 @@ impl Ticket {
         }
     }
 
-    /// Escalates the node to a higher level. The leaders of the processors become additional processors. If
-    /// there are no such leaders, or if the leaders are already processors, the service owners become
-    /// additional processors.
+    /// Escalates the node: other people become additional processors of the node. These are the leaders of
+    /// the current processors. If there are no leaders, or if all leaders are already processors, the service
+    /// owners are added instead.
     pub(super) fn escalate(
         &self,
         node: Option<NodeId>,
@@ -474,9 +475,9 @@ impl Ticket {
         self.check_not_suspended()?;
         check_message(reason)?;
         let node_run = &self.nodes[&id];
-        // An open node, at which every person may act, has no list of processors. There are therefore no
-        // leaders for an escalation. A countersign (a vote of all processors) cannot be escalated, because
-        // additional processors would change the result.
+        // An open node, at which every person may act, has no list of processors. An escalation therefore
+        // finds no leaders. A countersign (a vote of all processors) cannot be escalated, because additional
+        // processors would change the result.
         if node_run.is_open_to_all()
             || workflow
                 .definition
@@ -523,17 +524,15 @@ impl Ticket {
         ])
     }
 
-    /// Returns a node that the person `by` can complete. If there are several such nodes, the function
-    /// prefers a node whose form the person can submit immediately. Other nodes first need a claim or an
-    /// assignment.
+    /// Returns a node that the person `by` can complete. If there are several such nodes, a node at which the
+    /// form can be submitted immediately is preferred. Other nodes first need a claim or an assignment.
     pub fn where_to_resolve(&self, by: &PersonId) -> Decision<NodeId> {
         self.node_to_act(None, by, |node_run| Action::Submit.fits(node_run.status))
     }
 
-    /// Returns a node at which the person `by` may act. If the parameter `node` is given, the function
-    /// returns only this node. Otherwise the function searches all current nodes. The first choice is a node
-    /// for people, not an automatic node. Among several nodes of the same kind, the function prefers a node
-    /// for which `fits` returns true.
+    /// Returns a node at which the person `by` may act. If the parameter `node` is given, only this node is
+    /// possible. Otherwise, the function searches all current nodes. Nodes for people have priority over
+    /// automatic nodes. After that, nodes for which `fits` returns true have priority.
     fn node_to_act(
         &self,
         node: Option<NodeId>,
@@ -571,7 +570,7 @@ impl Ticket {
     }
 }
 
-/// Checks that the person may submit a new ticket. A workflow can limit the people who may submit.
+/// Checks that the person may open a new ticket. A workflow can limit the people who may open tickets.
 fn may_submit(
     definition: &Definition,
     submit: &Node,
@@ -607,7 +606,8 @@ fn may_submit(
     }
 }
 
-/// Rejects new processors who have already voted at this node, because each person may vote only once.
+/// Rejects the new processors if one of them has already voted at this node, because each person may vote
+/// only once.
 fn check_not_voted(node_run: &NodeRun, people: &[PersonId]) -> Decision<()> {
     let voted: Vec<PersonId> = people
         .iter()

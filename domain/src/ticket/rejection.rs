@@ -20,7 +20,7 @@ impl std::fmt::Display for FieldAt {
     }
 }
 
-/// The reason why a ticket rejects a command. The BlueKing API has its own text for each reason.
+/// The reason why a ticket rejects a command. The BlueKing API returns its own error text for each reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("the ticket already exists")]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::import_row::Observation;
 
-/// The status of a ticket. [`Status::key`] returns the text that represents the status in the APIs.
+/// The status of a ticket. [`Status::key`] returns the status as the text that the APIs use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Status {
@@ -22,7 +22,7 @@ pub enum Status {
     Terminated,
     Revoked,
     /// The ticket was imported from the log of another system. [`Observation`] contains the status of the
-    /// ticket in that system.
+    /// ticket in the other system.
     RowImported,
 }
 
@@ -41,8 +41,8 @@ impl Status {
     pub fn is_over(self) -> bool {
         matches!(self, Self::Finished | Self::Terminated | Self::Revoked)
     }
-    /// Returns the final status that the given text represents in the APIs. Returns `None` if the text does
-    /// not represent a final status.
+    /// Returns the final status for a status text of the APIs. Returns `None` if the text is not the text of
+    /// a final status.
     pub fn ending(key: &str) -> Option<Self> {
         [Self::Finished, Self::Terminated, Self::Revoked]
             .into_iter()
@@ -63,24 +63,25 @@ pub struct Ticket {
     /// The ids of all uploaded files that a form of the ticket contains or contained earlier.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub attachments: BTreeSet<AttachmentId>,
-    /// The output variables that completed and skipped nodes have set.
+    /// The output variables (values that conditions can use) that completed and skipped nodes have set.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub nodes: BTreeMap<NodeId, NodeRun>,
-    /// The nodes that the ticket has passed without work, such as START and gateways.
+    /// The nodes that the ticket has passed without work for a person or an API call, such as START and
+    /// gateways.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub passed: BTreeSet<NodeId>,
     /// The people who have acted at a node of the ticket. Earlier executions of a node are included.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub handled: BTreeSet<PersonId>,
-    /// The open branches of each parallel gateway (a node at which branches begin). An open branch has not
-    /// reached the join node (the node at which the branches end). The id of the first transition in a branch
-    /// identifies the branch.
+    /// The open branches of each parallel gateway (the node at which the branches begin). A branch is open
+    /// until it reaches the join node (the node at which the branches end). Each branch is identified by the
+    /// id of its first transition.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub forks: BTreeMap<NodeId, Vec<TransitionId>>,
-    /// A status text that a node has set. The ticket displays this text instead of RUNNING. The text is empty
-    /// if no node has set a status.
+    /// A status text that a node has set. The ticket displays this text instead of the status RUNNING. The
+    /// text is empty if no node has set a status text.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub shown: String,
     /// The current priority of the ticket. `None` if the priority has not changed since the ticket was
@@ -100,7 +101,7 @@ pub struct Ticket {
     pub links: Vec<Link>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stars: Option<u8>,
-    /// The approvers at the last completed node with votes, in the order of their votes.
+    /// The people who voted at the last completed node with votes, in the order of their votes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub last_approvers: Vec<PersonId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -126,7 +127,7 @@ pub struct Link {
     pub relation: Relation,
 }
 
-/// The last execution of one node. A node is executed several times if the ticket returns to the node.
+/// The state of the last execution of one node. A node is executed again if the ticket returns to the node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeRun {
     pub name: String,
@@ -137,8 +138,8 @@ pub struct NodeRun {
     pub processors: Vec<PersonId>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub votes: Vec<Vote>,
-    /// The result of an approval node after its completion: true for an approval, false for a rejection.
-    /// `None` for other kinds of nodes.
+    /// The result of an approval node: true for an approval, false for a rejection. `None` before the node is
+    /// completed, and for other kinds of nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pass: Option<bool>,
     /// The person who completed or skipped the node.
@@ -153,9 +154,8 @@ pub struct NodeRun {
     /// True if the processors of the node vote.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_vote: bool,
-    /// The number of the API call within the current execution of the node. The first call has number 1. Each
-    /// time a person repeats the call, the number increases by 1. The number is 0 if the node is not
-    /// automatic.
+    /// The number of the API call in the current execution of the node. The first call has number 1. Each
+    /// repetition by a person increases the number by 1. The number is 0 if the node is not automatic.
     #[serde(default, skip_serializing_if = "is_zero_u32")]
     pub attempt: u32,
     /// The id of the task that the last API call created in an external system, for example in BlueKing SOPS.
@@ -165,16 +165,17 @@ pub struct NodeRun {
     /// suspended or was a child of another ticket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_result: Option<PendingResult>,
-    /// The reason of the last failure of the node. The text is empty if the node has not failed.
+    /// The reason of the last failure of the node. The text is empty if the node has not failed, or after a
+    /// person repeated the work.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
     /// The reason that a person entered when the person completed or skipped the node.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub message: Remark,
-    /// Counts how many times the node was escalated.
+    /// Number of times that the node was escalated (that additional processors were added).
     #[serde(default, skip_serializing_if = "is_zero_u32")]
     pub level: u32,
-    /// The first person who acknowledged the work at the node.
+    /// The first person who confirmed that the person has seen the work at the node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledged: Option<PersonId>,
 }
@@ -217,9 +218,9 @@ pub enum Action {
 }
 
 impl Action {
-    /// Returns true if a node with this status allows the action (reference/bk-itsm.md 3.9). A node with the
-    /// status `Failed` allows the submission of its form. With new values in the form, the ticket can
-    /// possibly find a transition with a true condition.
+    /// Returns true if a node with this status allows the action (reference/bk-itsm.md 3.9). At a node with
+    /// the status `Failed`, people may submit the form again. With new values in the form, a transition can
+    /// have a true condition.
     pub fn fits(self, status: NodeStatus) -> bool {
         match self {
             Self::Submit => matches!(status, NodeStatus::Running | NodeStatus::Failed),
@@ -284,8 +285,10 @@ impl NodeRun {
         self.votes.iter().any(|vote| vote.by == *pid)
     }
     /// Returns the reason of the node's current status. The function returns the first text in this order
-    /// that is not empty: the reason of the last failure, the reasons of the votes from the newest to the
-    /// oldest, and the reason of the completion.
+    /// that is not empty:
+    /// - the reason of the last failure
+    /// - the reasons of the votes, from the newest to the oldest
+    /// - the reason of the completion
     pub fn why(&self) -> &str {
         let of_votes = self.votes.iter().rev().map(|vote| vote.reason.read());
         let mut all = std::iter::once(self.reason.as_str())

@@ -1,5 +1,5 @@
-//! Defines the card of one callback. A card is a stored summary, and operators and receivers can read the
-//! card.
+//! Defines the card of one callback. A card is a stored summary. Operators and receivers of callbacks can
+//! read this card.
 
 use events::Moment;
 use events::callback::{CallbackEvent, Requested};
@@ -21,8 +21,8 @@ impl CallbackCard {
         self.callback.evolve(&envelope.event);
         self.updated_at = envelope.at;
     }
-    /// Returns true if an attempt has failed and the receiver does not know the result of the ticket yet. A
-    /// receiver gets the result if the receiver accepts the callback or requests the result from the desk.
+    /// Returns true if an attempt has failed and the receiver does not have the result of the ticket yet.
+    /// The receiver gets the result by accepting the callback or by requesting the result from the desk.
     pub fn is_failing(&self) -> bool {
         !self.callback.collected
             && match self.callback.progress {

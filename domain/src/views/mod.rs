@@ -11,22 +11,22 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::decider::Decider;
 use crate::envelope::Envelope;
 
-/// The card of one stream. A card is a stored document that summarizes the stream. List entries refer to the
-/// card.
+/// The card of one stream. A card is a stored document that summarizes the stream. Each entry of a list
+/// refers to a card.
 pub trait Card:
     Default + Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
 {
     type Event: Event;
-    /// The name of the view. The stores contain this name, so the name must never change.
+    /// The name under which the stores keep the cards. The name must never change.
     const VIEW: &'static str;
-    /// The lists that clients read page by page. Some stores count the entries of these lists by time and by
-    /// filter values. The text by which a list sorts an entry therefore ends with a time in milliseconds,
+    /// The names of the lists that clients read page by page. Some stores count the entries of these lists by
+    /// time and by filter values. Each entry therefore has a sort text that ends with a time in milliseconds,
     /// written with 16 digits.
     const COUNTED: &'static [&'static str] = &[];
 
     fn fold(&mut self, envelope: &Envelope<Self::Event>);
     /// Returns the list entries of the card. An entry consists of the name of a list and a text by which the
-    /// list is sorted. The stores keep entries as plain text, so an entry must not contain personal values.
+    /// list is sorted. The stores do not encrypt entries, so an entry must not contain personal values.
     fn index(&self) -> Vec<(&'static str, String)>;
     /// Returns all personal values in the card. The caller encrypts the personal values before the card is
     /// stored, and decrypts the values after the card is read.
@@ -36,7 +36,7 @@ pub trait Card:
     /// Returns the values of the card by which lists are filtered, as one text. The text has two parts with a
     /// tab character between them. The first part contains values that many cards share, such as a status.
     /// The second part contains values that normally only this card has, such as a creation time. Each list
-    /// entry contains this text unencrypted. The text is empty if the lists have no filters.
+    /// entry contains this text unencrypted. The text is empty if lists of these cards have no filters.
     fn facets(&self) -> String {
         String::new()
     }
@@ -125,8 +125,8 @@ impl Card for crate::api_call::ApiCall {
     }
 }
 
-/// Returns the list entry of a draft or a template. The list belongs to the person who saved the draft or the
-/// template. Drafts are sorted by their deadlines, and templates by their services.
+/// Returns the list entry of a draft or a template. The entry belongs to the list of the person who saved the
+/// draft or the template. Drafts are sorted by their deadlines, and templates by their services.
 fn draft_row(saved: &events::draft::Saved) -> (&'static str, String) {
     use events::draft::FormRef;
     let sort_key = match &saved.form_ref {
@@ -138,7 +138,7 @@ fn draft_row(saved: &events::draft::Saved) -> (&'static str, String) {
     ("owner", format!("{}|{sort_key}", saved.owner))
 }
 
-/// Implements [`Card`] for aggregates that use their state as the card (the stored summary for lists). The
+/// Implements [`Card`] (a stored summary for lists) for aggregates whose state is also their card. The
 /// parameter `$index` is an expression that returns the list entries.
 macro_rules! state_is_the_card {
     ($($state:ty, $view:literal, $card:ident => $index:expr;)*) => {$(

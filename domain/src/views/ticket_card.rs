@@ -12,7 +12,7 @@ use crate::envelope::Envelope;
 use crate::ticket::{NodeRun, Status, Ticket};
 
 /// The values by which lists of tickets are filtered, such as the status. Many tickets can have the same
-/// values, so the stores count the tickets in each list by these values.
+/// values. The stores therefore count the tickets of each list by these values.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Facets {
     /// The status of the ticket as the text that [`Ticket::status_key`] returns.
@@ -24,8 +24,8 @@ pub struct Facets {
     pub tag: String,
 }
 
-/// Further values by which lists of tickets are filtered, such as the creation time. Normally no two tickets
-/// have equal values.
+/// Further values by which lists of tickets are filtered, such as the creation time. Normally, these values
+/// are different for each ticket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnFacets {
     pub creator: PersonId,
@@ -34,8 +34,8 @@ pub struct OwnFacets {
 }
 
 impl Facets {
-    /// Returns values of the ticket by which lists are filtered, such as the status. The result contains only
-    /// values that several tickets can share. Returns `None` if the ticket does not exist.
+    /// Returns the filter values of the ticket that other tickets can share, such as the status. Lists of
+    /// tickets are filtered by these values. Returns `None` if the ticket does not exist.
     pub fn of(card: &TicketCard) -> Option<Self> {
         let opened = card.ticket.opened.as_ref()?;
         Some(Self {
@@ -48,16 +48,16 @@ impl Facets {
         })
     }
 
-    /// Parses the first part of the text that [`TicketCard::facets`] returns. This part contains the filter
-    /// values that several tickets can share, such as the status. Returns `None` if the text is invalid.
+    /// Parses the filter values that several tickets can share, such as the status. The parameter is the
+    /// first part of the text that [`TicketCard::facets`] returns. Returns `None` if the text is invalid.
     pub fn read(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 }
 
 impl OwnFacets {
-    /// Returns values of the ticket by which lists are filtered, such as the creation time. The result
-    /// contains only values that usually no other ticket has. Returns `None` if the ticket does not exist.
+    /// Returns the filter values that normally only this ticket has, such as the creation time. Lists of
+    /// tickets are filtered by these values. Returns `None` if the ticket does not exist.
     pub fn of(card: &TicketCard) -> Option<Self> {
         let opened = card.ticket.opened.as_ref()?;
         Some(Self {
@@ -67,8 +67,9 @@ impl OwnFacets {
         })
     }
 
-    /// Parses the filter values that normally only one ticket has, such as the creation time. The text is the
-    /// last part of the text that [`TicketCard::facets`] returns. Returns `None` if the text is invalid.
+    /// Parses the filter values that normally only one ticket has, such as the creation time. The parameter
+    /// is the second part of the text that [`TicketCard::facets`] returns. Returns `None` if the text is
+    /// invalid.
     pub fn read(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
@@ -139,9 +140,9 @@ impl TicketCard {
         format!("{shared}\t{own}")
     }
 
-    /// Returns the list entries of the ticket. Each entry contains the name of a list and the text by which
-    /// this list sorts the ticket. The text ends with the creation time of the ticket, except in the list
-    /// `ended`, which is sorted by the end time.
+    /// Returns the list entries of the ticket. Each entry contains the name of a list and a sort text, by
+    /// which this list is sorted. The sort text ends with the creation time of the ticket. Only in the list
+    /// `ended`, the sort text is the end time.
     pub fn index(&self) -> Vec<(&'static str, String)> {
         let Some(opened) = &self.ticket.opened else {
             return Vec::new();
@@ -155,8 +156,8 @@ impl TicketCard {
         if let Some(ended_at) = self.ended_at {
             rows.push(("ended", format!("{:016}", ended_at.0)));
         }
-        // A withdrawn ticket is only in the list of all tickets, in the lists by creator and status, and in
-        // the list of ended tickets. The other lists do not contain withdrawn tickets.
+        // A withdrawn ticket appears only in the list of all tickets, in the lists by creator and status, and
+        // in the list of ended tickets.
         if self.ticket.status != Status::Revoked {
             rows.push(("listed", age.clone()));
             rows.push(("mine", format!("{}|{age}", opened.creator)));
@@ -173,8 +174,8 @@ impl TicketCard {
                     .map(|pid| ("follows", format!("{pid}|{age}"))),
             );
         }
-        // People do not process a child ticket, because the child ends with its parent. The lists of work for
-        // people therefore contain no child tickets.
+        // People do not process a child ticket, because the child ends together with its parent. Lists of
+        // work for people therefore contain no child tickets.
         if self.ticket.status == Status::Running && self.ticket.parent().is_none() {
             let of = |is_selected: fn(&NodeRun) -> bool| {
                 let people: BTreeSet<_> = self

@@ -1,5 +1,5 @@
-//! Defines the card of one workflow. A card is a stored summary for lists. The definitions of the workflow
-//! are not in the card but only in the stream of the workflow.
+//! Defines the card of one workflow. A card is a stored summary for lists. The card does not contain the
+//! definitions of the workflow. They are only in the stream of the workflow.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -20,24 +20,26 @@ use crate::{condition, options};
 
 /// Maximum number of nodes in one workflow. The largest known real workflow contains 12 nodes.
 pub const NODES_MAX: usize = 500;
-/// Maximum number of transitions in one workflow.
+/// Maximum number of transitions (connections from node to node) in one workflow.
 pub const LINES_MAX: usize = 2000;
 /// Maximum number of fields in one workflow. The largest known real workflow contains 24 fields.
 pub const FIELDS_MAX: usize = 1000;
-/// Maximum timeout of one request that the desk sends, in milliseconds. The desk function that sends the
+/// Maximum timeout in milliseconds for one request that the desk sends. The part of the desk that sends the
 /// request has a longer time limit.
 pub const TIMEOUT_MS_MAX: i64 = 20_000;
-/// Maximum timeout of a request that reads the options of a field, in milliseconds. The limit is short,
-/// because a person waits until the form shows the options.
+/// Maximum timeout in milliseconds for a request that reads the options of a field. The timeout is short,
+/// because a person waits for the options.
 pub const OPTIONS_MS_MAX: i64 = 10_000;
-/// Shortest and longest allowed pause between two polls, in milliseconds.
+/// Minimum and maximum pause between two polls, in milliseconds. A poll is a request that reads the progress
+/// of work in another system.
 pub const POLL_MS: std::ops::RangeInclusive<i64> = 1_000..=86_400_000;
-/// Maximum number of polls that one API call may make.
+/// Maximum number of polls in one API call. A poll is a request that reads the progress of work in another
+/// system.
 pub const POLLS_MAX: u32 = 100_000;
-/// Maximum time limit of a mission (work for a robot), in minutes. The value is one week. If no robot has
-/// begun the work in the time limit, a person gets the work.
+/// Maximum time limit of a mission (work for a robot), in minutes. The maximum is one week. If no robot
+/// begins the work within the time limit of the mission, a person gets the work.
 const EXPIRES_AFTER_MIN_MAX: u32 = 10_080;
-/// Maximum number of attempts of one request.
+/// Maximum number of attempts that a workflow may allow for one request.
 pub const ATTEMPTS_MAX: u32 = 16;
 /// The codes of the vote counters that a finish condition may use. A finish condition ends a countersign (a
 /// vote of all processors) early (reference/bk-itsm.md 6).
@@ -49,15 +51,15 @@ pub const COUNTERS: [&str; 5] = [
     "REJECT_RATE",
 ];
 
-/// The result of the checks of one workflow: its problems and its open cases. In an open case, no transition
-/// of a node has a true condition.
+/// The result of the checks of one workflow: its problems and its open cases. An open case is a combination
+/// of values for which a node has no transition with a true condition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
     /// The problems as English sentences. A workflow with problems cannot be deployed.
     pub problems: Vec<String>,
     /// The nodes that have an open case, each with a description of this case. In an open case, the
-    /// conditions of all transitions are false, and the node has no default transition. The ticket then waits
-    /// for a manager.
+    /// conditions of all transitions are false, and the node has no default transition (a transition without
+    /// a condition). The ticket then waits for a manager.
     pub open_cases: Vec<(NodeId, String)>,
 }
 
@@ -75,9 +77,9 @@ pub fn problems(definition: &Definition) -> Vec<String> {
     problems
 }
 
-/// Returns the problems of a workflow. A separate list contains the open cases (cases in which no transition
-/// has a true condition). The caller may accept open cases in an imported workflow, because BlueKing ITSM
-/// also accepts open cases.
+/// Returns the problems of a workflow. Open cases (cases in which no transition has a true condition) are in
+/// a separate list. The caller may accept open cases in an imported workflow, because BlueKing ITSM also
+/// accepts open cases.
 pub fn findings(definition: &Definition) -> Findings {
     let bounds = [
         ("nodes", definition.nodes.len(), NODES_MAX),
@@ -119,9 +121,9 @@ pub fn findings(definition: &Definition) -> Findings {
     }
 }
 
-/// Returns all nodes that can be reached from the nodes in `from`. The function `next` sets the direction of
-/// the search. For each transition, `next` returns two nodes, and the search moves from the first node to the
-/// second node.
+/// Returns all nodes that can be reached from the nodes in `from`. For each transition, the function `next`
+/// returns a start node and a target node. By swapping the two nodes, a caller can search against the
+/// direction of the transitions.
 pub(super) fn reachable(
     definition: &Definition,
     from: &[NodeId],
@@ -186,8 +188,9 @@ impl Check<'_> {
         }
     }
 
-    /// Checks that the workflow has exactly one START and one END. Also checks that each transition connects
-    /// existing nodes.
+    /// Checks that the workflow has exactly one START and one END, and that each transition connects existing
+    /// nodes. Also checks that every node except END has a transition, and that START leads to the submit
+    /// node.
     fn shape(&mut self) {
         let definition = self.definition;
         for kind in [NodeKind::Start, NodeKind::End] {
@@ -340,8 +343,8 @@ impl Check<'_> {
                 self.automatic(node, &name);
             }
             // If the first vote decides the node (or-sign), a finish condition has no effect. The workflow
-            // can still contain a finish condition from an earlier setting. In that case, the desk does not
-            // check the finish condition.
+            // can still contain a finish condition from an earlier setting. Such a finish condition is not
+            // checked.
             let finishes_early =
                 node.kind.is_vote() && (node.is_multi || node.kind == NodeKind::Sign);
             if let Some(condition) = node.finish_condition.as_ref().filter(|_| finishes_early) {
@@ -373,9 +376,9 @@ impl Check<'_> {
         }
     }
 
-    /// Checks that the workflow selects processors (people who process the node) for the node. If the work at
-    /// the node starts with an assignment, the workflow must select assignors (people who assign the work)
-    /// instead.
+    /// Checks that the workflow selects processors (people who process the node) for the node. If the
+    /// processors of the node are assigned by other people, the workflow must select these people (the
+    /// assignors) instead.
     fn people(&mut self, node: &Node, name: &str) {
         let handling = if node.kind.is_vote() {
             Handling::Process
@@ -437,9 +440,9 @@ impl Check<'_> {
     }
 
     fn automatic(&mut self, node: &Node, name: &str) {
-        // The desk does not check the placeholders of webhooks. A webhook may use keys that the workflow does
-        // not define, because a client may send additional variables with a ticket (`envs`,
-        // reference/bk-itsm.md 3.1).
+        // The keys in placeholders of webhooks are not checked. A client may send additional variables with a
+        // ticket (`envs`, reference/bk-itsm.md 3.1), so a webhook may use keys that the workflow does not
+        // define.
         if let Some(service_task) = node
             .service_task
             .as_deref()
@@ -549,8 +552,8 @@ impl Check<'_> {
         self.processors(node, name, &node.processors);
     }
 
-    /// Returns true if a placeholder may use this key. Placeholders may use fields, the display texts of
-    /// fields, output variables, and attributes of the ticket.
+    /// Returns true if a placeholder (such as `${key}`) may use this key. Placeholders may use fields, the
+    /// display texts of fields, output variables, and attributes of the ticket.
     fn is_known(&self, key: &str) -> bool {
         self.definition
             .field(key.strip_suffix("__display").unwrap_or(key))
@@ -559,8 +562,8 @@ impl Check<'_> {
             || self.is_output(key)
     }
 
-    /// Returns true if a condition on a field may use this key. The key can be a field, an output variable,
-    /// or an attribute that is stored in the ticket.
+    /// Returns true if conditions and comparison rules of a field may use this key. The key can be a field,
+    /// an output variable, or an attribute that is stored in the ticket.
     fn is_comparable(&self, key: &str) -> bool {
         self.definition.field(key).is_some()
             || super::is_comparable_of_the_ticket(key)
@@ -575,16 +578,16 @@ impl Check<'_> {
         self.definition.nodes.iter().any(by)
     }
 
-    /// Checks that a condition on a response contains at least one clause (comparison). The problem text
-    /// contains `owner` (for example a node) and `what` (the kind of the condition).
+    /// Reports a problem if a condition is given but contains no clause (comparison). The text of the problem
+    /// contains `owner` (for example the node) and `what` (the kind of the condition).
     fn response_condition(&mut self, condition: Option<&Condition>, owner: &str, what: &str) {
         if condition.is_some_and(|condition| condition::clauses(condition) == 0) {
             self.report(format!("{owner} is not configured: it has no {what}"));
         }
     }
 
-    /// Checks that a request has a fixed host, a known method and an allowed timeout. If the request needs
-    /// credentials, the workflow must contain the name of a secret.
+    /// Checks that a request has a fixed host, a supported HTTP method and an allowed timeout. If the request
+    /// needs credentials, the workflow must contain the name of a secret with these credentials.
     fn request(&mut self, request: &Request, owner: &str, timeout_ms_max: i64) {
         if let Some(problem) = host_problem(&request.url, &request.system) {
             self.report(format!("{owner} is not configured: {problem}"));
@@ -610,8 +613,9 @@ impl Check<'_> {
         }
     }
 
-    /// Checks that each condition uses only values that earlier nodes set. Also collects the open cases of
-    /// the nodes. In an open case, all conditions are false, and no transition can be taken.
+    /// Checks that each transition condition uses only values that earlier nodes or the ticket can set. Also
+    /// collects the open cases of the nodes. In an open case, all conditions are false, so the ticket cannot
+    /// leave the node.
     fn conditions(&mut self) {
         let mut providers: BTreeMap<String, Vec<NodeId>> = BTreeMap::new();
         for node in &self.definition.nodes {
@@ -682,7 +686,7 @@ impl Check<'_> {
     }
 
     /// Checks the request that reads the options of a field from an external system. The request may use only
-    /// existing fields, and no fields that contain people.
+    /// existing fields, but neither fields with people nor the field itself.
     fn source(&mut self, field: &Field, source: &Source) {
         if !matches!(field.source_type.as_str(), "API" | "CUSTOM_API") {
             self.report(format!(
@@ -755,7 +759,7 @@ impl Check<'_> {
     }
 }
 
-/// Returns the problems of a single field. The checks do not need the rest of the workflow.
+/// Returns the problems of a single field. The rest of the workflow is not needed for these checks.
 pub fn field_problems(field: &Field) -> Vec<String> {
     let mut problems = Vec::new();
     if field.regex == "CUSTOM"
@@ -815,9 +819,9 @@ fn is_url(url: &str) -> bool {
     url.starts_with("http://") || url.starts_with("https://")
 }
 
-/// Returns an English phrase for a problem with the host in a URL. Returns `None` if the URL contains a fixed
-/// host. The parameter `system` is the name of a BlueKing system. This name is needed if the URL contains
-/// only a path.
+/// Describes the problem with the host in a URL as an English phrase. Returns `None` if the URL contains a
+/// fixed host. The parameter `system` is the name of the BlueKing system to which the request belongs. The
+/// phrase contains this name if the URL contains no host.
 pub fn host_problem(url: &str, system: &str) -> Option<String> {
     const FROM_A_FORM: &str = "its host must be in the workflow, not in a form";
     let is_template = |text: &str| text.contains("${") || text.contains("{{");
@@ -835,7 +839,7 @@ pub fn host_problem(url: &str, system: &str) -> Option<String> {
             "its URL must begin with http:// or https://".into()
         });
     }
-    // Some URL parsers ignore additional slashes, blanks and backslashes, and can therefore find a different
+    // Some URL parsers ignore additional slashes, blanks and backslashes. They can therefore find another
     // host in the same URL than this desk. To prevent this, the check accepts only simple characters in a
     // host.
     let authority = url

@@ -18,30 +18,30 @@ use jiff::civil::DateTime;
 use crate::condition::{self, Found};
 use crate::value::plain;
 
-/// Maximum number of combinations that are tested for one node. A node with more combinations needs a default
-/// transition (a transition without a condition).
+/// Maximum number of combinations of values that are tested for one node. A node with more combinations needs
+/// a default transition (a transition without a condition).
 const CASES_MAX: usize = 10_000;
-/// Maximum number of conditions that one check of a workflow evaluates. More evaluations would take several
-/// seconds and delay other requests.
+/// Maximum number of evaluations of conditions during the check of one workflow. More evaluations would take
+/// several seconds and delay other requests.
 pub(super) const TRIES_MAX: usize = 2_000_000;
-/// Maximum number of different list elements with which the conditions compare one key. With each further
-/// element, twice as many cases must be tested.
+/// Maximum number of different list elements with which the conditions of a node compare the same key. Each
+/// further element doubles the number of cases that must be tested.
 const ELEMENTS_MAX: usize = 6;
-/// The module simulates votes to test conditions on vote counts. The range contains the smallest and the
-/// largest number of voters in a simulated vote. If the conditions contain larger constants, the module
-/// simulates more voters, up to the largest number.
+/// To test conditions on vote counts, the module simulates votes with 1 voter, 2 voters, and so on. This
+/// range limits the maximum number of simulated voters. Within this range, the maximum depends on the largest
+/// constant in the conditions.
 const VOTERS: std::ops::RangeInclusive<u32> = 3..=12;
-/// The description of an open case if the module cannot test every case. Either the number of combinations
-/// exceeds [`CASES_MAX`], or the possible values of a key are unknown.
+/// The description of an open case if the module cannot test every case. Reasons are a number of combinations
+/// above [`CASES_MAX`], a number of evaluations above [`TRIES_MAX`], or a key with unknown possible values.
 const UNTRIED: &str = "something (there are too many cases to try each)";
 /// A text that occurs in no condition. The module uses this text to test the values that no condition
 /// contains.
 const OTHER: &str = "\u{1}";
 
 /// Returns a description of the first open case of the node. In an open case, none of the given transitions
-/// has a true condition. If the module cannot test every case, the function returns a general description.
-/// Returns `None` if there is no open case. The parameter `left` is the number of condition evaluations that
-/// are still allowed (see [`TRIES_MAX`]).
+/// has a true condition. Returns `None` if there is no open case. If the module cannot test every case, the
+/// description is general. The parameter `left` is the number of condition evaluations that are still allowed
+/// (see [`TRIES_MAX`]).
 pub(super) fn open_case(
     definition: &Definition,
     node: NodeId,
@@ -81,15 +81,15 @@ pub(super) fn open_case(
     cases.first_open(&dimensions)
 }
 
-/// The conditions on the transitions that start at one node.
+/// The node under test, and the conditions on the transitions that start at this node.
 struct Cases<'a> {
     definition: &'a Definition,
     node: NodeId,
     conditions: Vec<&'a Condition>,
 }
 
-/// One case: values that give the same result in every condition. The member `held` contains the values of
-/// one or more keys that the conditions use. The member `words` describes these values to people.
+/// One case: values that give the same result in every condition. The member `held` contains one or more keys
+/// of the conditions with their values. The member `words` describes these values to people.
 struct Case {
     held: Vec<(String, Found)>,
     words: Words,
@@ -99,8 +99,8 @@ struct Case {
 #[derive(Clone)]
 enum Words {
     Plain(String),
-    /// A range of values. Each bound of the range is optional. The `bool` of a bound is true if the value of
-    /// the bound belongs to the range.
+    /// A range of values between a lower and an upper limit. Each limit is optional. The `bool` of a limit is
+    /// true if the limit itself belongs to the range.
     Range {
         key: String,
         low: Option<(String, bool)>,
@@ -108,8 +108,8 @@ enum Words {
     },
 }
 
-/// One possible result of a vote. The members contain the numbers of voters, approvals and rejections, and
-/// the last vote. The member `result` is true for an approval.
+/// One possible end of a vote. The members contain the numbers of voters, approvals and rejections, and the
+/// last vote. The member `result` is true if the node is approved.
 struct Ended {
     voters: u32,
     pass: u32,
@@ -120,16 +120,16 @@ struct Ended {
     result: bool,
 }
 
-/// The kind of value that a key in a condition has after a vote.
+/// The kind of value that a vote gives to a key in a condition.
 #[derive(Clone, Copy)]
 enum OfVote {
     Output(Holds),
-    /// The decision of the last voter. The key in the condition is the key of the form field that contains
-    /// this decision.
+    /// The decision of the last voter. The key in the condition is the key of the form field with this
+    /// decision.
     Opinion,
 }
 
-/// A node at which people vote, and the keys that get their values from this vote. Each entry of the list
+/// A node at which people vote, and the keys that get their values from the vote. Each entry of the list
 /// contains one key and the kind of its value.
 type Vote<'a> = (&'a Node, Vec<(&'a str, OfVote)>);
 
@@ -142,10 +142,9 @@ impl<'a> Cases<'a> {
             .flat_map(|group| &group.expressions)
     }
 
-    /// Returns lists of cases. (A case is a set of values that give the same result in every condition.) Each
-    /// list contains the cases of one vote, or the cases of one key that no vote sets. The cases of one list
-    /// do not depend on the cases of another list. Returns `None` if the possible values of a key are
-    /// unknown.
+    /// Returns lists of cases. A case is a set of values that give the same result in every condition. Each
+    /// list contains the cases of one vote, or the cases of one key that no vote sets. The cases of different
+    /// lists are independent of each other. Returns `None` if the possible values of a key are unknown.
     fn dimensions(&self) -> Option<Vec<Vec<Case>>> {
         let mut seen = BTreeSet::new();
         let keys: Vec<&'a str> = self
@@ -169,9 +168,9 @@ impl<'a> Cases<'a> {
         Some(dimensions)
     }
 
-    /// Returns the node at which a vote sets the value of the key. If the node under test (the node with the
-    /// tested transitions) sets the key, the function returns this node. Returns `None` if no vote sets the
-    /// key, or if several other votes set the key.
+    /// Returns the node at which a vote sets the value of the key. If the vote at the node under test (the
+    /// node with the tested transitions) sets the key, this node is returned. Returns `None` if no vote sets
+    /// the key, or if the votes at several other nodes set the key.
     fn vote_of(&self, key: &str) -> Option<(&'a Node, OfVote)> {
         let what = |node: &'a Node| {
             let output = node
@@ -205,9 +204,8 @@ impl<'a> Cases<'a> {
             .copied()
     }
 
-    /// Returns the cases (the different sets of values) that are possible after a vote at the given node. The
-    /// parameter `keys` contains the keys that the vote sets. Each case contains a different combination of
-    /// values for these keys.
+    /// Returns the cases that are possible after a vote at the given node. A case is one combination of
+    /// values for the keys in the parameter `keys`, which get their values from this vote.
     fn of_vote(&self, node: &Node, keys: &[(&str, OfVote)]) -> Vec<Case> {
         let counts_tested = keys.iter().any(|(_, what)| {
             !matches!(what, OfVote::Opinion | OfVote::Output(Holds::ApproveResult))
@@ -270,10 +268,9 @@ impl<'a> Cases<'a> {
         cases
     }
 
-    /// Returns the possible results of a vote at the given node. If a rejection terminates the ticket at this
-    /// node, the list omits the results with a rejection (reference/bk-itsm.md 6). The parameter
-    /// `counts_tested` is true if conditions use the vote counts. The function then simulates votes with more
-    /// voters.
+    /// Returns the possible ends of a vote at the given node. If a rejection of the node terminates the
+    /// ticket, the list contains only approvals (reference/bk-itsm.md 6). If conditions use the vote counts,
+    /// the parameter `counts_tested` is true, and votes with more voters are simulated.
     fn endings(&self, node: &Node, counts_tested: bool) -> Vec<Ended> {
         let finish = node.finish_condition.as_ref();
         let holds = |counters: &BTreeMap<&str, String>| {
@@ -331,8 +328,8 @@ impl<'a> Cases<'a> {
                         open.extend(Some((pass, reject)).filter(|state| seen.insert(*state)));
                         continue;
                     }
-                    // The finish condition is a condition on the vote counts. If this condition is also true
-                    // when the number of rejections is set to zero, the result of the vote is an approval.
+                    // The finish condition is a condition on the vote counts. The result of the vote is an
+                    // approval if this condition is true even without the rejections.
                     ended.result |= by_condition && holds(&counters(&Ended { reject: 0, ..ended }));
                     if ended.result || !node.terminate_when_rejected {
                         endings.push(ended);
@@ -343,8 +340,8 @@ impl<'a> Cases<'a> {
         endings
     }
 
-    /// Returns the possible cases (values or ranges of values) of a key that does not get its value from a
-    /// vote. Returns `None` if the possible values of the key are unknown.
+    /// Returns the possible cases (values or ranges of values) of a key. The key gets its value from a form
+    /// or from the ticket, and not from a vote. Returns `None` if the possible values of the key are unknown.
     fn of_key(&self, key: &str) -> Option<Vec<Case>> {
         let clauses: Vec<&Clause> = self.clauses().filter(|clause| clause.key == key).collect();
         let field = self.definition.field_at(self.node, key);
@@ -395,8 +392,8 @@ impl<'a> Cases<'a> {
             Some(FieldKind::Radio | FieldKind::Select | FieldKind::TreeSelect)
         ) && !options.is_empty()
         {
-            // The conditions do not contain the remaining options of the field. All remaining options
-            // therefore give the same results, and the test needs only one of the remaining options.
+            // The remaining options of the field occur in no condition. All remaining options therefore give
+            // the same results, and the test needs only one of them.
             let other = options
                 .iter()
                 .find(|(option, _)| !tested_values.contains(*option))
@@ -502,7 +499,8 @@ impl<'a> Cases<'a> {
     }
 
     /// Returns true if the key always has a value at the node under test (the node with the tested
-    /// transitions). The key must get a value on every path from START to this node.
+    /// transitions). This is true for a required field on every path from START to this node, and for some
+    /// ticket attributes.
     fn is_always_filled(&self, key: &str) -> bool {
         let fills = |node: &&Node| {
             let field = self
@@ -528,8 +526,8 @@ impl<'a> Cases<'a> {
             )
     }
 
-    /// Returns true if every path from START to the node under test contains one of the nodes in `some`. The
-    /// node under test is the node with the tested transitions. This node can itself be in `some`.
+    /// Returns true if every path from START to the node under test (the node with the tested transitions)
+    /// contains one of the nodes in `some`. The node under test can itself be in `some`.
     fn is_passed(&self, some: &BTreeSet<NodeId>) -> bool {
         let starts = self
             .definition
@@ -551,9 +549,9 @@ impl<'a> Cases<'a> {
         !seen.contains(&self.node)
     }
 
-    /// Returns a description of the first combination of cases for which all conditions are false. The
-    /// function makes the range of values in the description as wide as possible. Returns `None` if there is
-    /// no such combination.
+    /// Returns a description of the first combination of cases for which all conditions are false. If the
+    /// case is a range of values, the described range is as wide as possible. Returns `None` if there is no
+    /// such combination.
     fn first_open(&self, dimensions: &[Vec<Case>]) -> Option<String> {
         if dimensions.iter().any(Vec::is_empty) {
             return None;
@@ -561,7 +559,8 @@ impl<'a> Cases<'a> {
         let mut chosen = vec![0; dimensions.len()];
         loop {
             if self.is_open(dimensions, &chosen) {
-                // The description omits a key if all conditions are false for every value of this key.
+                // The description omits a list of cases if all conditions are false for every case in this
+                // list.
                 let matters = |at: &usize| {
                     (0..dimensions[*at].len())
                         .any(|case| !self.is_open(dimensions, &changed(&chosen, *at, case)))
@@ -576,8 +575,8 @@ impl<'a> Cases<'a> {
                     words.join(", ")
                 });
             }
-            // The next combination of cases is computed like the next number: each position of the
-            // combination is one digit.
+            // The next combination is computed in the same way as the next number. Each list of cases is one
+            // digit.
             let at = (0..dimensions.len()).find(|at| chosen[*at] + 1 < dimensions[*at].len())?;
             chosen[..at].fill(0);
             chosen[at] += 1;
@@ -626,8 +625,9 @@ impl<'a> Cases<'a> {
     }
 }
 
-/// Returns a copy of the combination `chosen` with another case for the list with the index `at`. A
-/// combination contains one index for each list of cases. The parameter `case` is the new index.
+/// Returns a copy of the combination `chosen` in which one index is replaced. A combination contains one
+/// index for each list of cases. The parameter `at` is the position of the replaced index, and `case` is the
+/// new index.
 fn changed(chosen: &[usize], at: usize, case: usize) -> Vec<usize> {
     let mut other = chosen.to_vec();
     other[at] = case;
@@ -665,8 +665,8 @@ impl Words {
     }
 }
 
-/// Returns the vote counters for one possible result of a vote. Each key of the map is the code of a counter.
-/// The workflow engine computes the counters in the same way.
+/// Returns the vote counters for one possible end of a vote. Each key of the map is the code of a counter,
+/// such as `PASS_COUNT`. The workflow engine computes the counters in the same way.
 fn counters(ended: &Ended) -> BTreeMap<&'static str, String> {
     let percent =
         |votes: u32| (f64::from(votes) * 100.0 / f64::from(ended.voters.max(1))).to_string();
@@ -684,8 +684,8 @@ fn code(holds: Holds) -> String {
     plain(&serde_json::to_value(holds).unwrap_or_default())
 }
 
-/// Returns the keys and names of all options that the workflow defines for a field. If the options are a
-/// tree, the function returns the options of all levels.
+/// Returns the keys and names of all options that the workflow defines for a field. If the options form a
+/// tree, the options of all levels are returned.
 fn own_options(field: &Field) -> Vec<(&str, &str)> {
     fn flat<'a>(choices: &'a [Choice], all: &mut Vec<(&'a str, &'a str)>) {
         for choice in choices {
@@ -707,7 +707,8 @@ fn is_of_sets(operator: Operator) -> bool {
     )
 }
 
-/// Returns the constants of a clause (a single comparison): one value, or all elements of a list.
+/// Returns the constants with which a clause (a single comparison) compares its key: one value, or all
+/// elements of a list.
 fn constants(clause: &Clause) -> Vec<String> {
     if is_of_sets(clause.condition) {
         condition::set(&clause.value).into_iter().collect()
@@ -716,9 +717,9 @@ fn constants(clause: &Clause) -> Vec<String> {
     }
 }
 
-/// Divides the possible values of a key into cases at the given sorted constants. Each constant is one case.
-/// The values between two constants are one case. The values before the first constant are one case, and the
-/// values after the last constant are one case.
+/// Divides the possible values of a key into cases. The parameter `sorted` contains constants in ascending
+/// order. Each constant is one case. Each range between two constants, before the first constant or after the
+/// last constant is also one case.
 fn ranges<T: Copy>(
     key: &str,
     sorted: &[(T, String)],
@@ -768,9 +769,9 @@ fn numbers(key: &str, tested_values: &BTreeSet<String>) -> Vec<Case> {
         .collect();
     sorted.sort_by(|(one, _), (other, _)| one.total_cmp(other));
     sorted.dedup_by(|(one, _), (other, _)| one.total_cmp(other).is_eq());
-    // Returns a distance. The desk tests one value at this distance below all constants, and one value at
-    // this distance above all constants. For a very large constant, a distance of 1 could be lost by
-    // rounding, so the distance is larger.
+    // Returns a distance. One value at this distance below all constants is tested, and one value at this
+    // distance above all constants. A distance of 1 would be lost by rounding for a very large constant, so
+    // the distance is then larger.
     let step = |number: f64| 1.0_f64.max(number.abs() * 1e-6);
     ranges(key, &sorted, |below, above| {
         let value = match (below, above) {
@@ -824,7 +825,7 @@ fn times(key: &str, tested_values: &BTreeSet<String>, are_days: bool) -> Vec<Cas
 
 /// Returns true if one condition is the exact negation of the other condition. Each clause (single
 /// comparison) of one condition must have its negation in the other condition. If there are several clauses,
-/// one condition must combine its clauses with `and`, and the other condition with `or`.
+/// one condition must combine them with `and`, and the other condition with `or`.
 fn is_opposite(one: &Condition, other: &Condition) -> bool {
     let ([one], [other]) = (&one.expressions[..], &other.expressions[..]) else {
         return false;
@@ -836,8 +837,8 @@ fn is_opposite(one: &Condition, other: &Condition) -> bool {
         Operator::NotIn => Some(Operator::In),
         Operator::Superset => Some(Operator::NotSuperset),
         Operator::NotSuperset => Some(Operator::Superset),
-        // If a value cannot be compared, both `<` and `>=` are false. The operators `<`, `<=`, `>` and `>=`
-        // therefore have no exact negation.
+        // If a value cannot be compared with the constant, both `<` and `>=` are false. The operators `<`,
+        // `<=`, `>` and `>=` therefore have no exact negation.
         _ => None,
     };
     let joined = one.expressions.len() == 1 || one.join != other.join;

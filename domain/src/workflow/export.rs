@@ -1,7 +1,7 @@
 //! Writes a workflow in the export format of BlueKing ITSM (reference/bk-itsm.md 12.2, 12.3).
 //!
 //! The result is an array with one object. If [`super::import`] reads this result, the imported workflow is
-//! equal to the exported workflow. The export does not convert user names or person ids.
+//! equal to the exported workflow. User names and person ids are exported unchanged.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use events::workflow::{
 use serde_json::{Map, Value, json};
 
 /// Writes one version of a workflow as JSON. The parameter `roles` contains the names of the roles that the
-/// workflow uses. Another desk can find its own roles by these names.
+/// workflow uses. With these names, another desk can find its own roles during an import.
 pub fn write(
     definition: &Definition,
     version_number: &str,
@@ -57,9 +57,9 @@ pub fn write(
     }])
 }
 
-/// Returns a processor rule as the text that BlueKing ITSM writes in the member `processors`. If the text
-/// contains several ids, commas separate these ids. A list of people or roles also has a comma at the start
-/// and at the end.
+/// Returns a processor rule (a rule for the people who act at a node) as the text of the member `processors`
+/// in BlueKing ITSM. If the text contains several ids, commas separate these ids. A list of people or roles
+/// also has a comma at the start and at the end.
 pub fn who(processors: &Processors) -> String {
     let comma_enclosed = |parts: Vec<String>| {
         if parts.is_empty() {
@@ -163,8 +163,8 @@ fn webhook(request: &Request) -> Value {
         "body": body(request),
         "settings": { "timeout": request.timeout_ms / 1000, "timeout_ms": request.timeout_ms, "attempts": request.attempts_max },
         "success_exp": request.success.as_ref().map(expression).unwrap_or_default(),
-        // The text in `success_exp` can represent only some conditions. The export therefore also writes the
-        // complete condition in the member `success`.
+        // The text format of `success_exp` can represent only some conditions. The export therefore also
+        // writes the complete condition in the member `success`.
         "success": request.success,
         "secret": request.secret, "credentials": request.credentials,
         "outputs": outputs(request),
@@ -172,8 +172,7 @@ fn webhook(request: &Request) -> Value {
 }
 
 /// Returns the body of a webhook in the export format. A text is written as `content`, and form fields are
-/// written as `params`. A JSON body is also written as `value`, so that an import restores the JSON types of
-/// the body.
+/// written as `params`. A JSON body is also written as `value`, so that an import can restore its JSON types.
 fn body(request: &Request) -> Value {
     let header = request
         .headers
@@ -227,8 +226,8 @@ fn outputs(request: &Request) -> Vec<Value> {
     request.outputs.iter().map(|output| json!({ "key": output.key, "name": output.name, "ref_path": output.path, "type": "STRING", "source": "global" })).collect()
 }
 
-/// Returns a condition on a response as text, in the format of the success condition of a webhook in BlueKing
-/// ITSM.
+/// Returns a condition on a response as text. The text has the format in which BlueKing ITSM writes the
+/// success condition of a webhook.
 fn expression(condition: &Condition) -> String {
     let word = |join: Join| if join == Join::Or { " or " } else { " and " };
     let clause = |clause: &events::workflow::Clause| {
@@ -312,7 +311,8 @@ fn choices(choices: &[Choice]) -> Vec<Value> {
     choices.iter().map(|choice| json!(choice)).collect()
 }
 
-/// Returns the comparison rule of a field in the format of `regex_config.rule` (reference/bk-itsm.md 4.2).
+/// Returns the comparison rule of a field in the format of the member `regex_config.rule` in BlueKing ITSM
+/// (reference/bk-itsm.md 4.2).
 pub fn rule(rule: &Rule) -> Value {
     let beside = |beside: &events::workflow::Beside| {
         let (source, key, value) = match &beside.other {

@@ -10,13 +10,14 @@ pub mod export;
 pub mod import;
 pub mod parallel_regions;
 
-/// Returns the key of the output variable that contains the decision on an application: `granted` or
-/// `refused`. An application is a request for approval in an external ITSM.
+/// Returns the key of an output variable of the given node. The variable contains the decision on an
+/// application: `granted` or `refused`. An application is a request for approval in an external ITSM.
 pub fn result_key(node: NodeId) -> String {
     format!("application_result_{node}")
 }
 
-/// Returns the key of the output variable that contains the ticket number in the external ITSM.
+/// Returns the key of an output variable of the given node. The variable contains the number of the ticket
+/// that was created in the external ITSM.
 pub fn external_key(node: NodeId) -> String {
     format!("application_sn_{node}")
 }
@@ -36,20 +37,20 @@ use serde::{Deserialize, Serialize};
 use crate::api_call::judge::task_result;
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
-/// The commands of one workflow.
+/// The commands that change one workflow.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// Replaces the draft of the workflow. A draft can be incomplete.
+    /// Replaces the draft (the editable definition) of the workflow. A draft can be incomplete.
     Draft {
         workflow: WorkflowId,
         definition: Box<Definition>,
     },
-    /// Deploys the draft as the next version.
+    /// Deploys the draft as the next version of the workflow. Services can then use this version.
     Deploy {
         workflow: WorkflowId,
-        /// True if the desk accepts nodes with open cases, as BlueKing ITSM does. In an open case, no
-        /// transition has a true condition, and the ticket waits for a manager. If the value is false, the
-        /// desk rejects open cases. The value is false for workflows that people created in this desk.
+        /// True if nodes with open cases are accepted, as in BlueKing ITSM. In an open case, no transition of
+        /// the node has a true condition, and the ticket waits for a manager. The value is false for
+        /// workflows that people created in this desk, so that open cases are rejected.
         allows_open_cases: bool,
     },
     /// Deploys a complete version from a seed file (a TOML file with initial data). If an equal version
@@ -68,7 +69,7 @@ pub enum Command {
     Close { workflow: WorkflowId, closed: bool },
 }
 
-/// The reasons why the aggregate rejects a command.
+/// The reasons why a command for a workflow is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("the workflow cannot be deployed: {}", .0.join("; "))]
@@ -131,8 +132,8 @@ impl Decider for Workflow {
 }
 
 impl Workflow {
-    /// Returns the ids of all files that people can download from a form of the workflow. The draft and all
-    /// versions are included.
+    /// Returns the ids of all files that the forms of the workflow offer for download. The draft and all
+    /// versions of the workflow are included.
     pub fn attachments(&self) -> BTreeSet<AttachmentId> {
         let definitions = self
             .draft
@@ -305,8 +306,8 @@ pub fn is_of_the_ticket(key: &str) -> bool {
     )
 }
 
-/// Returns true if the key is a ticket attribute that conditions may use. The values of these attributes are
-/// stored in the ticket itself, so the desk can evaluate a condition on these attributes without other data.
+/// Returns true if the key is a ticket attribute that conditions may use. The value of such an attribute is
+/// stored in the ticket itself. A condition on the attribute therefore needs no other data.
 pub fn is_comparable_of_the_ticket(key: &str) -> bool {
     matches!(
         key,
@@ -338,13 +339,14 @@ pub fn output_keys(node: &Node) -> Vec<String> {
     }
 }
 
-/// Returns the key of the output variable that contains the result of a mission (the work of a robot).
+/// Returns the key of an output variable of the given node. The variable contains the result of a mission
+/// (the work of a robot).
 pub fn mission_result_key(node: NodeId) -> String {
     format!("mission_result_{node}")
 }
 
-/// Returns the key of the output variable that contains the name of the robot in a mission (the work of a
-/// robot).
+/// Returns the key of an output variable of the given node. The variable contains the name of the robot that
+/// worked on a mission.
 pub fn robot_key(node: NodeId) -> String {
     format!("mission_robot_{node}")
 }

@@ -1,31 +1,32 @@
 //! Finds the parallel regions of a workflow. The result contains the branches to which each node belongs, and
 //! the join node of each parallel gateway.
 //!
-//! A parallel region starts at a parallel gateway and ends at the join node of this gateway. A region can
-//! contain other regions (reference/bk-itsm.md 7). A transition never leads from one branch into another
-//! branch. Branches meet only at the join node. Each branch of a ticket therefore has at most one current
-//! node, and this node identifies the branch.
+//! A parallel region starts at a parallel gateway (the node at which branches begin) and ends at the join
+//! node of this gateway. A region can contain other regions (reference/bk-itsm.md 7). No transition leads
+//! from one branch into another branch. The branches meet only at the join node. A branch of a ticket
+//! therefore has at most one current node (a node that is not finished), and this node identifies the branch.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use events::workflow::{Definition, NodeKind};
 use events::{NodeId, TransitionId};
 
-/// One parallel branch. The parallel gateway and the first transition after this gateway identify the branch.
+/// One parallel branch. A branch is identified by the parallel gateway at which it begins, and by its first
+/// transition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Branch {
     pub fork: NodeId,
     pub transition: TransitionId,
 }
 
-/// The parallel branches and the join nodes of one workflow.
+/// The parallel branches of one workflow, and the join nodes at which the branches end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Areas {
-    /// For each node, the branches that contain the node. If a branch contains another branch, the list
-    /// contains the outer branch before the inner branch.
+    /// The branches that contain each node. Each key of the map is the id of a node. If a branch contains
+    /// another branch, the list contains the outer branch first.
     pub paths: BTreeMap<NodeId, Vec<Branch>>,
-    /// The join node of each parallel gateway. Each key of the map is the id of a gateway, and each value is
-    /// the id of its join node.
+    /// The join node (the node at which the branches end) of each parallel gateway. Each key of the map is
+    /// the id of a gateway, and each value is the id of its join node.
     pub joins: BTreeMap<NodeId, NodeId>,
 }
 
@@ -37,8 +38,9 @@ impl Areas {
     }
 }
 
-/// Finds the parallel branches and the join node of each parallel gateway. Returns an error if a gateway has
-/// no matching join node. The error contains the problems as English sentences.
+/// Finds the parallel branches and the join node (the node at which the branches end) of each parallel
+/// gateway. Returns an error if a gateway has no matching join node. The error contains the problems as
+/// English sentences.
 pub fn parallel_regions(definition: &Definition) -> Result<Areas, Vec<String>> {
     let mut walk = Walk {
         definition,
@@ -73,7 +75,7 @@ struct Walk<'a> {
 impl Walk<'_> {
     /// Visits all nodes of one branch, including the parallel regions inside the branch. The parameter
     /// `start` is the first node, and `path` contains the branches to which this node belongs. Returns the
-    /// join nodes at which the branch ends.
+    /// join nodes (nodes at which branches end) that the branch reaches.
     fn from(&mut self, start: NodeId, path: &[Branch]) -> BTreeSet<NodeId> {
         let mut ends = BTreeSet::new();
         let mut open = vec![start];
@@ -113,8 +115,8 @@ impl Walk<'_> {
         ends
     }
 
-    /// Visits all branches that start at one parallel gateway. Returns the nodes that follow the join node of
-    /// this gateway.
+    /// Visits all branches that start at the parallel gateway `id`. Returns the nodes that follow the join
+    /// node (the node at which these branches end).
     fn fork(&mut self, id: NodeId, path: &[Branch]) -> Vec<NodeId> {
         let mut joins = BTreeSet::new();
         for transition in self.definition.transitions_from(id) {

@@ -37,8 +37,8 @@ fn node(id: i64, kind: &str) -> events::workflow::Node {
     serde_json::from_value(json!({ "id": id, "name": format!("n{id}"), "kind": kind, "processors": { "type": "PERSON", "who": ["a"] } })).expect("a node")
 }
 
-/// Inserts an automatic node of the given kind directly before END. The body of the node's request contains
-/// the given text.
+/// Inserts an automatic node of the given kind directly before END. The node sends a request. The body of
+/// this request contains the given text.
 fn insert_call(definition: &mut Definition, kind: &str, text: &str) {
     let mut calling = node(9, kind);
     let request =
@@ -191,7 +191,7 @@ fn each_problem_names_its_node_transition_or_field() {
 }
 
 /// Returns a workflow with two parallel branches. Its nodes are START 1, submit node 2, parallel gateway 3,
-/// the nodes 4 and 5 in the branches, join 6 and END 7.
+/// join node 6 and END 7. Node 4 is in the first branch, and node 5 is in the second branch.
 fn forked() -> Definition {
     let title: Field = serde_json::from_value(
         json!({ "id": 1, "key": "title", "type": "STRING", "name": "t", "is_required": true }),

@@ -1,5 +1,5 @@
-//! Implements the workflow engine. For each command, the engine enters, completes and leaves nodes. The
-//! engine stops when a person or an API call must act.
+//! Implements the workflow engine, which moves a ticket from node to node. For each command, the engine
+//! enters, completes and leaves nodes. The engine stops when a person or an API call must act.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,16 +33,16 @@ pub const SKIPPED_WITHOUT_PROCESSORS: &str = "当前节点处理人为空，系�
 /// Number of milliseconds in one day.
 const DAY_MS: i64 = 86_400_000;
 
-/// One execution of the engine for one command. The engine applies each new event to the member `ticket`
-/// immediately, because the engine needs the new state of the ticket before it continues.
+/// One execution of the workflow engine for one command. The engine applies each new event to the member
+/// `ticket` immediately, because the next step needs the new state of the ticket.
 pub(super) struct Run<'a> {
     ticket: Ticket,
     definition: &'a Definition,
     context: &'a Context,
     events: Vec<TicketEvent>,
-    /// The inputs from other streams that the engine needs but that the member `context` does not contain.
-    /// The engine collects all missing inputs in one execution and then discards the new events. The caller
-    /// reads the missing inputs and repeats the command.
+    /// Inputs from other streams that the engine needs but that the member `context` does not contain. The
+    /// engine collects all missing inputs in one execution and then discards the new events. The caller loads
+    /// the missing inputs and repeats the command.
     missing: RefCell<BTreeSet<Lookup>>,
     /// The number of times that this command has entered each node. The desk automatically skips or approves
     /// a node only if the command enters the node for the first time. This rule prevents endless loops.
@@ -57,8 +57,8 @@ pub(super) enum Step<'a> {
     Follow(&'a Transition),
 }
 
-/// The keys of form fields that change the ticket itself. The text of such a field is never the reason of a
-/// vote.
+/// The keys of form fields that change the ticket itself. The text of such a field is never used as the
+/// reason of a vote.
 const IS_NO_REASON: [&str; 5] = ["title", "current_status", "impact", "urgency", "priority"];
 
 /// The changes of the ticket's status and priority that follow from the values in a form.
@@ -107,8 +107,8 @@ impl<'a> Run<'a> {
         self.events.push(event);
     }
 
-    /// Returns all new events of this execution. If the engine needed an input from another stream and the
-    /// caller did not give this input, the function returns an error. The error lists all missing inputs.
+    /// Returns all new events of this execution of the engine. Returns an error if the engine needed inputs
+    /// from other streams that the caller did not give. The error lists all missing inputs.
     pub(super) fn done(self) -> Decision<Vec<TicketEvent>> {
         let missing = self.missing.into_inner();
         if missing.is_empty() {
@@ -118,9 +118,9 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Returns an error if the engine needs an input from another stream and the caller did not give this
-    /// input. Without this input, the engine could select too few people. Callers therefore use this check
-    /// before they reject a command because of the selected people.
+    /// Returns an error if the engine needs inputs from other streams that the caller did not give. Without
+    /// these inputs, the engine can select too few people. Callers use this check before they reject a
+    /// command because of the selected people.
     pub(super) fn check_complete(&self) -> Decision<()> {
         let missing = self.missing.borrow();
         if missing.is_empty() {
@@ -130,8 +130,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Executes the given steps and all steps that follow from them. If the workflow has parallel branches,
-    /// the engine executes all steps of one branch before the first step of the next branch.
+    /// Executes the given steps and all steps that follow from these steps. At parallel branches, the engine
+    /// executes all steps of one branch before the first step of the next branch.
     pub(super) fn advance(&mut self, steps: Vec<Step<'a>>) -> Decision<()> {
         let mut open: Vec<Step<'a>> = steps.into_iter().rev().collect();
         while let Some(step) = open.pop() {
@@ -153,8 +153,8 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Enters the submit node of a new ticket, and completes this node with the form that the creator filled
-    /// in.
+    /// Enters the submit node (the node with the form that opens a ticket), and completes this node with the
+    /// form that the creator filled in.
     pub(super) fn start(&mut self, submit: &'a Node, form: Vec<Entry>) -> Decision<()> {
         let creator = self.creator();
         self.emit(NodeEntered {
@@ -172,8 +172,8 @@ impl<'a> Run<'a> {
         self.advance(next)
     }
 
-    /// Stores one vote. If the vote decides the result of the node, the node is completed and the engine
-    /// continues (reference/bk-itsm.md 6).
+    /// Stores one vote. If the vote decides the result of the node, the engine completes the node and
+    /// continues with the next node (reference/bk-itsm.md 6).
     pub(super) fn vote(
         &mut self,
         node: &'a Node,
@@ -219,7 +219,7 @@ impl<'a> Run<'a> {
     ) -> Decision<Remark> {
         // A form for votes has two text fields (reference/bk-itsm.md 3.11). The required field contains the
         // reason of a rejection, and the optional field contains the remark for an approval. After the sort,
-        // the first field is the field that fits the vote.
+        // the field for this kind of vote is first.
         let mut texts: Vec<_> = self
             .definition
             .fields_of(node)
@@ -271,9 +271,9 @@ impl<'a> Run<'a> {
         if is_multi(node) && !node_run.waiting_for().is_empty() && !is_met {
             return Vec::new();
         }
-        // Normally one rejection is enough to reject the whole node. There is one exception: if the finish
-        // condition (a condition on the vote counts) is true even when only the approvals are counted, the
-        // node is approved.
+        // Normally, one rejection is enough to reject the whole node. There is one exception: the finish
+        // condition (a condition on the vote counts) is true even if only the approvals are counted. In this
+        // case, the node is approved.
         let zero = ["REJECT_COUNT", "REJECT_RATE"].map(|key| (key, "0".to_owned()));
         let counters_of_passes = || {
             counters
@@ -307,8 +307,8 @@ impl<'a> Run<'a> {
     }
 
     /// Casts an approval vote for the creator of the ticket, and returns the next steps of the engine. The
-    /// function casts the vote only if the workflow counts the submission as an approval, and if the creator
-    /// may vote now.
+    /// vote is cast only if the creator may vote now and the workflow counts the submission of a ticket as an
+    /// approval.
     fn pass_for_creator(&mut self, node: &'a Node) -> Vec<Step<'a>> {
         let creator = self.creator();
         let is_next_voter = |run: &Self| {
@@ -404,7 +404,7 @@ impl<'a> Run<'a> {
     }
 
     /// Updates the priority of the ticket after a form was submitted. If the form contains no priority, the
-    /// priority follows from the impact and the urgency.
+    /// priority is computed from the impact and the urgency.
     pub(super) fn update_priority(&mut self, effect: &Effect) {
         let Some(opened) = self
             .ticket
@@ -480,7 +480,8 @@ impl<'a> Run<'a> {
         });
     }
 
-    /// Sets the status that the ticket displays. If the status is final, the ticket ends.
+    /// Sets the status that the ticket displays. If this status is a final status, the function ends the
+    /// ticket.
     fn set_status(&mut self, status: &str, node: NodeId) {
         if status.is_empty() || self.ticket.status_key() == status {
             return;
@@ -652,7 +653,7 @@ impl<'a> Run<'a> {
     }
 
     /// Returns true if the votes at all current nodes (nodes that are not finished) lead to an approval. All
-    /// required votes must exist, and no vote may be a rejection.
+    /// necessary votes must exist, and no vote may be a rejection.
     fn all_votes_pass(&self) -> bool {
         self.ticket
             .current()
@@ -680,8 +681,9 @@ impl<'a> Run<'a> {
             .transpose()
     }
 
-    /// Enters an automatic node. The event `NodeEntered` stores the people who may act if the node fails. The
-    /// engine selects these people when the ticket enters the node, not when the node fails.
+    /// Enters an automatic node (a node at which the desk does the work). The event `NodeEntered` stores the
+    /// people who may act if the node fails. The engine selects these people when the ticket enters the node,
+    /// not when the node fails.
     fn enter_automatic(&mut self, node: &Node, round: u32) {
         let processors = self.resolve(&node.processors);
         self.emit(NodeEntered {
@@ -744,10 +746,10 @@ impl<'a> Run<'a> {
         vec![Step::Leave(node)]
     }
 
-    /// Applies the result of an API call to the automatic node that made the call. If a node after the
-    /// automatic node already has the maximum number of executions, the ticket cannot enter that node. In
-    /// this case, the automatic node fails and waits for a person. The engine does not reject the result,
-    /// because people can see a failed node but cannot see a rejected result.
+    /// Applies the result of an API call to the automatic node that made the call. The next node can already
+    /// have the maximum number of executions, so that the ticket cannot enter this node again. The automatic
+    /// node then fails and waits for a person. The engine does not reject the result, because people would
+    /// not notice a rejected result.
     pub(super) fn apply_result(
         &mut self,
         node: &'a Node,
@@ -816,7 +818,7 @@ impl<'a> Run<'a> {
         };
         let (status, processors_type, processors) = match (chosen, handling) {
             // The submit node contains the form of the creator. A ticket enters this node again only if the
-            // ticket was sent back to the creator. The creator must then submit the form again.
+            // ticket is sent back to the creator. The creator must then submit the form again.
             _ if Some(node.id) == submit => (NodeStatus::Running, "PERSON", vec![self.creator()]),
             (Some(people), Handling::Process) => (NodeStatus::Running, "PERSON", people),
             (_, Handling::Process) => (
@@ -940,8 +942,8 @@ impl<'a> Run<'a> {
         people
     }
 
-    /// Returns the people whom a form field contains. The parameter `keys` lists the fields to try. Only the
-    /// first field that contains people is used.
+    /// Returns the people whom a form field contains. The parameter `keys` lists the possible fields in
+    /// order. Only the first field that contains people is used.
     fn people_in_fields(&self, keys: &[String]) -> Vec<PersonId> {
         let filled = keys
             .iter()
@@ -971,9 +973,8 @@ impl<'a> Run<'a> {
         leaders
     }
 
-    /// Returns the people that the rule `to` selects. A person entered this rule to choose new processors of
-    /// a node. Rejects a rule that is not a list of people, a list of roles, the creator or a department.
-    /// Also rejects a rule that selects no people.
+    /// Returns the people that the rule `to` selects as new processors of a node. Accepts only a list of
+    /// people, a list of roles, the creator or a department. Rejects a rule that selects no people.
     pub(super) fn targets(&self, to: &Processors) -> Decision<Vec<PersonId>> {
         if !matches!(
             to,
@@ -1017,7 +1018,8 @@ impl<'a> Run<'a> {
     }
 
     /// Returns the vote counters of a node. Each key of the map is the code of a counter, such as
-    /// `PASS_COUNT`. A rate is a percentage of all processors of the node.
+    /// `PASS_COUNT`. The counters `PASS_RATE` and `REJECT_RATE` are percentages of all processors of the
+    /// node.
     fn counters(&self, id: NodeId) -> BTreeMap<&'static str, String> {
         let Some(node_run) = self.ticket.nodes.get(&id) else {
             return BTreeMap::new();
@@ -1064,14 +1066,14 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Returns true if every processor of the node votes. If false, the first vote decides the result
-/// of the node.
+/// Returns true if the votes of all processors decide the result of the node. Returns false if the first vote
+/// decides the result.
 pub(super) fn is_multi(node: &Node) -> bool {
     node.is_multi || node.kind == NodeKind::Sign
 }
 
-/// Returns the value of a key for a condition. The function searches the output variables (values from
-/// completed or skipped nodes) first, then the form, and then the attributes of the ticket.
+/// Returns the value of a key for a condition. The function searches the output variables (values that
+/// completed or skipped nodes have set) first, then the form, and then the attributes of the ticket.
 pub(super) fn find(ticket: &Ticket, key: &str) -> Found {
     if let Some(text) = ticket.outputs.get(key) {
         return Found::Value(text.clone().into());
@@ -1089,8 +1091,8 @@ pub(super) fn find(ticket: &Ticket, key: &str) -> Found {
     }
 }
 
-/// Returns the value of a ticket attribute that needs no data of other streams. Returns `None` for any other
-/// key.
+/// Returns the value of a ticket attribute that is stored in the ticket itself, such as `ticket_sn`. Returns
+/// `None` for any other key.
 fn ticket_attribute(ticket: &Ticket, key: &str) -> Option<String> {
     let opened = ticket.opened.as_ref()?;
     Some(match key {
@@ -1104,8 +1106,8 @@ fn ticket_attribute(ticket: &Ticket, key: &str) -> Option<String> {
     })
 }
 
-/// Returns the type that the events store for a processor rule (a rule for the people who act at a node). If
-/// the desk converts the rule to a list of people, the type is `PERSON` (reference/bk-itsm.md 9).
+/// Returns the type that events store for a processor rule (a rule for the people who act at a node). If the
+/// desk stores the selected people instead of the rule, the type is `PERSON` (reference/bk-itsm.md 9).
 fn stored_type(processors: &Processors) -> &'static str {
     match processors {
         Processors::Starter

@@ -11,10 +11,10 @@ use crate::ticket::{Decision, Lookup, Rejection, reject};
 use crate::value::plain;
 
 impl Form<'_> {
-    /// Checks the files in the value of one field. Each file must exist, the people who submit the form must
-    /// have the right to use the file, and the field must accept the file. Returns the descriptions and the
-    /// ids of the files. A BlueKing client can send a value that refers to no file of this desk. If the field
-    /// sets no limits for files, such a value is stored unchanged.
+    /// Checks the files in the value of one field. Each file must exist, the field must accept the file, and
+    /// the people who submit the form must be allowed to use the file. Returns the descriptions and the ids
+    /// of the files. A BlueKing client can send a value that refers to no file of this desk. Such a value is
+    /// stored unchanged if the field sets no limits for files.
     pub(super) fn check_files(
         &self,
         field: &Field,

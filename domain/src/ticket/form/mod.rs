@@ -22,7 +22,7 @@ use crate::value::plain;
 pub use options::{Offer, offer};
 pub use value::is_link;
 
-/// The node, the ticket and the people that the check of a form needs.
+/// The inputs for the check of a form: the node, the ticket and the people.
 #[derive(Clone, Copy)]
 pub(super) struct FormInput<'a> {
     /// The ticket number. The text is empty if the form opens a new ticket, which has no number yet.
@@ -30,12 +30,13 @@ pub(super) struct FormInput<'a> {
     pub(super) definition: &'a Definition,
     pub(super) node: &'a Node,
     pub(super) current: &'a Ticket,
-    /// The people who submit the form. The form may contain new files only from these people.
+    /// The people who submit the form. A file that is not attached to the ticket yet must belong to one of
+    /// these people.
     pub(super) by: &'a [&'a PersonId],
 }
 
 /// Checks the whole form of a node, including the required fields. Returns the values in the format in which
-/// they are stored.
+/// the ticket stores the values.
 pub(super) fn check(
     input: &FormInput<'_>,
     given: &[Entry],
@@ -57,8 +58,8 @@ pub(super) fn check(
     }
 }
 
-/// Checks only the given fields of a form. The sender of the form changes these fields in an existing ticket.
-/// Returns the values of the fields in the format in which they are stored.
+/// Checks only the given fields of a form. The sender changes these fields in an existing ticket. Returns the
+/// values in the format in which the ticket stores the values.
 pub(super) fn check_some(
     input: &FormInput<'_>,
     given: &[Entry],
@@ -74,8 +75,8 @@ pub(super) fn check_some(
 }
 
 /// Adds default values to the form `given`, for visible fields that have no value. A field gets no default if
-/// a person must decide its value. Three kinds of fields need this decision: the result of an approval, a
-/// yes-or-no choice, and a field that a transition condition uses.
+/// a person must decide its value. These fields are the result of an approval, a yes-or-no choice, and each
+/// field that a transition condition uses.
 pub fn with_defaults(
     definition: &Definition,
     node: &Node,
@@ -145,8 +146,7 @@ pub fn with_defaults(
     given.extend(added.iter().map(default));
 }
 
-/// A submitted form during its check. The checks use the submitted values and the stored values of the
-/// ticket.
+/// A submitted form that is checked. The checks use the submitted values and the stored values of the ticket.
 struct Form<'a> {
     input: FormInput<'a>,
     fields: Vec<&'a Field>,
@@ -197,9 +197,9 @@ impl<'a> Form<'a> {
         })
     }
 
-    /// Checks all submitted values, and returns the entries that the ticket stores. If the check needs inputs
-    /// from other streams that the caller did not give, the error lists these inputs. Otherwise the error
-    /// describes the first invalid field.
+    /// Checks all submitted values, and returns the form entries that the ticket stores. If the check needs
+    /// inputs from other streams that the caller did not give, the error lists these inputs. Otherwise the
+    /// error describes the first invalid field.
     fn checked(mut self) -> Decision<Vec<Entry>> {
         let mut lookups = Vec::new();
         for at in 0..self.given.len() {
@@ -222,7 +222,7 @@ impl<'a> Form<'a> {
             .collect())
     }
 
-    /// Checks the submitted value at position `at`. Returns the entry that the ticket stores.
+    /// Checks the submitted value with the index `at`. Returns the form entry that the ticket stores.
     fn check_at(&self, at: usize) -> Decision<Entry> {
         let entry = &self.given[at];
         let Some(field) = self
@@ -267,8 +267,8 @@ impl<'a> Form<'a> {
         }
         if field.kind == FieldKind::File {
             let (value, files) = self.check_files(field, &entry.value)?;
-            // The value contains the names of uploaded files. The files are encrypted with the uploader's
-            // key, so these names are encrypted with the same key.
+            // The value contains the names of uploaded files. Files are encrypted with the uploader's key, so
+            // their names are encrypted with the same key.
             let uploader = files.first().and_then(|id| {
                 self.context
                     .attachments
@@ -340,7 +340,7 @@ impl<'a> Form<'a> {
             let other = match &comparison.other {
                 Other::Field { key } => match self.find(key) {
                     Found::Value(other) | Found::Personal(other) if !is_empty(&other) => other,
-                    // The field `key`, with which the value is compared, is empty. This comparison is
+                    // The other field, with which the value is compared, is empty. This comparison is
                     // therefore skipped.
                     _ => continue,
                 },
@@ -427,9 +427,9 @@ pub fn decided(definition: &Definition, node: &Node, pass: bool, remark: &str) -
     form
 }
 
-/// Returns the form with marks at all values that must be encrypted with the creator's key. These are the
-/// values of personal fields. If the service encrypts free text, the values of all fields with free text are
-/// also marked. A value that already belongs to another person does not change.
+/// Marks all values of the form that must be encrypted with the creator's key. These are the values of
+/// personal fields. If the service encrypts free text, the values of all fields with free text are also
+/// marked. A value that already belongs to another person does not change.
 pub(super) fn set_owner(
     definition: &Definition,
     form: Vec<Entry>,
@@ -480,7 +480,7 @@ pub(super) fn is_creator_owned(field: &Field, seals_text: bool) -> bool {
 
 /// Converts a submitted value to the format in which the ticket stores the value:
 /// - Tables and custom forms become JSON, even if the client sent them as text.
-/// - Most other values become text.
+/// - Numbers, booleans, and lists of options or people become text.
 /// - A list or object in a text field becomes JSON text.
 /// - A date field loses the time of day.
 fn stored(field: Option<&Field>, entry: &Entry) -> Value {
@@ -517,9 +517,9 @@ fn stored(field: Option<&Field>, entry: &Entry) -> Value {
         }
         Value::Number(number) => Value::String(number.to_string()),
         Value::Bool(flag) => Value::String(flag.to_string()),
-        // The items of a list are joined with commas. If an item contains a comma, the list stays a list,
-        // because the item would later look like two items. A later check rejects this list and names the
-        // item.
+        // The items of a list are joined to one text with commas. If an item contains a comma, the list is
+        // not joined, because the item would look like two items. A later check rejects such a list and names
+        // the item.
         Value::Array(items)
             if matches!(
                 kind,
@@ -576,8 +576,9 @@ fn is_blank(kind: FieldKind, value: &Value) -> bool {
         Value::String(text) if kind == FieldKind::RichText => is_blank_rich_text(text),
         Value::String(text) => is_blank_text(text),
         Value::Array(items) => items.iter().all(|item| is_blank(kind, item)),
-        // The content of custom tables and custom forms is not checked here. Custom tables are checked by
-        // their columns. Custom forms are checked by the client app (the program that calls the API).
+        // This function does not check the content of custom tables and custom forms. Custom tables are
+        // checked by their columns. Custom forms are checked by the client app (the program that calls the
+        // API).
         Value::Object(members)
             if !matches!(kind, FieldKind::CustomTable | FieldKind::CustomForm) =>
         {
@@ -632,7 +633,7 @@ fn is_blank_rich_text(html: &str) -> bool {
     let mut left = rest.as_str();
     while let Some((before, tag)) = left.split_once('<') {
         text.push_str(before);
-        // A `<` that no `>` follows is normal text and not a tag, so the rich text has visible content.
+        // A `<` without a later `>` is normal text and not a tag, so the rich text has visible content.
         let Some((_, after)) = tag.split_once('>') else {
             return false;
         };

@@ -13,7 +13,7 @@ use crate::ticket::{Context, Decision, Rejection, Ticket, reject};
 use crate::value::plain;
 
 /// Maximum number of selected options that are searched one by one. For more selected options, a table of all
-/// options is built first, because a search in this table is faster.
+/// options is built first, because a search in a table is faster.
 const SEARCHED_MAX: usize = 8;
 
 /// The source of the options that people can select in a field.
@@ -30,7 +30,7 @@ pub enum Offer {
     Anything,
 }
 
-/// Returns the source of the options of a field. Callers use this function to display a form. If an external
+/// Returns the source of the options of a field. Callers need the source to display a form. If an external
 /// system returns the options, the request to this system can contain values of the form.
 pub fn offer(
     definition: &Definition,
@@ -67,9 +67,9 @@ impl<'a> Form<'a> {
         }
     }
 
-    /// Checks that each selected option exists and is selected only once. If the options are not in the
-    /// workflow, the function returns the names of the selected options. Otherwise the result is an empty
-    /// text.
+    /// Checks that each selected option exists and is selected only once. Some fields also accept values that
+    /// are not options, such as an input field with suggested options. Returns the names of the selected
+    /// options. If the workflow itself contains the options, the returned text is empty.
     pub(super) fn check_options(&self, field: &'a Field, value: &Value) -> Decision<String> {
         let text = plain(value);
         let chosen: Vec<&str> = match field.kind {
@@ -129,8 +129,8 @@ impl<'a> Form<'a> {
         })
     }
 
-    /// Returns the options of a field. Returns `None` if the field has no source of options. If a source
-    /// exists but returns no options, the inner error is an English text that explains the reason.
+    /// Returns the options of a field. Returns `None` if the field has no source of options. The inner error
+    /// is an English text that explains why the source returned no options.
     fn options(&self, field: &'a Field) -> Decision<Option<Result<&'a [Choice], String>>> {
         Ok(match self.offer(field) {
             Offer::Own => Some(Ok(&field.choice)),

@@ -66,7 +66,7 @@ pub(super) fn check(field: &Field, value: &Value) -> Decision<()> {
     check_pattern(field, &text)
 }
 
-/// Rejects a list if one of its items contains a comma. The error message contains this item.
+/// Rejects a list if one of its items contains a comma. The error message names this item.
 fn reject_comma(field: &Field, value: &Value) -> Decision<()> {
     let item = value
         .as_array()
@@ -121,8 +121,8 @@ fn check_columns(field: &Field, value: &Value) -> Decision<()> {
                         || chosen.split(',').map(|key| key.trim().to_owned()).collect(),
                         |keys| keys.iter().map(plain).collect(),
                     );
-                    // The keys of selected options can be stored as one text with commas. A key that contains
-                    // a comma would then look like two keys.
+                    // Several selected options can be stored as one text with commas between the keys. A key
+                    // that contains a comma would then look like two keys.
                     options.is_empty()
                         || keys
                             .iter()
@@ -154,8 +154,8 @@ fn is_time(text: &str) -> bool {
         .is_ok_and(|time| time.strftime(FORMAT).to_string() == text)
 }
 
-/// Returns true if a browser can open the link without the execution of code. A text without a scheme must be
-/// a host name with an optional port.
+/// Returns true if a browser can open the link without running a script. A text without a scheme (such as
+/// `https:`) must be a host name with an optional port.
 pub fn is_link(text: &str) -> bool {
     let text = text.trim();
     // Browsers ignore these characters at every position in a link. A user could use these characters to
@@ -180,8 +180,8 @@ pub fn is_link(text: &str) -> bool {
 }
 
 /// Checks a text against the `regex` rule of the given field (reference/bk-itsm.md 4.2). This function checks
-/// only the rules that can be checked with the text alone. Other rules also need the current time or another
-/// field.
+/// only rules that need no other data. Rules that need the current time or another field are checked in
+/// another function.
 fn check_pattern(field: &Field, text: &str) -> Decision<()> {
     let invalid = |reason: String| {
         reject(Rejection::FieldInvalid {

@@ -6,7 +6,7 @@ use events::workflow::service_task::Executor;
 
 use super::*;
 
-/// The keys of the fields in the form of the submit node, at which tickets are opened.
+/// The keys of the fields in the form of the submit node (the node at which tickets are opened).
 const SUBMITTED: [&str; 10] = [
     "title",
     "amount",
@@ -19,7 +19,7 @@ const SUBMITTED: [&str; 10] = [
     "members",
     "others",
 ];
-/// The current time in these tests.
+/// The time that these tests use as the current time.
 const NOW: Moment = Moment(1_000);
 /// The time three days after [`NOW`].
 pub(super) const IN_THREE_DAYS: Moment = Moment(259_201_000);
@@ -52,8 +52,8 @@ fn all_fields() -> Vec<Field> {
     fields
 }
 
-/// Returns a workflow that contains the given nodes and also START 1, submit node 2 and END 9. Transition 1
-/// connects START with the submit node.
+/// Returns a workflow with the given nodes and transitions. The function adds the nodes START (id 1), submit
+/// node (id 2) and END (id 9). It also adds transition 1 from START to the submit node.
 pub(super) fn graph(nodes: Vec<Node>, transitions: Vec<Transition>) -> Definition {
     let mut submit = node(2, NodeKind::Manual, &SUBMITTED);
     submit.processors = Processors::Open;
@@ -71,8 +71,8 @@ pub(super) fn graph(nodes: Vec<Node>, transitions: Vec<Transition>) -> Definitio
     }
 }
 
-/// Returns a workflow with the given nodes in a row between the submit node 2 and END 9. Each transition has
-/// the id of the node at which the transition starts.
+/// Returns a workflow in which the given nodes follow each other between the submit node (id 2) and END (id
+/// 9). Each transition has the id of the node at which the transition starts.
 pub(super) fn straight(nodes: Vec<Node>) -> Definition {
     let mut path = vec![2];
     path.extend(nodes.iter().map(|node| node.id.0));
@@ -104,8 +104,8 @@ pub(super) fn entries(form: &[(&str, &str)]) -> Vec<Entry> {
         .collect()
 }
 
-/// Returns the content of a new ticket with the title `t`. The form of the ticket also contains the given
-/// values.
+/// Returns the content of a new ticket with the title `t`. The parameter `form` contains further values for
+/// the form of the ticket.
 pub(super) fn opening(form: &[(&str, &str)]) -> Open {
     let mut all = entries(&[("title", "t")]);
     all.extend(entries(form));
@@ -136,7 +136,8 @@ pub(super) fn cast(id: i64, by: &str, pass: bool) -> Command {
     submit(id, by, &[("DECISION", decision(pass))], "")
 }
 
-/// A test object with one ticket and the context for the decisions of this ticket.
+/// A test environment that contains one ticket and the context (the data from other streams) for its
+/// decisions.
 pub(super) struct Desk {
     pub(super) context: Context,
     pub(super) ticket: Ticket,
@@ -150,14 +151,15 @@ impl Desk {
         }
     }
 
-    /// Returns a test object in which the ticket is already open.
+    /// Returns a test environment in which the ticket is already open.
     pub(super) fn opened(definition: Definition, form: &[(&str, &str)]) -> Self {
         let mut desk = Self::new(definition);
         desk.open(opening(form));
         desk
     }
 
-    /// Opens the ticket. Returns only the events that follow the completion of the submit node.
+    /// Opens the ticket and returns the new events. The first three events are omitted. They open the
+    /// ticket, enter the submit node and complete this node.
     pub(super) fn open(&mut self, open: Open) -> Vec<TicketEvent> {
         self.act(&Command::Open(Box::new(open))).split_off(3)
     }
@@ -188,8 +190,8 @@ impl Desk {
             .expect("a run of the node")
     }
 
-    /// Sets the current time, and changes the service so that the desk rates a ticket three days after the
-    /// end of the ticket.
+    /// Sets the current time. Also changes the service so that the desk rates a ticket automatically three
+    /// days after the end of the ticket.
     pub(super) fn rates_after_three_days(&mut self) {
         self.service().rate_after_days = Some(3);
         self.context.now = Some(Now {
@@ -212,8 +214,8 @@ pub(super) fn rejected(rejection: Rejection) -> Decision<Vec<TicketEvent>> {
     Err(DecideError::Rejected(rejection))
 }
 
-/// Returns the event of a ticket that enters a manual node for the first time. The given people may act
-/// immediately.
+/// Returns the event that a ticket enters a manual node (a node at which people fill in a form) for the
+/// first time. The given people may act immediately.
 pub(super) fn entered(id: i64, people: &[&str]) -> NodeEntered {
     NodeEntered {
         node: NodeId(id),
@@ -228,7 +230,7 @@ pub(super) fn entered(id: i64, people: &[&str]) -> NodeEntered {
     }
 }
 
-/// Returns the event of a ticket that enters a node with votes for the first time.
+/// Returns the event that a ticket enters a node with votes for the first time.
 pub(super) fn vote_entered(id: i64, people: &[&str]) -> NodeEntered {
     NodeEntered {
         is_vote: true,
@@ -288,7 +290,7 @@ pub(super) fn finished(approve_result: bool) -> Finished {
     }
 }
 
-/// Returns the event that ends a ticket because a node sets a final status.
+/// Returns the event that the desk ends a ticket with the given final status.
 pub(super) fn closed(status: &str, approve_result: bool) -> Closed {
     Closed {
         by: PersonId::system(),

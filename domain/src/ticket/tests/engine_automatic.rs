@@ -9,8 +9,8 @@ use super::engine::{
 };
 use super::*;
 
-/// Returns an automatic node that sends a request to a webhook. The node reads its output variable `word`
-/// from the response.
+/// Returns an automatic node that sends a request to a webhook (an HTTP address of another system). The node
+/// reads its output variable `word` from the response.
 fn webhook(id: i64) -> Node {
     let request = serde_json::json!({
         "does": "request", "method": "POST", "url": "https://x/",
@@ -43,8 +43,8 @@ fn outputs() -> BTreeMap<String, String> {
     [("word".to_owned(), "w".to_owned())].into()
 }
 
-/// Returns a command with the result of the first API call at the webhook node 3. The parameter `round` is 1
-/// for the first execution of the node, 2 for the second execution, and so on.
+/// Returns a command with the result of the first API call at the webhook node with the id 3. The parameter
+/// `round` is 1 for the first execution of the node, 2 for the second execution, and so on.
 fn result(round: u32, succeeded: bool) -> Command {
     Command::RecordResult(NodeResult {
         node: NodeId(3),

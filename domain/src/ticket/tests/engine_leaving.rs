@@ -1,5 +1,6 @@
-//! Tests the transitions that a ticket follows when it leaves a node. The tests check conditions, parallel
-//! gateways, join nodes, and the values that a condition can use.
+//! Tests the transitions that a ticket follows when it leaves a node. The tests check conditions and the
+//! values that a condition can use. They also check parallel gateways and join nodes (the nodes at which
+//! branches begin and end).
 
 use events::ticket::{BranchJoined, BranchesStarted};
 use serde_json::Value;
@@ -13,7 +14,8 @@ use crate::condition::Found;
 use crate::ticket::engine::find;
 use crate::workflow::import::equals;
 
-/// Returns a transition with a condition. The condition is true if the field `amount` has the given value.
+/// Returns a transition from the node `from` to the node `to` with a condition. The condition is true if the
+/// form field `amount` has the given value.
 fn if_amount(id: i64, from: i64, to: i64, amount: &str) -> Transition {
     Transition {
         condition: Some(equals("amount", amount)),
@@ -21,8 +23,8 @@ fn if_amount(id: i64, from: i64, to: i64, amount: &str) -> Transition {
     }
 }
 
-/// Returns one evaluated comparison, as the event of a transition stores it. The comparison tests whether the
-/// field `amount` is equal to `expected`.
+/// Returns one evaluated comparison in the form in which an event stores the comparison. The comparison tests
+/// whether the field `amount` is equal to `expected`.
 fn tested(id: i64, expected: &str, found: &str) -> Tested {
     Tested {
         transition: TransitionId(id),
@@ -50,8 +52,9 @@ fn joined(id: i64, fork: i64, branch: i64, waiting_for: &[i64]) -> BranchJoined 
     }
 }
 
-/// Returns the events that the test expects when the person BOSS completes a manual node. The ticket then
-/// follows the default transition, which has the same id as the node.
+/// Returns the events that the test expects when the test person BOSS completes a manual node. The ticket
+/// then follows the default transition (the transition without a condition) to the node `to`. In these tests,
+/// this transition has the same id as the node.
 fn passed(id: i64, to: i64) -> Vec<TicketEvent> {
     vec![completed(id, BOSS).into(), taken(id, id, to).into()]
 }

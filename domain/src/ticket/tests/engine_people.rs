@@ -40,7 +40,8 @@ pub(super) fn add_people(context: &mut Context) {
     .into();
 }
 
-/// The values of a form that contains people and the id of a business. The field `word` contains no person.
+/// The values of a form that contains people and the id of a business. Only the field `word` contains
+/// neither people nor a business.
 const FORM: [(&str, &str); 4] = [
     ("word", ","),
     ("members", "p-b,p-a"),

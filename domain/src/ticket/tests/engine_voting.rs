@@ -1,5 +1,5 @@
 //! Tests the votes at a node. The tests check how many votes decide a node, the reason of a vote, and the
-//! output variables of a node. They also check the automatic approval for the creator of a ticket.
+//! output variables of a node. Other tests check the automatic approval for the creator of a ticket.
 
 use events::ticket::{Terminated, VoteCast};
 
@@ -18,8 +18,8 @@ fn completed_vote(id: i64, by: &str, pass: bool) -> NodeCompleted {
     }
 }
 
-/// Returns the event of an automatic approval for the creator. The node with the given id has no text field
-/// for a reason.
+/// Returns the event of an automatic approval on behalf of the creator. The form of the node with the given
+/// id has no text field for a reason.
 fn automatic_pass(id: i64) -> VoteCast {
     VoteCast {
         automatic: true,
@@ -28,7 +28,7 @@ fn automatic_pass(id: i64) -> VoteCast {
     }
 }
 
-/// Returns a condition that compares one vote counter with a number.
+/// Returns a condition that compares one vote counter, such as the number of approvals, with a number.
 fn counter(key: &str, operator: Operator, number: &str) -> Condition {
     Condition {
         join: Join::And,
@@ -44,8 +44,8 @@ fn counter(key: &str, operator: Operator, number: &str) -> Condition {
     }
 }
 
-/// Returns the status of node 3 after each of the given votes. The people vote in the order of the list
-/// [`VOTERS`].
+/// Returns the status of the node `three` (id 3) after each of the given votes. The first person in the list
+/// [`VOTERS`] casts the first vote, the second person casts the second vote, and so on.
 fn results(three: Node, votes: &[bool]) -> Vec<&'static str> {
     let mut desk = Desk::opened(straight(vec![three]), &[]);
     let mut results = Vec::new();
@@ -250,8 +250,9 @@ fn a_pass_continues_if_only_a_rejection_terminates_the_ticket() {
     );
 }
 
-/// Returns the output variables of node 3 after the given votes. Each result has the form `key=value`. The
-/// people vote in the order of the list [`VOTERS`].
+/// Returns the output variables of the node `three` (id 3) after the given votes, each in the form
+/// `key=value`. The first person in the list [`VOTERS`] casts the first vote, the second person casts the
+/// second vote, and so on.
 fn outputs(three: Node, votes: &[bool]) -> Vec<String> {
     let outputs = [
         ("result", Holds::ApproveResult),
@@ -352,9 +353,9 @@ fn a_sign_node_has_counters_and_no_approval_result() {
     );
 }
 
-/// Returns the reason that the ticket stores for one vote. The parameter `fields` contains the text fields in
-/// the form of the node, and `texts` contains their values. The parameter `given` is the reason in the
-/// command.
+/// Returns the reason that the ticket stores for one vote. The parameter `fields` lists the text fields in
+/// the form of the node, and `texts` contains their values. The parameter `given` is the reason that the
+/// command contains.
 fn reason_of(fields: &[&str], pass: bool, texts: &[(&str, &str)], given: &str) -> Remark {
     let mut three = approval(3, &[BOSS]);
     three
@@ -436,7 +437,7 @@ fn a_reason_in_a_personal_field_is_personal_too() {
     }
 }
 
-/// Returns a workflow with the given node 3. In this workflow, the submission of a ticket counts as an
+/// Returns a workflow with the node `three` (id 3). In this workflow, the submission of a ticket counts as an
 /// approval by the creator.
 fn approves_automatically(three: Node) -> Definition {
     Definition {
@@ -482,7 +483,7 @@ fn an_automatic_pass_fills_the_text_field_of_the_form() {
     }
 }
 
-/// A function that changes the workflow, or the content of the new ticket in the test.
+/// A function that changes the workflow or the content of the new ticket for one test case.
 type Change = fn(&mut Definition, &mut Open);
 
 #[test]

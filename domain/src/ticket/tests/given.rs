@@ -1,5 +1,5 @@
-//! Contains helper functions for the tests of tickets. The functions return contexts with different
-//! workflows, and tickets in different states.
+//! Contains helper functions for the tests of tickets. Some functions return contexts (the workflow and
+//! other data that a ticket needs). Other functions return tickets in different states.
 
 use events::ticket::{Linked, Relation, TicketEvent};
 use events::workflow::{Node, NodeKind, Processors};
@@ -11,7 +11,7 @@ use crate::decider::Decider;
 
 /// The second processor of each node that the helper function `node` builds.
 pub(super) const OTHER: &str = "p-other";
-/// The owner of the service in the contexts that [`with_owner`] returns.
+/// The owner of the service in the contexts that the function [`with_owner`] returns.
 pub(super) const OWNER: &str = "p-owner";
 /// A person who has no relation to the tickets in the tests.
 pub(super) const GUEST: &str = "p-guest";
@@ -24,7 +24,8 @@ pub(super) fn to(ids: &[&str]) -> Processors {
     Processors::Person(people(ids))
 }
 
-/// Returns a copy of a context in which the function `change` has modified the service.
+/// Returns a copy of a context (the data that a ticket decision needs). The function `change` modifies the
+/// service in this copy.
 pub(super) fn with_service(
     mut context: Context,
     change: impl FnOnce(&mut service::Defined),
@@ -42,24 +43,24 @@ pub(super) fn with_owner(context: Context) -> Context {
     with_service(context, |service| service.owners = vec![OWNER.into()])
 }
 
-/// Returns a context with a workflow. The function `change` modifies the approval node 3 of this
-/// workflow.
+/// Returns a context (the data that a ticket decision needs) with a workflow. The function `change` modifies
+/// the approval node 3 of this workflow.
 pub(super) fn with_approval(change: impl FnOnce(&mut Node)) -> Context {
     let mut definition = definition();
     change(&mut definition.nodes[2]);
     context_of(definition)
 }
 
-/// Returns a context with a workflow in which a rejection at the approval node 3 has no matching transition.
-/// The node then fails.
+/// Returns a context (the data that a ticket decision needs) with a workflow. If the approval node 3 is
+/// rejected, no transition has a true condition, so the node fails.
 pub(super) fn with_dead_end() -> Context {
     let mut definition = definition();
     definition.transitions.remove(2);
     context_of(definition)
 }
 
-/// Returns a context with a workflow of four nodes: START 1, submit node 2, manual node 5 and END 4. The
-/// function `change` modifies the manual node 5.
+/// Returns a context (the data that a ticket decision needs) with a workflow of four nodes: START 1, submit
+/// node 2, manual node 5 and END 4. The function `change` modifies the manual node 5.
 pub(super) fn with_manual(change: impl FnOnce(&mut Node)) -> Context {
     let mut definition = definition();
     definition.nodes[2] = node(5, NodeKind::Manual, &[]);
@@ -72,8 +73,9 @@ pub(super) fn with_manual(change: impl FnOnce(&mut Node)) -> Context {
     context_of(definition)
 }
 
-/// Returns a context with a workflow that has two parallel branches. The first branch contains the manual
-/// node 5, and the second branch contains the manual node 6. The function `change` modifies both nodes.
+/// Returns a context (the data that a ticket decision needs) with a workflow that has two parallel branches.
+/// The first branch contains the manual node 5, and the second branch contains the manual node 6. The
+/// function `change` modifies both nodes.
 pub(super) fn with_branches(change: impl FnOnce(&mut Node, &mut Node)) -> Context {
     let mut definition = definition();
     let mut first = node(5, NodeKind::Manual, &[]);
@@ -110,7 +112,8 @@ pub(super) fn open_with(change: impl FnOnce(&mut Open)) -> Command {
     Command::Open(Box::new(content))
 }
 
-/// Returns the state of the ticket after a command. If the ticket rejects the command, the test fails.
+/// Returns the state of the ticket after a command. The context contains the data that the ticket needs for
+/// its decision. If the ticket rejects the command, the test fails.
 pub(super) fn after(ticket: &Ticket, command: &Command, context: &Context) -> Ticket {
     let mut next = ticket.clone();
     ticket
@@ -121,7 +124,8 @@ pub(super) fn after(ticket: &Ticket, command: &Command, context: &Context) -> Ti
     next
 }
 
-/// Returns a ticket that was opened. People have not acted on this ticket yet.
+/// Returns a ticket that was opened in the given context. After the opening, no person has acted on the
+/// ticket.
 pub(super) fn opened_in(context: &Context) -> Ticket {
     after(&Ticket::default(), &open_with(|_| ()), context)
 }

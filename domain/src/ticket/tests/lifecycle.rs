@@ -18,7 +18,7 @@ use super::{context, context_of, definition, field, node, transition, vote};
 use crate::decider::{DecideError, Decider};
 use crate::ticket::{FieldAt, Lookup, MESSAGE_MAX, Now, reject};
 
-/// A function that builds a command. The command contains the given reason.
+/// A function that builds a command with the given reason.
 type WithReason = fn(&str) -> Command;
 
 fn suspend(by: &str, reason: &str) -> Command {
@@ -87,7 +87,8 @@ fn changed(by: &str, names: &[&str], values: &[(&str, &str)]) -> TicketEvent {
     })
 }
 
-/// Returns a context with a workflow that also has the fields `impact`, `urgency` and `priority`.
+/// Returns a context (the data that a ticket decision needs) with a workflow. In addition to the usual
+/// fields, the workflow has the fields `impact`, `urgency` and `priority`.
 fn editable() -> Context {
     let mut definition = definition();
     definition.fields[1].name = "Amount".into();
@@ -288,9 +289,9 @@ fn reasons_have_at_most_255_characters() {
     }
 }
 
-/// The workflow has START 1, submit node 2, a webhook 5 and END 4. A result of the webhook arrives while
-/// the ticket is suspended. The test expects that the ticket applies this result when the ticket is
-/// resumed.
+/// The workflow has START 1, submit node 2, webhook 5 (a node that sends an HTTP request) and END 4. A
+/// result of the webhook arrives while the ticket is suspended. The test expects that the result is
+/// applied when the ticket is resumed.
 #[test]
 fn resuming_applies_the_results_that_arrived_during_the_suspension() {
     let mut definition = definition();

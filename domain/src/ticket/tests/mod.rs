@@ -113,8 +113,8 @@ fn transition(id: i64, from: i64, to: i64, passes: Option<&str>) -> Transition {
     }
 }
 
-/// Returns a workflow with START 1, submit node 2, approval 3 and END 4. The ticket ends after an approval.
-/// After a rejection, the ticket returns to node 2.
+/// Returns a workflow with the nodes START 1, submit node 2, approval 3 and END 4. The ticket ends after an
+/// approval. After a rejection, the ticket returns to node 2.
 fn definition() -> Definition {
     let choice = |key: &str| Choice {
         key: key.into(),
@@ -697,9 +697,9 @@ fn any_command() -> impl Strategy<Value = Command> {
     })
 }
 
-/// The test executes random commands. After each command, the ticket has ended or exactly one node is
-/// current. At the end, the test computes the state again from all events, and converts the events and the
-/// state to JSON and back. The results must be equal to the original values.
+/// The test executes random commands. After each command, the ticket has ended or has exactly one current
+/// node (a node that is not finished). At the end, the test computes the state again from all events, and
+/// converts the events and the state to JSON and back. The results must be equal to the original values.
 #[test]
 fn a_ticket_has_ended_or_has_a_current_node() {
     let mut context = context();
@@ -776,9 +776,10 @@ fn a_ticket_has_ended_or_has_a_current_node() {
     }
 }
 
-/// The workflow has START 1, submit node 2, approval 3 and a webhook 5. The creator is the approver at node
-/// 3, so the desk approves automatically. If the output `word` of the webhook is not `right`, the ticket
-/// returns to node 3. The test expects that node 5 fails after 1000 executions.
+/// The workflow has START 1, submit node 2, approval 3, webhook 5 (a node that sends an HTTP request) and
+/// END 4. The creator is the approver at node 3, so the desk approves automatically. If the output `word`
+/// of the webhook is not `right`, the ticket returns to node 3. The test expects that node 5 fails after
+/// 1000 executions.
 #[test]
 fn a_loop_without_people_fails_at_the_limit_of_rounds() {
     let mut definition = definition();

@@ -1,5 +1,5 @@
 //! Runs random commands in random workflows with nested branches. The test checks three rules. A ticket never
-//! waits forever, a branch has only one current node (a node that is not finished), and the events of each
+//! waits forever. Each branch has only one current node (a node that is not finished). The events of each
 //! ticket are valid.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,8 +47,8 @@ impl Rng {
     }
 }
 
-/// A transition that has no target yet. The value contains the node at which the transition starts, and the
-/// condition of the transition.
+/// A transition without a target node. The first value is the node at which the transition starts. The second
+/// value is the condition of the transition.
 type Exit = (NodeId, Option<Condition>);
 
 struct Builder {
@@ -226,7 +226,8 @@ impl Builder {
         (node, exits)
     }
 
-    /// Builds a loop of nodes. The ticket leaves the loop when an approver votes for approval.
+    /// Builds a loop of nodes that ends with an approval node. A rejection repeats the loop, and an approval
+    /// leaves the loop.
     fn repeat(&mut self, depth: usize) -> (NodeId, Vec<Exit>) {
         let (first, exits) = self.block(depth - 1);
         let approval = self.node(NodeKind::Approval);
@@ -336,8 +337,9 @@ impl Desk {
         Ok(())
     }
 
-    /// Checks several rules that must be true after every command. The parameter `seed` identifies the random
-    /// workflow in the error text.
+    /// Checks rules that must be true after every command, such as at least one current node in an open
+    /// ticket. If a rule fails, the error text contains `seed`, the number from which the random workflow was
+    /// generated.
     fn check(&self, seed: u64) {
         let current: Vec<NodeId> = self.ticket.current().map(|(id, _)| id).collect();
         assert!(
@@ -408,9 +410,9 @@ impl Desk {
         form
     }
 
-    /// Returns a command that the ticket must accept at one of its current nodes. Either a person sends the
-    /// command, or the command contains the result of an API call. If `willing` is true, the command never
-    /// contains a failed API call.
+    /// Returns a command for one of the current nodes. The ticket must accept this command. A person sends
+    /// the command, or the command contains the result of an API call. If `willing` is true, the result is
+    /// never a failure.
     fn step(&mut self, willing: bool) -> Command {
         let current: Vec<NodeId> = self.ticket.current().map(|(id, _)| id).collect();
         let id = current[self.rng.below(current.len())];
@@ -586,8 +588,8 @@ fn nested_workflows_end_and_hold_one_token_per_branch() {
             match desk.act(&command) {
                 Ok(()) => desk.check(seed),
                 Err(DecideError::Rejected(Rejection::Suspended)) => rejected += 1,
-                // A suspended ticket stores the result of an API call. If the same result arrives again,
-                // the ticket rejects the repeated result.
+                // A suspended ticket stores the result of an API call. If the result of the same call arrives
+                // again, the ticket rejects this second result.
                 Err(DecideError::Rejected(Rejection::ResultNotExpected))
                     if desk.ticket.status == super::Status::Suspended =>
                 {

@@ -23,14 +23,14 @@ use super::{context, context_of, definition, field, vote};
 use crate::decider::{DecideError, Decider};
 use crate::ticket::{Decision, FieldAt, Lookup, MESSAGE_MAX, REMARK_MAX, reject};
 
-/// The leader of a processor in the tests.
+/// The person who is the leader of a processor in the tests.
 const CHIEF: &str = "p-chief";
 
-/// A function that builds a command. The command contains the given message.
+/// A function that builds a command with the given message.
 type WithMessage = fn(&str) -> Command;
 /// A function that builds a command for the node with the given id.
 type AtNode = fn(i64) -> Command;
-/// The result of a command: its events, or the reason why the ticket returns no events.
+/// The result of a command: the new events, or the reason why the ticket returns no events.
 type Outcome = Decision<Vec<TicketEvent>>;
 
 fn submit(node: i64, by: &str, form: Vec<Entry>, reason: &str) -> Command {
@@ -171,7 +171,8 @@ fn finished() -> TicketEvent {
     })
 }
 
-/// Returns the event of a vote that the person BOSS casts at node 3.
+/// Returns the event that the test person BOSS votes at node 3. The parameter `pass` is true for an
+/// approval.
 fn voted(pass: bool, form: Vec<Entry>, reason: &str) -> TicketEvent {
     TicketEvent::from(VoteCast {
         node: NodeId(3),
@@ -203,7 +204,8 @@ fn acknowledged(node: i64, by: &str, reason: &str) -> TicketEvent {
     })
 }
 
-/// Returns the first event that follows from a command. Returns `None` if no event follows.
+/// Returns the first event that a ticket returns for a command. Returns `None` if the ticket returns no
+/// event.
 fn first(ticket: &Ticket, command: &Command, context: &Context) -> Option<TicketEvent> {
     ticket
         .decide(command, context)
@@ -223,8 +225,8 @@ fn definition_with_more_fields() -> Definition {
     definition
 }
 
-/// Returns a context with a workflow in which the form of the approval node 3 has the optional text field
-/// `why`.
+/// Returns a context (the data that a ticket decision needs) with a workflow. The form of the approval node
+/// 3 has the optional text field `why`.
 fn with_text_field() -> Context {
     let mut definition = definition();
     definition.nodes[2].fields.push("why".into());
@@ -236,7 +238,8 @@ fn waiting_for_claim() -> Context {
     with_manual(|node| node.handling = Handling::ClaimThenProcess)
 }
 
-/// Returns a context with a workflow in which the person BOSS must assign the work at the manual node 5.
+/// Returns a context (the data that a ticket decision needs) with a workflow. At the manual node 5, the test
+/// person BOSS must assign the work to other people.
 fn waiting_for_assignment(handling: Handling, processors: Processors) -> Context {
     with_manual(|node| {
         node.handling = handling;
@@ -1260,7 +1263,8 @@ fn the_node_to_resolve_is_in_process_if_possible() {
     }
 }
 
-/// Returns a copy of a context with the given leaders of the processors and the given owners of the service.
+/// Returns a copy of a context (the data that a ticket decision needs). The copy contains the given leaders
+/// of the two processors and the given owners of the service.
 fn with_leaders(leaders: [Option<&str>; 2], owners: &[&str], context: Context) -> Context {
     let mut context = with_service(context, |service| service.owners = people(owners));
     for (pid, leader) in [BOSS, OTHER].into_iter().zip(leaders) {
@@ -1440,8 +1444,8 @@ fn messages_have_at_most_255_characters() {
     }
 }
 
-/// Functions that build the commands for one node. The person in each command may execute the command at a
-/// suitable node.
+/// Functions that each build a command for one node. If the node has a suitable status, the person in the
+/// command may execute this command.
 const OPERATIONS: [AtNode; 9] = [
     |node| submit(node, BOSS, vec![Entry::new("DECISION", "true")], ""),
     |node| decide(node, BOSS, true, ""),

@@ -11,9 +11,8 @@ use serde_json::{Value, json};
 use super::{Note, Reader, equals, flag, group_of, has_clause, int, is_blank_clause, listed, text};
 use crate::value::plain;
 
-/// The known members of a field in the imported file. The import reads some of these members, and the other
-/// known members affect only the web pages of BlueKing ITSM. The import report lists each member that is not
-/// in this list.
+/// The known members of a field in the imported file. The import reads some of these members. The other
+/// known members affect only the web pages of BlueKing ITSM. The import report lists all unknown members.
 const FIELD: [&str; 28] = [
     "key",
     "type",
@@ -92,7 +91,7 @@ impl Reader<'_> {
                     "the comparison rule cannot be read and is not checked",
                 );
             }
-            // BlueKing ITSM displays the tip of a field (a help text) only if `is_tips` is true or absent.
+            // BlueKing ITSM displays the help text of a field only if `is_tips` is true or absent.
             let is_tip = raw.get("is_tips").is_none() || flag(raw, "is_tips");
             let (mut desc, tips) = (
                 text(raw, "desc"),
@@ -170,7 +169,7 @@ impl Reader<'_> {
     }
 
     /// Returns the code of the dictionary that contains the options of a field. For the fields `impact`,
-    /// `urgency` and `priority`, the file sometimes contains no code. The code is then the key of the field
+    /// `urgency` and `priority`, this code can be missing in the file. The code is then the key of the field
     /// in upper case.
     fn source_uri(&mut self, raw: &Value, key: &str) -> String {
         let uri = text(raw, "source_uri");
@@ -242,9 +241,9 @@ impl Reader<'_> {
         Some(Box::new(Source { request, rows }))
     }
 
-    /// Adds the fields to the forms of the nodes. The form of a node first contains the fields that the node
-    /// lists, and then the fields that contain the id of the node. The standard fields of a ticket, such as
-    /// the title, belong to the submit node.
+    /// Adds the fields to the forms of the nodes. The form of a node contains first the fields that the node
+    /// lists, and then the fields that refer to the node. Standard fields of a ticket, such as the title,
+    /// belong to the submit node (the node that opens a ticket).
     pub(super) fn assign_fields(&mut self) {
         let submit = self.definition.submit_node().map(|node| node.id);
         let by_id: BTreeMap<i64, (String, Option<NodeId>)> = self
@@ -312,19 +311,19 @@ impl Reader<'_> {
         }
         let fields = self.definition.fields.clone();
         for field in &mut self.definition.fields {
-            // A field contains the id of its node only if several fields have the same key.
+            // A field keeps the id of its node only if several fields have the same key.
             field.node = field
                 .node
                 .filter(|node| is_duplicated(&field.key, &fields) && known.contains(node));
         }
-        // The title becomes the first field of each form.
+        // The title becomes the first field of each form that contains a title.
         for node in &mut self.definition.nodes {
             node.fields.sort_by_key(|key| key != "title");
         }
     }
 
-    /// For each approval node, marks the form field that contains the decision (approval or rejection). If
-    /// the file already marks a field of the node, the function does nothing for this node.
+    /// Marks one form field of each node with votes. The marked field contains the decision (approval or
+    /// rejection). If the file already marks a field of the node, nothing changes for this node.
     pub(super) fn mark_approve_results(&mut self) {
         for node in self
             .definition
@@ -368,9 +367,9 @@ impl Reader<'_> {
         }
     }
 
-    /// Adds a field to the forms of some nodes. In this field, a processor selects whether the ticket moves
-    /// forward or back. Only the old file format needs this field, because its transitions contain a
-    /// direction instead of a condition.
+    /// Adds a field to the forms of some nodes. In this field, a processor selects the next transition:
+    /// forward or back. Only old files need this field, because their transitions contain a direction
+    /// instead of a condition.
     pub(super) fn read_directions(&mut self) {
         let edges = listed(self.flow, &["edges", "transitions"]);
         let back: Vec<(NodeId, NodeId)> = edges
@@ -460,9 +459,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Makes two fields optional. One field contains the reason why a processor sends the ticket back. The
-    /// other field contains the reason for the termination of the ticket. A processor enters a reason only
-    /// for some decisions.
+    /// Makes two form fields optional: the reason for sending a ticket back and the reason for terminating a
+    /// ticket. A processor must enter these reasons only for some decisions.
     fn make_reasons_optional(&mut self) {
         for field in &mut self.definition.fields {
             if matches!(field.key.as_str(), "can_back_message" | "terminate_message") {

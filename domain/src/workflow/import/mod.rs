@@ -25,7 +25,7 @@ use crate::user_name;
 use crate::value::plain;
 pub use service_task::expression;
 
-/// One entry of the import report. The entry describes a difference between the file and the imported
+/// One entry of the import report. The entry describes one difference between the file and the imported
 /// workflow.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -47,8 +47,8 @@ pub struct Imported {
 }
 
 /// Reads one workflow from a file. The file contains one object, or an array with one object. The function
-/// `roles` converts the name of a role to the id of this role in the desk. The error is an English text that
-/// explains why the file cannot be imported.
+/// `roles` converts the name of a role to the id of the role with this name in the desk. The error is an
+/// English text that explains why the file cannot be imported.
 pub fn read(file: &Value, roles: &dyn Fn(&str) -> Option<RoleId>) -> Result<Imported, String> {
     let flow = match file {
         Value::Array(flows) if flows.len() == 1 => &flows[0],
@@ -100,8 +100,8 @@ const ROW: [&str; 13] = [
     "project_key",
     "api_instance_id",
 ];
-/// The known members of a workflow. The import reads some of these members. The other known members affect
-/// only the web pages of BlueKing ITSM. The import report lists unknown members.
+/// The known members of a workflow in the imported file. The import reads some of these members. The other
+/// known members affect only the web pages of BlueKing ITSM. The import report lists unknown members.
 const FLOW: [&str; 32] = [
     "name",
     "desc",
@@ -136,8 +136,8 @@ const FLOW: [&str; 32] = [
     "is_iam_used",
     "source",
 ];
-/// The known members of a node. The import reads some of these members. The other known members affect only
-/// the web pages of BlueKing ITSM. The import report lists unknown members.
+/// The known members of a node in the imported file. The import reads some of these members. The other known
+/// members affect only the web pages of BlueKing ITSM. The import report lists unknown members.
 const STATE: [&str; 28] = [
     "name",
     "type",
@@ -168,8 +168,8 @@ const STATE: [&str; 28] = [
     "label",
     "order",
 ];
-/// The known members of a transition. The import reads some of these members. The other known members affect
-/// only the web pages of BlueKing ITSM. The import report lists unknown members.
+/// The known members of a transition in the imported file. The import reads some of these members. The other
+/// known members affect only the web pages of BlueKing ITSM. The import report lists unknown members.
 const TRANSITION: [&str; 10] = [
     "from",
     "to",
@@ -190,9 +190,8 @@ struct Reader<'a> {
     definition: Definition,
 }
 
-/// Returns all values in one member of the file. The member is a list or an object. The parameter `keys`
-/// contains the possible names of the member. If several of these names exist, the function uses the first
-/// name.
+/// Returns all values in one member of the file, which is a list or an object. The parameter `keys` contains
+/// the possible names of this member. If several of these members exist, the first one is used.
 fn listed<'a>(flow: &'a Value, keys: &[&str]) -> Vec<&'a Value> {
     let found = keys.iter().find_map(|key| {
         flow.get(*key)
@@ -205,8 +204,8 @@ fn listed<'a>(flow: &'a Value, keys: &[&str]) -> Vec<&'a Value> {
     }
 }
 
-/// Returns a member of an object as text. A number is converted to text. Any other type of value becomes an
-/// empty text.
+/// Returns a member of a JSON object as text. A number is converted to text. For any other type of value, the
+/// function returns an empty text.
 fn text(value: &Value, key: &str) -> String {
     match value.get(key) {
         Some(Value::String(text)) => text.trim().to_owned(),
@@ -368,7 +367,7 @@ impl Reader<'_> {
                 let has_names = !who.is_empty();
                 let (mut known, mut unknown) = (Vec::new(), Vec::new());
                 for id in who {
-                    // A role id has a meaning only in the desk that wrote the file. The file therefore
+                    // A role id is valid only in the desk that wrote the file. The file therefore also
                     // contains the role names, either in a table `roles` or in place of the ids.
                     let name = names.and_then(|names| names.get(&id)).map_or(id, plain);
                     match (self.roles)(&name) {
@@ -382,9 +381,9 @@ impl Reader<'_> {
                         format!("roles {} do not exist in this desk", unknown.join(", ")),
                     );
                 }
-                // In a rule, an empty list of roles selects the members of all general roles. If the desk
-                // knows none of the roles in the file, this selection would be wrong. The imported rule then
-                // selects no people.
+                // In a rule, an empty list of roles means the members of all general roles. If this desk has
+                // none of the roles in the file, this meaning would be wrong. The imported rule then selects
+                // no people.
                 if known.is_empty() && has_names {
                     Processors::Person(Vec::new())
                 } else {
@@ -576,9 +575,9 @@ impl Reader<'_> {
                     "transition {id} from node {from} has a condition that cannot be read"
                 ));
             }
-            // The condition of a transition can use output variables of the node at which the transition
-            // starts. If this node does not define a variable that the condition uses, the import adds the
-            // variable to the node.
+            // The condition of a transition can use output variables (values such as vote counts) of the node
+            // at which the transition starts. If this node does not define such a variable, the import adds
+            // the variable to the node.
             for clause in raw
                 .pointer("/condition/expressions")
                 .and_then(Value::as_array)
@@ -592,9 +591,9 @@ impl Reader<'_> {
                     .flatten()
                 {
                     let key = text(clause, "key");
-                    // A clause (a comparison) contains a code that identifies the output variable. If the
-                    // clause has no code and its key is not the key of a field, the import uses the key as
-                    // the code.
+                    // The code in a clause (a comparison) identifies the output variable. If the clause
+                    // contains no code, the key of the clause is used as the code. This rule does not apply
+                    // if the key belongs to a field.
                     let by_key =
                         || Some(key.clone()).filter(|key| self.definition.field(key).is_none());
                     let code = clause
@@ -712,8 +711,8 @@ fn is_blank_clause(clause: &Value) -> bool {
     is_empty("key") && is_empty("value") && !compares_with_time
 }
 
-/// Returns true if a condition compares only the constant `G_INT_1`. BlueKing ITSM writes a comparison with
-/// this constant if a transition has no condition. The comparison is always true.
+/// Returns true if a condition uses only the constant `G_INT_1`. BlueKing ITSM writes a comparison with this
+/// constant if a transition has no condition. This comparison is always true.
 fn is_constant(condition: &Value) -> bool {
     let groups: Vec<&Value> = condition
         .get("expressions")
@@ -732,7 +731,7 @@ fn is_constant(condition: &Value) -> bool {
             .all(|clause| text(clause, "key") == "G_INT_1")
 }
 
-/// Returns a copy of a group of clauses without the blank clauses.
+/// Returns a copy of a group of clauses (comparisons). The copy contains no blank clauses.
 fn without_blanks(group: &Value) -> Value {
     let mut filled = group.clone();
     if let Some(clauses) = filled.get_mut("expressions").and_then(Value::as_array_mut) {
@@ -741,9 +740,9 @@ fn without_blanks(group: &Value) -> Value {
     filled
 }
 
-/// Returns a copy of a condition on vote counters. In the copy, the keys are replaced with the codes of the
-/// counters, such as `PASS_COUNT`. The code comes from the output variable with the same key. If no output
-/// variable has this key, the code comes from the clause (the comparison).
+/// Returns a copy of a condition on vote counters. In the copy, each key is replaced with the code of its
+/// counter, such as `PASS_COUNT`. The code comes from the output variable with this key. Without such a
+/// variable, the code comes from the clause (the comparison) itself.
 fn with_codes(condition: &Value, outputs: &[Output]) -> Value {
     let mut coded = condition.clone();
     let groups = coded
@@ -771,8 +770,8 @@ fn with_codes(condition: &Value, outputs: &[Output]) -> Value {
     coded
 }
 
-/// Reads a condition and removes its empty groups. Returns `None` if all groups are empty or if the condition
-/// cannot be read.
+/// Reads a condition and removes its groups without clauses (comparisons). Returns `None` if no group remains
+/// or if the condition cannot be read.
 fn condition_of(value: &Value) -> Option<Condition> {
     let mut condition: Condition = serde_json::from_value(value.clone()).ok()?;
     condition

@@ -15,17 +15,17 @@ use crate::api_call::schema;
 use crate::value::plain;
 use crate::workflow::check::{OPTIONS_MS_MAX, POLL_MS, TIMEOUT_MS_MAX, host_problem};
 
-/// Media type of a request body with form fields. The text is the exact text that BlueKing ITSM sends.
+/// Media type of a request body with form fields. BlueKing ITSM sends exactly this text.
 const FORM: &str = "application/x-www-form-urlencoded;charset=utf-8";
 /// Media type of a request body that contains each form field in a separate part.
 const PARTS: &str = "multipart/form-data";
 /// Media type that is used if the imported file contains no media type for a request body.
 const JSON: &str = "application/json";
-/// Pause between two polls in milliseconds, if the imported file contains no pause. BlueKing ITSM uses the
-/// same pause in this case.
+/// Pause between two polls in milliseconds, if the imported file contains no pause. A poll is a request that
+/// reads the progress of a task. BlueKing ITSM uses the same pause.
 const POLL_DEFAULT_MS: i64 = 3_000;
-/// The known members of an object that stores a key and a value. The import reads some of these members. The
-/// others affect only the workflow editor of BlueKing ITSM.
+/// The known members of an object that contains a key and a value. The import reads some of these members.
+/// The other known members affect only the workflow editor of BlueKing ITSM.
 const PAIR: [&str; 8] = [
     "key",
     "name",
@@ -36,8 +36,8 @@ const PAIR: [&str; 8] = [
     "desc",
     "type",
 ];
-/// The known members of an object that stores an output variable. The import reads some of these members, and
-/// the other known members have no effect.
+/// The known members of an object that describes an output variable. The import reads some of these members.
+/// The other known members have no effect.
 const OUTPUT: [&str; 8] = [
     "key", "name", "ref_path", "path", "type", "source", "state", "meta",
 ];
@@ -58,7 +58,8 @@ const DESCRIPTION: [&str; 14] = [
     "remote_system_order",
     "remote_api_id",
 ];
-/// The known members of an API request that belongs to one node or one field in the imported file.
+/// The known members of an API request in the imported file. Such a request belongs to one node or one field.
+/// The import report lists unknown members.
 const API_OWN: [&str; 18] = [
     "need_poll",
     "end_conditions",
@@ -79,8 +80,8 @@ const API_OWN: [&str; 18] = [
     "before_req",
     "map_code",
 ];
-/// The known members of an API definition. The list includes the members that this desk adds to exported
-/// workflows.
+/// The known members of an API definition in the imported file. Some of these members exist only in files
+/// that this desk exported. The import report lists unknown members.
 const API_REMOTE: [&str; 11] = [
     "url",
     "path",
@@ -94,8 +95,8 @@ const API_REMOTE: [&str; 11] = [
     "system_info",
     "remote_system_name",
 ];
-/// The known members of an object that stores a webhook. The import reads some of these members, and the
-/// other known members have no effect.
+/// The known members of an object that describes a webhook. The import reads some of these members. The other
+/// known members have no effect.
 const WEBHOOK: [&str; 13] = [
     "method",
     "url",
@@ -163,10 +164,10 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads the value of the member `member` of a node. The value describes an application (a request for
-    /// approval in an external ITSM) or a mission (the work of a robot). Only files that this desk exported
-    /// contain the member. If the value is unreadable, the function adds a problem to the import report and
-    /// returns `None`.
+    /// Reads the member of a node that describes an application or a mission. An application is a request for
+    /// approval in an external ITSM, and a mission is the work of a robot. The parameter `member` is the name
+    /// of this member. Only files that this desk exported contain the member. If the value is unreadable, the
+    /// function adds a problem to the import report and returns `None`.
     fn own<T: DeserializeOwned>(&mut self, extras: &Value, member: &str, place: &str) -> Option<T> {
         match T::deserialize(&extras[member]) {
             Ok(read) => Some(read),
@@ -181,7 +182,7 @@ impl Reader<'_> {
     }
 
     /// Adds a problem to the import report if the URL of the request contains no host, or if the host
-    /// contains a placeholder. The problem contains the text `place`, which names the node or field.
+    /// contains a placeholder. The parameter `place` names the node or the field with the request.
     fn host(&mut self, request: &Request, place: &str) {
         if let Some(what) = host_problem(&request.url, &request.system) {
             self.report.push(Note::Missing {
@@ -410,9 +411,9 @@ impl Reader<'_> {
         }
     }
 
-    /// Returns invalid poll settings for a request whose poll settings cannot be read. The invalid settings
-    /// prevent the deployment until a person corrects the settings. If the function returned no poll
-    /// settings, the desk would use the first response as the final result.
+    /// Adds a problem to the import report and returns invalid poll settings, because the settings in the
+    /// file cannot be read. The invalid settings prevent the deployment until a person corrects them. Without
+    /// poll settings, the desk would use the first response as the final result.
     fn unreadable_poll(&mut self, place: &str) -> Poll {
         let what =
             "the poll settings: they cannot be read and must be set before the deployment".into();
@@ -454,9 +455,9 @@ impl Reader<'_> {
                         what,
                     });
                 }
-                // If the import cannot parse the success condition of the file, the import stores an empty
+                // If the success condition in the file cannot be parsed, the import stores an empty
                 // condition. The empty condition prevents the deployment until a person enters a condition.
-                // The import does not store `None`, because then every response would be a success.
+                // The value `None` would be wrong, because then every response would be a success.
                 Some(condition.unwrap_or_default())
             }
         };
@@ -505,8 +506,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Returns the timeout `timeout_ms`. If this timeout is longer than `most`, the function returns `most`
-    /// and adds the change to the import report. Both values are in milliseconds.
+    /// Returns the timeout `timeout_ms`, but at most `most`. Both values are in milliseconds. If the timeout
+    /// is reduced, the function adds this change to the import report.
     fn timeout(&mut self, timeout_ms: i64, most: i64, place: &str) -> i64 {
         if timeout_ms > most {
             self.changed(
@@ -517,8 +518,8 @@ impl Reader<'_> {
         timeout_ms.min(most)
     }
 
-    /// Removes the headers that an HTTP client sets itself, such as connection headers. Adds each removed
-    /// header to the import report.
+    /// Removes the headers that an HTTP client sets itself, such as connection headers. The function adds
+    /// each removed header to the import report.
     fn remove_connection_headers(&mut self, headers: &mut Vec<Pair>, place: &str) {
         let (removed, kept): (Vec<Pair>, Vec<Pair>) = std::mem::take(headers)
             .into_iter()
@@ -554,9 +555,9 @@ impl Reader<'_> {
         }
     }
 
-    /// Returns the body of a webhook and the media type of the body. The body is a text or a list of form
-    /// fields. BlueKing ITSM stores a text in the member `content`, and form fields in `params`. Files from
-    /// this desk can also contain the member `value`.
+    /// Returns the body of a webhook and the media type of this body. The body is a text or a list of form
+    /// fields. BlueKing ITSM stores a text in the member `content`, and form fields in `params`. Files that
+    /// this desk exported can also contain the body in the member `value`.
     fn body(&mut self, body: &Value, place: &str) -> (Value, Option<&'static str>) {
         if !body.is_object() && !has_no_content(body) {
             self.dropped(
@@ -571,8 +572,8 @@ impl Reader<'_> {
         let kind = text(body, "type").to_lowercase().replace('_', "-");
         let (sent, media_type, members) = match kind.as_str() {
             "raw" => {
-                // Older files contain the body type in the member `row_type` instead of `raw_type`. If the
-                // type is unknown, BlueKing ITSM sends the body as plain text.
+                // Older files contain the type of the body in the member `row_type` instead of `raw_type`. If
+                // the type is unknown, BlueKing ITSM sends the body as plain text.
                 let stated = ["raw_type", "row_type"]
                     .into_iter()
                     .find(|key| !text(body, key).is_empty());
@@ -585,8 +586,9 @@ impl Reader<'_> {
                     None => None,
                 };
                 match (content_of("content"), content_of("value")) {
-                    // A file that this desk exported contains a JSON body twice. The member `content` is a
-                    // text for BlueKing ITSM, and `value` is the same body as JSON. The import uses `value`.
+                    // A file that this desk exported contains a JSON body twice. The member `content`
+                    // contains the body as text for BlueKing ITSM, and the member `value` contains the body
+                    // as JSON. The import uses `value`.
                     (Some(Value::String(content)), Some(value)) if is_text_of(content, value) => {
                         (value.clone(), media_type, ["content", "value"])
                     }
@@ -660,17 +662,17 @@ impl Reader<'_> {
     }
 
     /// Returns the kind of credentials that a webhook needs. The kind is empty if the webhook needs no
-    /// credentials. The import does not read the credentials themselves, with one exception: if a bearer
-    /// token consists only of a placeholder, the function adds a header with this placeholder.
+    /// credentials. Normally, the credentials themselves are not imported. There is one exception: if a
+    /// bearer token consists only of a placeholder, the function adds a header with this placeholder.
     fn credentials(&mut self, auth: &Value, headers: &mut Vec<Pair>, place: &str) -> String {
         match auth {
             Value::String(kind) if matches!(kind.as_str(), "none" | "no_auth") => {
                 return String::new();
             }
             Value::String(kind) => return kind.clone(),
-            // If the import does not know the format of the credentials, the kind is `unknown`. A person must
-            // then configure a secret before the deployment. If the kind were empty, the desk would send the
-            // request without credentials.
+            // If the credentials have an unknown format, their kind is `unknown`. A person must then
+            // configure a secret before the deployment. With an empty kind, the desk would send the request
+            // without credentials.
             Value::Array(_) if !has_no_content(auth) => return "unknown".into(),
             _ => {}
         }
@@ -695,9 +697,8 @@ impl Reader<'_> {
         kind
     }
 
-    /// Adds an entry to the import report if a request needs credentials but contains no name of a secret.
-    /// Before the deployment, a person must store the credentials as a secret and enter the name of this
-    /// secret.
+    /// Adds an entry to the import report if a request needs credentials but does not name a secret. Before
+    /// the deployment, a person must store the credentials as a secret and enter the name of this secret.
     fn report_missing_credentials(&mut self, credentials: &str, secret: &str, place: &str) {
         if !credentials.is_empty() && secret.is_empty() {
             let what = format!(
@@ -732,9 +733,9 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads pairs of key and value. The file contains either a list of objects, or one object whose
-    /// members are the pairs. If the objects in a list have members that the desk does not support, the
-    /// import report names these members.
+    /// Reads pairs of a key and a value. The file contains either a list of objects, or one object with the
+    /// pairs as its members. If the objects in a list have unsupported members, the function adds the names
+    /// of these members to the import report.
     fn pairs(&mut self, place: &str, of: &str, value: Option<&Value>) -> Vec<Pair> {
         match value {
             Some(Value::Array(items)) => {
@@ -777,8 +778,8 @@ impl Reader<'_> {
         output_mappings(value)
     }
 
-    /// Adds the unknown members of the objects in a list to the import report. If several objects contain the
-    /// same unknown member, the report contains this member only once.
+    /// Adds the unknown members of the objects in a list to the import report. Each unknown member appears in
+    /// the report only once, even if several objects contain the member.
     fn report_unread_items(&mut self, place: &str, of: &str, items: &[Value], known: &[&str]) {
         let members = items.iter().filter_map(Value::as_object).flatten();
         let unread: BTreeSet<&str> = members
@@ -791,9 +792,8 @@ impl Reader<'_> {
     }
 }
 
-/// Returns the pairs without repeated keys, as BlueKing ITSM does. If several pairs have the same key, the
-/// result contains one pair with this key. This pair has the position of the first pair with the key, and the
-/// value of the last pair with the key.
+/// Returns the pairs without repeated keys, as BlueKing ITSM does. Of several pairs with the same key, the
+/// result contains one pair. This pair has the position of the first pair and the value of the last pair.
 fn without_repeated_keys(pairs: Vec<Pair>) -> Vec<Pair> {
     let mut once: Vec<Pair> = Vec::new();
     for pair in pairs {
@@ -816,8 +816,9 @@ fn has_statements(body: &Value) -> bool {
     }
 }
 
-/// Returns the request with additional output variables. These variables come from `state`, the imported
-/// node. If the request already has a variable with the same key, the variable is not added.
+/// Returns the request with additional output variables (values that are read from the response). The
+/// imported node `state` contains these variables. If the request already has a variable with the same key,
+/// the variable is not added.
 fn with_outputs(mut request: Request, state: &Value) -> Request {
     for output in output_mappings(state.pointer("/variables/outputs")) {
         if !request.outputs.iter().any(|known| known.key == output.key) {
@@ -863,8 +864,8 @@ fn output_mappings(value: Option<&Value>) -> Vec<OutputMapping> {
         .collect()
 }
 
-/// Returns the class of a media type. Two media types with the same class are equivalent, such as `text/xml`
-/// and `application/xml`. An unknown media type has the class of JSON.
+/// Returns the class of a media type. Equivalent media types have the same class, for example `text/xml` and
+/// `application/xml`. An unknown media type has the class of JSON.
 fn type_class(media_type: &str) -> &'static str {
     let essence = media_type
         .split(';')
@@ -885,14 +886,15 @@ fn type_class(media_type: &str) -> &'static str {
     }
 }
 
-/// Maximum size of a success expression in bytes. In real files, an expression contains only one or two
-/// comparisons.
+/// Maximum size in bytes of a success expression (the condition for a successful response). In real files, an
+/// expression contains only one or two comparisons.
 const EXPRESSION_BYTES: usize = 2000;
-/// Maximum nesting depth of the parentheses in a success expression.
+/// Maximum nesting depth of the parentheses in a success expression (the condition for a successful
+/// response).
 const EXPRESSION_DEPTH: usize = 8;
 
-/// A parsed success condition of a webhook. The condition is one comparison, or several parts that `and` or
-/// `or` combines.
+/// A parsed success condition of a webhook: one comparison, or several parts that are combined with `and` or
+/// `or`.
 enum Expression {
     Clause(Value),
     All(&'static str, Vec<Expression>),
@@ -936,7 +938,7 @@ fn is_always_true(text: &str) -> bool {
         || sides.len() == 2 && constant(sides[0]).is_some_and(|one| Some(one) == constant(sides[1]))
 }
 
-/// Converts the parts of an expression to clauses (single comparisons). Returns `None` if one of the parts
+/// Converts the parts of a condition to clauses (single comparisons). Returns `None` if one of the parts
 /// contains several comparisons.
 fn clauses(parts: Vec<Expression>) -> Option<Vec<Value>> {
     let clause = |part: Expression| match part {
@@ -1044,9 +1046,9 @@ fn constant_of(text: &str) -> Option<(&'static str, Value)> {
     })
 }
 
-/// Splits a text at each separator `mark`. A separator inside quotes or parentheses is ignored. The separator
-/// may be a word such as `and`, in upper or lower case. A separator that is a word must have whitespace or a
-/// parenthesis on both sides.
+/// Splits a text at each separator `mark`. A separator inside quotes, parentheses or brackets is ignored. The
+/// separator can be a word such as `and`, in upper or lower case. Before and after such a word, there must be
+/// whitespace or a parenthesis.
 fn unquoted_parts<'a>(text: &'a str, mark: &str) -> Vec<&'a str> {
     let (mut parts, mut start, mut at, mut quote, mut depth) = (Vec::new(), 0, 0, None, 0_usize);
     let word = mark.trim();
@@ -1105,8 +1107,7 @@ fn path(text: &str) -> Option<String> {
 
 /// Returns true if `text` is the JSON text of `value`.
 fn is_text_of(text: &str, value: &Value) -> bool {
-    // The text is compared with the JSON text of the value. A JSON string is therefore compared together with
-    // its quotes.
+    // The text is compared with the JSON text of the value. The JSON text of a string includes the quotes.
     let written = value.to_string();
     text == written
 }
