@@ -42,7 +42,7 @@ struct Entry<V> {
 struct Generations<K, V> {
     young: HashMap<K, Entry<V>>,
     old: HashMap<K, Entry<V>>,
-    /// Total weight of the entries in `young`.
+    /// Total weight of the entries in the map `young`.
     young_weight: usize,
 }
 
@@ -151,8 +151,8 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         if let Some(entry) = generations.young.get(key) {
             return (entry.until > now).then(|| entry.value.clone());
         }
-        // An entry in `old` moves to the map `young` when it is read. Otherwise, the cache would
-        // drop the entry together with the map `old`.
+        // An entry in the map `old` moves to the map `young` when it is read. Otherwise, the cache
+        // would drop the entry together with the map `old`.
         let (key, entry) = generations.old.remove_entry(key)?;
         if entry.until <= now {
             return None;

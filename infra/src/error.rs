@@ -5,9 +5,10 @@
 /// retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Other writers changed the stream during each of the five attempts to execute a command.
+    /// Other writers changed the event stream during each of the five attempts to execute a
+    /// command.
     Conflict,
-    /// The stream does not have the version that the caller expects.
+    /// The event stream does not have the version (last sequence number) that the caller expects.
     Stale,
     /// A service rejected the request because of its rate limit. A later retry can succeed.
     Throttled,

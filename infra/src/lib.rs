@@ -9,11 +9,15 @@
 //! | [`blob`] | archive objects (compressed commits) and uploaded files |
 //! | [`keys`] | names and encryption keys of people |
 //! | [`secrets`] | named secrets of the desk |
-//! | [`views`] | read models |
-//! | [`queue`] | queues of work |
-//! | [`http`] | outgoing HTTP requests and their rules |
+//! | [`views`] | documents for reading, with indexes |
+//! | [`queue`] | work queues |
+//! | [`http`] | outgoing HTTP requests, and the rules for allowed addresses |
 //! | [`login`] | finds the person of a login token |
-//! | [`itsm`] | external ITSM systems that decide on requests for approval |
+//! | [`accounts`] | reads and unlocks accounts in directories such as an LDAP server |
+//! | [`channel`] | ways to send messages to people, and a port that sends e-mails |
+//! | [`provider`] | builds the requests of automatic workflow nodes |
+//! | [`sandbox`] | runs shell scripts in a sandbox |
+//! | [`itsm`] | external systems for IT service management (ITSM) that decide on requests for approval |
 //! | [`fleet`] | messages to and from robots |
 //! | [`directory`] | people, departments and leaders |
 //!

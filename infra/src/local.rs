@@ -267,9 +267,9 @@ pub fn integrity(
     store::sqlite::integrity(directory, name, is_written)
 }
 
-/// Returns whether a database has a write-ahead log, but no index file `-shm` for this log. An
-/// incomplete copy can be in this state. A read of such a database needs write access, because
-/// SQLite must create the index file.
+/// Returns whether a database has a write-ahead log with content, but no index file `-shm` for this
+/// log. An incomplete copy can be in this state. A read of such a database needs write access,
+/// because SQLite must create the index file.
 pub fn has_unread_log(directory: &Path, name: &str) -> bool {
     crate::sqlite::is_still(&directory.join(name), false).is_err()
 }

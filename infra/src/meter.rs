@@ -17,7 +17,8 @@ pub const PUTS_DOLLARS_PER_MILLION: f64 = 5.0;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counted {
     pub requests: u64,
-    /// Number of write request units that the cloud service returned.
+    /// Number of write request units (units in which DynamoDB charges writes) that all these
+    /// requests used.
     pub write_units: f64,
     pub read_units: f64,
     /// Total size of the sent and received items in bytes.
@@ -47,7 +48,7 @@ impl Counted {
 pub struct Meter(Mutex<BTreeMap<&'static str, Counted>>);
 
 impl Meter {
-    /// Counts one request.
+    /// Adds one request, with its bytes and capacity units, to the counters of its kind.
     pub fn count(&self, kind: &'static str, counted: Counted) {
         *self
             .0
@@ -60,7 +61,7 @@ impl Meter {
         };
     }
 
-    /// Counts one write request.
+    /// Counts one write request with its size in bytes and its capacity units.
     pub fn wrote(&self, kind: &'static str, bytes: usize, units: Option<f64>) {
         self.count(
             kind,
@@ -72,7 +73,7 @@ impl Meter {
         );
     }
 
-    /// Counts one read request.
+    /// Counts one read request with its size in bytes and its capacity units.
     pub fn read(&self, kind: &'static str, bytes: usize, units: Option<f64>) {
         self.count(
             kind,

@@ -38,16 +38,16 @@ pub struct Ports {
     pub mailer: Arc<dyn Mailer>,
     /// Reads and unlocks accounts in directories.
     pub accounts: Arc<dyn Accounts>,
-    /// Runs shell scripts in a sandbox.
+    /// Runs shell scripts in a sandbox (an isolated environment).
     pub sandbox: Arc<dyn Sandbox>,
 }
 
 impl Ports {
     /// Creates all ports of a desk from the given storage ports.
     ///
-    /// The created ports for HTTP, mail and robots send nothing to other systems. The created ports for
-    /// accounts and for scripts do nothing. The login port accepts no token, and the company directory is empty.
-    /// A caller that needs another port replaces the created port.
+    /// The created ports for HTTP, mail and robots send nothing to other systems. Operations on accounts and the start
+    /// of scripts return an error. The login port accepts no token, and the company directory is empty. A caller that
+    /// needs another port replaces the created port.
     pub fn over(
         ledger: Ledger,
         views: Arc<dyn Views>,

@@ -7,15 +7,16 @@ use super::{Accounts, Server};
 /// The names of accounts that a directory must contain for the contract test.
 #[derive(Clone, Copy, Debug)]
 pub struct Names<'a> {
-    /// An account that is not locked.
+    /// Name of an account that is not locked.
     pub free: &'a str,
-    /// An account that too many wrong passwords locked.
+    /// Name of an account that is locked after too many wrong passwords.
     pub locked: &'a str,
-    /// An account that an administrator locked.
+    /// Name of an account that an administrator has locked.
     pub closed: &'a str,
 }
 
-/// Checks that an adapter reads the states of accounts, and removes only the lock after wrong passwords.
+/// Checks that an adapter reads the states of accounts. Also checks that the adapter unlocks an account only if wrong
+/// passwords caused the lock.
 ///
 /// # Panics
 ///
@@ -27,7 +28,7 @@ pub async fn holds(accounts: &dyn Accounts, server: &Server, names: Names<'_>) {
     assert_eq!(unlock(names.free).await, AccountState::NotLocked);
     assert_eq!(read("nobody").await, AccountState::Missing);
     assert_eq!(unlock("nobody").await, AccountState::Missing);
-    // A name is never read as a search pattern.
+    // The adapter must not use a name as a search pattern. No account has the name `*`.
     assert_eq!(read("*").await, AccountState::Missing);
     assert_eq!(unlock("*)(uid=*").await, AccountState::Missing);
     assert_eq!(

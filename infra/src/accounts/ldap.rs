@@ -1,8 +1,10 @@
-//! Reads and unlocks accounts of an OpenLDAP server with the password policy overlay (draft-behera-ldap-password-
-//! policy-11). The egress rules of the desk limit the addresses to which connections are allowed.
+//! Reads and unlocks accounts of an OpenLDAP server with the password policy overlay
+//! (draft-behera-ldap-password-policy-11). The desk connects only to addresses that its egress rules (rules for
+//! outgoing connections) allow.
 //!
-//! The attribute `pwdAccountLockedTime` contains the time of the lock. The desk removes the lock by replacing this
-//! attribute with no value, because a deletion of a missing attribute is an error (reference/surprises.md).
+//! The attribute `pwdAccountLockedTime` contains the time at which an account was locked. To remove the lock, the desk
+//! replaces the values of this attribute with an empty list. The desk does not delete the attribute, because the
+//! deletion of a missing attribute is an error (reference/surprises.md).
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
@@ -19,27 +21,31 @@ use ldap3::{
 use super::{Accounts, AccountsError, Protection, Server};
 use crate::http::egress::Egress;
 
-/// The attribute with the time of the lock.
+/// The LDAP attribute that contains the time at which an account was locked.
 const LOCKED: &str = "pwdAccountLockedTime";
-/// The attribute with the times of the wrong passwords.
+/// The LDAP attribute that contains the times of failed logins with a wrong password.
 const FAILURES: &str = "pwdFailureTime";
-/// The result codes of a directory that does not let the desk remove the times of the wrong passwords: the control
-/// is unknown (12), the attribute cannot be changed (16 to 19), the right is missing (50), and others.
+/// Result codes of a directory that does not let the desk remove the times of wrong passwords. The reasons are: the
+/// control is unknown (12), the attribute is missing or cannot be changed (16, 17, 19), the right is missing (50), or
+/// the directory is unwilling (53).
 const NOT_RELAXED: [u32; 6] = [12, 16, 17, 19, 50, 53];
-/// The value with which an administrator locks an account for an unlimited time (draft-behera-ldap-password-
-/// policy-11, section 5.3.3).
+/// The value of `pwdAccountLockedTime` in an account that an administrator has locked for an unlimited time
+/// (draft-behera-ldap-password-policy-11, section 5.3.3).
 const BY_ADMINISTRATOR: &str = "000001010000Z";
-/// The attribute with the controls that a directory supports (RFC 4512, section 5.1).
+/// The LDAP attribute that lists the controls (protocol extensions) that a directory supports (RFC 4512, section 5.1).
 const SUPPORTED: &str = "supportedControl";
-/// The control of password policies (draft-behera-ldap-password-policy-11, section 6.1).
+/// The id of the LDAP control (protocol extension) for password policies (draft-behera-ldap-password-policy-11, section
+/// 6.1).
 const POLICY_CONTROL: &str = "1.3.6.1.4.1.42.2.27.8.5.1";
-/// Maximum number of entries that a search returns. Two entries show that the name is ambiguous.
+/// Maximum number of entries that a search for an account returns. If a search finds two entries, the name of the
+/// account is ambiguous.
 const ENTRIES_MAX: i32 = 2;
 /// The result codes of LDAP that the desk handles (RFC 4511, appendix A).
 const SUCCESS: u32 = 0;
 const SIZE_LIMIT_EXCEEDED: u32 = 4;
 const NO_SUCH_OBJECT: u32 = 32;
-/// The result codes after which another attempt can succeed: busy, unavailable, and the time limit.
+/// The LDAP result codes after which another attempt can succeed: time limit exceeded (3), busy (51) and unavailable
+/// (52).
 const TEMPORARY: [u32; 3] = [3, 51, 52];
 
 /// Reads and unlocks accounts over LDAP.
@@ -61,7 +67,7 @@ impl Ldap {
             .set_std_stream(StdStream::Tcp(stream));
         let opened = LdapConnAsync::with_settings(settings, &server.target()).await;
         let (connection, mut handle) = opened.map_err(|error| unavailable(&error))?;
-        // The task ends when the handle is dropped, because the connection then has no more requests.
+        // The task ends when `handle` is dropped, because no further requests can arrive after that.
         tokio::spawn(connection.drive());
         let bound = handle.with_timeout(server.timeout);
         let bound = bound.simple_bind(&server.user, &server.password).await;
@@ -70,7 +76,8 @@ impl Ldap {
         Ok(handle)
     }
 
-    /// Opens a TCP connection to an address of the directory that the egress rules allow.
+    /// Opens a TCP connection to the directory. Uses only addresses that the egress rules (rules for outgoing
+    /// connections) allow.
     async fn stream(&self, server: &Server) -> Result<std::net::TcpStream, AccountsError> {
         let host = server.host.trim_matches(['[', ']']);
         let is_named = self.egress.allows_host(host);
@@ -100,8 +107,8 @@ impl Ldap {
             })
     }
 
-    /// Returns false if the directory says that it does not support password policies. A directory that does not
-    /// show what it supports counts as a directory with password policies.
+    /// Returns whether a directory supports password policies. Also returns true if the directory does not list the
+    /// controls (protocol extensions) that it supports.
     async fn has_policies(handle: &mut Handle, server: &Server) -> Result<bool, AccountsError> {
         let search = handle.with_timeout(server.timeout);
         let found = search.search("", Scope::Base, "(objectClass=*)", [SUPPORTED]);
@@ -115,8 +122,8 @@ impl Ldap {
         Ok(controls.is_empty() || controls.iter().any(|control| control == POLICY_CONTROL))
     }
 
-    /// Searches an account. Returns its state and the distinguished name of its entry. The name is empty if there
-    /// is not exactly one entry.
+    /// Searches for an account. Returns the state of the account and the distinguished name of its entry. The
+    /// distinguished name is empty if the search does not find exactly one entry.
     async fn find(
         handle: &mut Handle,
         server: &Server,
@@ -138,7 +145,7 @@ impl Ldap {
             return Ok((AccountState::Ambiguous, String::new()));
         }
         check("the search", result.rc)?;
-        // A referral to another directory is not an entry.
+        // The result can contain referrals to other directories. Referrals are not entries, so they are removed.
         let mut entries = entries
             .into_iter()
             .filter(|entry| !entry.is_ref() && !entry.is_intermediate())
@@ -186,9 +193,9 @@ impl Accounts for Ldap {
             let AccountState::Locked(_) = state else {
                 return Ok(state);
             };
-            // The old wrong passwords are removed too. Otherwise, the next wrong password would lock the account
-            // again at once. Only a directory with the control "relax rules" and a special right allows this, so
-            // the desk else removes only the lock.
+            // The times of the wrong passwords are removed together with the lock. Otherwise, the next wrong password
+            // would lock the account again at once. This removal needs the LDAP control "relax rules" and a special
+            // right. If the directory does not permit the removal, the desk removes only the lock.
             let both = vec![
                 Mod::Replace(LOCKED, HashSet::new()),
                 Mod::Replace(FAILURES, HashSet::new()),
@@ -213,7 +220,7 @@ impl Accounts for Ldap {
     }
 }
 
-/// Limits the duration of a whole operation.
+/// Runs an operation. Returns an error if the operation takes longer than `timeout`.
 async fn within<T>(
     timeout: Duration,
     operation: impl Future<Output = Result<T, AccountsError>>,
@@ -226,8 +233,8 @@ async fn within<T>(
     }
 }
 
-/// Returns an error for a result code of LDAP that is not success. The text of the directory is not used, because
-/// it can contain names of accounts.
+/// Returns an error if an LDAP result code does not mean success. The error text does not contain the message of the
+/// directory, because this message can contain names of accounts.
 fn check(what: &str, code: u32) -> Result<(), AccountsError> {
     let meaning = match code {
         SUCCESS => return Ok(()),
@@ -247,7 +254,7 @@ fn check(what: &str, code: u32) -> Result<(), AccountsError> {
     })
 }
 
-/// Returns the error for a connection that failed. Such an error contains no names of accounts.
+/// Converts an error of the connection to a directory. Such an error contains no names of accounts.
 fn unavailable(error: &LdapError) -> AccountsError {
     AccountsError::Unavailable(format!("the directory cannot be used: {error}"))
 }

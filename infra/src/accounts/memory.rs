@@ -1,4 +1,5 @@
-//! Implements a directory in memory for tests. A test sets the states of the accounts and the errors.
+//! Implements a directory of accounts in memory, for tests. A test sets the states of the accounts and the errors that
+//! operations return.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
@@ -8,7 +9,7 @@ use domain::automation::steps::AccountState;
 
 use super::{Accounts, AccountsError, Server};
 
-/// A directory in memory for tests.
+/// A directory of accounts in memory, for tests.
 #[derive(Debug, Default)]
 pub struct Memory {
     accounts: Mutex<BTreeMap<String, AccountState>>,
@@ -17,7 +18,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Sets the state of an account. The directory has no other accounts than those that were set.
+    /// Sets the state of an account. The directory contains only the accounts whose states were set.
     pub fn set(&self, account: &str, state: AccountState) {
         self.accounts
             .lock()

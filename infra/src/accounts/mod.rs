@@ -1,9 +1,9 @@
 //! Reads and unlocks accounts in directories such as an LDAP server (reference/automation.md, section 4).
 //!
-//! Each operation may be repeated: to unlock an account that is not locked changes nothing.
+//! Each operation may be repeated. Unlocking an account that is not locked changes nothing.
 //!
-//! **How to add an adapter**: Create one file in this directory that implements [`Accounts`]. Add one test that
-//! runs the contract test in `contract.rs` on the adapter.
+//! **How to add an adapter**: Create one file in this directory that implements [`Accounts`]. Add one test that runs
+//! the contract test in `contract.rs` on the adapter.
 
 pub mod contract;
 pub mod ldap;
@@ -16,12 +16,12 @@ use async_trait::async_trait;
 use domain::automation::steps::AccountState;
 use serde_json::Value;
 
-/// Maximum duration of one operation, including the connection and the login.
+/// Maximum duration of one operation on a directory, including the connection and the login.
 const TIMEOUT: Duration = Duration::from_secs(8);
-/// The attribute that contains the name of an account if the settings name no other attribute.
+/// Default name of the LDAP attribute that contains the name of an account.
 const ACCOUNT_ATTRIBUTE: &str = "uid";
 
-/// The protection of the connection to a directory.
+/// The encryption of the connection to a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protection {
     /// The connection uses no TLS. The password of the desk is then readable on the network.
@@ -32,7 +32,7 @@ pub enum Protection {
     StartTls,
 }
 
-/// A directory with the login of the desk.
+/// A directory of accounts, with the data that the desk needs to log in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
     pub host: String,
@@ -40,7 +40,7 @@ pub struct Server {
     pub protection: Protection,
     /// The distinguished name of the entry below which accounts are searched.
     pub base: String,
-    /// The attribute that contains the name of an account.
+    /// The name of the LDAP attribute that contains the name of an account.
     pub attribute: String,
     /// The distinguished name with which the desk logs in.
     pub user: String,
@@ -49,8 +49,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Reads the settings of a platform of the kind `ldap`. Returns an English text that names the wrong setting
-    /// if a setting is missing, wrong or unknown.
+    /// Reads the settings of an automation platform of the kind `ldap`. If a setting is missing, wrong or unknown,
+    /// returns an English text that names this setting.
     pub fn read(settings: &BTreeMap<String, Value>, password: &str) -> Result<Self, String> {
         const KNOWN: [&str; 5] = ["url", "tls", "base", "attribute", "user"];
         if let Some(unknown) = settings.keys().find(|key| !KNOWN.contains(&key.as_str())) {
@@ -108,7 +108,7 @@ impl Server {
         })
     }
 
-    /// Returns the address of the directory as a text for people.
+    /// Returns the URL of the directory, such as `ldaps://ldap.example.com:636`.
     pub fn target(&self) -> String {
         let scheme = if self.protection == Protection::Tls {
             "ldaps"
@@ -119,8 +119,8 @@ impl Server {
     }
 }
 
-/// Checks the name of an attribute. The name becomes part of a search filter, so it must not contain characters
-/// that have a meaning in filters.
+/// Checks that the name of an LDAP attribute contains only letters, digits and hyphens. The name becomes part of a
+/// search filter, and other characters can have a special meaning in a filter.
 fn attribute(name: String) -> Result<String, String> {
     let is_word = name
         .bytes()
@@ -132,7 +132,7 @@ fn attribute(name: String) -> Result<String, String> {
     }
 }
 
-/// The reason why an operation has no result. The texts contain no names of accounts or entries.
+/// The reason why an operation on a directory failed. The texts contain no names of accounts or entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccountsError {
     /// The directory could not be reached or did not answer. Another attempt can succeed.
@@ -146,12 +146,11 @@ pub enum AccountsError {
 pub trait Accounts: Send + Sync {
     /// Returns the state of an account.
     async fn read(&self, server: &Server, account: &str) -> Result<AccountState, AccountsError>;
-    /// Removes the lock of an account, and returns the state of the account. Removes no lock that an
-    /// administrator set.
+    /// Unlocks an account, and returns its new state. An account that an administrator has locked stays locked.
     async fn unlock(&self, server: &Server, account: &str) -> Result<AccountState, AccountsError>;
 }
 
-/// The adapter for a desk that reaches no directory.
+/// The adapter for a desk that uses no directory of accounts. Every operation returns an error.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoAccounts;
 

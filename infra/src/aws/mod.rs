@@ -33,7 +33,7 @@ pub use crate::sdk::{Names, Table};
 /// attempts of a request together.
 const TRY_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
-/// Timeout of the small request that opens the first connection when the process starts.
+/// Timeout of the small request that opens a connection to DynamoDB when the process starts.
 const WARM_TIMEOUT: Duration = Duration::from_secs(2);
 /// Maximum number of attempts for one request. The pauses between the four attempts are random.
 /// Their maximums are 50, 100 and 200 ms.
@@ -127,8 +127,8 @@ impl Cloud {
     /// Opens a connection when the process starts, by sending one small request. The first command
     /// then does not wait for a TLS handshake.
     pub async fn warm(&self) {
-        // If this first request fails or takes too long, the function only logs a warning. The
-        // first command then opens the connection.
+        // If the request that opens the connection fails or takes too long, the function only logs
+        // a warning. The first command then opens the connection.
         match tokio::time::timeout(WARM_TIMEOUT, self.ports.ledger.store.next("warm")).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::warn!(%error, "request to the journal failed at start"),

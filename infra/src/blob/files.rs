@@ -18,7 +18,8 @@ use crate::{Error, Kind};
 #[derive(Debug, Clone)]
 pub struct Files {
     directory: PathBuf,
-    /// A counter for unique names of temporary files.
+    /// Counts the writes. The names of temporary files contain this number, so that each name is
+    /// unique.
     puts: Arc<AtomicU64>,
 }
 

@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 use super::{Channel, Outgoing, Request, Response, TIMEOUT, only, text};
 use crate::http::{HttpError, HttpRequest, HttpResponse, RESPONSE_BYTES_MAX, Url};
 
-/// The URL to which the desk sends messages for all custom robots of DingTalk.
+/// The default URL to which the desk sends messages for custom robots of DingTalk. A setting of the channel account can
+/// replace this URL.
 const URL: &str = "https://oapi.dingtalk.com/robot/send";
 /// Maximum number of messages that one robot may send in one minute.
 const PER_MINUTE: u32 = 20;
@@ -160,7 +161,7 @@ fn plain(text: &str) -> String {
 }
 
 fn markdown(content: &Content, to: &str, keyword: &str) -> String {
-    // To mention a person, DingTalk needs the user id of this person in the text, after the sign @.
+    // DingTalk mentions a person only if the text contains the sign @ and the user id of the person.
     let mut lines = vec![
         format!("#### {}", plain(&content.subject)),
         format!("@{to} {}", plain(&content.intro)),
@@ -201,8 +202,8 @@ fn judge(response: &HttpResponse) -> Verdict {
         .unwrap_or_default();
     let Some(code) = code else {
         let reason = format!("the response with HTTP status {status} has no `errcode`");
-        // A response without a code comes from another server than DingTalk. It is possible that this server
-        // has forwarded the message to DingTalk.
+        // A response without a code probably comes from another server than DingTalk, such as a proxy. It is possible
+        // that this server has forwarded the message to DingTalk.
         return if response.is_success() || status >= 500 {
             Verdict::Unknown { reason }
         } else {

@@ -8,11 +8,11 @@ use async_trait::async_trait;
 
 use super::{Mail, MailError, MailReply, Mailer};
 
-/// Maximum number of mails that the relay collects. If the relay contains this many mails, sending
-/// a further mail returns an error.
+/// Maximum number of mails that the mail relay in memory collects. If the relay contains this many mails, sending a
+/// further mail returns an error.
 const MAILS_MAX: usize = 100_000;
 
-/// The reply of the relay to one mail, or the reason why no reply arrived.
+/// The reply of the mail relay to one mail, or the reason why no reply arrived.
 pub type Outcome = Result<MailReply, MailError>;
 
 /// A mail relay in memory for tests.

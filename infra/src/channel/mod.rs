@@ -37,7 +37,7 @@ pub struct Outgoing<'a> {
     /// The id of the delivery that sends the message: 32 hexadecimal digits. All attempts of one delivery use
     /// the same id.
     pub id: &'a str,
-    /// The time at which the delivery was requested.
+    /// The time at which the delivery of the message was requested.
     pub requested: Moment,
     pub now: Moment,
 }
@@ -111,7 +111,7 @@ pub enum MailTls {
     None,
 }
 
-/// One mail, and the settings of the mail relay to which the desk sends it.
+/// One mail, with the settings of the mail relay that receives the mail from the desk.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Mail {
     pub host: String,
@@ -183,8 +183,8 @@ fn text<'a>(account: &'a Defined, key: &str) -> &'a str {
         .unwrap_or_default()
 }
 
-/// Returns an error if an account contains a setting that is not in the list `known`. The error names the
-/// first such setting.
+/// Returns an error if an account contains a setting that is not in the list `known`. The error names the first unknown
+/// setting.
 fn only(account: &Defined, known: &[&str]) -> Result<(), String> {
     match account
         .settings

@@ -16,7 +16,7 @@ use super::{Mail, MailError, MailReply, MailTls, Mailer};
 use crate::cache::{Bounds, Cache, NEVER};
 use crate::http::egress::Egress;
 
-/// Maximum number of mail relays whose TLS settings are kept.
+/// Maximum number of mail relays whose TLS settings are in the cache.
 const RELAYS_MAX: usize = 100;
 
 /// A mailer that sends mails to real mail relays.
@@ -116,7 +116,7 @@ impl Smtp {
 impl Mailer for Smtp {
     async fn send(&self, mail: &Mail) -> Result<MailReply, MailError> {
         let mut is_sent = false;
-        // The time for the search of the address is part of the timeout.
+        // The timeout also includes the time that the lookup of the address of the mail relay needs.
         let conversation = async {
             let addresses = self.addresses(&mail.host, mail.port).await?;
             Ok::<_, MailError>(self.converse(mail, &addresses, &mut is_sent).await)

@@ -26,7 +26,8 @@ pub struct Commit {
     /// Hash of the previous commit in the stream. All bytes are zero for the first commit.
     pub prev_hash: Hash,
     pub hash: Hash,
-    /// JSON text `{ meta, events[] }` in UTF-8. Values of people are encrypted.
+    /// The events and the metadata as a JSON text `{ meta, events[] }` in UTF-8. Values that
+    /// describe people are encrypted.
     pub body: Vec<u8>,
     /// The state of the aggregate after this commit. A load of the stream can start at a snapshot,
     /// and then reads fewer commits. `None` if this commit contains no snapshot.

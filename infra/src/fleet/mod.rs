@@ -25,7 +25,8 @@ use crate::{Error, Kind};
 /// Maximum size in bytes of a message from a robot.
 pub const MESSAGE_BYTES_MAX: usize = 256 << 10;
 
-/// A message that a robot sent, or that an imitated robot received.
+/// A message that a robot sent. The type is also used for a message that an imitated robot (a
+/// program that acts like a robot) received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     pub topic: String,

@@ -1,10 +1,9 @@
-//! Connects a desk to an MQTT 3.1.1 broker for robots, with the library rumqttc
-//! (reference/fleet.md, section 2.12). The same client also connects an imitated robot to the broker.
+//! Connects a desk to an MQTT 3.1.1 broker for robots, with the library rumqttc (reference/fleet.md, section 2.12). The
+//! code also connects an imitated robot (a program that acts like a robot) to the broker.
 //!
-//! Each connection has a new client. If the connection is lost, the client is dropped with all
-//! messages that it has not sent. Without this rule, an old order could reach a robot after the
-//! robot has lost its mission (its assigned work). The task that polls the connection does no other
-//! work.
+//! The code creates a new client for each connection. If the connection is lost, the client is dropped together with
+//! all messages that it has not sent. Otherwise, an old order could reach a robot after the robot has lost its mission
+//! (its assigned work). The task that polls the connection does no other work.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -19,12 +18,12 @@ use super::{Fleet, MESSAGE_BYTES_MAX, Message, vda5050};
 use crate::clock::Clock;
 use crate::{Error, Kind};
 
-/// Time in seconds after which the client sends a message that keeps the connection open.
+/// Time in seconds without traffic after which the client sends a message that keeps the connection open.
 const KEEP_ALIVE_S: u16 = 15;
 /// Maximum time without any event of the connection. After this time, the client opens a new
 /// connection.
 const SILENCE: Duration = Duration::from_secs(2 * KEEP_ALIVE_S as u64);
-/// Maximum number of messages that wait until the connection sends them.
+/// Maximum number of messages that may wait until the connection sends them.
 const WAITING_MAX: usize = 1_024;
 /// Pauses before a new connection is opened. `PAUSE` is the shortest pause. Each failed attempt
 /// doubles the pause up to `PAUSE_MAX`.
@@ -71,18 +70,18 @@ pub struct Presence {
     pub lost: Vec<u8>,
 }
 
-/// The connection to an MQTT broker.
+/// The connection of a desk, or of an imitated robot, to an MQTT broker.
 #[derive(Debug, Default)]
 pub struct Mqtt {
     /// The client of the current connection. `None` while the broker is not connected.
     client: Mutex<Option<AsyncClient>>,
-    /// The messages about the connection of a robot. `None` if the connection belongs to a desk.
+    /// The messages that report whether a robot is connected. `None` if the connection belongs to a desk.
     presence: Option<Presence>,
 }
 
 impl Mqtt {
-    /// Creates the connection of one robot. The function `run` then subscribes to the messages for this
-    /// robot, and not to the messages of robots.
+    /// Creates the connection of one robot to the broker. The function `run` then subscribes to the messages that the
+    /// desk sends to this robot. It does not subscribe to messages that robots send.
     pub fn of_robot(presence: Presence) -> Self {
         Self {
             client: Mutex::default(),
@@ -98,13 +97,12 @@ impl Mqtt {
         self.client.lock().expect("no holder panics").clone()
     }
 
-    /// Keeps a connection to the broker open, and sends each received message to the channel
-    /// `received`. The function ends only if the receiver of this channel is dropped.
+    /// Keeps a connection to the broker open, and sends each received message to the channel `received`. The function
+    /// ends only if the receiver of this channel is dropped.
     ///
-    /// `id` is the MQTT client id. If two programs use the same id, each program ends the
-    /// connection of the other program. `interfaces` contains the VDA 5050 interface names of all
-    /// robots. For the connection of a robot, `interfaces` contains the topic of this robot without
-    /// its last level.
+    /// `id` is the MQTT client id. The broker closes an existing connection when another program connects with the same
+    /// id. `interfaces` contains the VDA 5050 interface names of all robots. For the connection of a robot,
+    /// `interfaces` contains the topic of this robot without its last level.
     pub async fn run(
         self: Arc<Self>,
         address: Address,
@@ -151,9 +149,9 @@ impl Mqtt {
                             received: clock.now(),
                             client: None,
                         };
-                        // If the channel is full, the message is dropped. This is acceptable for
-                        // state messages of robots, because each state message is complete. A later
-                        // state message replaces a lost one.
+                        // If the channel is full, the message is dropped. This is acceptable for state messages of
+                        // robots, because each state message is complete. A later state message replaces a lost
+                        // message.
                         if received.try_send(message).is_err() {
                             tracing::warn!(
                                 "a message of a robot is dropped; too many messages wait"
@@ -202,9 +200,8 @@ impl Mqtt {
             };
             for interface in wanted {
                 for filter in self.filters(&interface) {
-                    // With QoS 1, some brokers limit the number of retained messages that they send
-                    // to a new subscription. This subscription therefore has QoS 0
-                    // (reference/surprises.md).
+                    // With QoS 1, some brokers send only a limited number of retained messages to a new subscription.
+                    // This subscription therefore has QoS 0 (reference/surprises.md).
                     if let Err(error) = client.subscribe(filter.as_str(), QoS::AtMostOnce).await {
                         tracing::error!(%error, filter, "cannot subscribe to messages of robots");
                         return;

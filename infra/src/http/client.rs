@@ -57,8 +57,8 @@ impl Client {
         if !matches!(url.scheme(), "http" | "https") {
             return Err("the URL is neither http nor https".into());
         }
-        // This check applies only to IP addresses in the URL. For a host name, the resolver
-        // `Allowed` checks the addresses after the DNS lookup.
+        // This check covers IP addresses in the URL, and names such as `localhost`. For other host
+        // names, the resolver `Allowed` checks the addresses after the DNS lookup.
         match self.egress.closes(url.host_str().unwrap_or_default()) {
             Some(host) => Err(format!("calls to {host} are not allowed (--egress)")),
             None => Ok(url),
@@ -138,8 +138,9 @@ impl Client {
             if is_of_connection(name.as_str()) {
                 return Err(format!("header {name} must not be set"));
             }
-            // The receiver uses this header to recognize a repeated request. The desk sets the
-            // first `idempotency-key` header itself, so further headers with this name are ignored.
+            // The receiver uses the header `idempotency-key` to recognize a repeated request. The
+            // first header with this name comes from the desk, so further headers with this name
+            // are ignored.
             if name == "idempotency-key" && headers.contains_key(&name) {
                 continue;
             }

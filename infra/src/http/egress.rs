@@ -66,8 +66,8 @@ impl Egress {
         }
     }
 
-    /// Returns these rules. If `allowed` is true, the rules also allow the loopback addresses of
-    /// this machine.
+    /// Returns these egress rules. If `allowed` is true, the rules also allow the loopback
+    /// addresses of this machine.
     #[must_use]
     pub fn with_loopback(mut self, allowed: bool) -> Self {
         self.loopback |= allowed;

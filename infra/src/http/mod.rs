@@ -1,7 +1,6 @@
-//! Defines the interface for outgoing HTTP requests. Callbacks, automatic nodes, option sources,
-//! the login service and the directory service use this interface. Other modules must not send
-//! requests with an HTTP library directly, because the rules for outgoing requests would then not
-//! apply.
+//! Defines the interface for outgoing HTTP requests. Examples are callbacks, requests of automatic
+//! workflow nodes, and requests to the login service. Other modules must not send requests with an
+//! HTTP library directly, because the rules for outgoing requests would then not apply.
 
 pub mod client;
 pub mod closed;

@@ -17,7 +17,8 @@ pub struct HttpRequest {
     pub response_bytes_max: usize,
 }
 
-/// Maximum duration of a callback request.
+/// Maximum duration of a callback request. With a callback, the desk informs another system about
+/// an event.
 pub const CALLBACK_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl HttpRequest {

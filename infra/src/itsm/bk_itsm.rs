@@ -1,6 +1,7 @@
-//! Builds requests to BlueKing ITSM v2 and converts its responses (reference/bk-itsm.md 1 to 3).
-//! The requests create and read tickets through the ESB or the API gateway. If BlueKing ITSM
-//! rejects a request, the response has HTTP status 200, but its member `result` is false.
+//! Builds requests to BlueKing ITSM v2 (a system for IT service management) and converts its
+//! responses (reference/bk-itsm.md 1 to 3). The requests create and read tickets through the
+//! enterprise service bus (ESB) or the API gateway. If BlueKing ITSM rejects a request, the
+//! response has HTTP status 200, but its member `result` is false.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,5 +1,5 @@
-//! Converts requests and responses for external ITSM systems. Each kind of system has one file. The
-//! code in these files does no I/O.
+//! Converts requests and responses for external ITSM systems (systems for IT service management).
+//! Each kind of system has one file. The code in these files does no I/O.
 //!
 //! **How to add an external ITSM**: Add one file with an implementation of [`Itsm`], its `mod` line
 //! and its entry in [`ALL`]. Attempts, leases (exclusive rights to make an attempt) and deadlines
@@ -14,11 +14,12 @@ use serde_json::Value;
 
 use crate::http::{HttpError, HttpResponse};
 
-/// The settings for requests to one external ITSM.
+/// The settings for requests to one external ITSM (system for IT service management).
 #[derive(Clone, Debug)]
 pub struct Connection {
     pub integration: Defined,
-    /// The password of the app (API client) as which the desk sends requests to the external ITSM.
+    /// The password with which the desk identifies itself to the external ITSM as an API client
+    /// (app).
     pub secret: String,
 }
 
@@ -28,7 +29,7 @@ pub enum Request {
     /// Creates a ticket in the external ITSM.
     Create {
         service: i64,
-        /// User name of the person who is the creator of the ticket.
+        /// User name of the person who becomes the creator of the ticket.
         creator: String,
         fields: Vec<(String, Value)>,
         /// The URL that the external ITSM calls when the ticket ends. The URL contains a secret.
@@ -48,8 +49,8 @@ pub enum Request {
 
 /// Converts requests and responses for one kind of external ITSM.
 pub trait Itsm: Send + Sync {
-    /// Returns the permanent name of this kind of ITSM. Stored integrations contain this name, so
-    /// it must not change.
+    /// Returns the permanent name of this kind of ITSM. Stored integrations (connections to
+    /// external ITSM systems) contain this name, so the name must not change.
     fn name(&self) -> &'static str;
     /// Converts a request to an HTTP request. If the conversion is not possible, returns the reason
     /// as an English text.
@@ -59,7 +60,7 @@ pub trait Itsm: Send + Sync {
     fn answer(&self, request: &Request, response: &Result<HttpResponse, HttpError>) -> Answer;
 }
 
-/// All kinds of external ITSM.
+/// All kinds of external ITSM systems (systems for IT service management) that the desk supports.
 pub const ALL: &[&dyn Itsm] = &[&bk_itsm::BkItsm];
 
 /// Returns the implementation for a kind of external ITSM, or `None` if the kind is unknown.

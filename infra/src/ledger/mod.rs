@@ -131,8 +131,8 @@ impl<D: Decider> ExecuteError<D> {
     }
 }
 
-/// Loads the data from outside the stream that the decision on a command needs. This data is the
-/// context of the command.
+/// Loads the context of a command. The context is the data outside the stream of the command that
+/// the decision on the command needs.
 #[async_trait]
 pub trait ContextLoader<D: Decider>: Send + Sync {
     /// Loads the data that is listed in `lookups`, and adds this data to `context`.
@@ -459,8 +459,9 @@ impl Ledger {
         }
     }
 
-    /// If `D` is a configuration aggregate, increases the counter of configuration commits by one.
-    /// Cached configuration becomes invalid when this counter changes.
+    /// If `D` is a configuration aggregate (for example, a service or a workflow), increases the
+    /// counter of configuration commits by one. Cached configuration becomes invalid when this
+    /// counter changes.
     fn configured<D: Decider>(&self) {
         if D::ROLE == StreamRole::Configuration {
             self.configured.fetch_add(1, Ordering::SeqCst);
@@ -498,8 +499,8 @@ impl Ledger {
     }
 
     /// Runs the query `question` and returns its result. No command is executed. The parameter of
-    /// the query is the context (data from outside the stream). If the query requests more data,
-    /// the function loads this data and runs the query again.
+    /// the query is the context (the data that `loader` has loaded). If the query requests more
+    /// data, the function loads this data and runs the query again.
     pub async fn ask<D: Decider, T>(
         &self,
         loader: &dyn ContextLoader<D>,
@@ -564,8 +565,8 @@ impl Ledger {
     }
 
     /// Stores the state of a stream in the cache after a commit at the time `at`. The state can
-    /// contain values of people. If other processes also write to the store, the state expires
-    /// after one minute, because another process can erase the key of a person.
+    /// contain decrypted values that describe people. If other processes also write to the store,
+    /// the state expires after one minute, because another process can erase the key of a person.
     fn cache_state<D: Decider>(&self, at: Moment, mut loaded: LoadedStream<D>) {
         loaded.read = Vec::new();
         let until = self
@@ -591,7 +592,7 @@ impl Ledger {
     /// number stays the same.
     ///
     /// The number changes with each configuration commit of this ledger. If other processes also
-    /// write to the store, this ledger does not see their commits. In this case, the number also
+    /// write to the store, their commits do not change the number. In this case, the number also
     /// changes at regular times.
     pub fn configuration(&self) -> u64 {
         let others = self
@@ -638,8 +639,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Opens (decrypts) the sealed values in `personals`. If the key of the described person is
-    /// erased, the value stays empty.
+    /// Opens (decrypts) the sealed values in `personals`. Each value describes a person. If the
+    /// encryption key of this person is erased, the value stays empty.
     pub async fn open<'a>(
         &self,
         personals: impl Iterator<Item = &'a mut Personal> + Send,

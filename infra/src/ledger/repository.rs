@@ -24,7 +24,7 @@ const PAGE: usize = 12;
 /// After this number of decoded commits, the async task lets other tasks run.
 const COMMITS_AT_ONCE: usize = 16;
 /// Maximum number of command ids that the state of a stream contains. These are the ids of the most
-/// recent commands. The ledger uses them to recognize a repeated command (design 7.1).
+/// recent commands. The ledger uses them to recognize a repeated command.
 pub const REMEMBERED: usize = 64;
 
 /// A loaded stream: its aggregate state, and the data that the next commit of the stream needs.
@@ -204,7 +204,7 @@ impl<D: Decider> Repository<D> {
     }
 
     /// Builds and returns the next commit of a stream, but does not store it. The commit contains
-    /// the given events. The values of people in the events are encrypted.
+    /// the given events. In the commit, values that describe people are encrypted.
     pub async fn prepare(
         &self,
         loaded: &mut LoadedStream<D>,
@@ -510,16 +510,16 @@ fn technical<D: Decider>(error: Error) -> AggregateError<DecideError<D>> {
 }
 
 impl Ledger {
-    /// Decodes a commit and decrypts the values of people in it. Returns the metadata and the
-    /// events of the commit.
+    /// Decodes a commit and decrypts the values in it that describe people. Returns the metadata
+    /// and the events of the commit.
     pub async fn read<F: Event>(&self, commit: &Commit) -> Result<Decoded<F>, Error> {
         let mut decoded = decode::<F>(commit)?;
         self.open_decoded(&mut decoded).await?;
         Ok(decoded)
     }
 
-    /// Decodes a commit, decrypts the values of people in it, and returns one envelope (the event
-    /// with its metadata) for each event.
+    /// Decodes a commit, decrypts the values in it that describe people, and returns one envelope
+    /// (the event with its metadata) for each event.
     pub async fn envelopes<F: Event>(&self, commit: &Commit) -> Result<Vec<Envelope<F>>, Error> {
         self.envelopes_of(commit, decode::<F>(commit)?).await
     }
@@ -534,8 +534,8 @@ impl Ledger {
         .await
     }
 
-    /// Decrypts the values of people in a decoded commit, and returns one envelope (the event with
-    /// its metadata) for each event.
+    /// Decrypts the values that describe people in a decoded commit, and returns one envelope (the
+    /// event with its metadata) for each event.
     pub async fn envelopes_of<F: Event>(
         &self,
         commit: &Commit,
@@ -560,10 +560,10 @@ impl Ledger {
 }
 
 /// The metadata of a commit, and a list of its events. Each event is in a pair with the time at
-/// which the event happened. This time is `None` if the event happened at the time of the commit.
+/// which the event happened. The time is `None` if the event happened at the time of the commit.
 pub type Decoded<F> = (Meta, Vec<(F, Option<Moment>)>);
 
-/// Decodes the metadata and the events of a commit. Values of people stay encrypted.
+/// Decodes the metadata and the events of a commit. Values that describe people stay encrypted.
 pub fn decode<F: Event>(commit: &Commit) -> Result<Decoded<F>, Error> {
     decode_by(commit, F::read)
 }

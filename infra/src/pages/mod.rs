@@ -215,7 +215,7 @@ impl Page {
     /// entry.
     pub fn entries(text: &str) -> Option<Vec<Entry>> {
         let entry = |line: &str| {
-            // A stream name can contain a space, so the line is split from the right.
+            // The line is split from the right, so that spaces in the stream name cause no error.
             let mut parts = line.rsplitn(4, ' ');
             let (hash, n, first, stream) = (
                 unhex(parts.next()?)?,

@@ -21,8 +21,8 @@ use crate::http::{HttpError, HttpResponse};
 const TIMEOUT_MS: i64 = 10_000;
 /// Milliseconds between two requests that read the state of a task.
 const TASK_POLL_MS: i64 = 10_000;
-/// Retry policy of requests to BlueKing SOPS. The desk makes at most five attempts in a row for one
-/// request.
+/// Retry policy of requests to BlueKing SOPS. The desk makes at most five consecutive attempts for
+/// one request.
 const REPEATED: Policy = Policy {
     attempts_max: 5,
     ..POLICY
@@ -79,8 +79,7 @@ fn is_once(call: &ApiCall) -> bool {
     matches!(call.step.as_str(), "" | CREATED)
 }
 
-/// The reason for the failure of a service task (the work of an automatic node) that is not a SOPS
-/// task.
+/// The error text for a service task (the work of an automatic node) that is not a SOPS task.
 const OTHER: &str = "the service task is not a task of BlueKing SOPS";
 
 /// Returns the next request for a SOPS task. The request creates the task, starts the task, or

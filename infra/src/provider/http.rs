@@ -16,8 +16,7 @@ use crate::http::{HttpError, HttpResponse};
 #[derive(Clone, Copy, Debug)]
 pub struct Http;
 
-/// The reason for the failure of a service task (the work of an automatic node) that is not an HTTP
-/// request.
+/// The error text for a service task (the work of an automatic node) that is not an HTTP request.
 const OTHER: &str = "the service task is not an HTTP request";
 
 impl Provider for Http {

@@ -21,12 +21,12 @@ use crate::http::{HttpError, HttpResponse};
 /// Builds the requests and evaluates the responses for one kind of service task (the work of an
 /// automatic node).
 pub trait Provider: Send + Sync {
-    /// Returns the permanent name of this provider.
+    /// Returns the permanent name of this provider. The name must not change.
     fn name(&self) -> &'static str;
     /// Returns whether this provider can execute a service task (the work of an automatic node).
     fn does(&self, service_task: &ServiceTask) -> bool;
-    /// Returns the next request of an API call (the requests of one automatic node). If the request
-    /// cannot be built, returns the reason as an English text.
+    /// Returns the next request of an API call (a series of requests for one automatic node). If
+    /// the request cannot be built, returns the reason as an English text.
     fn request(
         &self,
         service_task: &ServiceTask,

@@ -51,8 +51,8 @@ pub async fn check(queue: &dyn Queue) {
         .await
         .expect("defer");
     assert!(take(20, 40).await.is_empty());
-    // The worker defers a message many times. A deferral is a result, so these deliveries must not
-    // be counted as abandoned (deliveries without a result).
+    // The worker defers a message many times. A deferral is a result, so the queue must not count
+    // these deliveries as abandoned (deliveries without a result).
     for round in 0..20 {
         let taken = take(30 + round, 40 + round).await;
         assert_eq!(

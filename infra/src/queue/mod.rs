@@ -30,8 +30,8 @@ pub struct Message {
     pub body: Vec<u8>,
     /// Number of times that the message was delivered, including this delivery.
     pub attempts: u32,
-    /// Number of deliveries for which the worker reported no result. (The possible results are:
-    /// finished, deferred and parked.) This delivery is included. If a queue cannot count such
+    /// Number of deliveries for which the worker reported no result, including this delivery. (The
+    /// possible results are: finished, deferred and parked.) If a queue cannot count such
     /// deliveries, the number is equal to `attempts`.
     pub abandoned: u32,
     /// The handle that identifies this delivery in the queue.

@@ -1,5 +1,6 @@
-//! Runs shell scripts under bubblewrap (`bwrap`). Each run has a directory below the data of the desk, and a
-//! process of its own, the supervisor (see [`super::supervisor`]).
+//! Runs shell scripts under bubblewrap (`bwrap`), a program that creates sandboxes. Each run (execution of a script)
+//! has its own directory in the data directory of the desk. Each run also has its own process, the supervisor (see
+//! [`super::supervisor`]).
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -19,27 +20,28 @@ use super::supervisor::{self, END, LOCK, STARTED};
 use super::{Job, Run, Sandbox};
 use crate::{Error, Kind};
 
-/// The name of the program bubblewrap.
+/// The file name of the program bubblewrap.
 const PROGRAM: &str = "bwrap";
-/// The time that a supervisor has to take its lock. Afterwards, a run without a lock counts as lost.
+/// Maximum time between the creation of a run (execution of a script) and the moment when its supervisor process locks
+/// the lock file. After this time, a run without this lock counts as lost.
 const START_MAX: Duration = Duration::from_secs(30);
-/// Maximum number of runs that exist at the same time.
+/// Maximum number of runs (executions of scripts) that may exist at the same time.
 const RUNS_MAX: usize = 256;
 
 /// Runs shell scripts under bubblewrap.
 pub struct Bubblewrap {
-    /// The directory that contains one directory for each run.
+    /// The directory that contains one subdirectory for each run (execution of a script).
     directory: PathBuf,
-    /// The program that runs as the supervisor. Its arguments are `sandbox`, the directory of the run, and the
-    /// path of bubblewrap. It reads the job from standard input.
+    /// The program that runs as the supervisor (the process that watches a script). Its arguments are `sandbox`, the
+    /// directory of the run, and the path of bubblewrap. The program reads the job from standard input.
     supervisor: PathBuf,
     program: Option<PathBuf>,
     level: OnceCell<Level>,
 }
 
 impl Bubblewrap {
-    /// Creates the sandbox. `search` contains the directories in which bubblewrap is searched, as in the environment
-    /// variable `PATH`.
+    /// Creates the adapter. `search` lists the directories that are searched for the program bubblewrap. The list has
+    /// the same format as the environment variable `PATH`.
     pub fn new(directory: PathBuf, supervisor: PathBuf, search: &str) -> Self {
         let program = std::env::split_paths(search)
             .map(|path| path.join(PROGRAM))
@@ -75,7 +77,8 @@ impl Sandbox for Bubblewrap {
         let Some(program) = self.program.clone() else {
             return Level::None;
         };
-        // Only a success is kept, so that an operator can repair the machine while the desk runs.
+        // Only a successful result is cached. After a failure, an operator can therefore repair the machine while the
+        // desk runs.
         let probe = async || {
             let probed = tokio::task::spawn_blocking(move || supervisor::level(&program)).await;
             probed.ok().filter(|level| *level > Level::None).ok_or(())
@@ -124,11 +127,13 @@ impl Sandbox for Bubblewrap {
         if let Some(mut input) = child.stdin.take()
             && let Err(error) = input.write_all(&body).await
         {
-            // A supervisor that has not read its whole job starts nothing.
+            // The supervisor starts no script before it has read its complete job. The directory of the run can
+            // therefore be removed.
             let _ = std::fs::remove_dir_all(&directory);
             return Err(failed("the supervisor does not read its job", &error));
         }
-        // The supervisor outlives the desk. While the desk runs, it collects the exit status of the supervisor.
+        // The supervisor process continues if the desk stops. While the desk runs, this task waits for the end of the
+        // supervisor and reads its exit status.
         tokio::spawn(async move { child.wait().await });
         Ok(())
     }
@@ -147,7 +152,8 @@ impl Sandbox for Bubblewrap {
             && let Ok(text) = std::fs::read_to_string(directory.join(LOCK))
             && let Some(supervisor) = text.parse().ok().and_then(Pid::from_raw)
         {
-            // The end of the supervisor ends all processes of the sandbox.
+            // When the supervisor process ends, bubblewrap ends all processes of the sandbox (option
+            // `--die-with-parent`).
             let _ = kill_process(supervisor, Signal::KILL);
         }
         match std::fs::remove_dir_all(&directory) {
@@ -165,8 +171,9 @@ fn read(directory: &Path) -> std::io::Result<Run> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Run::Missing),
         Err(error) => return Err(error),
     };
-    // The order of the reads is the opposite of the order in which a supervisor changes its directory. A run that
-    // starts or ends at this moment is therefore never lost.
+    // The supervisor locks the lock file, then writes `started`, then writes `end.json`, and then releases the lock.
+    // The reads below use the opposite order. A run that starts or ends at the same time is therefore never reported as
+    // lost.
     let is_started = directory.join(STARTED).exists();
     let is_locked = is_locked(directory)?;
     match std::fs::read(directory.join(END)) {
@@ -183,7 +190,7 @@ fn read(directory: &Path) -> std::io::Result<Run> {
     })
 }
 
-/// Returns true if a supervisor holds the lock of a run.
+/// Returns whether a supervisor process has locked the lock file of a run (execution of a script).
 fn is_locked(directory: &Path) -> std::io::Result<bool> {
     let lock = match File::open(directory.join(LOCK)) {
         Ok(lock) => lock,

@@ -7,7 +7,7 @@ use events::script::{Level, Limits};
 
 use super::{Ended, Job, Run, Sandbox};
 
-/// Returns a job with the given script and generous limits.
+/// Returns a job with the given script. The limits of the job are higher than the tests need.
 pub fn job(id: &str, content: &str) -> Job {
     Job {
         id: id.to_owned(),
@@ -22,7 +22,7 @@ pub fn job(id: &str, content: &str) -> Job {
     }
 }
 
-/// Starts a script, waits until it ends, and returns its end.
+/// Starts a script, waits until it ends, and returns its result.
 ///
 /// # Panics
 ///
@@ -39,7 +39,8 @@ pub async fn end_of(sandbox: &dyn Sandbox, job: &Job) -> Ended {
     panic!("{} does not end", job.id);
 }
 
-/// Checks that an adapter starts a script once, returns its end, and deletes its run.
+/// Checks that an adapter starts a script only once, returns its result, and removes its run on
+/// request.
 ///
 /// # Panics
 ///

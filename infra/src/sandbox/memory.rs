@@ -1,4 +1,5 @@
-//! Implements a sandbox in memory for tests. It runs no scripts. A test sets how each script ends.
+//! Implements a sandbox in memory, for tests. The sandbox runs no scripts. Instead, a test sets how
+//! each script ends.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -28,12 +29,13 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// Sets the level that [`Sandbox::level`] returns.
+    /// Sets the sandbox level (the set of restrictions for scripts) that [`Sandbox::level`]
+    /// returns.
     pub fn set_level(&self, level: Level) {
         *self.level.lock().expect("no holder panics") = level;
     }
 
-    /// Sets the state of all runs that have not ended.
+    /// Sets the state of all runs (executions of scripts) that have not ended.
     pub fn end_all(&self, run: &Run) {
         let mut runs = self.runs.lock().expect("no holder panics");
         for (_, state) in runs.values_mut() {
@@ -43,12 +45,13 @@ impl Memory {
         }
     }
 
-    /// Forgets all runs, as if the desk was restored on another machine.
+    /// Removes all runs (executions of scripts). A test uses this function to simulate a desk that
+    /// was restored on another machine.
     pub fn forget(&self) {
         self.runs.lock().expect("no holder panics").clear();
     }
 
-    /// Returns all jobs that were started, the oldest first.
+    /// Returns all jobs that were started, in the order of their starts.
     pub fn started(&self) -> Vec<Job> {
         self.started.lock().expect("no holder panics").clone()
     }
@@ -81,7 +84,7 @@ impl Sandbox for Memory {
     }
 }
 
-/// Returns the end of a script that ended with the given exit code and output.
+/// Returns the state of a run whose script ended with the given exit code and output.
 pub fn ended(exit_code: i32, output: &str) -> Run {
     Run::Ended(Ended {
         level: Level::Network,

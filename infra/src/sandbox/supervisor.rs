@@ -1,8 +1,9 @@
-//! Runs one shell script under bubblewrap, and watches it until it ends. The supervisor is a process of its own, so
-//! the script continues if the desk stops (reference/automation.md, section 5).
+//! Runs one shell script under bubblewrap (a program that creates sandboxes), and watches the script until it ends. The
+//! supervisor is a separate process, so the script continues if the desk stops (reference/automation.md, section 5).
 //!
-//! The directory of a run has three files. The supervisor holds a lock on `lock` as long as it lives. It writes
-//! `started` before it starts the script, and `end.json` after the script has ended.
+//! The directory of a run (execution of a script) has three files. The supervisor locks the file `lock` until the
+//! supervisor ends. It writes the file `started` before it starts the script, and the file `end.json` after the script
+//! has ended.
 
 use std::fs::File;
 use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
@@ -21,35 +22,36 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::{Ended, Job};
 
-/// The name of the file on which the supervisor holds a lock.
+/// The name of the file that the supervisor locks as long as the supervisor runs.
 pub(super) const LOCK: &str = "lock";
-/// The name of the file that exists after the start of the script.
+/// The name of the file that the supervisor creates directly before it starts the script.
 pub(super) const STARTED: &str = "started";
-/// The name of the file with the end of the run.
+/// The name of the file that contains the result of the run (execution of the script).
 pub(super) const END: &str = "end.json";
-/// The user and the group of scripts if the desk runs as root: `nobody`.
+/// The id of the user and of the group `nobody`. If the desk runs as root, scripts run with this id.
 const NOBODY: u32 = 65_534;
-/// Number of times that the supervisor tries to take its lock, and the pause between two tries.
+/// Maximum number of attempts of the supervisor to lock its lock file. `LOCK_PAUSE` is the pause between two attempts.
 const LOCK_TRIES: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
-/// The time between the signals TERM and KILL when the maximum duration of a script is over.
+/// Time between the signal TERM and the signal KILL after a script has exceeded its maximum duration.
 const GRACE: Duration = Duration::from_secs(5);
-/// Maximum size of a file that a script writes, and of its directory `/tmp`, in bytes.
+/// Maximum size in bytes of each file that a script writes, and of each temporary file system in the sandbox, such as
+/// `/tmp`.
 const FILE_BYTES_MAX: u64 = 64 << 20;
-/// Exit codes of a script that exceeded a limit: killed by the system (137), too much processor time (152), and too
-/// large a file (153).
+/// Exit codes of a script that exceeded a limit: 137 (killed by the system), 152 (too much processor time) and 153
+/// (file too large).
 const EXCEEDED: [i32; 3] = [137, 152, 153];
-/// The first file descriptor after standard input, standard output and standard error.
+/// The first file descriptor that is not standard input, standard output or standard error.
 const FIRST_FILE: i32 = 3;
 /// Number of bytes in one MiB.
 const MIB: u64 = 1 << 20;
-/// Maximum length of a message of bubblewrap in an error, in characters.
+/// Maximum number of characters of a bubblewrap message that an error text contains.
 const MESSAGE_MAX: usize = 300;
-/// The text in the middle of an output that was too long.
+/// The text that replaces the middle of an output that is too long.
 const CUT: &str = "\n[...]\n";
 
-/// Runs the job in the directory of its run. Returns without an effect if another supervisor has this directory.
-/// `program` is the path of bubblewrap.
+/// Runs a job in the directory of its run (execution of a script). If another supervisor uses this directory, or if the
+/// script was already started, the function does nothing. `program` is the path of bubblewrap.
 pub fn run(directory: &Path, program: &Path, job: &Job) -> std::io::Result<()> {
     let lock = File::options()
         .create(true)
@@ -57,7 +59,8 @@ pub fn run(directory: &Path, program: &Path, job: &Job) -> std::io::Result<()> {
         .write(true)
         .mode(0o600)
         .open(directory.join(LOCK))?;
-    // A look of the desk holds the lock for a moment.
+    // The desk locks the same file for a moment when it reads the state of the run. The supervisor therefore makes
+    // several attempts.
     let mut tries = 0..LOCK_TRIES;
     let is_mine = tries.any(|_| {
         let is_mine = flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok();
@@ -69,9 +72,10 @@ pub fn run(directory: &Path, program: &Path, job: &Job) -> std::io::Result<()> {
     if !is_mine || directory.join(STARTED).exists() {
         return Ok(());
     }
-    // The desk ends this process with a signal if it deletes the run.
+    // The lock file contains the process id of the supervisor. To delete a run that has not ended, the desk kills this
+    // process.
     (&lock).write_all(std::process::id().to_string().as_bytes())?;
-    // An error means that this process leads a session already.
+    // `setsid` fails if this process already leads a session or a process group. This error is ignored.
     let _ = rustix::process::setsid();
     write(&directory.join(STARTED), b"")?;
     let end = watch(program, job).unwrap_or_else(|error| Ended {
@@ -84,7 +88,8 @@ pub fn run(directory: &Path, program: &Path, job: &Job) -> std::io::Result<()> {
     std::fs::rename(draft, directory.join(END))
 }
 
-/// Returns the strongest level that this machine reaches with the program `program`.
+/// Returns the strongest sandbox level (set of restrictions for scripts) that this machine supports. The function runs
+/// a test script with the bubblewrap program at the path `program`.
 pub fn level(program: &Path) -> Level {
     let job = Job {
         id: "probe".into(),
@@ -111,9 +116,9 @@ fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     file.sync_all()
 }
 
-/// Starts a script and waits until it ends.
+/// Starts the script of a job in a sandbox, waits until the script ends, and returns the result.
 fn watch(program: &Path, job: &Job) -> std::io::Result<Ended> {
-    // The desk can have inherited open files from the program that started it. Scripts must not get them.
+    // The desk can have inherited open files from the program that started the desk. Scripts must not get these files.
     close_fds::set_fds_cloexec(FIRST_FILE, &[]);
     let (status_reader, status_writer) = std::io::pipe()?;
     let (output_reader, output_writer) = std::io::pipe()?;
@@ -139,11 +144,13 @@ fn watch(program: &Path, job: &Job) -> std::io::Result<Ended> {
         .stdout(output_writer.try_clone()?)
         .stderr(output_writer);
     if rustix::process::geteuid().is_root() {
-        // A process of root could read the files of the desk, and no limit for processes applies to it.
+        // A script that runs as root could read the files of the desk. In addition, the limit for the number of
+        // processes does not apply to root.
         command.uid(NOBODY).gid(NOBODY);
     }
     let child = command.spawn()?;
-    // The command keeps copies of the ends of the pipes, so it must be dropped before the pipes are read.
+    // `command` contains copies of the write ends of the pipes. A reader of a pipe waits until all write ends are
+    // closed, so `command` must be dropped before the pipes are read.
     drop((command, status_writer, script, parameters));
     let output_max = usize::try_from(job.limits.output_bytes).unwrap_or(usize::MAX);
     let output = in_background(move || Output::read(output_reader, output_max));
@@ -162,7 +169,8 @@ fn watch(program: &Path, job: &Job) -> std::io::Result<Ended> {
             is_lost: false,
             problem: String::new(),
         },
-        // Bubblewrap ended before the script started, or this process killed it.
+        // The script exceeded its maximum duration and has no exit code. Either this process has killed bubblewrap, or
+        // bubblewrap ended before the script started.
         None if is_timed_out => Ended {
             level: Level::Network,
             is_timed_out,
@@ -175,7 +183,8 @@ fn watch(program: &Path, job: &Job) -> std::io::Result<Ended> {
             output,
             ..Ended::default()
         },
-        // The script did not run, so this is a message of bubblewrap.
+        // Bubblewrap did not create the sandbox, so the script did not run. `output` therefore contains a message of
+        // bubblewrap.
         None => {
             let message: String = output.chars().take(MESSAGE_MAX).collect();
             Ended {
@@ -186,8 +195,9 @@ fn watch(program: &Path, job: &Job) -> std::io::Result<Ended> {
     })
 }
 
-/// Returns the arguments with which bubblewrap creates the sandbox. All namespaces are new, so the script sees no
-/// other process, no network, and no files of the machine except its programs.
+/// Returns the arguments with which bubblewrap creates the sandbox. The sandbox has its own namespaces. The script can
+/// therefore not access other processes or the network. It can read the programs of the machine, but no other files of
+/// the machine.
 fn arguments(job: &Job) -> Vec<String> {
     let mut arguments: Vec<String> = [
         "--unshare-user",
@@ -258,8 +268,8 @@ fn arguments(job: &Job) -> Vec<String> {
     arguments
 }
 
-/// Returns the command that sets the limits and then starts the script. It runs inside of the sandbox, because the
-/// number of processes is counted there for each sandbox, and outside for all processes of the user.
+/// Returns the command that sets the limits and then starts the script. The command runs inside the sandbox, where the
+/// system counts only the processes of this sandbox. Outside, the system would count all processes of the user.
 fn limited(job: &Job) -> [String; 6] {
     let Limits {
         memory_mib,
@@ -277,7 +287,8 @@ fn limited(job: &Job) -> [String; 6] {
     ]
 }
 
-/// Returns a file in memory with the given content. The programs that this process starts inherit it.
+/// Creates a file in memory with the given content, and returns its file descriptor. Programs that this process starts
+/// inherit the file descriptor.
 fn memory(content: &[u8]) -> std::io::Result<OwnedFd> {
     let file: File = memfd_create("sandbox", MemfdFlags::empty())?.into();
     (&file).write_all(content)?;
@@ -285,20 +296,21 @@ fn memory(content: &[u8]) -> std::io::Result<OwnedFd> {
     Ok(file.into())
 }
 
-/// Lets the programs that this process starts inherit the end of a pipe.
+/// Lets the programs that this process starts inherit the write end of a pipe.
 fn keep_over_exec(writer: &PipeWriter) -> std::io::Result<()> {
     Ok(fcntl_setfd(writer.as_fd(), FdFlags::empty())?)
 }
 
-/// Runs a function on another thread. The result arrives at the returned receiver.
+/// Runs a function on another thread. The result of the function is sent to the returned receiver.
 fn in_background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Receiver<T> {
     let (sender, result) = channel();
     std::thread::spawn(move || sender.send(work()));
     result
 }
 
-/// Waits until bubblewrap ends. After the maximum duration, sends the signal TERM to the script, and later the
-/// signal KILL to bubblewrap, which ends all processes of the sandbox. Returns true if the duration was exceeded.
+/// Waits until bubblewrap ends. If the script exceeds its maximum duration, sends the signal TERM to the script. If
+/// bubblewrap still runs after the time `GRACE`, sends the signal KILL to bubblewrap. All processes of the sandbox then
+/// end. Returns true if the maximum duration was exceeded.
 fn wait(mut child: Child, pid: &Receiver<Pid>, timeout: Duration) -> std::io::Result<bool> {
     let id = Pid::from_child(&child);
     let ended = in_background(move || child.wait().map(drop));
@@ -320,9 +332,9 @@ fn wait(mut child: Child, pid: &Receiver<Pid>, timeout: Duration) -> std::io::Re
     }
 }
 
-/// Reads the messages of bubblewrap: the id of the first process in the sandbox, and the exit code of the script.
-/// Returns whether the sandbox was created, and the exit code. The exit code is `None` if the script did not start,
-/// or if bubblewrap was killed.
+/// Reads the status messages of bubblewrap: the id of the first process in the sandbox, and the exit code of the
+/// script. Sends the process id to the channel `pid`. Returns whether the sandbox was created, and the exit code. The
+/// exit code is `None` if the script did not start, or if bubblewrap was killed.
 fn read_status(mut status: PipeReader, pid: &std::sync::mpsc::Sender<Pid>) -> (bool, Option<i32>) {
     let (mut text, mut buffer) = (Vec::new(), [0; 1_024]);
     let mut is_known = false;
@@ -348,7 +360,7 @@ fn read_status(mut status: PipeReader, pid: &std::sync::mpsc::Sender<Pid>) -> (b
     }
 }
 
-/// The output of a script. If it is too long, only its beginning and its end are kept.
+/// The output of a script. If the output is too long, only its beginning and its end are kept.
 #[derive(Default)]
 struct Output {
     head: Vec<u8>,
@@ -357,7 +369,8 @@ struct Output {
 }
 
 impl Output {
-    /// Reads a whole output, and returns it as a text with at most `bytes_max` bytes of the script.
+    /// Reads the whole output of a script, and returns it as a text. If the output has more than `bytes_max` bytes, the
+    /// text `CUT` replaces its middle.
     fn read(mut reader: PipeReader, bytes_max: usize) -> String {
         let mut output = Self::default();
         let mut buffer = [0; 8_192];
@@ -380,15 +393,16 @@ impl Output {
         self.tail.drain(..over);
     }
 
-    /// Returns the output as a text. Control characters are replaced, because each of them needs many bytes in the
-    /// ledger.
+    /// Returns the output as a text. Control characters except line feeds and tabs are replaced by `?`, because control
+    /// characters need many bytes in the ledger.
     fn text(self) -> String {
         let (head, tail) = (self.head, Vec::from(self.tail));
         let text = if self.is_cut {
             let [head, tail] = [head, tail].map(|part| String::from_utf8_lossy(&part).into_owned());
             [&head, CUT, &tail].concat()
         } else {
-            // A character can begin in the first part and end in the second part.
+            // The bytes of one character can be split between `head` and `tail`. These parts are therefore joined
+            // before their conversion to text.
             String::from_utf8_lossy(&[head, tail].concat()).into_owned()
         };
         let shown = |c: char| {

@@ -15,7 +15,7 @@ use super::resequencer::InOrder;
 use super::{Commit, Hash, Head, Placed, Store};
 use crate::{Error, commit};
 
-/// Number of commits per read.
+/// Maximum number of commits that one read returns.
 const PAGE: usize = 1000;
 /// Maximum number of findings (detected problems) in a result. Without this limit, a badly damaged
 /// ledger could cause one finding per row.
@@ -195,13 +195,12 @@ pub struct Compared {
     /// Number of commits that are in the feed (the ordered list of all commits) and also in the
     /// journal (the table of all commits).
     pub both: u64,
-    /// Commits of the journal (the table of all commits) that are missing in the feed (the ordered
-    /// list of all commits). The feed is built with a delay, so commits after the time
-    /// `indexed_until` can be missing without an error. This list does not contain them.
+    /// Commits of the journal (the table of all commits) that are missing in the feed (the ordered list of all
+    /// commits). The feed is built with a delay. It must be complete only up to the time `indexed_until`, so this list
+    /// contains no later commits.
     pub not_in_feed: Vec<Commit>,
-    /// Number of journal commits that the feed (the ordered list of all commits) does not contain
-    /// yet. The feed is built with a delay, and all these commits are later than the time
-    /// `indexed_until`.
+    /// Number of journal commits that the feed (the ordered list of all commits) does not contain yet. The feed is
+    /// built with a delay. It must be complete only up to the time `indexed_until`, and all these commits are later.
     pub on_their_way: u64,
     /// Descriptions of the other differences between the feed (the ordered list of all commits) and
     /// the journal (the table of all commits). The commits that are missing in the feed are
@@ -211,10 +210,10 @@ pub struct Compared {
     pub snapshotted: Vec<String>,
 }
 
-/// Compares the feed (the ordered list of all commits) with the journal (the table of all commits).
-/// Each commit must be exactly once in the feed and exactly once in the journal, with the same
-/// content. The feed is built with a delay. Commits after the time `indexed_until` are therefore
-/// not reported as a difference if they are missing in the feed.
+/// Compares the feed (the ordered list of all commits) with the journal (the table of all commits). Each commit must be
+/// exactly once in the feed and exactly once in the journal, with the same content. The feed is built with a delay and
+/// must be complete only up to the time `indexed_until`. A later commit that is missing in the feed is therefore not
+/// reported as a difference.
 pub async fn compare(
     store: &dyn Store,
     indexed_until: Moment,
@@ -299,8 +298,8 @@ pub async fn compare(
 }
 
 impl Compared {
-    /// Returns descriptions of all differences between the feed (the ordered list of all commits)
-    /// and the journal (the table of all commits).
+    /// Returns descriptions of the differences between the feed (the ordered list of all commits) and the journal (the
+    /// table of all commits). One description covers all commits that are missing in the feed.
     pub fn findings(&self) -> Vec<String> {
         let lost = self.not_in_feed.iter().min_by_key(|commit| commit.at).map(|oldest| {
             let (count, name) = (self.not_in_feed.len(), format!("{}:{}", oldest.stream, oldest.first));

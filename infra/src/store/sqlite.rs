@@ -88,7 +88,7 @@ struct Writer {
     requests: Option<mpsc::Sender<Job>>,
     thread: Option<JoinHandle<()>>,
     /// The lock file of the directory. When the writer is dropped, this file is closed and the lock
-    /// ends.
+    /// is released.
     _lock: File,
 }
 
@@ -430,7 +430,8 @@ impl Group {
         }
     }
 
-    /// Stores the error message of the last write, or `None` if the last write succeeded.
+    /// Stores the error message of the last write in `failing`. If the last write succeeded, stores
+    /// `None`.
     fn note(&self, error: Option<rusqlite::Error>) {
         *self.failing.lock().expect("no holder panics") = error.map(|error| error.to_string());
     }

@@ -32,8 +32,8 @@ pub struct Document {
 pub struct Entry {
     pub value: String,
     pub key: String,
-    /// The facets (filter text) of the document. Lists are filtered by this text. Empty if the
-    /// document was stored without facets.
+    /// The facets (filter text) of the document. Lists are filtered by this text. The text is empty
+    /// if the document was stored without facets.
     pub facets: String,
 }
 

@@ -203,8 +203,9 @@ fn drop_other_layout(connection: &Connection, counted: &Counted) -> rusqlite::Re
         layout,
         "views.db has another layout or other counted lists; it is filled again from the ledger"
     );
-    // Deleted rows can contain values of people, so these rows must not stay in the file. VACUUM
-    // removes the rows from free pages, and the checkpoint removes them from the write-ahead log.
+    // Deleted rows can contain values that describe people, so these rows must not stay in the
+    // file. VACUUM removes the rows from free pages, and the checkpoint removes them from the
+    // write-ahead log.
     connection.execute_batch(
         "DROP TABLE IF EXISTS documents; DROP TABLE IF EXISTS entries; DROP TABLE IF EXISTS counters; DROP TABLE IF EXISTS facets; DROP TABLE IF EXISTS counted_lists; DROP TABLE IF EXISTS messages;
          VACUUM; PRAGMA wal_checkpoint(TRUNCATE)",
@@ -218,9 +219,9 @@ fn drop_other_layout(connection: &Connection, counted: &Counted) -> rusqlite::Re
 /// The four sizes correspond to about twelve days, three hours, 100 seconds and one second. A
 /// bucket contains a hundred buckets of the next size. A query therefore reads few counters.
 const LEVELS: [usize; 4] = [9, 7, 5, 3];
-/// Number of digits of the time at the end of an index value. This number is also the largest
-/// bucket size. (A bucket is a group of index values with one row counter.) Values that differ only
-/// in their time are in the same bucket of this size.
+/// Number of digits of the time at the end of an index value. This number is also the size of the
+/// largest buckets (groups of index values with one row counter). Values that differ only in their
+/// time are in the same largest bucket.
 const DIGITS: usize = 16;
 /// A filtered list is read with one query for each facet (filter text) that the filter accepts. If
 /// the filter accepts more facets than this maximum, a single query checks the facet of each row.
@@ -292,8 +293,7 @@ impl File<'_> {
         is_counted(self.counted, view, name)
     }
     /// Returns the value for the column `counted` of an index row. If the index has row counters,
-    /// the value is `facets`, which is the id of the filter text of the row. Otherwise, the value
-    /// is `None`.
+    /// the value is `facets`, the id of the filter text of the row. Otherwise, the value is `None`.
     fn counted_under(&self, view: &str, name: &str, facets: i64) -> Option<i64> {
         self.is_counted(view, name).then_some(facets)
     }

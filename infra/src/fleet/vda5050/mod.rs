@@ -61,9 +61,9 @@ pub fn topic_to(robot: &Defined, name: &str) -> String {
     )
 }
 
-/// Returns the MQTT topic filters for all messages that the robots of an interface send. The
-/// filters do not overlap. If they overlapped, some brokers would deliver a message once and other
-/// brokers several times.
+/// Returns the MQTT topic filters for all messages from robots that have the given interface name
+/// (the first level of the topic). The filters do not overlap. If they overlapped, some brokers
+/// would deliver a message once and other brokers several times.
 pub fn filters(interface: &str) -> [String; 3] {
     ["state", "connection", "factsheet"].map(|kind| format!("{interface}/+/+/+/{kind}"))
 }

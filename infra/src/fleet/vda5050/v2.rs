@@ -1,6 +1,6 @@
-//! Converts messages of VDA 5050, versions 2.0 and 2.1. The code accepts messages from robots that
-//! deviate from the schemas, because many robots send such messages. Messages to robots contain
-//! only members of the schemas, and no member is null.
+//! Converts messages of VDA 5050, versions 2.0 and 2.1. Many robots send messages that deviate from
+//! the schemas, so the code accepts such messages. Messages to robots contain only members that the
+//! schemas define, and no member is null.
 
 use domain::fleet::model::{
     ActionState, ActionStatus, GATE, Order, RobotError, START, Snapshot, WORK,
@@ -12,10 +12,10 @@ use events::task_type::Repetition;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-/// Allowed distance in meters from a node. A robot within this distance has reached the node.
+/// Maximum distance in meters from a node. A robot within this distance has reached the node.
 const DEVIATION_M: f64 = 0.5;
-/// Allowed distance in meters from the start of an order. The distance is larger than for other
-/// nodes, because the robot has possibly moved since its last state message.
+/// Maximum distance in meters between a robot and the start of its order. The distance is larger
+/// than for other nodes, because the robot has possibly moved since its last state message.
 const START_DEVIATION_M: f64 = 2.0;
 
 /// The header of a message that the desk sends to a robot.

@@ -56,7 +56,7 @@ use crate::sdk::Item;
 use crate::sdk::{Table, failed, item_bytes};
 use crate::{Error, Kind};
 
-/// Number of DynamoDB partitions that contain the documents of one view.
+/// Number of DynamoDB partition keys over which the documents of one view are distributed.
 const BUCKETS: u8 = 16;
 /// Limits of DynamoDB. `GET_MAX` is the maximum number of documents in one BatchGetItem request.
 /// `DELETE_MAX` is the maximum number of items in one BatchWriteItem request.
