@@ -290,7 +290,7 @@ type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 const JOBS_MAX: usize = 1024;
 
 /// A thread with the write connection of one database file. Async tasks send their writes to this
-/// thread, so that the writes do not block them.
+/// thread, because a write would block an async task.
 #[derive(Debug)]
 pub(crate) struct WriterThread {
     jobs: Option<mpsc::Sender<Job>>,

@@ -84,8 +84,8 @@ pub trait Channel: Send + Sync {
     /// Checks the secret of a channel account. If the secret is invalid, returns an English text that does
     /// not contain the secret.
     fn check_secret(&self, secret: &str) -> Result<(), String>;
-    /// Converts a message to the request that sends it. If this is not possible, returns the reason as an
-    /// English text.
+    /// Converts a message to a request that sends the message. If the conversion is not possible, returns the reason as
+    /// an English text.
     fn request(&self, outgoing: &Outgoing<'_>) -> Result<Request, String>;
     /// Converts the response to a verdict (the result of an attempt, such as success or failure).
     fn verdict(&self, response: &Response) -> Verdict;

@@ -60,7 +60,8 @@ impl Address {
     }
 }
 
-/// The retained messages which report whether a robot is connected (VDA 5050, topic `connection`).
+/// The MQTT messages that report whether a robot is connected (VDA 5050, topic `connection`). The broker stores the
+/// newest message and sends it to new subscribers (retained message).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Presence {
     pub topic: String,
@@ -179,9 +180,9 @@ impl Mqtt {
         }
     }
 
-    /// Subscribes to the MQTT topics of all VDA 5050 interface names when the connection is open. If
-    /// names are added to `interfaces` later, the function also subscribes to their topics. After the
-    /// first subscriptions, the connection of a robot reports that the robot is connected.
+    /// Subscribes to the MQTT topics of all VDA 5050 interface names when the connection is open. If names are added to
+    /// `interfaces` later, the function also subscribes to their topics. For the connection of a robot, the function
+    /// also publishes that the robot is connected. It publishes this message after the first subscriptions.
     async fn subscribing(
         self: Arc<Self>,
         client: AsyncClient,

@@ -23,7 +23,7 @@ pub struct Connection {
     pub secret: String,
 }
 
-/// One request to an external ITSM.
+/// One request to an external ITSM (system for IT service management).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
     /// Creates a ticket in the external ITSM.

@@ -9,8 +9,8 @@ use events::Moment;
 use super::{Message, Queue};
 use crate::clock::Clock;
 
-/// Runs the tests for queues that detect duplicate ids. The queues must be empty. The tests do not
-/// wait, because they pass fixed times to the functions.
+/// Runs the tests for queues that detect duplicate ids. The queues must be empty. The tests pass
+/// fixed times to the functions, so the tests do not wait.
 pub async fn check(queue: &dyn Queue) {
     let take = |now: i64, until: i64| async move {
         queue

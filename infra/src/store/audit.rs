@@ -200,7 +200,8 @@ pub struct Compared {
     /// contains no later commits.
     pub not_in_feed: Vec<Commit>,
     /// Number of journal commits that the feed (the ordered list of all commits) does not contain yet. The feed is
-    /// built with a delay. It must be complete only up to the time `indexed_until`, and all these commits are later.
+    /// built with a delay and must be complete only up to the time `indexed_until`. The counted commits are later than
+    /// this time.
     pub on_their_way: u64,
     /// Descriptions of the other differences between the feed (the ordered list of all commits) and
     /// the journal (the table of all commits). The commits that are missing in the feed are

@@ -41,8 +41,7 @@ impl InOrder {
         ready
     }
 
-    /// Returns the commits that are still waiting, because an earlier commit of their stream has
-    /// not arrived.
+    /// Returns the commits that still wait for an earlier commit of their stream.
     pub fn left(self) -> impl Iterator<Item = Placed> {
         self.waiting.into_values().flat_map(BTreeMap::into_values)
     }

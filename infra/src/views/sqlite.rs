@@ -964,7 +964,7 @@ impl Views for Sqlite {
     }
 }
 
-/// A [`Range`] with owned strings. A closure can move such a range to another thread.
+/// A copy of a [`Range`] that owns its strings. A closure can move this copy to another thread.
 struct OwnedRange {
     view: String,
     index: String,

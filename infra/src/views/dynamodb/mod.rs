@@ -447,9 +447,9 @@ impl Views for Dynamodb {
                         .meter
                         .wrote("view put rejected", bytes, Some(1.0));
                     self.remember(view, key, None);
-                    // The put is rejected. An earlier attempt may have stored the document, but its
-                    // response was lost. If the stored document is equal to this document, the put
-                    // is therefore treated as successful.
+                    // The put was rejected. An earlier attempt may have stored the document, but
+                    // its response was lost. If the stored document is equal to this document, the
+                    // put is therefore treated as successful.
                     let stored = rejected
                         .item()
                         .filter(|stored| sequence(stored) == document.sequence);
