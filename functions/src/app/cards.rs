@@ -81,15 +81,15 @@ impl CardList {
 
 /// The stored documents of one page of a list, in the order of the list.
 pub struct Documents {
-    /// The number of all entries of the list.
+    /// The number of entries in the whole list, and not only on this page.
     pub count: u64,
-    /// The stream name and the document of each entry on this page. The document is `None` if an entry is
-    /// outdated.
+    /// The stream name and the document of each entry on this page. The document is `None` if the document
+    /// does not exist any more.
     pub found: Vec<(String, Option<Document>)>,
 }
 
-/// Reads the documents of one page of the selected cards, latest first. The first page has the number 1. `size` is
-/// the number of cards on one page.
+/// Reads one page of the documents that `list` selects from an index, in descending order of the index
+/// values. The first page has the number 1. `size` is the number of documents on one page.
 pub async fn documents<C: Card>(
     app: &App,
     list: &CardList,
@@ -112,7 +112,8 @@ pub async fn documents<C: Card>(
     Ok(Documents { count, found })
 }
 
-/// Reads the documents with the given keys.
+/// Reads the documents with the given keys from a view (a stored table). The result contains `None` for a
+/// missing document.
 pub async fn documents_of(
     app: &App,
     view: &str,
@@ -127,8 +128,8 @@ pub async fn documents_of(
 }
 
 impl Documents {
-    /// Returns a hash that changes whenever a document changes, and whenever an entry enters or leaves the page. The
-    /// values in `context` are part of the hash. The function reads no personal values.
+    /// Returns a hash of this page. The hash changes if a document changes, or if the page contains other
+    /// entries. The hash also includes the bytes in `context`. The function reads no personal values.
     pub fn version(&self, context: &[u8]) -> String {
         let mut hasher = blake3::Hasher::new();
         hasher.update(context).update(&self.count.to_be_bytes());
@@ -141,7 +142,8 @@ impl Documents {
         hasher.finalize().to_hex()[..16].to_owned()
     }
 
-    /// Returns the stream name and the card of each document.
+    /// Returns the stream name and the card (the stored summary of a stream) of each document, with decrypted
+    /// personal values. Missing documents are skipped.
     pub async fn cards<C: Card>(&self, ledger: &Ledger) -> Result<Vec<(String, C)>, Error> {
         let mut cards = Vec::new();
         for (stream, document) in &self.found {

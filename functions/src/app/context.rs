@@ -62,7 +62,7 @@ pub struct Configuration {
     platforms: Cached<Platform>,
     scripts: Cached<Script>,
     rules: Cached<Rule>,
-    /// Loads the options of those form fields whose options come from other systems.
+    /// Loads the options of form fields from other systems.
     pub offers: Offers,
 }
 
@@ -212,8 +212,8 @@ impl Configuration {
         Ok(state.await?.0.clone())
     }
 
-    /// Returns the definitions of all automation rules. The list of rules comes from a view, so a new rule may be
-    /// missing for a short time.
+    /// Returns the definitions of all automation rules. The list of rules comes from a view (a table that is
+    /// updated after each commit). A new rule may therefore be missing for a short time.
     pub async fn rules(&self) -> Result<Vec<rule::Defined>, Error> {
         let mut rules = Vec::new();
         for name in self.listed("rule", "name").await? {
@@ -364,13 +364,13 @@ impl Configuration {
         Ok(pids)
     }
 
-    /// Returns the ids of all objects in the given view, from the lowest to the highest.
+    /// Returns the ids of all objects in the given view (a stored table), from the lowest to the highest.
     pub async fn ids(&self, view: &str) -> Result<Vec<i64>, Error> {
         let ids = self.listed(view, "id").await?;
         Ok(ids.into_iter().filter_map(|id| id.parse().ok()).collect())
     }
 
-    /// Returns all texts in one index of a view, in ascending order.
+    /// Returns all values of one index of a view (a stored table), in ascending order.
     async fn listed(&self, view: &str, index: &str) -> Result<Vec<String>, Error> {
         let mut listed = Vec::new();
         loop {

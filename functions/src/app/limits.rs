@@ -63,10 +63,9 @@ const DRAFT_BYTES: Rate = Rate {
     per_hour: 8 << 20,
     burst: 8 << 20,
 };
-/// The limit for requests with a wrong secret for the same app code (the id of a client app). The
-/// limit is high for a reason: a client with an outdated secret usually stays below the limit. The
-/// client then gets the normal error response instead of the error `Limited`, and its operator can
-/// find the cause.
+/// The limit for requests with a wrong secret for the same app code (the id of a client app). A client with
+/// an outdated secret usually stays below this limit. The client then gets the normal error response instead
+/// of the error `Limited`, and its operator can find the cause.
 const GUESSES_OF_CODE: Rate = Rate {
     per_hour: 3600,
     burst: 30,
@@ -113,9 +112,8 @@ const BEGUN: Rate = Rate {
     per_hour: 600,
     burst: 300,
 };
-/// The limit for the bytes that one person uploads: 2 GiB per hour. `burst` is the number of bytes
-/// that a person may upload at once. Its value is the largest maximum file size that an
-/// administrator can set.
+/// The limit for the bytes that one person uploads: 2 GiB per hour. `burst` is the number of bytes that a
+/// person may upload at once. `burst` equals the largest maximum file size that an administrator can set.
 const UPLOADED: Rate = Rate {
     per_hour: 2 << 30,
     burst: 4 << 30,

@@ -1,6 +1,6 @@
-//! Lets people log in to the console with a password. An administrator invites a person, and the person sets
-//! the password with the link of the invitation. A login starts a session. The browser sends the code of the
-//! session in a cookie.
+//! Handles logins to the web console with a password. An administrator invites a person, and the person sets
+//! a password with the invitation link. A login starts a session. The browser sends a secret code in a cookie
+//! with each request of the session.
 
 use domain::Decider as _;
 use domain::account::{Account, Command, INVITATION_MS, Rejection, SESSION_MS, stream};
@@ -14,17 +14,18 @@ use crate::app::limits::Of;
 use crate::app::people::is_name;
 use crate::app::seed::DEMO_PEOPLE;
 
-/// The name under which the limits count the requests of the console. The name contains a character that the
-/// code of a client app cannot contain, so no client app has the same name.
+/// The app name under which the limits count the requests of the web console. The name contains a space. The
+/// code of a client app cannot contain a space, so no client app has the same name.
 const CONSOLE: &str = "console ";
 /// Minimum length of a password, in characters (NIST SP 800-63B requires at least 8).
 pub const PASSWORD_MIN: usize = 10;
 /// Maximum length of a password, in characters.
 pub const PASSWORD_MAX: usize = 128;
-/// Maximum length of the code in a link or a cookie, in bytes. A longer code is not read.
+/// Maximum length of the text in an invitation link or a session cookie, in bytes. A longer text is rejected.
+/// The text consists of a person id and a secret code.
 const CODE_BYTES_MAX: usize = 128;
 
-/// The reason why a password cannot be used.
+/// The reason why a password is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WeakPassword {
     TooShort,
@@ -38,7 +39,7 @@ pub enum WeakPassword {
 /// The reason why a password was not set.
 #[derive(Debug, thiserror::Error)]
 pub enum NotSet {
-    /// The link is unknown, used or expired.
+    /// The invitation link is unknown, already used or expired.
     #[error("the invitation is unknown, used or expired")]
     NotInvited,
     #[error("the password is weak: {0:?}")]
@@ -47,25 +48,26 @@ pub enum NotSet {
     Technical(#[from] Error),
 }
 
-/// An invitation to set a password.
+/// The link with which an invited person sets a password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
-    /// The path of the link. The URL is the site of the desk, followed by this path.
+    /// The path of the invitation link. The whole URL is the base URL of the desk followed by this path.
     pub path: String,
-    /// The time after which the link is no longer valid.
+    /// The time at which the invitation link expires.
     pub expires: Moment,
 }
 
-/// A session of a person who is logged in.
+/// A session of a person who is logged in to the web console.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
     pub person: PersonId,
     pub user: String,
     /// The value of the session cookie.
     pub cookie: String,
-    /// The code that each form of this session contains. A page of another site cannot know this code.
+    /// The secret code that each HTML form of this session contains. The desk rejects a form without this
+    /// code. Another web site can therefore not send forms in this session.
     pub form_code: String,
-    /// The longest time for which the cookie is valid, in seconds.
+    /// Maximum time for which the session cookie is valid, in seconds.
     pub max_age_s: i64,
 }
 
@@ -97,12 +99,13 @@ fn meta(actor: PersonId, request_id: &str) -> Meta {
     }
 }
 
-/// Returns the name of the secret with the password hash of a person.
+/// Returns the name under which the key store contains the password hash of a person.
 pub fn secret_name(person: &PersonId) -> String {
     format!("account/{person}")
 }
 
-/// Returns the hash of a code in a link or in a cookie. The codes are random, so a fast hash is safe.
+/// Returns the hash of the secret code in an invitation link or a session cookie. The code is random, so a
+/// fast hash is safe.
 fn hash(code: &str) -> String {
     hex(&blake3::derive_key("ledgerdesk console code", code.as_bytes())[..16])
 }
@@ -116,7 +119,8 @@ fn fresh_code(app: &App) -> String {
     )
 }
 
-/// Splits the text of a link or of a cookie into the person id and the secret code.
+/// Splits the text in an invitation link or a session cookie into the person id and the secret code. Returns
+/// `None` if the text is not valid.
 fn parts(text: &str) -> Option<(PersonId, &str)> {
     let (person, code) = text
         .split_once('.')
@@ -124,7 +128,8 @@ fn parts(text: &str) -> Option<(PersonId, &str)> {
     PersonId::is_id(person).then(|| (PersonId::from(person), code))
 }
 
-/// Checks a new password. `user` is the user name of the person.
+/// Checks whether a new password is strong enough. `user` is the user name of the person. The password must
+/// not contain this name.
 pub fn check_password(user: &str, password: &str) -> Result<(), WeakPassword> {
     let length = password.chars().count();
     if length < PASSWORD_MIN {
@@ -163,8 +168,8 @@ async fn execute(
     Ok(outcome.state)
 }
 
-/// Invites a person to set a password, and returns the link for this person. An unknown user name is
-/// registered. The caller must check that the person in `meta` may invite other people.
+/// Invites a person to set a password, and returns the invitation link. If the user name is unknown, the
+/// person is registered. The caller must check that the person in `meta` may invite other people.
 pub async fn invite(app: &App, user: &str, meta: Meta) -> Result<Link, Error> {
     let person = app.people.pid(user).await?;
     let (code, at) = (fresh_code(app), app.ledger.clock.now());
@@ -183,8 +188,8 @@ pub async fn invite(app: &App, user: &str, meta: Meta) -> Result<Link, Error> {
     })
 }
 
-/// Returns the user name of the person whom the link with this text invites. Returns `None` if the link is
-/// unknown, used or expired.
+/// Returns the user name of the person for whom an invitation link was created. `link` is the last part of
+/// the link. Returns `None` if the link is unknown, already used or expired.
 pub async fn invited(app: &App, link: &str) -> Result<Option<String>, Error> {
     let Some((person, code)) = parts(link) else {
         return Ok(None);
@@ -203,7 +208,8 @@ pub async fn invited(app: &App, link: &str) -> Result<Option<String>, Error> {
     }
 }
 
-/// Sets the password of an invited person, and returns the user name. All sessions of the person end.
+/// Sets the password of an invited person, and returns the user name. This call ends all sessions of the
+/// person.
 pub async fn accept(
     app: &App,
     link: &str,
@@ -213,8 +219,8 @@ pub async fn accept(
     let user = invited(app, link).await?.ok_or(NotSet::NotInvited)?;
     let (person, code) = parts(link).ok_or(NotSet::NotInvited)?;
     check_password(&user, password).map_err(NotSet::Weak)?;
-    // The hash is stored before the event. If the process ends between the two steps, the link stays valid,
-    // and the person can set the password again.
+    // The password hash is stored before the event. If the process ends between these two steps, the
+    // invitation link is still valid. The person can then set the password again.
     store_password(app, &person, password).await?;
     let command = Command::Accept {
         person: person.clone(),
@@ -237,11 +243,11 @@ async fn store_password(app: &App, person: &PersonId, password: &str) -> Result<
         .await
 }
 
-/// The name of the secret with the password of the demo company.
+/// The name under which the key store contains the common password of all people in the demo company.
 const DEMO_PASSWORD: &str = "demo-password";
 
 /// Gives the same random password to all people of the demo company who have no password yet. Returns this
-/// password. The password is created only once for each desk.
+/// password. The password is generated only once for each desk.
 pub async fn demo_password(app: &App) -> Result<String, Error> {
     let keys = &app.ledger.keys;
     let known = keys.secret(DEMO_PASSWORD).await?;
@@ -253,7 +259,8 @@ pub async fn demo_password(app: &App) -> Result<String, Error> {
         keys.keep_secret(DEMO_PASSWORD, password.as_bytes()).await?;
         password
     };
-    // All people get the same hash, so that the start of a desk needs only one slow computation.
+    // All these people get the same password hash. The start of a desk therefore needs only one slow hash
+    // computation.
     let mut record = None;
     for user in DEMO_PEOPLE {
         let person = app.people.pid(user).await?;
@@ -279,12 +286,12 @@ pub async fn demo_password(app: &App) -> Result<String, Error> {
     Ok(password)
 }
 
-/// Checks a user name and a password. Starts a session if both are right. Returns `None` if the login is
-/// rejected.
+/// Checks a user name and a password, and starts a session if both are correct. Returns `None` if the login
+/// is rejected.
 ///
-/// The function gives no reason for a rejected login, and needs the same time for every reason. A caller therefore
-/// cannot find out which user names exist. Returns an error of the kind `Limited` after too many rejected
-/// logins.
+/// A rejected login has no reason in the result. The password check also needs the same time for known and
+/// unknown user names. An attacker can therefore not find out which user names exist. Returns an error of the
+/// kind `Limited` after too many rejected logins.
 pub async fn log_in(
     app: &App,
     user: &str,
@@ -313,8 +320,8 @@ pub async fn log_in(
         None => None,
     };
     let is_known = record.is_some();
-    // A person without a password is compared with a hash of no password. This needs the same time as a real
-    // comparison.
+    // If the person has no password, the desk compares the password with a hash that matches no password.
+    // This comparison needs the same time as a comparison with a real password hash.
     let record = record.unwrap_or_else(|| NO_PASSWORD.as_bytes().to_vec());
     let matches = app.slow_hash.matches(record, password.to_owned()).await?;
     let Some(person) = person.filter(|_| is_known) else {
@@ -340,11 +347,11 @@ pub async fn log_in(
     }
 }
 
-/// An Argon2id hash with the usual cost. No password has this hash.
+/// An Argon2id hash that matches no password, with the same computation cost as a real password hash.
 const NO_PASSWORD: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// Returns the session to which a cookie belongs. Returns `None` if the session is unknown, ended or expired,
-/// or if the person was erased. The limits of the person apply to the current request.
+/// Returns the session for a cookie. Returns `None` if the session is unknown, ended or expired, or if the
+/// person was erased. The current request counts for the request limits of this person.
 pub async fn session(app: &App, cookie: &str) -> Result<Option<Session>, Error> {
     let Some((person, code)) = parts(cookie) else {
         return Ok(None);
@@ -352,7 +359,8 @@ pub async fn session(app: &App, cookie: &str) -> Result<Option<Session>, Error> 
     let (session, at) = (hash(code), app.ledger.clock.now());
     let account = app.ledger.load::<Account>(&stream(&person)).await?;
     let used = Command::Use { session, at };
-    // Only a few requests per hour extend the session. All others need no command, which would load the stream again.
+    // A request must extend the session only a few times per hour. The other requests execute no command.
+    // This saves time, because a command reads the event stream of the account again.
     let Ok(events) = account.aggregate.0.decide(&used, &()) else {
         return Ok(None);
     };
@@ -370,7 +378,7 @@ pub async fn session(app: &App, cookie: &str) -> Result<Option<Session>, Error> 
     Ok(Some(Session::new(person, user, cookie.to_owned())))
 }
 
-/// Ends a session. Later requests with the same cookie are rejected.
+/// Ends a session of the web console. Later requests with the same cookie are rejected.
 pub async fn log_out(app: &App, session: &Session, request_id: &str) -> Result<(), Error> {
     let Some((person, code)) = parts(&session.cookie) else {
         return Ok(());
@@ -384,8 +392,9 @@ pub async fn log_out(app: &App, session: &Session, request_id: &str) -> Result<(
     Ok(())
 }
 
-/// Closes the account of a person and removes the password. All sessions of the person end. Returns false if
-/// the person has no account. The caller must check that the person in `meta` may close accounts.
+/// Closes the account of a person and deletes the password hash. This call ends all sessions of the person.
+/// Returns false if the person has no account. The caller must check that the person in `meta` may close
+/// accounts.
 pub async fn close(app: &App, user: &str, meta: Meta) -> Result<bool, Error> {
     let Some(person) = app.ledger.keys.find(user).await? else {
         return Ok(false);

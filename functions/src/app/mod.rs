@@ -1,5 +1,5 @@
-//! Contains the use cases of the desk. This file defines `App`, which contains the ports and settings that
-//! all use cases need. Each process creates one `App`.
+//! Contains the use cases of the desk. This file defines `App`, which contains the ports (interfaces to other
+//! systems) and the settings that all use cases need. Each process creates one `App`.
 
 pub mod administration;
 pub mod attachments;
@@ -77,7 +77,8 @@ pub struct Settings {
     pub response_bytes_max: Option<u64>,
     /// The time zone for the dates in ticket numbers and for the times in responses.
     pub zone: TimeZone,
-    /// True if the platform can send a response in parts over a long time. The value is false on AWS Lambda.
+    /// True if the platform can send a response in several parts over a long time. The value is false on AWS
+    /// Lambda.
     pub is_streaming: bool,
 }
 
@@ -113,11 +114,11 @@ pub struct App {
     pub fleet: Arc<dyn Fleet>,
     /// Sends mails to mail relays.
     pub mailer: Arc<dyn Mailer>,
-    /// Reads and unlocks accounts in directories.
+    /// Reads and unlocks user accounts in directories (such as LDAP servers).
     pub accounts: Arc<dyn Accounts>,
-    /// Runs shell scripts in a sandbox.
+    /// Runs the shell scripts of the automation in a sandbox.
     pub sandbox: Arc<dyn Sandbox>,
-    /// The counter from which each message to a robot gets its number.
+    /// Counts the messages to robots. Each message contains its number.
     pub fleet_messages: Arc<AtomicU32>,
     pub configuration: Arc<Configuration>,
     pub numbers: Arc<Numbers>,
@@ -132,7 +133,8 @@ pub struct App {
     /// complete. After a change, the API waits until this position includes the change. Ticket lists
     /// therefore contain the change after the response.
     pub followed: watch::Sender<i64>,
-    /// True after the desk began to stop. Long responses then end.
+    /// True after the desk has started to shut down. Long responses, such as the live updates of the web
+    /// console, then end.
     pub stopping: watch::Sender<bool>,
     pub crash: Arc<Crash>,
     secrets: Arc<dyn Secrets>,

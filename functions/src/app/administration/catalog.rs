@@ -23,7 +23,8 @@ pub(super) async fn on_catalog(
 }
 
 /// Adds a new category to the service catalog, as a child of the category `parent`. Returns the
-/// event with the new category. `by` is the metadata of the commit.
+/// event that contains the new category. The parameter `by` is the metadata of the commit, such as
+/// the acting person.
 pub async fn add_catalog(
     app: &App,
     by: &Meta,

@@ -13,9 +13,9 @@ use crate::App;
 
 use super::{AdministrationError, execute};
 
-/// Returns the id and the name of the first workflow for which `uses` returns true. The function
-/// `uses` is called with the draft and with each listed version of a workflow. Returns `None` if no
-/// workflow is found.
+/// Searches the workflows for a definition for which `uses` returns true. The function checks the
+/// draft of each workflow and all versions in its version list. Returns a text with the id and the
+/// name of the first such workflow. Returns `None` if no such workflow exists.
 pub(super) async fn used_in(
     app: &App,
     uses: impl Fn(&Definition) -> bool,

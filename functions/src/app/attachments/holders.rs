@@ -74,8 +74,8 @@ async fn remove(app: &App, id: &AttachmentId, meta: &Meta) -> Result<(), NotTake
     Ok(())
 }
 
-/// Handles a reached deadline of a file. The file is kept if a ticket, a draft or a workflow
-/// contains the file. Otherwise, the file is deleted.
+/// Decides what happens to a file at its deadline. The file is kept if a ticket, a draft or a
+/// workflow contains the file. Otherwise, the file is deleted.
 pub async fn settle(app: &App, stream: &str) -> Result<(), Error> {
     let attachment = app.ledger.load::<Attachment>(stream).await?.aggregate.0;
     let Some(begun) = &attachment.upload_started else {

@@ -562,8 +562,8 @@ impl Pieces {
 }
 
 /// Opens a stored part for reading. A part that was encrypted as a whole is read completely into
-/// memory. From a part that was encrypted in chunks, only the nonce is read. Returns `None` if the
-/// part does not exist.
+/// memory. From a part that was encrypted in chunks, only the nonce (a random value for the
+/// decryption) is read. Returns `None` if the part does not exist.
 async fn open_part(app: &App, key: &Key, place: &str) -> Result<Option<Opened>, Error> {
     if app.settings.response_bytes_max.is_none() {
         let Some(head) = app.blob.get_range(place, 0..CHUNKED_HEAD_BYTES).await? else {

@@ -1,4 +1,5 @@
-//! Reads automation platforms, scripts and rules from a TOML file, and stores them.
+//! Reads the definitions of automation platforms, scripts and rules from a TOML file, and stores these
+//! definitions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,26 +18,29 @@ use crate::App;
 use crate::app::definition_files::{check_name, define, unique};
 use crate::app::people::one_name;
 
-/// The only kind of platform: an LDAP server.
+/// The only supported kind of automation platform: an LDAP server, which contains user accounts.
 const LDAP: &str = "ldap";
-/// The parameter of the action that unlocks an account.
+/// The name of the parameter that the action `unlock_account` requires. The value of this parameter is the
+/// account to unlock.
 const ACCOUNT: &str = "account";
 /// Maximum length of the title of a script, in characters.
 const TITLE_MAX: usize = 100;
-/// Longest allowed maximum duration of a script, in seconds (one hour).
+/// The highest value that a definition can set as the time limit of a script, in seconds (one hour).
 const TIMEOUT_S_MAX: u32 = 3_600;
-/// Longest allowed time for an approval, in minutes (one week).
+/// The highest value that a definition can set as the time for the approval of a script, in minutes (one
+/// week).
 const APPROVAL_MIN_MAX: u32 = 7 * 24 * 60;
 /// Maximum size of a shell script in bytes.
 const CONTENT_BYTES_MAX: usize = 64 << 10;
-/// Largest allowed memory limit of a shell script, in MiB.
+/// The highest value that a definition can set as the memory limit of a shell script, in MiB.
 const MEMORY_MIB_MAX: u32 = 4_096;
-/// Largest allowed number of processes of a shell script.
+/// The highest value that a definition can set as the maximum number of processes of a shell script.
 const PROCESSES_MAX: u32 = 1_024;
-/// Largest allowed size of the stored output of a shell script, in bytes.
+/// The highest value that a definition can set as the maximum size of the stored output of a shell script, in
+/// bytes.
 const OUTPUT_BYTES_MAX: u32 = 64 << 10;
 
-/// The content of a TOML file with automation definitions.
+/// The content of a TOML file that defines automation platforms, scripts and rules.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -48,7 +52,8 @@ struct File {
     rule: Vec<RuleEntry>,
 }
 
-/// One platform in the file. All members that this struct does not name are collected in `settings`.
+/// One automation platform in the TOML file. The field `settings` contains all members of the TOML entry that
+/// have no field of their own in this struct.
 #[derive(Debug, Deserialize)]
 struct PlatformEntry {
     name: String,
@@ -66,7 +71,8 @@ struct ScriptEntry {
     title: String,
     #[serde(default)]
     parameters: Vec<Parameter>,
-    /// A built-in action, such as `unlock_account`. The file contains either `action` or `shell`.
+    /// The built-in action of the script, such as `unlock_account`. A script has either `action` or `shell`,
+    /// and not both.
     action: Option<Action>,
     platform: Option<String>,
     shell: Option<String>,
@@ -134,8 +140,8 @@ fn string() -> String {
     "STRING".into()
 }
 
-/// A script from the file. The people who approve are user names, because the file is read before the people are
-/// known.
+/// A script from the TOML file. The field `approval` still contains the user names of the people who may
+/// approve the script. The function `store` converts these names to person ids.
 #[derive(Clone, Debug, PartialEq)]
 struct ReadScript {
     defined: script::Defined,
@@ -168,7 +174,7 @@ impl Definitions {
         })
     }
 
-    /// Returns a text for each definition, such as `rule unlock`.
+    /// Returns the kind and the name of each definition as one text, such as `rule unlock`.
     pub fn named(&self) -> Vec<String> {
         let platforms = self.platforms.iter().map(|one| ("platform", &one.name));
         let scripts = self.scripts.iter().map(|one| ("script", &one.defined.name));
@@ -177,8 +183,9 @@ impl Definitions {
         all.map(|(kind, name)| format!("{kind} {name}")).collect()
     }
 
-    /// Stores all definitions. If a definition is equal to the stored definition, no event is added. Returns an
-    /// error if a script names a platform or a rule names a script that is neither in the file nor stored.
+    /// Stores all definitions. If a definition is equal to the stored definition, no event is added. Returns
+    /// an error if a script uses an unknown platform or role, or if a rule uses an unknown script. A platform
+    /// or a script is unknown if it is neither in the file nor stored.
     pub async fn store(&self, app: &App) -> Result<(), Error> {
         let wrong = |reason: String| Err(Error::new(Kind::Misconfigured, reason));
         for defined in &self.platforms {
@@ -227,7 +234,8 @@ impl Definitions {
     }
 }
 
-/// Returns the checked entries of one list of the file.
+/// Checks and converts all entries of one list in the TOML file. Returns the error text of the first invalid
+/// entry.
 fn read_all<E, T>(
     entries: Vec<E>,
     check: impl Fn(E) -> Result<T, String>,
@@ -313,8 +321,8 @@ fn check_approval(approval: &ApprovalEntry) -> Result<(), String> {
     Ok(())
 }
 
-/// Returns the work of a script. The entry contains either a built-in action with its platform, or a shell script
-/// with its level and its limits.
+/// Returns the executable part of a script. The entry contains either a built-in action with its platform, or
+/// a shell script with its sandbox level and its limits. Returns an error text if the entry is invalid.
 fn body(entry: &ScriptEntry) -> Result<Body, String> {
     let limits = [
         ("level", entry.level.is_some()),
@@ -414,8 +422,8 @@ fn rule(entry: RuleEntry) -> Result<rule::Defined, String> {
     })
 }
 
-/// Checks that a rule gives exactly the parameters that its script knows. If not, the error is an English text
-/// that names the parameter.
+/// Checks the parameters that a rule passes to its script. Returns an English error text if the script does
+/// not have a parameter, or if a required parameter is missing. The text contains the name of this parameter.
 fn check_rule(rule: &rule::Defined, script: &script::Defined) -> Result<(), String> {
     let given: BTreeSet<&str> = rule.parameters.iter().map(|one| one.key.as_str()).collect();
     let known: BTreeSet<&str> = script

@@ -1,4 +1,5 @@
-//! Searches the rule that acts at a node which waits for people, and requests the execution of its script.
+//! Searches for the rule that applies to a workflow node, and requests the execution of the script in this
+//! rule. Rules apply only to nodes that wait for people.
 
 use std::collections::BTreeSet;
 
@@ -25,8 +26,8 @@ use crate::app::tickets::service_task;
 const SECOND_MS: i64 = 1_000;
 /// Number of milliseconds in one minute.
 const MINUTE_MS: i64 = 60_000;
-/// The keys of data of the ticket that contain no personal values. The values of all other keys are personal,
-/// except the values of form fields that are not encrypted.
+/// The keys of ticket values that contain no personal data. The values of all other keys are treated as
+/// personal, except the values of unencrypted form fields that contain no people.
 const OPEN_KEYS: [&str; 8] = [
     "ticket_sn",
     "ticket_service",
@@ -38,9 +39,9 @@ const OPEN_KEYS: [&str; 8] = [
     "ticket_create_at",
 ];
 
-/// Searches the rule that acts at a node. If there is one, creates the execution with the given id. A repeated
-/// call with the same id creates no second execution. Returns the stream of the execution, or `None` if no rule
-/// acts.
+/// Searches for the rule that applies to a workflow node. If a rule applies, creates an execution of its
+/// script with the id `id`. A repeated call with the same id creates no second execution. Returns the event
+/// stream of the execution, or `None` if no rule applies.
 pub async fn evaluate(
     app: &App,
     id: &str,
@@ -86,10 +87,11 @@ pub async fn evaluate(
     }
 }
 
-/// Returns the values of the ticket for conditions and parameters. They are those of service tasks, and also the
-/// service and the priority.
+/// Returns the ticket values that the conditions and parameters of rules can use. The result contains the
+/// variables of service tasks (automatic workflow nodes), the service and the priority.
 pub(super) async fn variables(app: &App, card: &TicketCard) -> Result<Variables, Error> {
-    // The secret values of a client stay out of rules, because parameters and forms are stored and shown.
+    // The result does not contain the secret values that a client sent with the ticket. The reason is that
+    // the parameters and forms of rules are stored and shown.
     let mut variables = service_task::of_ticket(app, card, Variables::new()).await?;
     if let Some(opened) = &card.ticket.opened {
         let service = app.configuration.service(opened.service).await?;
@@ -108,7 +110,8 @@ pub(super) async fn variables(app: &App, card: &TicketCard) -> Result<Variables,
     Ok(variables)
 }
 
-/// Returns the keys whose values may be stored as plain text in the trace of a rule.
+/// Returns the keys of the ticket values that can be stored as plain text. These values appear in the record
+/// of the conditions that the desk tested for a rule.
 async fn open_keys(app: &App, card: &TicketCard) -> Result<BTreeSet<String>, Error> {
     let mut open: BTreeSet<String> = OPEN_KEYS.iter().map(|key| (*key).to_owned()).collect();
     let Some(opened) = &card.ticket.opened else {
@@ -128,8 +131,9 @@ async fn open_keys(app: &App, card: &TicketCard) -> Result<BTreeSet<String>, Err
     Ok(open)
 }
 
-/// Returns the event that requests an execution. If the script cannot be executed, the event contains the reason,
-/// and the work of the node stays with people. Returns `None` if the ticket does not exist.
+/// Returns the event that requests the execution of a script. If the script cannot be executed, the field
+/// `problem` of the event contains the reason. People then do the work of the workflow node. Returns `None`
+/// if the ticket does not exist.
 async fn request(
     app: &App,
     evaluate: EvaluateRules,
@@ -209,8 +213,9 @@ async fn request(
     Ok(Some(requested))
 }
 
-/// Adds the people who may approve and the time at which the request for approval expires. If nobody except the
-/// requester may approve, adds the reason why the script cannot be executed.
+/// Adds the people who may approve the script to `requested`, and the time at which the request for approval
+/// expires. The requester may not approve the script. If no other person may approve, adds the reason why the
+/// script cannot be executed.
 async fn ask_for_approval(
     app: &App,
     script: &Script,
@@ -227,7 +232,8 @@ async fn ask_for_approval(
         approvers.extend(role.0.iter().flat_map(|role| role.members.clone()));
     }
     approvers.remove(&requested.requester);
-    // A person who opened the ticket for another person is also not independent.
+    // The agent opened the ticket for another person (the requester). The agent is therefore not independent
+    // and may not approve the script.
     if let Some(agent) = agent {
         approvers.remove(agent);
     }
@@ -241,8 +247,9 @@ async fn ask_for_approval(
     Ok(())
 }
 
-/// Returns the values for the form of a node. A placeholder can name a value of the ticket or a parameter of the
-/// script. A parameter hides a value of the ticket with the same key, so the form describes what is executed.
+/// Returns the form values that the rule defines for a workflow node. A placeholder in such a value is the
+/// key of a ticket value or of a script parameter. If both have the same key, the script parameter is used,
+/// because the form describes the executed script.
 pub(super) fn form(
     rule: &rule::Defined,
     variables: &Variables,
@@ -254,7 +261,8 @@ pub(super) fn form(
     filled(&rule.form, &variables)
 }
 
-/// Replaces the placeholders in values. Returns an English text that names the key if a placeholder has no value.
+/// Replaces the placeholders in the values of `pairs`. If a placeholder has no value, returns an English
+/// error text that contains the key of the pair.
 fn filled(pairs: &[Pair], variables: &Variables) -> Result<Map<String, Value>, String> {
     pairs
         .iter()
@@ -266,8 +274,9 @@ fn filled(pairs: &[Pair], variables: &Variables) -> Result<Map<String, Value>, S
         .collect()
 }
 
-/// Checks the values of parameters. The argument `accepts` contains the parameters that the script accepts. Returns an English text that names the wrong parameter. The
-/// text does not contain the value.
+/// Checks the parameter values for a script. `accepts` lists the parameters of the script. If a parameter is
+/// unknown, missing or too long, returns an English error text. The text contains the name of the parameter,
+/// but not its value.
 pub(super) fn check_parameters(
     accepts: &[Parameter],
     parameters: &Map<String, Value>,

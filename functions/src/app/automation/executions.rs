@@ -1,4 +1,5 @@
-//! Handles executions: approvals, changes of parameters, and the effect of an outcome on the ticket.
+//! Handles the executions of automation scripts: approvals, changes of parameters, and the effect of the
+//! outcome on the ticket.
 
 use std::collections::BTreeMap;
 
@@ -16,37 +17,38 @@ use crate::App;
 use crate::app::people::Unnamed;
 use crate::app::tickets;
 
-/// Maximum length of the value of one parameter, in characters.
+/// Maximum length of the value of one script parameter, in characters.
 pub const PARAMETER_MAX: usize = 1_000;
-/// The names of the secrets of platforms begin with this text.
+/// The text at the start of the name under which the key store contains the secret of an automation platform.
 pub const PLATFORM: &str = "platform/";
 
-/// Returns the name of the stream of the execution with the given id.
+/// Returns the name of the event stream for the script execution with the given id.
 pub fn stream_of(id: &str) -> String {
     format!("execution-{id}")
 }
 
-/// Returns the id of an execution: the part of the stream name after `execution-`.
+/// Returns the id of a script execution. The id is the part of the stream name after `execution-`.
 pub fn id_of(stream: &str) -> &str {
     stream.trim_start_matches("execution-")
 }
 
-/// Returns the current state of an execution.
+/// Returns the current state of a script execution from its event stream.
 pub async fn load(app: &App, stream: &str) -> Result<Execution, Error> {
     Ok(app.ledger.load::<Execution>(stream).await?.aggregate.0)
 }
 
-/// Returns the fingerprint of the current definition of a platform. The text is empty if the platform is not
-/// defined.
+/// Returns the fingerprint (a hash) of the current definition of an automation platform. The result is an
+/// empty text if the platform is not defined.
 pub async fn target(app: &App, platform: &str) -> Result<String, Error> {
     let defined = app.configuration.platform(platform).await?;
     let hash = |defined| blake3::hash(json!(defined).to_string().as_bytes());
     Ok(defined.map_or_else(String::new, |defined| hash(defined).to_hex().to_string()))
 }
 
-/// Returns the fingerprint of everything that an approval covers: the script, its version, its body, its platform,
-/// the ticket, the parameters, the form values and the time at which the request for approval expires. The fingerprint is a keyed BLAKE3 hash,
-/// so a reader of the ledger cannot find parameters by guessing.
+/// Returns the fingerprint (a keyed BLAKE3 hash) of everything that a person approves. The hash includes the
+/// script, the platform, the ticket, the workflow node, the parameters, the form values and the end of the
+/// approval time. Without the key, a reader of the ledger cannot find the parameters by computing hashes of
+/// guessed values.
 pub async fn fingerprint(
     app: &App,
     requested: &Requested,
@@ -71,7 +73,8 @@ pub async fn fingerprint(
     Ok(hash.to_hex().to_string())
 }
 
-/// Approves an execution. The text `fingerprint` identifies what the person has seen.
+/// Approves the execution of a script. `fingerprint` is the hash of the content that the approving person
+/// saw.
 pub async fn approve(
     app: &App,
     stream: &str,
@@ -86,7 +89,7 @@ pub async fn approve(
     execute(app, stream, &command, meta, app.ledger.fresh_id()).await
 }
 
-/// Rejects an execution. A person must then do the work of the node.
+/// Rejects the execution of a script. People must then do the work of the workflow node.
 pub async fn reject(
     app: &App,
     stream: &str,
@@ -97,17 +100,18 @@ pub async fn reject(
     let subject = state.requested.map(|requested| requested.requester);
     let command = Command::Reject {
         by: meta.actor.clone(),
-        // The reason can contain personal values of the requester.
+        // The reason can contain personal data of the requester. Therefore, the reason is marked as a
+        // personal value of the requester.
         reason: Remark::new(reason).owned_by(subject.unwrap_or_else(PersonId::system)),
         at: app.ledger.clock.now(),
     };
     execute(app, stream, &command, meta, app.ledger.fresh_id()).await
 }
 
-/// The reason why the parameters of an execution were not changed.
+/// The reason why the parameters of a script execution were not changed.
 #[derive(Debug)]
 pub enum NotChanged {
-    /// A parameter is wrong. The text is in English and names the parameter.
+    /// A parameter is wrong. The value is an English text that contains the name of the parameter.
     Parameters(String),
     Failed(ExecuteError<Execution>),
 }
@@ -118,8 +122,8 @@ impl From<Error> for NotChanged {
     }
 }
 
-/// Replaces the parameters of an execution that has not started. An earlier approval ends, and a new request for
-/// approval begins.
+/// Replaces the parameters of a script execution that has not started. An earlier approval becomes invalid,
+/// and a new request for approval begins.
 pub async fn change_parameters(
     app: &App,
     stream: &str,
@@ -156,8 +160,9 @@ pub async fn change_parameters(
         .map_err(NotChanged::Failed)
 }
 
-/// Returns the values for the form of the node, computed from changed parameters. If the rule or the ticket does
-/// not exist any more, the form has no values. The inner `Err` is an English text that names the wrong value.
+/// Returns the form values for the workflow node, which are computed with the changed parameters. If the rule
+/// or the ticket does not exist any more, the result has no values. The inner `Err` is an English text that
+/// contains the key of the wrong value.
 async fn form_of(
     app: &App,
     requested: &Requested,
@@ -173,7 +178,7 @@ async fn form_of(
     Ok(evaluate_rules::form(rule, &variables, parameters))
 }
 
-/// Ends the request for approval of an execution if its time is over.
+/// Ends the request for the approval of a script if the time for the approval is over.
 pub async fn expire(app: &App, due: &Due, meta: Meta) -> Result<(), Error> {
     let command = Command::Expire {
         at: app.ledger.clock.now(),
@@ -204,9 +209,10 @@ async fn execute(
     Ok(outcome.state)
 }
 
-/// Stores the outcome of an execution in its ticket. After a success, the desk completes the node. Otherwise, the
-/// node stays with its people, and a remark tells them what happened. Returns true if the ticket stored the
-/// outcome, false if the ticket does not need the outcome, and `None` if there is no outcome.
+/// Stores the outcome of a script execution in its ticket. After a success, the desk completes the workflow
+/// node. Otherwise, people must do the work of the node, and a remark in the ticket usually explains the
+/// outcome. Returns true if the ticket stored the outcome, and false if the ticket does not need the outcome.
+/// Returns `None` if the execution has no outcome yet.
 pub async fn record_outcome(
     app: &App,
     stream: &str,
@@ -227,7 +233,8 @@ pub async fn record_outcome(
         }
         End::Completed(completed) if completed.outcome == Outcome::Canceled => false,
         End::Completed(_) => remark(app, stream, requested, &text, meta).await?,
-        // Nothing was executed. If the node does not wait any more, nobody needs to know this.
+        // The script was not executed. The remark is therefore added only if the workflow node still waits
+        // for people.
         End::Rejected(_) | End::Expired(_) => {
             let ticket_stream = requested.ticket.stream();
             let ticket = app.ledger.load::<Ticket>(&ticket_stream).await?.aggregate.0;
@@ -238,8 +245,9 @@ pub async fn record_outcome(
     Ok(Some(recorded))
 }
 
-/// Completes the node of an execution. If the form of the node needs more values, or if the node does not wait any
-/// more, adds a remark instead, because the script had an effect. Returns false if the ticket accepts neither.
+/// Completes the workflow node of a successful script execution. If the ticket does not accept the
+/// completion, adds a remark instead, because the effect of the script must be visible in the ticket. Returns
+/// false if the ticket accepts neither the completion nor the remark.
 async fn fulfill(
     app: &App,
     stream: &str,
@@ -265,7 +273,8 @@ async fn fulfill(
             .workflow(opened.workflow, opened.workflow_version)
             .await?
     {
-        // A text that is not a user name stays as it is, and the ticket rejects it below.
+        // If a text in the form is not a user name, the text stays unchanged. The ticket then rejects the
+        // form.
         let named = app.people.form_in(&workflow.definition, &mut form, 0);
         if let Err(Unnamed::Technical(error)) = named.await {
             return Err(error);
@@ -291,7 +300,8 @@ async fn fulfill(
     }
 }
 
-/// Adds a remark to the ticket for the people who work on it. Returns false if the ticket accepts no remark.
+/// Adds an internal remark to the ticket, for the people who work on the ticket. Returns false if the ticket
+/// does not accept the remark.
 async fn remark(
     app: &App,
     stream: &str,

@@ -1,5 +1,5 @@
-//! Contains the use cases for automation: choose a rule for a node, execute its script, and complete the node or
-//! hand its work to people.
+//! Contains the use cases for automation: choose a rule for a workflow node, execute the script of the rule,
+//! and complete the node. If this is not possible, people do the work of the node.
 
 pub mod definitions;
 pub mod evaluate_rules;

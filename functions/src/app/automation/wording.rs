@@ -1,20 +1,22 @@
-//! Contains the texts about executions that people read in tickets. The texts are in Chinese, as all texts that
-//! the desk writes into tickets.
+//! Contains the texts about script executions that the desk writes into tickets. All texts that the desk
+//! writes into tickets are in Chinese.
 
 use domain::automation::execution::{End, Execution, StepDone, is_done};
 use domain::automation::steps;
 use events::execution::Outcome;
 
-/// Maximum length of the output of a script in a remark, in characters. The execution contains the whole output.
+/// Maximum length of the script output that a remark contains, in characters. The stored execution contains
+/// the whole output.
 const OUTPUT_MAX: usize = 1_000;
 /// Maximum length of a remark, in characters. A longer remark is cut.
 const TEXT_MAX: usize = domain::ticket::REMARK_MAX;
-/// Maximum number of steps in a remark. A longer execution shows its last steps.
+/// Maximum number of execution steps that a remark lists. If an execution has more steps, the remark lists
+/// only the last steps.
 const STEPS_MAX: usize = 10;
 
-/// Returns the remark about the end of an execution. The remark contains the outcome, the steps with their
-/// observations. After a failure, the remark also contains the output of a shell script. After a success, the
-/// remark is visible to the requester, so the output is only in the execution.
+/// Returns the remark about the end of a script execution. The remark contains the outcome and the result of
+/// each step. After a failure, the remark also contains the output of a shell script. After a success, the
+/// requester can see the remark, so the remark does not contain the output.
 pub fn remark(execution: &Execution, title: &str, id: &str) -> String {
     let version = execution
         .requested
@@ -51,8 +53,8 @@ fn cut(text: &str) -> String {
     text.chars().take(TEXT_MAX).collect()
 }
 
-/// Returns the remark for an execution that succeeded although its node could not be completed. The text `reason`
-/// is the reason of the ticket.
+/// Returns the remark for a script execution that succeeded, although the ticket did not accept the
+/// completion of the workflow node. `reason` is the text with which the ticket rejected the completion.
 pub fn not_completed(remark: &str, reason: &str) -> String {
     cut(&format!("节点未能自动完成，请人工处理：{reason}\n{remark}"))
 }
@@ -82,8 +84,8 @@ fn step(step: &StepDone) -> String {
     format!("{mark} {name}：{}", observed(&step.text))
 }
 
-/// Returns the Chinese form of an observation. An observation that is not known is returned as it is, because it
-/// is evidence.
+/// Translates the result of a step to Chinese. Returns an unknown text without change, because the exact text
+/// is evidence of the result.
 fn observed(text: &str) -> String {
     for (english, chinese) in [
         ("the account is not locked", "账号未锁定"),

@@ -13,7 +13,8 @@ use serde::Deserialize;
 use crate::App;
 use crate::app::definition_files::{check_name, define, unique};
 
-/// Longest allowed duration of robot work, in seconds (one day).
+/// The highest value that a definition can set as the time limit for the work of a robot, in
+/// seconds (one day).
 const WORK_S_MAX: i64 = 86_400;
 /// Maximum number of characters in one level of an MQTT topic (VDA 5050, section on topics).
 const LEVEL_MAX: usize = 64;

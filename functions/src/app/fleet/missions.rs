@@ -457,9 +457,10 @@ async fn follow_up(
     else {
         return Ok(());
     };
-    // A state message that ends an attempt can also show that the robot has no more work. The robot
-    // then becomes free if the message arrived after the end of its reservation. The code therefore
-    // sets the end of the reservation to one millisecond before the arrival of the message.
+    // A state message that ends an attempt may also show that the robot has no order. Such a
+    // message frees the robot only if the message arrived after the end of the reservation.
+    // Therefore, the end of the reservation is set to one millisecond before the arrival of the
+    // message.
     let ended = match cause {
         Cause::State(received) => received.plus_ms(-1),
         Cause::Own | Cause::Deadline(_) => app.ledger.clock.now(),

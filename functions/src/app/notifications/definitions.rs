@@ -17,7 +17,8 @@ use crate::app::definition_files::{check_name, define, unique};
 
 /// The name of the only notification policy that the desk uses.
 pub const DEFAULT_POLICY: &str = "default";
-/// The highest value that a channel account can set as its limit of messages in one minute.
+/// The highest value that a channel account (a configured sender) can set as its limit of messages per
+/// minute.
 const PER_MINUTE_MAX: u32 = 10_000;
 
 /// The content of a TOML file with channel accounts and the notification policy.
@@ -29,8 +30,8 @@ struct File {
     policy: Option<PolicyEntry>,
 }
 
-/// One channel account in the file. `settings` contains all members without a field of their own in this
-/// struct.
+/// One channel account (a configured sender of messages) in the TOML file. `settings` contains all members of
+/// the TOML entry that have no field of their own in this struct.
 #[derive(Debug, Deserialize)]
 struct AccountEntry {
     name: String,
@@ -63,8 +64,9 @@ pub struct Definitions {
 }
 
 impl Definitions {
-    /// Reads and checks the text of a TOML file. If the text is invalid, returns an English text that names
-    /// the wrong entry and the wrong member of this entry.
+    /// Reads and checks the text of a TOML file with channel accounts and the notification policy. If the
+    /// text is invalid, returns an English text that names the wrong entry and the wrong member of this
+    /// entry.
     pub fn read(text: &str) -> Result<Self, String> {
         let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
         let accounts: Vec<_> = file
@@ -78,7 +80,8 @@ impl Definitions {
     }
 
     /// Stores all definitions. If a definition is equal to the stored definition, no event is added. Returns
-    /// an error if the policy names an account that is neither in the file nor stored already.
+    /// an error if the policy uses an unknown channel account. An account is unknown if it is neither in the
+    /// file nor stored.
     pub async fn store(&self, app: &App) -> Result<(), Error> {
         for defined in &self.accounts {
             let known = app.configuration.channel_account(&defined.name).await?;
@@ -103,8 +106,8 @@ impl Definitions {
     }
 }
 
-/// Checks the secret of a channel account. If the secret is invalid, the inner `Err` is an English text. The
-/// text names the account and does not contain the secret.
+/// Checks the secret of a channel account (a configured sender of messages). If the secret is invalid, the
+/// inner `Err` is an English text. The text contains the name of the account, but not the secret.
 pub async fn check_secret(
     app: &App,
     account: &str,

@@ -12,7 +12,8 @@ use jiff::tz::TimeZone;
 use crate::App;
 use crate::app::times;
 
-/// The words of messages in one language. Each message consists of these words and values of the ticket.
+/// The fixed texts of notification messages in one language. Each message consists of these texts and of
+/// values of the ticket.
 struct Texts {
     approval_subject: &'static str,
     work_subject: &'static str,
@@ -118,7 +119,7 @@ pub async fn content(
 }
 
 /// Returns the display name of a ticket priority. `key` is the key of the priority in the dictionary of
-/// priorities. If this dictionary does not contain the key, returns the key.
+/// priorities (a shared list of options). If the dictionary does not contain the key, returns the key.
 async fn priority(app: &App, key: &str) -> Result<String, Error> {
     let dictionary = app.configuration.dictionary("PRIORITY").await?;
     let items = dictionary.0.iter().flat_map(|defined| &defined.items);
@@ -128,7 +129,7 @@ async fn priority(app: &App, key: &str) -> Result<String, Error> {
         .map_or_else(|| key.to_owned(), |item| item.name.clone()))
 }
 
-/// Returns the date, the hour and the minute of a time, followed by the name of the time zone.
+/// Formats a time as date, hour and minute, followed by the name of the time zone.
 fn minute(at: Moment, zone: &TimeZone) -> String {
     let text = times::in_zone(at, zone);
     let day_and_minute = text.get(..16).unwrap_or(&text).replace('T', " ");

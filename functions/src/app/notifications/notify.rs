@@ -19,8 +19,8 @@ use super::preferences;
 use crate::App;
 use crate::app::times;
 
-/// Creates the notification with the given id for the fact that a ticket waits for a person. If the
-/// notification already exists, does nothing. A desk without a notification policy creates no notifications.
+/// Creates the notification with the id `id`, because a ticket waits for a person. If the notification
+/// already exists, does nothing. A desk without a notification policy creates no notifications.
 pub async fn request(app: &App, id: &str, notify: Notify) -> Result<(), Error> {
     let policy = app
         .configuration
@@ -62,8 +62,9 @@ pub async fn request(app: &App, id: &str, notify: Notify) -> Result<(), Error> {
     }
 }
 
-/// Continues a notification whose deadline was reached. At the deadline `RELEASE`, the quiet hours of the
-/// person end. At the deadline `EXPIRE`, the desk stops waiting for the deliveries.
+/// Continues a notification at one of its deadlines. At the deadline `RELEASE`, the quiet hours of the person
+/// end, and the message can be sent. At the deadline `EXPIRE`, the desk no longer waits for the results of
+/// the deliveries.
 pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
     let state = app
         .ledger
@@ -99,8 +100,9 @@ pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
     .await
 }
 
-/// Stores the end of a delivery in its notification. `notification` is the name of the event stream of the
-/// notification. `id` identifies this call: a second call with the same `id` does nothing.
+/// Stores the end of a delivery (the sending of one message) in its notification. `notification` is the name
+/// of the event stream of the notification. `id` identifies this call: a second call with the same `id` does
+/// nothing.
 pub async fn end_delivery(
     app: &App,
     id: &str,
@@ -156,8 +158,8 @@ async fn ticket(app: &App, sn: &TicketSn) -> Result<Ticket, Error> {
     Ok(app.ledger.load::<Ticket>(&sn.stream()).await?.aggregate.0)
 }
 
-/// Decides whether a notification is sent now, is held until the end of quiet hours, or is not needed. The
-/// decision depends on the ticket, on the notification policy, and on the preferences of the person.
+/// Decides what happens to a notification: it is sent now, delayed until the end of the quiet hours, or not
+/// needed. The decision depends on the ticket, the notification policy and the preferences of the person.
 async fn next(
     app: &App,
     requested: &Requested,

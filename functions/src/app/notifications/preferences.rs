@@ -1,4 +1,5 @@
-//! Reads and changes the preferences of one person: language, time zone, quiet hours and addresses.
+//! Reads and changes the notification preferences of one person: language, time zone, quiet hours (a time
+//! without messages) and addresses.
 
 use std::collections::BTreeMap;
 
@@ -38,11 +39,12 @@ fn wrong(field: impl Into<String>, reason: impl Into<String>) -> Wrong {
     }
 }
 
-/// Minimum time between the end of quiet hours and their next beginning, in minutes.
+/// Minimum time between the end of the quiet hours (a time without messages) and the next start of the quiet
+/// hours, in minutes.
 const PAUSE_MIN: i32 = 30;
 
-/// Returns the time from the end of quiet hours to their next beginning, in minutes. Unreadable times count as
-/// midnight.
+/// Returns the time from the end of the quiet hours to the next start of the quiet hours, in minutes. An
+/// invalid time counts as midnight.
 fn pause_min(quiet: &QuietHours) -> i32 {
     let minutes = |text: &str| {
         let time = time_of_day(text).unwrap_or_default();
@@ -65,8 +67,7 @@ pub fn check(preferences: &Preferences) -> Result<(), Wrong> {
                 return Err(wrong(field, reason));
             }
         }
-        // If the pause between two quiet periods were too short, a message could be held again and
-        // again.
+        // With a shorter time between two quiet periods, a message could be delayed again and again.
         if pause_min(quiet) < PAUSE_MIN {
             let reason = format!(
                 "`quiet/to` must be at least {PAUSE_MIN} minutes earlier than `quiet/from` on the clock"

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::App;
 
-/// The name of the view with one document for each channel account. The document contains the times of the
-/// last messages.
+/// The name of the view (a stored table) with one document for each channel account. The document contains
+/// the times of the last messages of the account.
 pub const LIMIT: &str = "limit";
 /// The length of the period for which the messages of a channel account are limited, in milliseconds.
 const PERIOD_MS: i64 = 60_000;
@@ -30,13 +30,13 @@ struct Last {
     writer: String,
 }
 
-/// Asks for the permission to send one message now. If the limit of the account allows the message, stores
-/// the current time and returns `None`. Otherwise, returns the time in milliseconds after which the caller
-/// can ask again.
+/// Requests permission to send one message now. If the limit of the channel account allows the message,
+/// stores the current time and returns `None`. Otherwise, returns the time in milliseconds after which the
+/// caller can try again.
 ///
-/// An account has no document if the views were deleted. The times of its last messages are then unknown, and
-/// the account waits for one minute. The number of messages therefore never exceeds the limit, even after a
-/// loss of the views.
+/// The times of the last messages are in a view (a stored table). If the views were deleted, these times are
+/// unknown, and the account waits for one minute. The number of messages therefore never exceeds the limit,
+/// even after a loss of the views.
 pub async fn take(app: &App, account: &str, per_minute: u32) -> Result<Option<i64>, Error> {
     let most = usize::try_from(per_minute).unwrap_or(usize::MAX).max(1);
     for _ in 0..ATTEMPTS_MAX {
@@ -70,8 +70,8 @@ pub async fn take(app: &App, account: &str, per_minute: u32) -> Result<Option<i6
     ))
 }
 
-/// Creates the document of a new account that has sent no message yet. Without this document, the first
-/// message would have to wait for one minute.
+/// Creates the document with the message times of a new channel account. Without this document, the first
+/// message of the account would have to wait for one minute.
 pub async fn start(app: &App, account: &str) -> Result<(), Error> {
     // If the document already exists, `write` does not change the document and returns false.
     write(app, account, VecDeque::new(), 0).await.map(drop)

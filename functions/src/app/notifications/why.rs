@@ -1,5 +1,4 @@
-//! Explains in single steps why a person got or did not get a notification. The texts are in Chinese or
-//! English.
+//! Explains step by step why a person got or did not get a notification. The texts are in Chinese or English.
 
 use domain::Envelope;
 use domain::notification::delivery::Delivery;
@@ -16,16 +15,19 @@ use crate::App;
 use crate::app::history::history_from;
 use crate::app::times;
 
-/// Maximum number of deliveries of one notification that the explanation contains.
+/// Maximum number of deliveries that the explanation of one notification contains. A delivery is the sending
+/// of one message by one channel account.
 const DELIVERIES_MAX: usize = 100;
 
-/// One event in the history of a notification, with a text that explains the event to people.
+/// One step in the explanation of a notification. The step contains one event and a text that explains this
+/// event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     pub at: Moment,
     /// The type name of the event that this step explains, such as `delivery.failed`.
     pub event: String,
-    /// The name of the channel account if the step belongs to a delivery. Otherwise, the text is empty.
+    /// The name of the channel account that sends the message. If the step belongs to no delivery, the text
+    /// is empty.
     pub account: String,
     pub text: String,
 }
@@ -40,8 +42,8 @@ pub async fn steps(
     let words = Words { language, zone };
     let mut steps = Vec::new();
     for envelope in history_from::<NotificationEvent>(&app.ledger, stream, 1).await? {
-        // The end of a delivery is omitted here, because the stream of the delivery contains the same
-        // result with more details.
+        // The step for the end of a delivery is omitted, because the event stream of the delivery contains
+        // the same result with more details.
         if !matches!(envelope.event, NotificationEvent::DeliveryEnded(_)) {
             let text = words.of_notification(&envelope.event);
             steps.push(step(&envelope, "", text));
@@ -58,8 +60,8 @@ pub async fn steps(
             steps.push(step(&envelope, &account, text));
         }
     }
-    // If several steps have the same time, the steps of deliveries come after the start of the
-    // notification and before the end of the notification. Two events of one stream keep their order.
+    // The steps are sorted by time. At the same time, the start of the notification comes first, then the
+    // deliveries, and then the end of the notification. Events of the same stream keep their order.
     steps.sort_by_key(|step| (step.at, rank(&step.event)));
     Ok(steps)
 }
@@ -81,7 +83,8 @@ fn step<E: Event>(envelope: &Envelope<E>, account: &str, text: String) -> Step {
     }
 }
 
-/// Returns the names of the streams of all deliveries that belong to a notification.
+/// Returns the names of the event streams of all deliveries that belong to a notification. A delivery is the
+/// sending of one message by one channel account.
 async fn deliveries(app: &App, notification: &str) -> Result<Vec<String>, Error> {
     let (from, to) = (format!("{notification}|"), format!("{notification}|~"));
     let range = Range {
@@ -97,7 +100,7 @@ async fn deliveries(app: &App, notification: &str) -> Result<Vec<String>, Error>
     Ok(entries.into_iter().map(|entry| entry.key).collect())
 }
 
-/// Writes the texts of the steps in one language and one time zone.
+/// Writes the texts that explain a notification, in one language and with times in one time zone.
 struct Words<'a> {
     language: Language,
     zone: &'a TimeZone,
@@ -254,7 +257,8 @@ impl Words<'_> {
     }
 }
 
-/// Returns the name of a failure class, first in Chinese and then in English.
+/// Returns the display name of a class of failures, such as `rate limit`. The first text is Chinese, and the
+/// second text is English.
 fn class(class: FailureClass) -> (&'static str, &'static str) {
     match class {
         FailureClass::Transient => ("暂时无法发送", "temporary failure"),

@@ -251,7 +251,8 @@ pub async fn with_pids(app: &App, definition: &mut Definition) -> Result<(), Unn
 }
 
 /// Returns a workflow definition that contains only the field `field` of the field library.
-/// Functions for whole workflow definitions can convert this result, and therefore a single field.
+/// Functions that convert all fields of a workflow definition can then also convert this single
+/// field.
 fn alone(field: &Field) -> Definition {
     Definition {
         fields: vec![field.clone()],

@@ -1,5 +1,5 @@
-//! Casts the vote of a person at a node with votes. The vote is bound to the content that the person saw: if
-//! the content has changed in the meantime, the vote is rejected.
+//! Casts the vote of a person at a workflow node. The person votes on the content that the person saw. If the
+//! content has changed in the meantime, the vote is rejected.
 
 use domain::ticket::{Command, Ticket};
 use events::{Meta, NodeId, PersonId, TicketSn};
@@ -14,13 +14,13 @@ use crate::App;
 /// ticket between the check of the content and the vote.
 const ATTEMPTS_MAX: usize = 5;
 
-/// A vote of one person at one node.
+/// A vote of one person at one workflow node of a ticket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vote {
     pub node: NodeId,
     pub pass: bool,
     pub reason: String,
-    /// The fingerprint of the content that the person saw ([`fingerprint`]).
+    /// The fingerprint (a hash) of the ticket content that the person saw ([`fingerprint`]).
     pub seen: String,
     pub by: PersonId,
 }
@@ -28,16 +28,16 @@ pub struct Vote {
 /// The reason why a vote was not cast.
 #[derive(Debug, thiserror::Error)]
 pub enum NotCast {
-    /// The content of the ticket is not the content that the person saw.
+    /// The content of the ticket has changed since the person saw this content.
     #[error("the content of the ticket changed; read it again before the decision")]
     Changed,
     #[error(transparent)]
     Failed(#[from] ExecuteError<Ticket>),
 }
 
-/// Returns the fingerprint of the content on which people vote at a node: the values of the form, the priority,
-/// the workflow version, and the current execution of the node. Remarks, followers and the votes of other
-/// people are not part of the content.
+/// Returns the fingerprint (a hash) of the ticket content on which people vote at a node. The content
+/// consists of the form values, the priority, the workflow version and the number of the current run of the
+/// node. The content does not include remarks, followers (people who watch the ticket) and other votes.
 pub fn fingerprint(ticket: &Ticket, node: NodeId) -> String {
     let round = ticket.nodes.get(&node).map_or(0, |run| run.round);
     let workflow = ticket
@@ -57,7 +57,8 @@ pub fn fingerprint(ticket: &Ticket, node: NodeId) -> String {
     hex(&hash[..16])
 }
 
-/// Casts a vote if the content of the ticket still has the fingerprint in `vote.seen`.
+/// Casts a vote if the fingerprint (the hash) of the ticket content is equal to `vote.seen`. Otherwise,
+/// returns the error `Changed`.
 pub async fn decide(
     app: &App,
     sn: &TicketSn,
@@ -81,7 +82,8 @@ pub async fn decide(
             .load::<Ticket>(&sn.stream())
             .await
             .map_err(ExecuteError::Technical)?;
-        // A repeated request must get the result of the first request.
+        // A repeated request gets the result of the first request. Its content is therefore not checked
+        // again.
         let is_repeated = loaded.knows(&command_id);
         if !is_repeated && fingerprint(&loaded.aggregate.0, vote.node) != vote.seen {
             return Err(NotCast::Changed);

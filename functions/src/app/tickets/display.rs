@@ -17,7 +17,8 @@ pub fn ticket_url(settings: &Settings, id: i64) -> String {
     format!("{}/#/ticket/detail?id={id}", settings.site)
 }
 
-/// Returns the Chinese display name of a ticket status. Returns an unknown status without change.
+/// Returns the Chinese display name of a ticket status. If the status is unknown, returns `key` without
+/// change.
 pub fn status_name(key: &str) -> &str {
     match key {
         "RUNNING" => "处理中",
@@ -81,8 +82,8 @@ pub fn display(field: &Field, entry: Option<&Entry>, value: &Value) -> Value {
     }
 }
 
-/// Returns the names and the values of all filled form fields of a ticket as people read them. The text `erased`
-/// replaces the value of an erased person. The additional fields of the API client come last.
+/// Returns the name and the readable value of each form field of a ticket that has a value. The value of an
+/// erased person is replaced with the text `erased`. The display-only fields from the API client come last.
 pub async fn form_rows(
     app: &App,
     card: &TicketCard,

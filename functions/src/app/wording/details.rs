@@ -1,5 +1,5 @@
-//! Writes the details of a line in the timeline: the reason, the form values and the tested conditions of an
-//! event. The order of the details is the same in all languages, and [`Words`] contains the words of one
+//! Writes the details of an event for the ticket timeline: the reason, the form values and the tested
+//! conditions. The order of the details is the same in all languages. [`Words`] contains the words of one
 //! language.
 
 use std::collections::BTreeMap;
@@ -15,11 +15,11 @@ use super::people::ids_in;
 use super::words::Words;
 use super::{Names, ended_parent};
 
-/// Maximum length of one form value in a line, in characters. A longer value is cut. Other pages show the
-/// whole value.
+/// Maximum length of a form value in the ticket timeline, in characters. Longer values are cut off. Other
+/// pages show the whole value.
 const VALUE_MAX: usize = 1_000;
 
-/// The operators of all tested conditions.
+/// All operators that can occur in a tested condition.
 const OPERATORS: [Operator; 10] = [
     Operator::Equal,
     Operator::NotEqual,
@@ -33,7 +33,7 @@ const OPERATORS: [Operator; 10] = [
     Operator::NotIn,
 ];
 
-/// Returns the details of an event, one text for each line.
+/// Returns the details of an event for the ticket timeline. Each text in the result is one line.
 pub(super) fn of(event: &TicketEvent, words: &Words, names: &Names<'_>) -> Vec<String> {
     let mut details = Details {
         words,
@@ -87,7 +87,8 @@ impl Details<'_> {
                 self.values(&retried.inputs);
             }
             TicketEvent::NodeSkipped(skipped) => {
-                // If the desk skips a node, the sentence of the line contains the reason.
+                // If the desk itself skipped the node, the timeline already shows the reason in the sentence
+                // about this event.
                 if !skipped.by.is_system() {
                     self.remark(words.reason, &skipped.reason);
                 }
@@ -97,7 +98,8 @@ impl Details<'_> {
                 self.remark(words.message, &reassigned.message);
             }
             TicketEvent::Closed(closed) => {
-                // If the parent ticket ended, the sentence of the line contains the reason.
+                // If the ticket ended because its parent ticket ended, the timeline already shows this reason
+                // in the sentence about the event.
                 if ended_parent(closed).is_none() {
                     self.remark(words.reason, &closed.reason);
                 }
@@ -122,7 +124,7 @@ impl Details<'_> {
                 }
             }
             TicketEvent::Rated(rated) => {
-                // If the desk rates a ticket, the comment is always the same text.
+                // If the desk itself rated the ticket, the comment is always the same text and is not shown.
                 if !rated.by.is_system() {
                     self.remark(words.comment, &rated.comment);
                 }
@@ -184,8 +186,9 @@ impl Details<'_> {
 
     fn vote(&mut self, vote: &VoteCast) {
         let reason = vote.reason.read();
-        // The reason of an automatic vote is always the same text, and the sentence of the line contains this
-        // reason. The reason of another vote can also be one of the form values.
+        // The timeline already shows the reason of an automatic vote in the sentence about the event. In
+        // another vote, one of the form values can be the reason. In both cases, the reason is not added
+        // again.
         let is_automatic = vote.automatic && reason == AUTO_PASS;
         let is_in_form =
             !reason.is_empty() && vote.form.iter().any(|entry| plain(entry.read()) == reason);
@@ -201,7 +204,7 @@ impl Details<'_> {
         self.label(words.urgency, (words.level)(&priority.urgency));
     }
 
-    /// Adds a line with a label and a text. An empty text adds no line.
+    /// Adds a line with a label and a text. If the text is empty, no line is added.
     fn label(&mut self, label: &str, text: &str) {
         if !text.is_empty() {
             self.lines
@@ -219,7 +222,8 @@ impl Details<'_> {
         }
     }
 
-    /// Returns the text of a remark. If the text was erased, returns a word for this case.
+    /// Returns the text of a remark. If the reader cannot see the text, returns a replacement such as
+    /// `[erased]`.
     fn readable<'r>(&self, remark: &'r Remark) -> &'r str {
         remark
             .personal
@@ -254,7 +258,8 @@ impl Details<'_> {
         }
     }
 
-    /// Adds a line with a label and a value. The line of an empty value shows that the value is empty.
+    /// Adds a line with a label and a value. If the value is empty, the line contains a text such as
+    /// `(empty)`.
     fn filled(&mut self, label: &str, value: String) {
         let value = if value.is_empty() {
             self.words.empty.to_owned()
@@ -290,7 +295,8 @@ impl Details<'_> {
         }
     }
 
-    /// Returns a text with user names instead of person ids.
+    /// If the text is a list of person ids, returns the user names of these people. Otherwise, returns the
+    /// text without change.
     fn text(&self, text: &str) -> String {
         let people = ids_in(text);
         if people.is_empty() {
@@ -323,7 +329,8 @@ impl Details<'_> {
         (words.tested)(tested.transition, &clause, &actual, tested.holds)
     }
 
-    /// Returns one of the two values of a comparison in quotation marks.
+    /// Returns the expected value or the actual value of a comparison, in quotation marks. For an empty
+    /// value, returns a text such as `(empty)`.
     fn compared(&self, value: &str) -> String {
         if value.is_empty() {
             self.words.empty.to_owned()
@@ -333,8 +340,8 @@ impl Details<'_> {
     }
 }
 
-/// Returns the word that a reader sees instead of a personal value. Returns `None` if the reader may see the
-/// value.
+/// Returns a replacement such as `[erased]` for a personal value that the reader cannot see. Returns `None`
+/// if the reader can see the value.
 fn hidden(personal: &Personal, words: &Words) -> Option<&'static str> {
     if personal.is_erased() {
         Some(words.erased)
@@ -345,8 +352,8 @@ fn hidden(personal: &Personal, words: &Words) -> Option<&'static str> {
     }
 }
 
-/// Splits the text of a tested clause into its key, its operator and its expected value. Returns `None` if
-/// the text was cut before the operator.
+/// Splits a tested comparison such as `DAYS > 3` into its key, its operator and its expected value. Returns
+/// `None` if the text was cut before the operator.
 pub(super) fn clause_parts(clause: &str) -> Option<(&str, Operator, &str)> {
     let (key, rest) = clause.split_once(' ')?;
     let (sign, expected) = rest.split_once(' ').unwrap_or((rest, ""));

@@ -2,7 +2,7 @@
 //! statuses and states, the events of a ticket, and the reasons why a ticket rejects a command.
 //!
 //! Each language has one folder with the same files. All texts are in `match` expressions without a default
-//! arm, so a new event or a new rejection needs a text in both languages.
+//! arm. A new event or a new rejection therefore needs a text in both languages.
 
 mod details;
 mod en;
@@ -21,20 +21,21 @@ use words::Words;
 
 pub use people::{people, people_in_values, rejection_people};
 
-/// One line in the timeline of a ticket.
+/// One line in the timeline of a ticket. The line describes one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// One sentence without the acting person. The page shows the acting person and the time before the
-    /// sentence.
+    /// A sentence that describes the event. The sentence does not contain the acting person, because the page
+    /// shows the person and the time before the sentence.
     pub text: String,
     /// The reason, the form values and the tested conditions of the event, one text for each line.
     pub detail: Vec<String>,
-    /// The icon and the color of the line: `open`, `work`, `vote`, `flow`, `problem`, `talk` or `end`.
+    /// The kind of the line, which selects the icon and the color: `open`, `work`, `vote`, `flow`, `problem`,
+    /// `talk` or `end`.
     pub kind: &'static str,
 }
 
-/// Returns the display name of a ticket status. Returns an unknown status, such as a status that a workflow
-/// defines, without change.
+/// Returns the display name of a ticket status. A workflow can define additional statuses. Such a status is
+/// returned without change.
 pub fn ticket_status(language: Language, key: &str) -> String {
     let known = match language {
         Language::Chinese => zh_cn::ticket_status(key),
@@ -61,8 +62,8 @@ pub fn mission(language: Language, key: &str) -> &str {
     known.unwrap_or(key)
 }
 
-/// Returns the display name of a state of a delivery of a notification. Returns an unknown state without change.
-/// The known states are `open`, `accepted` and `failed`.
+/// Returns the display name of a state of a delivery (the sending of one notification message). Returns an
+/// unknown state without change. The known states are `open`, `accepted` and `failed`.
 pub fn delivery(language: Language, key: &str) -> &str {
     let known = match language {
         Language::Chinese => zh_cn::delivery(key),
@@ -71,8 +72,8 @@ pub fn delivery(language: Language, key: &str) -> &str {
     known.unwrap_or(key)
 }
 
-/// Returns the display name of a state of an execution of a script. Returns an unknown state without change.
-/// The known states are the states of [`domain::automation::execution::Execution::state`].
+/// Returns the display name of a state of a script execution. Returns an unknown state without change.
+/// [`domain::automation::execution::Execution::state`] defines the known states.
 pub fn execution(language: Language, key: &str) -> &str {
     let known = match language {
         Language::Chinese => zh_cn::execution(key),
@@ -81,8 +82,9 @@ pub fn execution(language: Language, key: &str) -> &str {
     known.unwrap_or(key)
 }
 
-/// Returns the display name of a state of an application (a request for approval in an external ITSM). Returns an unknown state without change.
-/// The known states are the steps of an application, and `granted`, `refused` and `failed` for its outcome.
+/// Returns the display name of a state of an application (a request for approval in an external ITSM).
+/// Returns an unknown state without change. The known states are the steps of an application, and the
+/// outcomes `granted`, `refused` and `failed`.
 pub fn application(language: Language, key: &str) -> &str {
     let known = match language {
         Language::Chinese => zh_cn::application(key),
@@ -91,13 +93,13 @@ pub fn application(language: Language, key: &str) -> &str {
     known.unwrap_or(key)
 }
 
-/// Returns the line of an event in the timeline of its ticket. Returns `None` if the event contains nothing
-/// that helps a reader: an automatic transition without any tested condition.
+/// Returns the line for an event in the ticket timeline. Returns `None` for an automatic transition without a
+/// tested condition, because such an event does not help the reader.
 ///
-/// The function `name` returns the user name of a person. The function gets the people of
-/// [`people()`] and of [`people_in_values`]. For an unknown person, the function must return another text,
-/// such as the id. The function `field` returns the display name of a form field by its key. For an unknown key, the
-/// function must return the key.
+/// The function `name` returns the user name of a person. This function is called only with the people that
+/// [`people()`] and [`people_in_values`] return. For an unknown person, the function must return another
+/// text, such as the id. The function `field` returns the display name of a form field by its key. For an
+/// unknown key, the function must return the key.
 pub fn line(
     language: Language,
     event: &TicketEvent,
@@ -120,8 +122,8 @@ pub fn line(
     })
 }
 
-/// Returns the text of a rejection for the person who acted. The function `name` returns the user name of a
-/// person. The function gets the people of [`rejection_people`].
+/// Returns the text that explains a rejection to the acting person. The function `name` returns the user name
+/// of a person. This function is called only with the people that [`rejection_people`] returns.
 pub fn rejection(
     language: Language,
     rejection: &Rejection,
@@ -141,7 +143,7 @@ fn words(language: Language) -> &'static Words {
     }
 }
 
-/// Returns the value of [`Line::kind`] for an event.
+/// Returns the kind of the timeline line for an event, such as `vote` ([`Line::kind`]).
 fn kind(event: &TicketEvent) -> &'static str {
     match event {
         TicketEvent::Opened(_) => "open",
@@ -185,7 +187,7 @@ fn kind(event: &TicketEvent) -> &'static str {
     }
 }
 
-/// Writes the user names of people and the names of form fields in one language.
+/// Returns the user names of people and the display names of form fields for the texts of one language.
 struct Names<'a> {
     name: &'a dyn Fn(&PersonId) -> String,
     field: &'a dyn Fn(&str) -> String,
@@ -210,7 +212,7 @@ impl<'a> Names<'a> {
         (self.name)(person)
     }
 
-    /// Returns the names of several people as one text.
+    /// Returns the user names of several people as one text, with a separator between the names.
     fn all(&self, people: &[PersonId]) -> String {
         let names: Vec<String> = people.iter().map(|person| self.one(person)).collect();
         names.join(self.separator)
@@ -218,7 +220,7 @@ impl<'a> Names<'a> {
 }
 
 /// Returns the number of the parent ticket if this ticket ended because its parent ended. In this case, the
-/// reason in the event is a Chinese text of the desk. The text contains the number.
+/// reason in the event is a fixed Chinese text that contains the number.
 fn ended_parent(closed: &Closed) -> Option<&str> {
     let reason = closed.reason.read();
     let is_of_desk = closed.by.is_system();
@@ -235,7 +237,7 @@ fn has_tested_condition(taken: &TransitionTaken) -> bool {
         .any(|tested| tested.transition == taken.transition)
 }
 
-/// Returns true if a person followed a ticket, or stopped following a ticket, without other people.
+/// Returns true if a person added or removed only themselves as a follower of a ticket.
 fn is_own_change(changed: &FollowersChanged) -> bool {
     changed.people.len() == 1 && changed.people.contains(&changed.by)
 }
@@ -249,8 +251,9 @@ fn field_name(at: &FieldAt) -> &str {
     }
 }
 
-/// Returns the size of a file as text. The size is rounded up if `is_rounded_up` is true, and rounded down
-/// otherwise. A file that is too large therefore always looks larger than its limit.
+/// Formats a file size as text. The size is rounded up if `is_rounded_up` is true, and rounded down
+/// otherwise. For a rejected file, the caller rounds the file size up and the size limit down. The shown file
+/// size is therefore always larger than the shown limit.
 fn size(bytes: u64, is_rounded_up: bool) -> String {
     let (unit, name) = if bytes < 1 << 20 {
         (1 << 10, "KB")

@@ -1,5 +1,5 @@
-//! Lists the people whose names the texts contain, so that a page can read all names before it writes the
-//! texts.
+//! Lists the people whose names occur in the texts. The web console can therefore read all names before the
+//! texts are written.
 
 use domain::ticket::Rejection;
 use events::ticket::{Tested, TicketEvent};
@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::details;
 
-/// Returns the people whose names the line of an event can contain, each person once. The acting person is
-/// also in the list.
+/// Returns all people whose names the timeline can show for an event, without repetition. The result contains
+/// the acting person.
 pub fn people(event: &TicketEvent) -> Vec<&PersonId> {
     let mut people: Vec<&PersonId> = match event {
         TicketEvent::Opened(opened) => std::iter::once(&opened.creator)
@@ -63,8 +63,8 @@ fn with<'a>(by: &'a PersonId, others: &'a [PersonId]) -> Vec<&'a PersonId> {
     std::iter::once(by).chain(others).collect()
 }
 
-/// Returns the people whose ids are values of form fields, of output variables or of tested conditions, each
-/// person once. A line shows the names of these people instead of their ids.
+/// Returns the people whose person ids occur in the form values, output values and tested conditions of an
+/// event, without repetition. The timeline shows the names of these people instead of the ids.
 pub fn people_in_values(event: &TicketEvent) -> Vec<PersonId> {
     let mut people = match event {
         TicketEvent::VoteCast(vote) => in_form(&vote.form),
@@ -141,8 +141,8 @@ fn in_trace(trace: &[Tested]) -> Vec<PersonId> {
         .collect()
 }
 
-/// Returns the person ids in a value if the value is one person id, or several person ids with commas.
-/// Otherwise returns an empty list.
+/// If a text consists of one or more person ids with commas between the ids, returns these ids. Otherwise,
+/// returns an empty list.
 pub(super) fn ids_in(text: &str) -> Vec<PersonId> {
     let parts: Vec<&str> = text.split(',').map(str::trim).collect();
     if parts.iter().all(|part| PersonId::is_id(part)) {

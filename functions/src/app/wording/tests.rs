@@ -1,4 +1,4 @@
-//! Checks that all events, rejections and states have texts in both languages, and that no text contains words
+//! Tests that all events, rejections and states have texts in both languages, and that no text contains words
 //! of the other language.
 
 use std::cell::RefCell;
@@ -29,7 +29,8 @@ type StateName = fn(Language, &str) -> &str;
 
 const LANGUAGES: [Language; 2] = [Language::Chinese, Language::English];
 const KINDS: [&str; 7] = ["open", "work", "vote", "flow", "problem", "talk", "end"];
-/// The members of events with values that a text must not contain unchanged.
+/// The keys of JSON members with internal codes, such as person ids. A text for people must not contain such
+/// a code.
 const CODES: [&str; 13] = [
     "agent",
     "by",
@@ -45,7 +46,7 @@ const CODES: [&str; 13] = [
     "sealed",
     "status",
 ];
-/// The members of events with values that are maps. The keys of these maps are part of the texts.
+/// The keys of JSON members that are maps. The texts for people may contain the keys of these maps.
 const MAPS: [&str; 5] = ["columns", "inputs", "numbers", "outputs", "value"];
 
 fn name_in(language: Language) -> &'static str {
@@ -55,7 +56,7 @@ fn name_in(language: Language) -> &'static str {
     }
 }
 
-/// Returns the samples of all ticket events as JSON.
+/// Returns the sample events of all types of ticket events as JSON.
 fn samples() -> Vec<Value> {
     events::samples::ALL
         .iter()
@@ -70,7 +71,7 @@ fn read(sample: &Value) -> Option<TicketEvent> {
     TicketEvent::read(&raw).ok()
 }
 
-/// Returns copies of a sample with other values. Some copies are not valid events.
+/// Returns the sample event and several changed copies of this event. Some copies are not valid events.
 fn variants(sample: &Value) -> Vec<Value> {
     let mut changes = vec![
         json!({ "by": "system" }),
@@ -96,7 +97,8 @@ fn variants(sample: &Value) -> Vec<Value> {
             "holds": false,
         }] }),
     ];
-    // The status of a node. The status of a ticket can be any text, and an unknown text stays unchanged.
+    // Only the statuses of nodes are tested here. A ticket can have any text as its status, and an unknown
+    // ticket status is shown without change.
     if sample["type"] == "ticket.node_entered" || sample["type"] == "ticket.node_assigned" {
         let statuses = ["DISTRIBUTING", "RECEIVING", "RUNNING", "FAILED"];
         changes.extend(statuses.map(|status| json!({ "status": status })));
@@ -127,7 +129,8 @@ fn variants(sample: &Value) -> Vec<Value> {
     std::iter::once(sample.clone()).chain(changed).collect()
 }
 
-/// Adds all texts of an event to `values`. These texts may appear in every language.
+/// Adds all texts in the JSON of an event to `values`, except internal codes. The Chinese and the English
+/// description of the event may contain these texts.
 fn collect(value: &Value, key: &str, values: &mut Vec<String>) {
     match value {
         Value::String(text) if !CODES.contains(&key) => {
@@ -155,7 +158,8 @@ fn is_chinese(c: char) -> bool {
     matches!(c, '\u{3000}'..='\u{303f}' | '\u{4e00}'..='\u{9fff}' | '\u{ff00}'..='\u{ffef}')
 }
 
-/// Fails if a text contains words of the other language or keys of the API. The texts in `values` are allowed.
+/// Fails if `text` contains words of the other language or keys of the API. The texts in `values` are allowed
+/// in both languages.
 fn check_text(language: Language, text: &str, values: &[String]) {
     let mut values: Vec<&String> = values.iter().filter(|value| !value.is_empty()).collect();
     values.sort_by_key(|value| Reverse(value.len()));
@@ -182,7 +186,8 @@ fn check_text(language: Language, text: &str, values: &[String]) {
     assert!(!rest.contains('_'), "{text}");
 }
 
-/// Checks the line of an event and returns true if the event has a line.
+/// Checks the text that the timeline shows for an event in one language. Returns false if the timeline does
+/// not show the event.
 fn check_line(language: Language, event: &TicketEvent, sample: &Value) -> bool {
     let named = RefCell::new(BTreeSet::new());
     let name = |person: &PersonId| {
@@ -227,7 +232,7 @@ fn every_event_has_a_line_in_each_language() {
     }
 }
 
-/// Returns the sentence and the details of an event.
+/// Returns the sentence and the details that the timeline shows for an event.
 fn shown(language: Language, event: impl Into<TicketEvent>) -> (String, Vec<String>) {
     let name = |_: &PersonId| name_in(language).to_owned();
     let line = line(language, &event.into(), &name, &str::to_owned).expect("a line");
@@ -350,7 +355,7 @@ fn internal_remarks_are_marked() {
     assert_eq!(text, "Added a remark (internal)");
 }
 
-/// Returns one rejection of each kind. All names and keys in the rejections are equal to `text`.
+/// Returns one rejection of each kind. All names and keys in these rejections are equal to `text`.
 fn rejections(text: &str) -> Vec<Rejection> {
     let at = || FieldAt {
         key: text.to_owned(),

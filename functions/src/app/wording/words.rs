@@ -1,13 +1,13 @@
-//! Defines which words a language provides for the details of a line in the timeline.
+//! Defines the words that each language provides for the details of an event in the ticket timeline.
 
 use events::TransitionId;
 use events::workflow::Operator;
 
-/// The words of one language that the details contain.
+/// The words of one language for the details of an event in the ticket timeline.
 pub(super) struct Words {
-    /// The text between two people or two values.
+    /// The separator between two names or two values, such as a comma.
     pub(super) separator: &'static str,
-    /// The text between two rows of a table.
+    /// The separator between two rows of a table, such as a semicolon.
     pub(super) row_separator: &'static str,
     /// The text between a label and its value.
     pub(super) colon: &'static str,
@@ -15,7 +15,7 @@ pub(super) struct Words {
     pub(super) empty: &'static str,
     /// The text for a personal value that was erased.
     pub(super) erased: &'static str,
-    /// The text for a personal value that the reader does not see.
+    /// The text that is shown instead of a personal value that the reader may not see.
     pub(super) personal: &'static str,
     pub(super) reason: &'static str,
     pub(super) message: &'static str,
@@ -33,16 +33,18 @@ pub(super) struct Words {
     /// The label for the host name of the callback receiver.
     pub(super) callback: &'static str,
     pub(super) mentions: &'static str,
-    /// The sentence for followers who may read the whole ticket.
+    /// The sentence about new followers of a ticket who may read the whole ticket.
     pub(super) invited: &'static str,
-    /// Returns the name of a level of the impact, the urgency or the priority.
+    /// Returns the display name of a level, such as `high` for the key 3. Impact, urgency and priority have
+    /// the same levels.
     pub(super) level: fn(&str) -> &str,
-    /// Writes a value in quotation marks.
+    /// Returns the given value in quotation marks.
     pub(super) quoted: fn(&str) -> String,
-    /// Writes a comparison of a key with an expected value. The expected value is already in quotation marks.
+    /// Returns the text for a comparison, such as `DAYS is greater than "3"`. The expected value is already
+    /// in quotation marks.
     pub(super) clause: fn(key: &str, operator: Operator, expected: &str) -> String,
-    /// Writes a tested comparison with the actual value and the result. The actual value is already in
-    /// quotation marks.
+    /// Returns the text for a comparison that the desk tested, with the actual value and the result. The
+    /// actual value is already in quotation marks.
     pub(super) tested:
         fn(transition: TransitionId, clause: &str, actual: &str, holds: bool) -> String,
 }

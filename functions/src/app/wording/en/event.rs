@@ -1,5 +1,5 @@
-//! Contains the English sentences for the events of a ticket. The page shows the acting person before the
-//! sentence.
+//! Contains the English sentences that describe the events of a ticket in its timeline. The page shows the
+//! name of the acting person before each sentence.
 
 use events::ticket::{
     BranchJoined, Closed, FollowersChanged, NodeAssigned, NodeEntered, NodeSkipped, NodeStatus,
@@ -11,7 +11,8 @@ use events::workflow::service_task::Executor;
 use super::{level, ticket_status};
 use crate::app::wording::{Names, ended_parent, has_tested_condition, is_own_change};
 
-/// Returns the sentence for an event. Returns `None` for an event that the timeline does not show.
+/// Returns the sentence that describes an event in the ticket timeline. Returns `None` for an event that the
+/// timeline does not show.
 pub(in crate::app::wording) fn text(event: &TicketEvent, names: &Names<'_>) -> Option<String> {
     Some(match event {
         TicketEvent::Opened(opened) => self::opened(opened, names),
@@ -203,7 +204,8 @@ fn entered(entered: &NodeEntered, names: &Names<'_>) -> String {
     }
 }
 
-/// Returns the next step at the node. Returns `None` if the node waits for no action.
+/// Describes what happens next at a workflow node that the ticket entered. An example is `waiting for Ann to
+/// vote`. Returns `None` if the node waits for no action.
 fn next_step(entered: &NodeEntered, names: &Names<'_>) -> Option<String> {
     if entered.automatic {
         let work = match entered.executor {
@@ -250,8 +252,8 @@ fn voted(vote: &VoteCast, names: &Names<'_>) -> String {
     format!("{result} {node}")
 }
 
-/// Returns `None` for an automatic transition without any tested condition, because the ticket had no other
-/// way.
+/// Describes the transition that the ticket followed in the workflow. Returns `None` if the desk followed the
+/// transition without testing a condition.
 fn taken(taken: &TransitionTaken) -> Option<String> {
     let transition = if taken.name.is_empty() {
         format!("transition {}", taken.transition)
@@ -323,7 +325,7 @@ fn followed(changed: &FollowersChanged, names: &Names<'_>) -> String {
     }
 }
 
-/// Returns the words for the other ticket of a link.
+/// Returns the words for the other ticket of a link, such as `parent ticket`.
 fn other(relation: Relation) -> &'static str {
     match relation {
         Relation::RaisedFrom => "source ticket",

@@ -56,7 +56,8 @@ pub(in crate::app::wording) fn text(rejection: &Rejection, names: &Names<'_>) ->
             format!("The title is longer than {TITLE_MAX} characters. Shorten the title.")
         }
         Rejection::FieldInvalid { at, reason } => {
-            // A reason about a table begins with the row and the column, and other reasons begin with a verb.
+            // A reason about a table begins with the row and the column, so a colon separates the field name
+            // from the reason. Other reasons begin with a verb and need no colon.
             let separator = if reason.starts_with("row ") { ": " } else { " " };
             format!("{}{separator}{reason}. Correct the value.", field(at))
         }

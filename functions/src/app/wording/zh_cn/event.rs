@@ -1,5 +1,5 @@
-//! Contains the Chinese sentences for the events of a ticket. The page shows the acting person before the
-//! sentence.
+//! Contains the Chinese sentences that describe the events of a ticket in its timeline. The page shows the
+//! name of the acting person before each sentence.
 
 use events::ticket::{
     BranchJoined, Closed, FollowersChanged, NodeAssigned, NodeEntered, NodeSkipped, NodeStatus,
@@ -11,7 +11,8 @@ use events::workflow::service_task::Executor;
 use super::{level, ticket_status};
 use crate::app::wording::{Names, ended_parent, has_tested_condition, is_own_change};
 
-/// Returns the sentence for an event. Returns `None` for an event that the timeline does not show.
+/// Returns the sentence that describes an event in the ticket timeline. Returns `None` for an event that the
+/// timeline does not show.
 pub(in crate::app::wording) fn text(event: &TicketEvent, names: &Names<'_>) -> Option<String> {
     Some(match event {
         TicketEvent::Opened(opened) => self::opened(opened, names),
@@ -183,7 +184,8 @@ fn entered(entered: &NodeEntered, names: &Names<'_>) -> String {
     }
 }
 
-/// Returns the next step at the node. Returns `None` if the node waits for no action.
+/// Describes what happens next at a workflow node that the ticket entered, such as who must act. Returns
+/// `None` if the node waits for no action.
 fn next_step(entered: &NodeEntered, names: &Names<'_>) -> Option<String> {
     if entered.automatic {
         let work = match entered.executor {
@@ -230,8 +232,8 @@ fn voted(vote: &VoteCast, names: &Names<'_>) -> String {
     format!("在{node}审批{result}")
 }
 
-/// Returns `None` for an automatic transition without any tested condition, because the ticket had no other
-/// way.
+/// Describes the transition that the ticket followed in the workflow. Returns `None` if the desk followed the
+/// transition without testing a condition.
 fn taken(taken: &TransitionTaken) -> Option<String> {
     let transition = if taken.name.is_empty() {
         format!("流转线 {}", taken.transition)
@@ -292,7 +294,7 @@ fn followed(changed: &FollowersChanged, names: &Names<'_>) -> String {
     }
 }
 
-/// Returns the word for the other ticket of a link.
+/// Returns the Chinese word for the other ticket of a link, such as the word for a parent ticket.
 fn other(relation: Relation) -> &'static str {
     match relation {
         Relation::RaisedFrom => "来源单据",

@@ -1,4 +1,5 @@
-//! Contains the Chinese texts: the names of statuses and states, and the words for the details of a line.
+//! Contains the Chinese texts of the web console: the names of statuses and states, and the words for the
+//! details of events.
 
 pub(super) mod event;
 pub(super) mod rejection;

@@ -180,8 +180,9 @@ fn unfit(why: &Unfit) -> String {
     }
 }
 
-/// Returns the rule that a field value does not satisfy. The parameter `reason` is the English reason of the
-/// rejection. An unknown reason gets a general text, because a Chinese text must not contain English.
+/// Returns a Chinese text about the reason why a field value is not valid. `reason` is the English text of
+/// this reason. For an unknown reason, returns a general Chinese text, because a Chinese text must not
+/// contain English.
 fn invalid(reason: &str) -> &'static str {
     match reason {
         "is not a list of rows" => "应为表格数据",
