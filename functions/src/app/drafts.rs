@@ -20,8 +20,8 @@ pub const TEMPLATES_MAX: usize = 200;
 /// Number of drafts that a task reads before the task yields to other tasks.
 const READ_AT_ONCE: usize = 8;
 
-/// Returns the id under which a form is saved. The id of a draft depends only on the person and the
-/// form, because a person has at most one draft for each form. A template always gets a new id.
+/// Returns the id under which a form is saved. A person has at most one draft for each form. The id
+/// of a draft therefore depends only on the person and the form. A template always gets a new id.
 pub fn id(app: &App, owner: &PersonId, form_ref: &FormRef) -> DraftId {
     let place = match form_ref {
         FormRef::Service(service) => format!("service|{service}"),

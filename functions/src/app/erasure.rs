@@ -171,9 +171,9 @@ async fn check(
     Err(NotErased::LastSuperuser(person.to_owned()))
 }
 
-/// Removes the remaining personal data after the encryption key was erased. This data consists of
-/// secrets, file contents, values in stored documents, and old copies of the key. Returns the
-/// number of stored documents that were written again.
+/// Removes the remaining personal data after the encryption key was erased: secrets, file contents,
+/// values in stored documents, and old copies of the key. Returns the number of stored documents
+/// from which values were removed.
 async fn clean(
     app: &App,
     pid: &PersonId,
@@ -186,7 +186,7 @@ async fn clean(
     for name in &inventory.secrets {
         app.ledger.keys.remove_secret(name).await?;
     }
-    // The password hash of the account with which the person logged in to the console.
+    // Deletes the password hash with which the person logged in to the web console.
     app.ledger.keys.remove_secret(&secret_name(pid)).await?;
     // Removes old copies of the user name and the encryption key of the person from the key store.
     // This call fails if another process reads the key store at the same time. Even after such a

@@ -6,7 +6,7 @@ use infra::{Error, Ledger};
 
 /// Maximum number of commits that one read of a stream returns.
 const PAGE: usize = 100;
-/// Number of commits after which the task that decodes commits lets other tasks run.
+/// Number of commits that a task decodes before the task lets other tasks run.
 const COMMITS_AT_ONCE: usize = 16;
 
 /// Returns the events of a stream, from the oldest to the newest. The parameter `from` is the sequence number

@@ -359,8 +359,8 @@ pub async fn identify(app: &App, presented: Presented) -> Result<Option<Caller>,
     let user = match presented.token {
         Some(token) => match app.login.who(&token).await {
             Ok(user) => user,
-            // This app may act for any user without a login token. Therefore, an error of the login
-            // service is only logged, and the request continues.
+            // This client app may act for any user without a login token. If the login service
+            // fails, the error is only logged, and the request continues.
             Err(error) if registered.may_impersonate => {
                 tracing::warn!(%error, "the login service does not answer; the application's word counts");
                 None

@@ -613,8 +613,9 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
 }
 
 /// Removes the buckets that contain all their tokens. A new bucket also starts with all its tokens, so this
-/// removal changes no limit. The table may then still use more than three quarters of its capacity. In
-/// this case, removes the buckets with the most tokens until the table uses half of its capacity.
+/// removal changes no limit. If the table then still uses more than three quarters of its capacity, further
+/// buckets are removed. The buckets with the most tokens are removed first, until the table uses half of its
+/// capacity.
 fn make_place<K: Eq + Hash + Clone>(buckets: &mut HashMap<K, Bucket>, now: Moment) {
     buckets.retain(|_, bucket| {
         bucket.refill(now);

@@ -129,9 +129,9 @@ pub struct App {
     /// Limits the number of concurrent outgoing requests to each receiver.
     pub targets: Targets,
     pub settings: Arc<Settings>,
-    /// The position in the feed (the sequence of all commits) up to which the cards (stored summaries) are
-    /// complete. After a change, the API waits until this position includes the change. Ticket lists
-    /// therefore contain the change after the response.
+    /// The position in the feed (the sequence of all commits) of the last commit that is included in the
+    /// cards (stored summaries). After a change, the API waits until the cards include the change. Ticket
+    /// lists therefore contain the change after the response.
     pub followed: watch::Sender<i64>,
     /// True after the desk has started to shut down. Long responses, such as the live updates of the web
     /// console, then end.

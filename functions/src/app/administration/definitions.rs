@@ -13,9 +13,9 @@ use crate::App;
 
 use super::{AdministrationError, execute};
 
-/// Searches the workflows for a definition for which `uses` returns true. The function checks the
-/// draft of each workflow and all versions in its version list. Returns a text with the id and the
-/// name of the first such workflow. Returns `None` if no such workflow exists.
+/// Searches all workflows for a definition for which `uses` returns true. For each workflow, this
+/// function checks the draft and all listed versions. Returns a text with the id and the name of
+/// the first matching workflow. Returns `None` if no workflow has such a definition.
 pub(super) async fn used_in(
     app: &App,
     uses: impl Fn(&Definition) -> bool,

@@ -203,8 +203,9 @@ pub async fn define_service(
     define::<Service>(app, by, format!("service-{}", defined.service), defined).await
 }
 
-/// Time for which a name is reserved for a service that is not stored yet, in milliseconds. Every
-/// request stores its service within this time. After this time, another service may use the name.
+/// Time for which a request reserves a name for a service that is not stored yet, in milliseconds.
+/// Each request stores its service within this time. If the service is not stored after this time,
+/// another service may use the name.
 const UNDEFINED_MS: i64 = 60_000;
 
 /// Reserves a name for a service. If `name` is `None`, releases the current name of the service.
@@ -225,8 +226,8 @@ pub(super) async fn name_service(
         };
         match on_catalog(app, by, &command).await {
             Ok(_) => return Ok(()),
-            // Another service has reserved the name, but this other service may not exist. This
-            // case occurs if a process stops between the reservation of the name and the storage of
+            // The name is reserved for another service, but this service may not exist. For
+            // example, the process may have stopped after it reserved the name and before it stored
             // the service.
             Err(AdministrationError::Catalog(config::Rejection::ServiceNameTaken {
                 name,

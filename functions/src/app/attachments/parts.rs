@@ -40,8 +40,8 @@ const WHOLE_WAIT: Duration = Duration::from_secs(10);
 static WHOLE_PARTS: Semaphore = Semaphore::const_new(WHOLE_PARTS_MAX);
 
 /// The locks for changes of uploads. While a request has the lock of an upload, other requests
-/// cannot change this upload. The request can therefore delete the bytes of a replaced part safely.
-/// Several uploads can share one lock.
+/// cannot change this upload. The request can therefore safely delete the bytes of a replaced part.
+/// The number of locks is fixed, so several uploads can share one lock.
 static LOCKS: [Mutex<()>; 64] = [const { Mutex::const_new(()) }; 64];
 
 fn lock_of(id: &AttachmentId) -> &'static Mutex<()> {

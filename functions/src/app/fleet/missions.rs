@@ -212,8 +212,8 @@ pub async fn observe(
         received,
         at,
     };
-    // Most state messages contain no new progress. This check finds such a message without reading
-    // the event stream again.
+    // Most state messages contain no new progress. The code executes no command for such a message,
+    // because a command reads the event stream again.
     let is_new = state
         .decide(&observe, &())
         .is_ok_and(|events| !events.is_empty());

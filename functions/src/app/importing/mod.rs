@@ -236,7 +236,7 @@ impl Unusable {
 fn header(head: &[u8], delimiter: u8, line: u64) -> Result<Vec<String>, Unusable> {
     let mut records = Records::new(head, delimiter, line);
     let mut record = Record::default();
-    // Reading from memory cannot fail.
+    // The header is read from memory. This read cannot fail, so the default value is never used.
     let read = records.read(&mut record).unwrap_or_default();
     let is_cut = head.len() > HEADER_BYTES_MAX && records.is_at_end().unwrap_or(true);
     match read {

@@ -156,8 +156,8 @@ fn form(format: &str) -> Result<Form, String> {
             "format {format:?} has no directives such as %Y-%m-%d %H:%M:%S, and is not one of the names rfc3339 and epoch_ms; seconds since 1970 are \"%s\""
         ));
     }
-    // Two percent signs mean one literal percent sign. A letter is therefore part of a directive
-    // such as `%z` only if the number of percent signs before the letter is odd.
+    // In a time format, two percent signs mean one literal percent sign. A letter therefore belongs
+    // to a directive such as `%z` only after an odd number of percent signs.
     let is_directive = |head: &str| head.chars().rev().take_while(|c| *c == '%').count() % 2 == 1;
     for directive in [":::z", "::z", ":z", "z", "Z"] {
         if let Some(head) = format

@@ -40,8 +40,8 @@ pub struct Written {
     pub ignore: BTreeMap<String, Texts>,
 }
 
-/// Names the columns of the import log that contain the standard values of each row, such as the case id or
-/// the title.
+/// Names the columns of the imported log that contain the standard values of each row. Such values are, for
+/// example, the case id and the title.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Columns {
@@ -56,8 +56,8 @@ pub struct Columns {
     pub priority: Option<Short<TextColumn>>,
 }
 
-/// The format and the time zone of the most important time in a row. This time becomes the time of
-/// the imported event.
+/// The format and the time zone of the main time in a row of the imported log. The main time becomes the time
+/// of the imported event.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Time {

@@ -514,8 +514,8 @@ impl Step<'_> {
     }
 
     /// Updates the ticket fields for which the external system sent a new value. `fields` contains
-    /// the digests of the received values, which are compared with the digests of the earlier
-    /// values. Returns true if the ticket changed.
+    /// the digests of the received values. A field has a new value if its digest differs from the
+    /// earlier digest. Returns true if the ticket changed.
     async fn change(
         &self,
         sn: &TicketSn,

@@ -58,10 +58,10 @@ const ENGLISH: Texts = Texts {
 
 /// Returns the message of the notification `requested`. `card` is the stored summary of the ticket.
 ///
-/// The message contains no title if the title is encrypted, or if the service of the ticket requires encrypted
-/// free text. The message is encrypted with the key of its recipient. The erasure of another person therefore
-/// could not remove the name of this other person from the message. For this reason, the message names no
-/// person except its recipient.
+/// The message contains no title if the title is encrypted, or if the service of the ticket requires
+/// encrypted free text. The message contains the name of no person except the recipient. The reason is that
+/// the message is encrypted with the key of the recipient. The erasure of another person could therefore not
+/// remove a name from the message.
 pub async fn content(
     app: &App,
     requested: &Requested,

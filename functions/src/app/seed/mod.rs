@@ -186,9 +186,9 @@ async fn settle(app: &App, text: &str, seeds: bool) -> Result<(), Error> {
     Ok(())
 }
 
-/// Replaces the user names in a workflow definition with person ids. First, all user names are
-/// checked, so that no person is registered after an error. Then one call registers all unknown
-/// people.
+/// Replaces the user names in a workflow definition with person ids. All user names are checked
+/// first. If a user name is not valid, no person is registered. Otherwise, one call registers all
+/// unknown people.
 pub async fn with_pids(app: &App, definition: &mut Definition) -> Result<(), Unnamed> {
     let mut all = Vec::new();
     for processors in definition.processors() {

@@ -135,8 +135,8 @@ pub async fn is_done(app: &App, sn: &TicketSn, command_id: &[u8; 16]) -> Result<
 }
 
 /// Links the files in a command to the ticket. Then executes the command and returns its result.
-/// With the opposite order, the desk could delete a file that the ticket already contains, because
-/// the desk deletes files without a link.
+/// The files are linked first, because the desk deletes files without a link. In the opposite
+/// order, the desk could delete a file that the ticket already contains.
 async fn act_as_known(
     app: &App,
     sn: &TicketSn,

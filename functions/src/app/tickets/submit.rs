@@ -210,8 +210,8 @@ pub async fn open(
                     .map_err(NotOpened::from);
             }
             Err(ExecuteError::Rejected(Rejection::Exists)) => {}
-            // Another request already opened a ticket with this number. The command of that request
-            // and the new command have the same command id, so the ledger returned the result of the
+            // An earlier request already opened a ticket with this number. Its command has the same
+            // command id as the new command. The ledger therefore returned the result of the
             // earlier command. The loop tries the next number.
             Ok(outcome) if outcome.repeated && key.is_none() => {}
             other => {

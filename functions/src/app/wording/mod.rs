@@ -52,8 +52,8 @@ pub fn node_status(language: Language, status: NodeStatus) -> &'static str {
     }
 }
 
-/// Returns the display name of a state of a mission (the work of a robot). Returns an unknown state without change.
-/// The known states are the phases of a mission, and `succeeded` and `failed` for its outcome.
+/// Returns the display name of a state of a mission (the work of a robot). Returns an unknown state without
+/// change. The known states are the phases of a mission, and the outcomes `succeeded` and `failed`.
 pub fn mission(language: Language, key: &str) -> &str {
     let known = match language {
         Language::Chinese => zh_cn::mission(key),

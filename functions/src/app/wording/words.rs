@@ -19,7 +19,7 @@ pub(super) struct Words {
     pub(super) personal: &'static str,
     pub(super) reason: &'static str,
     pub(super) message: &'static str,
-    /// The label for the reason of a vote.
+    /// The label for the reason that a person gives for a vote.
     pub(super) opinion: &'static str,
     pub(super) comment: &'static str,
     /// The label for the id of a task in an external system.
@@ -30,7 +30,7 @@ pub(super) struct Words {
     pub(super) priority: &'static str,
     pub(super) impact: &'static str,
     pub(super) urgency: &'static str,
-    /// The label for the host name of the callback receiver.
+    /// The label for the host name of the receiver of callbacks.
     pub(super) callback: &'static str,
     pub(super) mentions: &'static str,
     /// The sentence about new followers of a ticket who may read the whole ticket.
