@@ -13,16 +13,18 @@ use crate::queue::{self, Execute};
 pub enum Trigger {
     /// An HTTP request starts the function. The router handles the request.
     Http { router: fn(App) -> Router },
-    /// Each new commit starts the function. The commits of one stream arrive in order. In the cloud, the
-    /// commits come from the change stream of the DynamoDB table that stores the commits. On one machine, the
-    /// commits come from the feed (the sequence of all commits).
+    /// Each new commit starts the function. The commits of one event stream arrive in order. In the cloud, the
+    /// commits come from the change stream of the DynamoDB table with all commits. On one machine, the commits
+    /// come from the feed (the sequence of all commits).
     Journal,
-    /// Each new page (list of commits) of the feed (the sequence of all commits) starts the function.
+    /// New commits start the function. Each call processes one page (a list of commits) of the feed (the
+    /// sequence of all commits).
     Feed,
     /// Each message in one queue starts the function. The queue has the same name as the function.
     Queue {
-        /// Executes the intents (requests for work) in the messages of the queue. The messages can also
-        /// contain deadlines, which other functions from the registry handle.
+        /// The Rust function that executes the intents (requests for work) in the messages of the queue. A
+        /// message can also contain a reached deadline. The handlers in [`crate::registry`] process these
+        /// deadlines.
         execute: Execute,
         /// Maximum number of messages that one machine processes at the same time.
         concurrency: usize,

@@ -1,8 +1,8 @@
-//! Lists all aggregate types and all projections (documents that summarize the events of many streams). The
-//! entry of an aggregate type contains its card (the stored summary) and the handler of its deadlines. The
-//! entry also contains its reactions (functions that request further work after an event). Only two other
-//! files contain a list of aggregates: the table in the crate `events`, and the list of cards in
-//! `domain/src/views/mod.rs`.
+//! Lists all aggregate types and all projections (documents that summarize the events of many streams). An
+//! aggregate type is a kind of object with its own event stream. The entry of an aggregate type contains its
+//! card (the stored summary) and the handler of its deadlines. The entry also contains its reactions (functions
+//! that request further work after an event). Only two other files contain a list of aggregates: the table in
+//! the crate `events`, and the list of cards in `domain/src/views/mod.rs`.
 //!
 //! To add an aggregate, make these changes:
 //!
@@ -12,8 +12,8 @@
 //! - Add the keys of the aggregate to the lists `dynamodb:LeadingKeys` in
 //!   `infra/deploy/template.yaml`, so that the cloud functions may access its data.
 //!
-//! To add a reaction, a card or a projection, create one file in its folder in `domain`. Then add
-//! one entry to this file.
+//! To add a reaction, a card or a projection, create one file in its folder in `domain`. Then add one entry to
+//! this file.
 
 use std::marker::PhantomData;
 
@@ -61,7 +61,7 @@ use crate::stream::follow::Reaction;
 use crate::stream::follow::aggregate::{Deadlines, NoCard, Registry, Row, find};
 use crate::stream::project::{Of, Projections};
 
-/// All aggregate types of the ledger.
+/// All aggregate types (kinds of objects with their own event stream) of the desk.
 pub static REGISTRY: Registry = &[
     &Row::<Ticket, TicketCard> {
         reactions: &[
@@ -216,7 +216,7 @@ pub static REGISTRY: Registry = &[
     &Row::<Birth, NoCard<_>>::NEW,
 ];
 
-/// All projections of the desk.
+/// All projections (documents that summarize the events of many streams) of the desk.
 pub static PROJECTIONS: Projections = &[&Of::<DeskBoard>(PhantomData)];
 
 /// Returns all lists for which the views (stored tables) also store the number of entries. Each result

@@ -21,7 +21,7 @@ use crate::app::limits::{LARGE_ANSWER, Of, Transfer};
 use crate::app::request_scope::{Peer, SCOPE, Scope};
 
 /// Returns whether the header `If-None-Match` contains the entity tag `tag` (RFC 9110 13.1.2). The
-/// header value `*` matches every tag. The prefix `W/` of a weak tag is ignored in the comparison.
+/// header value `*` matches every tag. The comparison ignores the prefix `W/` of a weak tag.
 pub fn is_known(if_none_match: &str, tag: &str) -> bool {
     let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     if_none_match.trim() == "*"

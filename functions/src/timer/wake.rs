@@ -7,8 +7,8 @@ use crate::App;
 use crate::stream::follow::aggregate::{Registry, find};
 use crate::stream::follow::due;
 
-/// Maximum number of messages that one call puts into the queues. The remaining deadlines are
-/// handled by the next call.
+/// The number of messages after which one call stops. The call first completes its current page of
+/// deadlines. The next call handles the remaining deadlines.
 const SWEEP_MAX: usize = 100_000;
 
 /// Puts a message into a queue for every reached deadline. Each aggregate type has a queue for its

@@ -53,8 +53,8 @@ pub(super) async fn superuser(request: &Asked) -> Result<Meta, Problem> {
     }
 }
 
-/// Returns the ids of all objects in a view (a stored table) as index entries, ordered by id. The
-/// result has at most [`LIST_MAX`] entries.
+/// Returns the index entries of all objects in a view (a stored table), ordered by the id of the
+/// object. The result has at most [`LIST_MAX`] entries.
 pub(super) async fn entries(app: &App, view: &str) -> Result<Vec<Entry>, Error> {
     let range = Range {
         view,
@@ -68,10 +68,10 @@ pub(super) async fn entries(app: &App, view: &str) -> Result<Vec<Entry>, Error> 
     app.views.range(range).await
 }
 
-/// Returns a response with one page of the selected cards (stored summaries of streams), latest
-/// first. The response is a JSON object with two members. The member `count` contains the number of
-/// all selected cards. The second member has the name `name` and contains the page. The function
-/// `shown` converts a stream name and its card to JSON.
+/// Returns one page of the cards (stored summaries of objects) in `list`, latest first. The
+/// response is a JSON object with two members. The member `count` contains the number of all cards
+/// in `list`. The member with the name `name` contains the cards of the page. The function `shown`
+/// converts a stream name and its card to JSON.
 pub(super) async fn page_of<C: Card>(
     request: &Asked,
     list: &CardList,
@@ -90,8 +90,8 @@ pub(super) async fn page_of<C: Card>(
     Ok(ok(json!({ "count": count, name: items })))
 }
 
-/// Returns the name of the stream of one object. `aggregate` is the kind of the object, and `id`
-/// must have 32 hexadecimal digits. Returns `None` for any other id.
+/// Returns the name of the event stream of one object. `aggregate` is the kind of the object, and
+/// `id` must have 32 hexadecimal digits. Returns `None` for any other id.
 pub(super) fn stream_of(aggregate: &str, id: &str) -> Option<String> {
     let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_id.then(|| format!("{aggregate}-{id}"))

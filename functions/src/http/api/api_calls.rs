@@ -50,9 +50,9 @@ fn answer(call: Call) -> Answer {
 
 /// The largest number of API calls in the response for one ticket.
 const CALLS_MAX: usize = 500;
-/// An API call for a long task can have thousands of attempts, because the desk reads the state of
-/// the task repeatedly. A response therefore contains only the first and the last attempts. This
-/// constant is the largest number of first attempts, and also the largest number of last attempts.
+/// Maximum number of first attempts, and also of last attempts, that a response contains for one
+/// API call. A call for a long task can have thousands of attempts, because the desk repeatedly
+/// reads the state of the task.
 const ATTEMPTS_SHOWN: u8 = 25;
 
 /// Lists the API calls of a ticket with their attempts, oldest first.

@@ -44,9 +44,9 @@ fn answer(call: Call) -> Answer {
     Box::pin(async move { apps(call.request, &call.method, &segments(&call.path)[1..]).await })
 }
 
-/// The smallest number of bytes in the secret of an app (a client program) from a request.
+/// Minimum length, in bytes, of a secret that a request sets for an app (a client program).
 const SECRET_MIN: usize = 16;
-/// The largest number of characters in the name or code of an app (a client program).
+/// Maximum length, in characters, of the name or code of an app (a client program).
 const NAME_MAX: usize = 128;
 
 async fn apps(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {

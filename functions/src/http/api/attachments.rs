@@ -105,17 +105,17 @@ fn answer(call: Call) -> Answer {
 const FILES_MAX: usize = 20;
 /// The longest time that the server waits for the next piece of a request body.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
-/// The number of file pieces that the server reads in advance during a download.
+/// Maximum number of file pieces that wait for the client during a download.
 const PIECES_AHEAD: usize = 1;
 /// The longest time that the server waits until the client accepts the next piece of a download.
 /// After this time, the download ends.
 const CLIENT_TIMEOUT: Duration = Duration::from_mins(1);
-/// The largest number of form bytes without file content that may arrive in sequence. Headers of
-/// form parts and fields without a file are not file content.
+/// Maximum number of consecutive form bytes that are not file content. Examples are headers of form
+/// parts and fields without a file.
 const NON_FILE_BYTES_MAX: usize = 1 << 20;
-/// The largest size of a small form, in bytes. Some hosts, such as AWS Lambda, receive a whole
-/// request before the desk handles the request. The requests on such hosts are smaller than this
-/// limit.
+/// Maximum size of a small form, in bytes. The limit [`NON_FILE_BYTES_MAX`] does not apply to small
+/// forms. Some hosts, such as AWS Lambda, receive a whole request before the desk handles the
+/// request. The requests on such hosts are always smaller than this size.
 const BUFFERED_BYTES_MAX: u64 = 6 << 20;
 /// The maximum length, in characters, of the file extension in the ASCII file name of a download.
 const EXTENSION_MAX: usize = 10;
@@ -128,8 +128,8 @@ async fn upload(request: Asked, body: Body) -> ApiResult {
         Ok(boundary) => {
             let non_file_bytes = NonFileBytes::default();
             // The form parser keeps form bytes that are not file content in memory. In a large
-            // form, the number of these bytes is therefore limited. A small form needs no limit,
-            // because some hosts keep the whole form in memory as one block.
+            // form, the number of these bytes is therefore limited. A small form needs no
+            // additional limit, because its whole size is already limited.
             let is_small = http_body::Body::size_hint(&body)
                 .upper()
                 .is_some_and(|bytes| bytes <= BUFFERED_BYTES_MAX);
@@ -248,8 +248,8 @@ impl NonFileBytes {
     }
 }
 
-/// A form body with a limit. The limit applies to bytes that are not file content. Reading this
-/// body fails if more than [`NON_FILE_BYTES_MAX`] of these bytes arrive in sequence.
+/// A form body with a limit for bytes that are not file content. Reading this body fails if more
+/// than [`NON_FILE_BYTES_MAX`] consecutive bytes are not file content.
 struct Bounded {
     body: Body,
     non_file_bytes: NonFileBytes,
@@ -760,8 +760,9 @@ async fn content(
 /// store the file. Before each use, the client must check that the stored file is current.
 const CACHE: &str = "private, no-cache";
 
-/// Returns the value of the header `Content-Disposition` (RFC 6266) with the file name. If the name
-/// is not ASCII, the header also contains an ASCII name with the attachment id for older clients.
+/// Returns the value of the header `Content-Disposition` (RFC 6266) of a download. The value
+/// contains the file name in UTF-8, and an ASCII name for older clients. If the file name is not
+/// plain ASCII, the ASCII name consists of the attachment id and the file extension.
 fn disposition(name: &str, id: &str) -> String {
     let is_plain = name
         .chars()
@@ -798,8 +799,8 @@ fn content_type(media_type: &str) -> &str {
 }
 
 /// Returns the content of a file as a response body. `span` is the range of bytes to return. The
-/// body consists of pieces. The server reads the next piece only after the client has accepted the
-/// previous pieces.
+/// body consists of pieces. The server reads only a few pieces before the client accepts them
+/// ([`PIECES_AHEAD`]).
 ///
 /// The server reads the first piece before the response starts. If this read fails, the response
 /// has an HTTP error status. Some hosts, such as AWS Lambda, limit the response size. On such a
@@ -841,7 +842,7 @@ async fn pieces(app: &App, attachment: &Attachment, span: &Range<u64>) -> Result
 }
 
 /// A response body that receives the pieces of a file from a channel. The server limits the number
-/// of parallel downloads. A download counts until its `Download` value is dropped.
+/// of parallel downloads. A download is part of this number until its `Download` value is dropped.
 struct Download {
     pieces: mpsc::Receiver<Result<Bytes, NotTaken>>,
     _transfer: Transfer,

@@ -332,10 +332,10 @@ static NODE_SCHEMA: Shape = Shape::Named("Node", &NODE_SHAPE);
 static TRANSITION_SCHEMA: Shape = Shape::Named("Transition", &TRANSITION_SHAPE);
 static FIELD_SCHEMA: Shape = Shape::Named("Field", &FIELD_SHAPE);
 static DEFINITION_SHAPE: Shape = Shape::Object(DEFINITION);
-/// The shape of a workflow definition.
+/// The shape (the allowed members and values) of a workflow definition.
 pub(super) const WORKFLOW: Shape = Shape::Named("Definition", &DEFINITION_SHAPE);
 
-/// Returns the shapes that have a name in the OpenAPI document.
+/// Returns the shapes (descriptions of allowed values) that have a name in the OpenAPI document.
 pub(super) fn named_shapes() -> [(&'static str, &'static Shape); 7] {
     [
         ("Option", &OPTION_SHAPE),

@@ -1,5 +1,5 @@
-//! Implements the REST API under `/v1`. This API executes the same commands as the copy of the BlueKing API.
-//! Its error responses are problem details (RFC 9457), which contain the name of each wrong member.
+//! Implements the REST API under `/v1`. This API and the BlueKing API of the desk execute the same commands.
+//! The error responses of `/v1` are problem details (RFC 9457), which contain the name of each wrong member.
 
 mod admin;
 mod api_calls;
@@ -103,8 +103,8 @@ async fn handle(State(app): State<App>, request: Request) -> Response {
     }
 }
 
-/// Converts an error to an error response. The number of unread response bytes of a caller is limited. Above
-/// this limit, the desk sends the error response instead of the next large response.
+/// Converts an error to an error response. The server sends this response instead of a large response if the
+/// client already has too many unread response bytes.
 pub(super) fn refused(error: Error) -> Response {
     Problem::from(error).into_response()
 }

@@ -133,8 +133,8 @@ impl Problem {
     pub(super) fn media_type(detail: impl Into<String>) -> Self {
         Self::at("Content-Type", StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
     }
-    /// Creates an error response with status 503. The server needs another system to check the
-    /// member `field`, and this system is not available.
+    /// Creates an error response with status 503. The server cannot check the member `field` now,
+    /// for example because another system is not available.
     pub(super) fn unavailable(field: &str, detail: impl Into<String>) -> Self {
         Self::at(field, StatusCode::SERVICE_UNAVAILABLE, detail)
     }

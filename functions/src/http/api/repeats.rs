@@ -25,8 +25,8 @@ const RESPONSE_BYTES_MAX: usize = 1 << 20;
 /// The prefix of the names of stored responses. The responses are stored as secrets in the key
 /// store (the store of user names and keys).
 const RESPONSES: &str = "answer/";
-/// The response members that can contain user names. They are not stored, because a stored response
-/// must not contain the name of a person who is erased later.
+/// The response members that can contain user names. The server does not store these members,
+/// because a stored response must not contain the name of a person who is erased later.
 const NOT_STORED: [&str; 2] = ["report", "warnings"];
 
 /// A lock for all requests with an idempotency key. If two requests use the same idempotency key at

@@ -42,8 +42,8 @@ pub(super) struct Asked {
     /// The ticket versions in the header `If-Match`. The caller accepts a change only at one of
     /// these versions.
     pub(super) if_match: Option<Expected>,
-    /// The entity tags from the header `If-None-Match`. They identify the versions in the cache of
-    /// the client.
+    /// The entity tags from the header `If-None-Match`. These tags identify the versions in the
+    /// cache of the client.
     pub(super) if_none_match: Option<Tags>,
     pub(super) content_type: String,
     /// The value of the header `Range`, which requests a part of a file.
@@ -93,7 +93,8 @@ impl Asked {
     }
 
     /// Checks the query and the header `If-Match`. Rejects unknown query parameters and invalid
-    /// values. Also rejects `If-Match` if the operation cannot compare ticket versions.
+    /// values. Also rejects `If-Match` if the operation changes data but does not compare ticket
+    /// versions.
     pub(super) fn check_query(&self, operation: &Operation) -> Result<(), Problem> {
         let flaws = query_flaws(operation.query, &self.query);
         if !flaws.is_empty() {

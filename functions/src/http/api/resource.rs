@@ -107,15 +107,15 @@ pub(super) struct Operation {
     /// The HTTP status codes of successful responses.
     pub(super) answers: &'static [&'static str],
     /// Whether the server stores the response. If a client repeats the request with the same
-    /// idempotency key, the client gets the stored response. The server must store the response if
-    /// the object that the operation creates does not contain the idempotency key.
+    /// idempotency key, the client gets the stored response. This is necessary if the created
+    /// object does not contain the idempotency key.
     pub(super) is_kept: bool,
     pub(super) key: Key,
     /// Whether the response contains the version of the object as an entity tag (`ETag`). If a
     /// request contains the tag of the current version, the response has status 304 and no body.
     pub(super) is_tagged: bool,
-    /// Whether the operation transfers a whole file. Such an operation has a longer time limit than
-    /// other operations.
+    /// Whether the operation receives file content or completes an upload. Such an operation has a
+    /// longer time limit than other operations.
     pub(super) is_slow: bool,
 }
 
@@ -176,7 +176,7 @@ impl Operation {
         Self { key, ..self }
     }
 
-    /// Marks an operation whose response has an entity tag.
+    /// Marks an operation with an entity tag (the version of the object) in its response.
     pub(super) const fn tagged(self) -> Self {
         Self {
             is_tagged: true,
@@ -184,8 +184,8 @@ impl Operation {
         }
     }
 
-    /// Marks an operation that transfers a whole file. Such an operation has a longer time limit
-    /// than other operations.
+    /// Marks an operation that needs a long time, such as the completion of an upload. Such an
+    /// operation has a longer time limit than other operations.
     pub(super) const fn slow(self) -> Self {
         Self {
             is_slow: true,

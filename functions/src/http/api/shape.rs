@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 /// The largest number of errors in one response. A normal form has fewer errors. The limit keeps
 /// the response to a malformed body small.
 pub(super) const FLAWS_MAX: usize = 50;
-/// The largest number of characters that an error message repeats from a text of the client.
+/// Maximum number of characters that an error message repeats from a text of the client.
 const QUOTED_MAX: usize = 64;
 /// The maximum length of a JSON pointer in an error message, in characters. The longest valid
 /// pointers belong to members of a workflow definition, and they are shorter than this limit.
@@ -64,7 +64,7 @@ pub(super) enum Shape {
     },
 }
 
-/// An integer that fits into 64 bits with a sign.
+/// A signed integer of 64 bits.
 pub(super) const INTEGER: Shape = Shape::Integer(i64::MIN, i64::MAX);
 /// An unsigned integer of 32 bits. The stored events use this type for counts.
 pub(super) const COUNT: Shape = Shape::Integer(0, 4_294_967_295);

@@ -180,7 +180,7 @@ fn envelope(status: StatusCode, code: i64, message: &str, request_id: &str) -> R
     let body = json!({ "result": false, "code": code, "message": message, "data": null, "request_id": request_id });
     let mut response = (status, Json(body)).into_response();
     if status != StatusCode::OK {
-        // The BlueKing gateway writes the error code also into a header, so this API does the same.
+        // The BlueKing gateway also writes the error code into a header, so this API does the same.
         response.headers_mut().insert(
             header::HeaderName::from_static("x-bkapi-error-code"),
             HeaderValue::from(code),
@@ -371,9 +371,9 @@ fn reason_in_chinese(reason: &str) -> String {
     }
 }
 
-/// Commas separate several values, so an option or a name must not contain a comma. If `reason` is
-/// the English error message for a comma in an option, the function returns the message in Chinese.
-/// Otherwise returns `None`.
+/// If `reason` is the English error message about a comma in an option, the function returns the
+/// message in Chinese. Otherwise returns `None`. An option must not contain a comma, because commas
+/// separate several values.
 fn comma_in_chinese(reason: &str) -> Option<String> {
     let item = reason
         .strip_prefix("holds ")?

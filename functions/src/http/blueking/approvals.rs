@@ -17,8 +17,8 @@ use super::{reads, render};
 use crate::App;
 use crate::app::tickets;
 
-/// The names of the request parameters for an approval decision. Several operations accept an
-/// approval decision. Each of these operations uses other parameter names.
+/// The names of the request parameters that contain an approval decision. Several operations accept
+/// an approval decision, and each operation uses its own parameter names.
 struct Names {
     sn: &'static str,
     node: &'static str,

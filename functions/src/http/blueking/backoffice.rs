@@ -123,8 +123,8 @@ pub(super) async fn service_roles(app: &App, request: &Asked) -> Result<Value, W
     Ok(roles.into())
 }
 
-/// Returns the people who currently belong to `processors`. The people in these roles or in this
-/// department process a node of a workflow.
+/// Returns the people who currently belong to the roles or to the department in `processors`. These
+/// people process a node of a workflow.
 async fn members(app: &App, processors: &Processors) -> Result<Vec<PersonId>, Error> {
     let mut context = Context::default();
     let lookups: Vec<Lookup> = match processors {

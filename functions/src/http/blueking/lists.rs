@@ -152,9 +152,9 @@ async fn page(
             item.as_object_mut()
                 .into_iter()
                 .for_each(|item| item.extend(person_keys.clone()));
-            // Each current step of a ticket is a JSON object with a node id. In this list of
-            // tickets, BlueKing ITSM gives the member with the node id the name `id`. In all other
-            // lists, this member has the name `state_id`. This API uses the same names.
+            // In the list of the tickets of one person, BlueKing ITSM gives the node id of a
+            // current step the name `id`. In all other lists, the name is `state_id`. This API
+            // therefore adds the member `id` with the same value.
             item["current_steps"]
                 .as_array_mut()
                 .into_iter()

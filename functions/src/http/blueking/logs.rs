@@ -141,8 +141,8 @@ fn reason(event: &TicketEvent) -> Option<&Remark> {
     })
 }
 
-/// Returns the reason of an event as text for the end of a sentence. If the reason is empty, the
-/// returned text is also empty.
+/// Returns the reason of an event as a suffix for a log message. If the reason is empty, the suffix
+/// is also empty.
 fn reason_suffix(reason: &Remark) -> String {
     if reason.read().is_empty() {
         String::new()

@@ -82,9 +82,9 @@ pub(super) async fn catalogs(app: &App, request: &Asked) -> Result<Value, WireEr
         }
     }
     let keep = (has_service || key.is_some()).then(|| with_ancestors(&catalog, &bound));
-    // If the request contains no service type, the result contains only the categories that have a
-    // service. If no category has a service, the result contains all categories, as in BlueKing
-    // ITSM.
+    // With `has_service=true`, the result contains only the categories that contain a service
+    // directly or in a subcategory. If no category contains a service and the request contains no
+    // service type, the result contains all categories, as in BlueKing ITSM.
     let keep = keep.filter(|keep| key.is_some() || !keep.is_empty());
     match request.text("name").filter(|name| !name.is_empty()) {
         Some(name) => {
@@ -122,7 +122,7 @@ fn with_ancestors(catalog: &Catalog, bound: &BTreeSet<CategoryId>) -> BTreeSet<C
 }
 
 /// Returns the direct subcategories of the category `parent` as JSON. The newest subcategory is
-/// first.
+/// first. If `keep` is set, the result contains only the categories in `keep`.
 fn children(
     catalog: &Catalog,
     parent: Option<CategoryId>,
@@ -137,7 +137,8 @@ fn children(
         .collect()
 }
 
-/// Returns a category as JSON. The JSON contains the whole tree of subcategories of this category.
+/// Returns a category as JSON, together with the tree of its subcategories. If `keep` is set, the
+/// tree contains only the categories in `keep`.
 fn shown(
     catalog: &Catalog,
     category: &events::catalog::CategoryAdded,

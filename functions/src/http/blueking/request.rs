@@ -31,7 +31,7 @@ const CREDENTIALS: [&str; 6] = [
 ];
 /// The parameters whose values are lists or objects. In a form body, such a value is JSON text.
 const NESTED: [&str; 4] = ["fields", "dynamic_fields", "meta", "workflow"];
-/// The headers that this API reads.
+/// The request headers that this module reads. The values of these headers must be valid UTF-8.
 const READ_HEADERS: [&str; 3] = ["x-bkapi-authorization", "idempotency-key", "content-type"];
 const FORBIDDEN: &str =
     "Forbidden: the application code or secret, or the user, is missing or not valid";
@@ -359,8 +359,9 @@ impl Asked {
     pub(super) async fn fingerprint(&self, app: &App) -> Result<String, infra::Error> {
         let mut all = self.body.clone();
         all.extend(self.query.clone());
-        // Several parameters can contain the name of the acting user. The hash already contains the
-        // user as a separate part, so these parameters are removed here.
+        // These parameters are not part of the hash, because they can differ when a client repeats
+        // a request: credentials, the user name and request ids. The hash contains the acting user
+        // as a separate part.
         all.retain(|key, _| {
             !CREDENTIALS.contains(&key.as_str())
                 && key != "bk_username"

@@ -124,8 +124,8 @@ fn created(app: &App, opened: &Opened) -> Value {
     json!({ "sn": opened.sn, "id": opened.id, "ticket_url": render::ticket_url(&app.settings, opened.id) })
 }
 
-/// A ticket can be created from another ticket. If this creation fails, the function converts the
-/// reason to an error of the BlueKing API.
+/// Returns the error of the BlueKing API for a ticket that could not be created from another
+/// ticket. `reason` contains the cause.
 fn not_raised(reason: NotRaised, creator: &str) -> WireError {
     match reason {
         NotRaised::Unknown => WireError::no_ticket(),

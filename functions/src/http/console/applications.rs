@@ -56,7 +56,8 @@ impl Listing for Application {
     }
 }
 
-/// Returns the state of an application, the class of the state, and the reason of the outcome.
+/// Returns the state of an application (a request for approval), the CSS class of this state, and
+/// the reason for the outcome.
 fn shown(application: &Application) -> (&'static str, &'static str, String) {
     match &application.outcome {
         None => (application.step.name(), "open", String::new()),

@@ -1,5 +1,5 @@
-//! Serves the style sheet and the script of the console. The name of each file contains the hash of its content,
-//! so browsers can store the files for a long time.
+//! Serves the style sheet and the JavaScript file of the console. The name of each file contains the hash of
+//! its content, so browsers can store the files for a long time.
 
 use std::sync::LazyLock;
 
@@ -11,9 +11,9 @@ use axum::routing::get;
 
 use crate::App;
 
-/// A file of the console.
+/// A static file of the console: the style sheet or the JavaScript file.
 struct Asset {
-    /// The path with the hash of the content.
+    /// The URL path of the file. The path contains a hash of the file content.
     path: String,
     kind: &'static str,
     content: &'static str,
@@ -47,12 +47,12 @@ static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
     )
 });
 
-/// Returns the path of the style sheet.
+/// Returns the URL path of the style sheet.
 pub(super) fn style() -> &'static str {
     &STYLE.path
 }
 
-/// Returns the path of the script.
+/// Returns the URL path of the JavaScript file.
 pub(super) fn script() -> &'static str {
     &SCRIPT.path
 }

@@ -1,5 +1,5 @@
-//! Creates the parts that all pages have in common: the head with the navigation, the response headers, error
-//! pages, and texts for times.
+//! Creates the parts that all pages have in common: the navigation, the response headers, error pages, and
+//! texts for times.
 
 use askama::Template;
 use axum::http::{StatusCode, header};
@@ -28,23 +28,23 @@ pub(super) struct Link {
     pub(super) is_current: bool,
 }
 
-/// The source of live updates of a page.
+/// The data that an open page needs to receive live updates.
 pub(super) struct Live {
     pub(super) url: String,
     /// The version of the content that the page shows.
     pub(super) version: String,
-    /// `stream` if the server sends changes, and `poll` if the browser must ask for changes.
+    /// `stream` if the server sends changes to the browser, and `poll` if the browser must request changes.
     pub(super) transport: &'static str,
 }
 
-/// The parts of a page around its content.
+/// The parts of a page around its main content, such as the navigation and messages.
 pub(super) struct Frame {
     pub(super) t: &'static Texts,
     /// The user name of the person who is logged in.
     pub(super) user: Option<String>,
     pub(super) form_code: String,
     pub(super) links: Vec<Link>,
-    /// The path and the query of the page.
+    /// The URL path and the query of the page.
     pub(super) here: String,
     pub(super) style: &'static str,
     pub(super) script: &'static str,
@@ -89,7 +89,8 @@ impl Frame {
         }
     }
 
-    /// Adds the live updates of the page with the given name. `query` selects the content of the page.
+    /// Adds the data for live updates of the page with the given name. `query` contains the URL parameters that
+    /// select the content of the page.
     pub(super) fn with_live(mut self, app: &App, name: &str, query: &str, version: String) -> Self {
         self.live = Some(Live {
             url: format!("/live/{name}?{query}"),
@@ -138,7 +139,7 @@ impl Failure {
         }
     }
 
-    /// Returns the text about this failure.
+    /// Returns the text that explains this failure to the person.
     pub(super) fn text(&self, texts: &Texts, request_id: &str) -> String {
         match self {
             Self::NotFound => texts.not_found.into(),
@@ -170,7 +171,7 @@ impl Failure {
     }
 }
 
-/// Returns the status with which a page shows that a ticket rejected an action.
+/// Returns the HTTP status of the page that shows a rejected action on a ticket.
 pub(super) fn status_of(rejection: &Rejection) -> StatusCode {
     match rejection {
         Rejection::NotAllowed { .. }
@@ -183,7 +184,7 @@ pub(super) fn status_of(rejection: &Rejection) -> StatusCode {
     }
 }
 
-/// Returns a page as a response.
+/// Renders a page and returns an HTTP response with the page and the common headers.
 pub(super) fn html(status: StatusCode, texts: &Texts, page: &impl Template) -> Response {
     let text = match page.render() {
         Ok(text) => text,
@@ -205,12 +206,13 @@ pub(super) fn html(status: StatusCode, texts: &Texts, page: &impl Template) -> R
     (status, headers, text).into_response()
 }
 
-/// Sends the browser to another page of this desk with the method GET.
+/// Returns a response that redirects the browser to another page of this desk. The browser requests this page
+/// with the method GET.
 pub(super) fn redirect(path: &str) -> Response {
     (StatusCode::SEE_OTHER, [(header::LOCATION, path.to_owned())]).into_response()
 }
 
-/// A time for programs and for people.
+/// A time in two formats: one for programs and one for people.
 pub(super) struct When {
     /// The time in the format of RFC 3339.
     pub(super) iso: String,

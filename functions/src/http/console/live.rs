@@ -1,8 +1,9 @@
-//! Tells open pages that their content changed. On one machine, the server sends an event at each change
-//! (server-sent events). In the cloud, the browser asks for changes, and the response waits for a change.
+//! Notifies open pages about changes of their content. On one machine, the server sends an event for each
+//! change (server-sent events). In the cloud, the browser requests changes, and the server responds after a
+//! change or after a time limit.
 //!
-//! Each request contains the version of the content that the browser shows. If the content has changed while the
-//! connection was lost, the first event reports this change.
+//! Each request contains the version of the content that the browser shows. If the content changed while the
+//! connection was lost, the first event or response reports this change.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -23,19 +24,24 @@ use super::page;
 use super::request::{Guest, Visit};
 use crate::App;
 
-/// Maximum number of pages that receive changes at the same time.
+/// Maximum number of open pages that can receive live updates at the same time.
 const PAGES_MAX: usize = 1_024;
-/// The shortest time between two checks of one page. All changes in this time are reported together.
+/// Minimum time between two checks whether the content of one page has changed. All changes in this time are
+/// reported together.
 const CHECK_EVERY: Duration = Duration::from_millis(50);
-/// The time between two signs that the connection still exists.
+/// The time after which the server sends an empty message if the content has not changed. The message shows
+/// that the connection still exists.
 const SIGN_EVERY: Duration = Duration::from_secs(15);
-/// The longest time of one connection. The browser then connects again, and its session is checked again.
+/// Maximum duration of one connection for live updates. Afterwards, the browser connects again, and the server
+/// checks the session of the person again.
 const CONNECTION_MAX: Duration = Duration::from_mins(2);
-/// The longest time that a response in the cloud waits for a change. An HTTP API waits 30 s for a function.
+/// Maximum time that a response in the cloud waits for a change. An HTTP API of AWS waits at most 30 s for the
+/// response of a function.
 const POLL_MAX: Duration = Duration::from_secs(15);
-/// The time between two checks in the cloud, where a function gets no signal about changes.
+/// The time between two checks for changes in the cloud. A function in the cloud receives no signal about
+/// changes.
 const POLL_EVERY: Duration = Duration::from_secs(1);
-/// The time after which the browser connects again, in milliseconds.
+/// The time after which a browser connects again if the connection is lost, in milliseconds.
 const RETRY_MS: u64 = 1_000;
 
 static PAGES: Semaphore = Semaphore::const_new(PAGES_MAX);
@@ -44,7 +50,7 @@ pub(super) fn routes() -> Router<App> {
     Router::new().route("/live/{page}", get(changes))
 }
 
-/// The state of one open page.
+/// An open page that receives live updates.
 struct Watched {
     visit: Visit,
     name: String,
@@ -60,7 +66,8 @@ struct Watched {
 async fn changes(State(app): State<App>, Path(name): Path<String>, request: Request) -> Response {
     let guest = Guest::of(&app, request.uri(), request.headers());
     let known = guest.asked_for("version").unwrap_or_default().to_owned();
-    // A browser does not connect again after the status 403 or 404, and shows that the connection is lost.
+    // After status 403 or 404, the script in the browser loads the whole page again. After any other error, the
+    // script only connects again.
     let visit = match guest.visit(std::collections::BTreeMap::new()).await {
         Ok(Some(visit)) => visit,
         Ok(None) => return StatusCode::FORBIDDEN.into_response(),
@@ -112,13 +119,14 @@ fn streamed(watched: Watched) -> Response {
 }
 
 impl Watched {
-    /// Returns the version of the current content.
+    /// Returns the version of the current content of the page.
     async fn current(&self) -> Result<String, Failure> {
         let page = page(&self.name).ok_or(Failure::NotFound)?;
         (page.version)(self.visit.clone()).await
     }
 
-    /// Waits for a change, and returns the text of the next event. Returns `None` at the end of the connection.
+    /// Waits for a change, and returns the text of the next server-sent event. Returns `None` if the connection
+    /// ends or if the content cannot be read.
     async fn next(&mut self) -> Option<String> {
         if std::mem::take(&mut self.is_first) {
             return Some(format!("retry: {RETRY_MS}\n\n"));
@@ -128,8 +136,8 @@ impl Watched {
             if *self.stopping.borrow() || Instant::now() >= self.ends {
                 return None;
             }
-            // The position is marked as seen before the check. A commit during the check therefore causes
-            // another check.
+            // This line marks all processed commits as seen before the check of the content. A commit during
+            // the check therefore causes another check.
             self.followed.borrow_and_update();
             let version = self.current().await.ok()?;
             if version != self.version {

@@ -1,4 +1,4 @@
-//! Lists the missions of robots with their states.
+//! Lists the missions (work orders) of robots with their states.
 
 use async_trait::async_trait;
 use domain::fleet::dispatch::{Dispatch, Phase};
@@ -66,7 +66,8 @@ impl Listing for Dispatch {
     }
 }
 
-/// Returns the reason of the outcome. For an open mission, returns the result of the last search for a robot.
+/// Returns the reason for the outcome of a mission (a work order for a robot). For an open mission, returns the
+/// result of the last search for a robot.
 fn detail(mission: &Dispatch) -> String {
     if let Some(outcome) = &mission.outcome {
         return outcome.reason.clone();

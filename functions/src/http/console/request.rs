@@ -17,13 +17,14 @@ use crate::app::logins::{self, Session};
 use crate::http::blueking::render::request_id;
 use crate::http::body;
 
-/// The cookie with the code of the session.
+/// The name of the cookie that contains the secret code of the session.
 pub(super) const SESSION: &str = "ledgerdesk_session";
-/// The cookie with the language that the person chose.
+/// The name of the cookie that contains the language chosen by the person.
 pub(super) const LANGUAGE: &str = "ledgerdesk_language";
-/// The largest accepted form, in bytes. The texts of all fields are much shorter.
+/// Maximum size of a submitted form, in bytes. The texts of all form fields are much shorter.
 const FORM_BYTES_MAX: usize = 256 << 10;
-/// The form field with the code of the session. Only pages of this desk know this code.
+/// The name of the form field that contains the form code of the session. Only pages of this desk contain this
+/// code.
 const FORM_CODE: &str = "form_code";
 
 /// A request whose sender is not identified yet.
@@ -83,7 +84,7 @@ impl Guest {
         }))
     }
 
-    /// Returns the session of the cookie. Returns `None` if the person is not logged in.
+    /// Returns the session that belongs to the session cookie. Returns `None` if the person is not logged in.
     pub(super) async fn session(&self) -> Result<Option<Session>, Error> {
         match &self.cookie {
             Some(cookie) => logins::session(&self.app, cookie).await,
@@ -149,7 +150,7 @@ impl Visit {
 pub(super) struct Form(Map<String, Value>);
 
 impl Form {
-    /// Reads a form. Rejects a form that a page of another site sent.
+    /// Reads a form from a request. Returns an error if a page of another website sent the form.
     pub(super) async fn read(app: &App, request: Request) -> Result<Self, Failure> {
         let headers = request.headers();
         if !is_from_here(headers, &app.settings.site) {
@@ -168,10 +169,12 @@ impl Form {
         Ok(Self(body::pairs(&bytes)))
     }
 
-    /// Checks that the form belongs to the session. A page of another site cannot know the code of the session.
+    /// Checks that the form contains the form code of the session. A page of another website cannot read this
+    /// code.
     pub(super) fn check(&self, session: &Session) -> Result<(), Failure> {
         let given = blake3::hash(self.text(FORM_CODE).as_bytes());
-        // The comparison of two hashes of blake3 takes constant time.
+        // The comparison of two blake3 hashes takes constant time. The response time therefore reveals nothing
+        // about the code.
         if given == blake3::hash(session.form_code.as_bytes()) {
             Ok(())
         } else {
@@ -187,7 +190,8 @@ impl Form {
     }
 }
 
-/// Returns true if a page of this desk sent the request, or if the browser sends no information about the page.
+/// Returns true if a page of this desk sent the request. Also returns true if the headers contain no
+/// information about the page that sent the request.
 fn is_from_here(headers: &HeaderMap, site: &str) -> bool {
     let text = |name: header::HeaderName| {
         headers
@@ -213,7 +217,8 @@ fn is_from_here(headers: &HeaderMap, site: &str) -> bool {
     host.is_some_and(|host| own.iter().flatten().any(|own| own == host))
 }
 
-/// Returns the value of a cookie. If the request contains the cookie twice, the first value counts.
+/// Returns the value of a cookie. If the request contains the cookie twice, the function returns the first
+/// value.
 fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     headers
         .get_all(header::COOKIE)
@@ -225,7 +230,8 @@ fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
         .map(|(_, value)| value.to_owned())
 }
 
-/// Returns the language of a language tag.
+/// Returns the language for a language tag, such as `zh-CN`. Returns `None` if the console does not support the
+/// language.
 pub(super) fn language_of(tag: &str) -> Option<Language> {
     match tag {
         "zh-CN" => Some(Language::Chinese),
@@ -234,8 +240,8 @@ pub(super) fn language_of(tag: &str) -> Option<Language> {
     }
 }
 
-/// Returns a path of this desk to which the browser may be sent. Any other text becomes `/`, so that a link
-/// cannot send people to another site.
+/// Returns the given text if the text is a path of this desk to which the browser may be redirected. Returns
+/// `/` for any other text, so that a link cannot redirect people to another website.
 pub(super) fn local_path(text: &str) -> String {
     let is_local = text.starts_with('/')
         && !text.starts_with("//")

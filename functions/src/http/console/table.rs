@@ -1,4 +1,4 @@
-//! Shows a list of cards (stored summaries of streams) as a table. Pages for operators use this module.
+//! Shows a list of cards (stored summaries of objects) as a table. The pages for superusers use this module.
 
 use askama::Template;
 use async_trait::async_trait;
@@ -12,7 +12,7 @@ use super::texts::Texts;
 use super::{Outcome, Page};
 use crate::app::cards::{self, CardList, Documents};
 
-/// The number of rows on one page.
+/// Maximum number of table rows on one page.
 const ROWS: usize = 50;
 
 /// One cell of a table.
@@ -22,7 +22,7 @@ pub(super) enum Cell {
         href: String,
         text: String,
     },
-    /// A state. The class selects the color: `open`, `good` or `bad`.
+    /// The state of an object. The CSS class `open`, `good` or `bad` selects the color of the state.
     State {
         class: &'static str,
         text: String,
@@ -45,14 +45,15 @@ impl Cell {
     }
 }
 
-/// The links to the other pages of a list.
+/// The links to the previous and the next page of a list, and a text with the page number.
 pub(super) struct Pager {
     pub(super) text: String,
     pub(super) previous: Option<String>,
     pub(super) next: Option<String>,
 }
 
-/// Returns the links to the other pages of a list. `query` contains the other parameters of the list.
+/// Returns the links to the other pages of a list. `query` contains the URL parameters that all these links
+/// have in common.
 pub(super) fn pager(visit: &Visit, count: u64, size: usize, query: &str) -> Pager {
     let page = visit.guest.page_number() as u64;
     let pages = count.div_ceil(size as u64).max(1);
@@ -76,24 +77,24 @@ struct TablePage {
     pager: Pager,
 }
 
-/// The fixed texts of a table.
+/// The fixed texts of a table: the heading, the text for an empty table, and the column names.
 pub(super) struct Head {
     pub(super) heading: &'static str,
     pub(super) empty: &'static str,
     pub(super) columns: Vec<&'static str>,
 }
 
-/// A kind of card that a page lists.
+/// A kind of card (a stored summary of an object) that a page of the console lists.
 #[async_trait]
 pub(super) trait Listing: Card {
-    /// The name of the page.
+    /// The name of the page in the URL of its live updates.
     const NAME: &'static str;
     const PATH: &'static str;
-    /// The index with all cards.
+    /// The name of the index that contains all cards of this kind.
     const INDEX: &'static str;
 
     fn head(texts: &'static Texts) -> Head;
-    /// Returns the cells of one card. Returns `None` for a card that the page does not show.
+    /// Returns the table cells for one card. Returns `None` for a card that the page does not show.
     async fn row(&self, visit: &Visit) -> Result<Option<Vec<Cell>>, Error>;
 }
 

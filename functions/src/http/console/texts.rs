@@ -12,7 +12,8 @@ pub(super) struct Texts {
     pub(super) product: &'static str,
     pub(super) skip: &'static str,
     pub(super) navigation: &'static str,
-    /// The label of the button that shows the page in the other language. The label is in that language.
+    /// The label of the button that shows the page in the other language. The label is written in this other
+    /// language.
     pub(super) other_language: &'static str,
     pub(super) disconnected: &'static str,
     pub(super) updated: &'static str,

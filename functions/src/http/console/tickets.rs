@@ -23,9 +23,9 @@ use crate::app::tickets::decide::{NotCast, Vote, decide, fingerprint};
 use crate::app::tickets::display::form_rows;
 use crate::app::{tickets, wording};
 
-/// The number of entries of the timeline that the page shows at first.
+/// Maximum number of timeline entries that the page shows at first.
 const ENTRIES: usize = 100;
-/// Maximum number of entries of the timeline on one page.
+/// Maximum number of timeline entries on one page after the person has requested all entries.
 const ENTRIES_MAX: usize = 5_000;
 
 pub(super) const PAGE: Page = Page {
@@ -51,15 +51,16 @@ pub(super) const PAGE: Page = Page {
     ],
 };
 
-/// A vote or a claim that the person may make.
+/// An action that the person may perform on a node of the ticket: a vote or a claim.
 struct Turn {
     node: NodeId,
     name: String,
     /// True for a vote, false for a claim.
     is_vote: bool,
-    /// The fingerprint of the content on which the person votes.
+    /// The fingerprint (a hash) of the ticket content that the person sees before the vote.
     seen: String,
-    /// The code that makes a repeated click on a button the same command.
+    /// A random code for one form. If the person clicks the button twice, both requests contain this code, so
+    /// the second request has no effect.
     once: String,
     reason: String,
 }
@@ -102,7 +103,7 @@ struct TicketPage {
     created: When,
     changed: When,
     turns: Vec<Turn>,
-    /// A hint if a form waits for the person. The console cannot fill in forms of nodes yet.
+    /// A hint that the person must fill in the form of a node. The console does not support these forms yet.
     form_elsewhere: Option<&'static str>,
     remark_once: String,
     remark: String,
@@ -111,18 +112,20 @@ struct TicketPage {
     picture: String,
     nodes: Vec<NodeRow>,
     timeline: Vec<Entry>,
-    /// The text about entries that are not shown. The text is empty if all entries are shown.
+    /// The text about older timeline entries that the page does not show. The text is empty if all entries are
+    /// shown.
     earlier: String,
 }
 
-/// The text fields that the person filled in before an action failed.
+/// The texts that the person entered before an action failed. The page shows these texts again.
 #[derive(Default)]
 struct Filled {
     reason: String,
     remark: String,
 }
 
-/// Returns the ticket number of the page: a parameter of the path, or of the query for live updates.
+/// Returns the ticket number from the URL. The number is a path parameter of a ticket page, or a query
+/// parameter of a request for live updates.
 fn asked(visit: &Visit) -> TicketSn {
     let sn = match visit.parameter("sn") {
         "" => visit.guest.asked_for("sn").unwrap_or_default(),
@@ -143,7 +146,7 @@ async fn found(visit: &Visit) -> Result<(TicketSn, TicketCard), Failure> {
     }
 }
 
-/// Returns the version of a ticket, without a check of permissions.
+/// Returns the version of a ticket. The function does not check the permissions of the person.
 async fn version_of(visit: &Visit, sn: &TicketSn) -> Result<String, Failure> {
     if sn.as_str().len() > tickets::SN_BYTES_MAX {
         return Err(Failure::NoTicket);
@@ -179,7 +182,8 @@ async fn show(visit: &Visit) -> Outcome {
     Ok(html(StatusCode::OK, visit.texts(), &page))
 }
 
-/// Returns the ticket number for an integer ticket id. Links of BlueKing ITSM contain this id.
+/// Returns the ticket number if the URL contains an integer ticket id instead. Links of BlueKing ITSM contain
+/// this id.
 fn by_number(visit: &Visit) -> Option<TicketSn> {
     let id = visit.parameter("sn").parse().ok()?;
     domain::number_sequence::sn_of_id(id)
@@ -202,8 +206,8 @@ async fn not_done(visit: &Visit, status: StatusCode, problem: String, filled: Fi
 async fn page(visit: &Visit, filled: Filled) -> Result<TicketPage, Failure> {
     let (app, texts) = (visit.app(), visit.texts());
     let language = visit.guest.language;
-    // The version is read before the ticket. If the ticket changes between the two reads, the page is newer than
-    // its version, and the first live update only loads the page again.
+    // The version is read before the ticket. If the ticket changes between the two reads, the page is newer
+    // than its version. The first live update then loads the page again without need.
     let version = version_of(visit, &asked(visit)).await?;
     let (sn, card) = found(visit).await?;
     let ticket = &card.ticket;
@@ -292,7 +296,7 @@ fn turns(visit: &Visit, ticket: &Ticket, reason: &str) -> Vec<Turn> {
         .collect()
 }
 
-/// Returns true if the form of a node waits for the person.
+/// Returns true if the person must fill in the form of a node.
 fn has_form(visit: &Visit, ticket: &Ticket) -> bool {
     let person = &visit.session.person;
     ticket.status == domain::ticket::Status::Running
@@ -304,7 +308,7 @@ fn has_form(visit: &Visit, ticket: &Ticket) -> bool {
         })
 }
 
-/// Returns true if the ticket would accept a remark of the person.
+/// Returns true if the person may add a remark to the ticket.
 async fn may_remark(visit: &Visit, sn: &TicketSn) -> Result<bool, Failure> {
     let remark = Command::Remark {
         text: "-".into(),
@@ -362,8 +366,8 @@ async fn node_rows(visit: &Visit, ticket: &Ticket) -> Result<Vec<NodeRow>, Failu
     Ok(rows)
 }
 
-/// Returns the entries of the timeline from the newest to the oldest, the transitions that the ticket has taken,
-/// and a text about entries that are not shown.
+/// Returns the timeline entries from the newest to the oldest. Also returns the transitions that the ticket has
+/// taken, and a text about entries that are not shown.
 async fn timeline(
     visit: &Visit,
     sn: &TicketSn,
@@ -373,7 +377,8 @@ async fn timeline(
     let (app, language) = (visit.app(), visit.guest.language);
     let sees_internal = tickets::works_on(app, ticket, &visit.session.person).await?;
     let history = tickets::history(&app.ledger, &sn.stream()).await?;
-    // A new ticket is already at its submit node. No event records the transition from the start node.
+    // A new ticket is already at its submit node (the node with the first form). No event records the
+    // transition from the start node to this node.
     let start = definition
         .nodes
         .iter()
@@ -447,8 +452,8 @@ async fn timeline(
     Ok((entries, taken, earlier))
 }
 
-/// Returns the id of the command of a form. If the browser sends the same form twice, both commands have the same
-/// id, and the second one has no effect.
+/// Returns the command id for a form. If the browser sends the same form twice, both commands have the same id,
+/// and the second command has no effect.
 fn id_of(visit: &Visit, form: &Form) -> [u8; 16] {
     command_id(&["console", visit.session.person.as_str(), &form.text("once")])
 }
@@ -511,7 +516,8 @@ async fn remark(visit: &Visit, form: &Form) -> Outcome {
     act(visit, form, &command, "remarked", filled).await
 }
 
-/// Executes a command on the ticket, and then shows the ticket with a notice.
+/// Executes a command on the ticket. Then redirects the browser to the ticket page, which shows a message about
+/// the success.
 async fn act(
     visit: &Visit,
     form: &Form,
@@ -527,7 +533,7 @@ async fn act(
     }
 }
 
-/// Shows why the ticket rejected an action.
+/// Shows the ticket page again with the reason why an action was rejected.
 async fn refused(visit: &Visit, failure: ExecuteError<Ticket>, filled: Filled) -> Outcome {
     let rejection: Rejection = match failure {
         ExecuteError::Technical(error) => return Err(error.into()),

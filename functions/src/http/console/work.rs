@@ -18,9 +18,10 @@ use crate::app::cards::{self, Documents};
 use crate::app::tickets::list::{self, Filter, LISTS, Number};
 use crate::app::wording;
 
-/// The number of tickets on one page.
+/// Maximum number of tickets on one page.
 const ROWS: usize = 25;
-/// The lists whose lengths are always shown, because their tickets wait for the person.
+/// The ticket lists for which the page always shows the number of tickets. The tickets in these lists wait for
+/// the person.
 const COUNTED: [&str; 3] = ["todo", "approval", "claim"];
 
 pub(super) const PAGE: Page = Page {
@@ -33,11 +34,11 @@ pub(super) const PAGE: Page = Page {
     actions: &[],
 };
 
-/// A link to one list.
+/// A link to one ticket list of the person.
 struct Tab {
     href: String,
     label: &'static str,
-    /// The number of tickets, or an empty text if the number is not shown.
+    /// The number of tickets in the list. The text is empty if the page does not show the number.
     count: String,
     is_current: bool,
 }
@@ -48,9 +49,9 @@ struct Row {
     title: String,
     service: String,
     status: String,
-    /// The class of the status, which selects the color.
+    /// The CSS class that selects the color of the status.
     class: &'static str,
-    /// The current nodes with the people for whom they wait.
+    /// The name of each current node, followed by the people who must process the node.
     waits_for: Vec<String>,
     creator: String,
     changed: When,
@@ -68,7 +69,8 @@ struct WorkPage {
     pager: Pager,
 }
 
-/// Returns the name of the requested list, the name of its index, and its label.
+/// Returns the name of the requested list and the name of its index. If the request contains no valid name,
+/// returns the first list.
 fn asked(visit: &Visit) -> (&'static str, &'static str) {
     let name = visit.guest.asked_for("list").unwrap_or_default();
     LISTS
@@ -103,7 +105,7 @@ async fn length(visit: &Visit, index: &'static str) -> Result<usize, Error> {
 
 /// The content of one page of a work list.
 struct Contents {
-    /// The length of each list in [`COUNTED`].
+    /// The number of tickets in each list of [`COUNTED`].
     counts: BTreeMap<&'static str, usize>,
     documents: Documents,
 }
@@ -126,7 +128,8 @@ impl Contents {
         Ok(Self { counts, documents })
     }
 
-    /// Returns a hash that changes whenever the list, a ticket on the page, or the length of a counted list changes.
+    /// Returns a hash that changes whenever the list or a ticket on the page changes. The hash also changes if
+    /// the length of a list in [`COUNTED`] changes.
     fn version(&self, visit: &Visit) -> String {
         let (name, _) = asked(visit);
         let context = format!("{name} {:?}", self.counts);
@@ -187,7 +190,7 @@ async fn row(visit: &Visit, card: &TicketCard) -> Result<Option<Row>, Error> {
     }))
 }
 
-/// Returns the title of a ticket, or a text for a ticket without a title.
+/// Returns the title of a ticket. If the title is empty or erased, returns a fixed text instead.
 pub(super) fn title(visit: &Visit, ticket: &Ticket) -> String {
     let is_erased = ticket
         .form
@@ -200,7 +203,7 @@ pub(super) fn title(visit: &Visit, ticket: &Ticket) -> String {
     }
 }
 
-/// Returns the class of the status of a ticket. The class selects the color.
+/// Returns the CSS class that selects the color of the ticket status.
 pub(super) fn class(ticket: &Ticket) -> &'static str {
     use domain::ticket::Status;
     match ticket.status {
@@ -211,7 +214,8 @@ pub(super) fn class(ticket: &Ticket) -> &'static str {
     }
 }
 
-/// Returns the names of the people for whom a node waits.
+/// Returns the names of the people who must process a node. Returns a fixed text if the node is automatic or if
+/// everyone may process the node.
 pub(super) async fn processors(visit: &Visit, run: &NodeRun) -> Result<String, Error> {
     let texts = visit.texts();
     if run.automatic && !run.is_failed_call() {
@@ -224,7 +228,7 @@ pub(super) async fn processors(visit: &Visit, run: &NodeRun) -> Result<String, E
     Ok(or_dash(&names.join(", ")))
 }
 
-/// Returns the user names of people.
+/// Returns the user names for the given person ids.
 pub(super) async fn names(app: &App, people: &[events::PersonId]) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
     for person in people {

@@ -74,8 +74,7 @@ async fn act(
     let app = &request.app;
     let actor = app.people.find(request.user()?).await?;
     let meta = request.meta(actor);
-    // The header `If-Match` is absent or contains `*`. The command is then executed at any version
-    // of the ticket.
+    // If the header `If-Match` is absent or contains `*`, the command is executed at any version of the ticket.
     let Some(Expected::Versions(versions)) = &request.if_match else {
         return Ok(tickets::act(app, sn, command, &meta, id, None).await?);
     };

@@ -321,7 +321,8 @@ fn unfit_receiver(unfit: UnfitReceiver) -> Problem {
     }
 }
 
-/// Returns an object member of the body. Returns `None` if the member is absent or null.
+/// Returns a member of the request body that is a JSON object. Returns `None` if the member is
+/// absent or null.
 fn object<'a>(request: &'a Asked, key: &str) -> Result<Option<&'a Map<String, Value>>, Problem> {
     match request.body.get(key) {
         None | Some(Value::Null) => Ok(None),

@@ -1,9 +1,10 @@
-//! Computes the positions in a picture of nodes and edges. The layout has layers from left to right, as the
-//! method of Sugiyama describes. Equal graphs have equal layouts.
+//! Computes the positions of the nodes and edges in a workflow picture. The layout has ranks (columns of nodes)
+//! from left to right, as the method of Sugiyama describes. Equal graphs have equal layouts.
 //!
-//! An edge to a higher rank runs from left to right. An edge that passes other ranks gets a bend in each of
-//! these ranks, so the line does not cross a box. All other edges are returns. Each return runs below all
-//! boxes on a track of its own. The vertical parts of all lines are in the gaps between the ranks.
+//! An edge to a higher rank runs from left to right. If this edge passes other ranks, it gets a bend in each of
+//! these ranks. The line of the edge therefore does not cross a node. All other edges are returns (edges that
+//! do not lead to the right). The line of each return has its own horizontal track below all nodes. The
+//! vertical parts of all lines are in the gaps between the ranks.
 
 mod grid;
 mod ranks;
@@ -15,23 +16,25 @@ use grid::{Extent, Grid};
 use ranks::Ranking;
 use routes::Plan;
 
-/// The empty border of the picture.
+/// The width of the empty border around the picture, in pixels.
 const MARGIN: i64 = 16;
-/// The length of the horizontal line at each end of an edge. The arrow head fits into this length.
+/// The length of the horizontal line at each end of an edge, in pixels. The arrow head fits into this length.
 const STUB: i64 = 14;
-/// The distance between the vertical lines of two returns.
+/// The distance between the vertical lines of two returns (edges that do not lead to the right), in pixels.
 const LANE: i64 = 10;
-/// The width in which an edge changes its vertical position.
+/// The horizontal distance in which an edge changes its vertical position, in pixels.
 const BEND: i64 = 48;
-/// The distance between the horizontal lines of two returns.
+/// The distance between the horizontal lines of two returns (edges that do not lead to the right), in pixels.
 const TRACK: i64 = 20;
-/// The smallest distance between two edges at one side of a node. A node grows if its side is too short.
+/// Minimum distance between the ends of two edges at one side of a node, in pixels. If the side is too short,
+/// the node becomes higher.
 const PORT: i64 = 4;
-/// The distance between edges with labels that end at the same node. The value is even.
+/// The vertical distance between edges with labels before these edges reach the same node, in pixels. The value
+/// must be even, because the layout divides it by 2.
 const FAN: i64 = 14;
-/// The width in which edges with labels come together before a node.
+/// The horizontal distance in which edges with labels come together before a node, in pixels.
 const FAN_WIDTH: i64 = 20;
-/// The distance between a label and other lines.
+/// The distance between the label of an edge and other lines, in pixels.
 const LABEL_GAP: i64 = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,29 +44,29 @@ pub(super) enum Outline {
     Circle,
 }
 
-/// The size of a node. All lengths are even numbers of pixels.
+/// The outline and the minimum size of a node in the picture. All lengths are even numbers of pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shape {
     pub(super) outline: Outline,
-    /// The smallest width of the outline.
+    /// Minimum width of the outline of the node, in pixels.
     pub(super) width: i64,
-    /// The smallest height of the outline.
+    /// Minimum height of the outline of the node, in pixels.
     pub(super) height: i64,
-    /// The space for texts above the outline.
+    /// The height of the space for texts above the outline of the node, in pixels.
     pub(super) above: i64,
-    /// The space for texts below the outline.
+    /// The height of the space for texts below the outline of the node, in pixels.
     pub(super) below: i64,
-    /// The width of the texts above and below the outline.
+    /// The width that the texts above and below the outline of the node need, in pixels.
     pub(super) text_width: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Edge {
-    /// The index of the source in the list of shapes.
+    /// The index of the source node in the list `shapes` of the graph.
     pub(super) from: usize,
-    /// The index of the target in the list of shapes.
+    /// The index of the target node in the list `shapes` of the graph.
     pub(super) to: usize,
-    /// The width of the label. The width is 0 if the edge has no label.
+    /// The width of the label of the edge, in pixels. The width is 0 if the edge has no label.
     pub(super) label_width: i64,
 }
 
@@ -81,27 +84,28 @@ pub(super) struct Point {
     pub(super) y: i64,
 }
 
-/// The position of one node.
+/// The position and the size of one node in the picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Placed {
-    /// The center of the outline.
+    /// The center of the outline of the node.
     pub(super) center: Point,
-    /// The width of the outline.
+    /// The width of the outline of the node, in pixels.
     pub(super) width: i64,
-    /// The height of the outline.
+    /// The height of the outline of the node, in pixels.
     pub(super) height: i64,
 }
 
-/// The line of one edge.
+/// The line of one edge in the picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Route {
-    /// The points from the outline of the source to the outline of the target.
+    /// The points of the line, from the outline of the source node to the outline of the target node.
     pub(super) points: Vec<Point>,
-    /// The left end of the base line of the label.
+    /// The left end of the base line of the label text.
     pub(super) label: Point,
 }
 
-/// The positions of all nodes and edges, in the order of the graph.
+/// The size of the picture, and the positions of all nodes and edges. Nodes and edges have the same order as in
+/// the graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Drawing {
     pub(super) width: i64,
@@ -110,7 +114,7 @@ pub(super) struct Drawing {
     pub(super) routes: Vec<Route>,
 }
 
-/// Computes the layout of a graph.
+/// Computes the positions of all nodes and edges of a graph.
 pub(super) fn layout(graph: &Graph) -> Drawing {
     let ranking = Ranking::new(graph);
     let sides = Sides::new(graph, &ranking);
@@ -154,7 +158,7 @@ fn whole(count: usize) -> i64 {
     i64::try_from(count).expect("a list has fewer than 2^63 items")
 }
 
-/// The number of edges at one side of a node.
+/// The number of edges that start or end at one side of a node.
 #[derive(Clone, Copy, Debug, Default)]
 struct Side {
     forward: i64,
@@ -169,21 +173,22 @@ impl Side {
             self.forward += 1;
         }
     }
-    /// Returns the number of intervals between the ports (the ends of edges at a side). The forward edges are
-    /// in the middle of the side. The returns are below, and the same space above stays empty.
+    /// Returns the number of intervals into which the ports divide one side of a node. A port is the end of an
+    /// edge at the side. The ports of returns (edges that do not lead to the right) are below all other ports.
+    /// The same space above the other ports stays empty.
     fn intervals(self) -> i64 {
         self.forward + 2 * self.returns + 1
     }
 }
 
-/// The numbers of edges at the sides of all nodes.
+/// The number of edges at the right side and at the left side of each node.
 struct Sides {
-    /// The right sides.
+    /// The right side of each node, where outgoing edges start.
     outgoing: Vec<Side>,
-    /// The left sides.
+    /// The left side of each node, where incoming edges end.
     incoming: Vec<Side>,
-    /// True for each node at which several short edges with labels end. The edges keep a distance for the
-    /// labels and come together directly before the node.
+    /// True for each node that at least two edges with labels reach from the previous rank (column). These
+    /// edges keep a distance for their labels and come together directly before the node.
     is_fan: Vec<bool>,
 }
 
@@ -243,8 +248,8 @@ impl Sides {
     }
 }
 
-/// Returns the indexes of all returns in the order of their tracks. Short returns have high tracks, so few
-/// lines cross.
+/// Returns the indexes of all returns (edges that do not lead to the right) in the order of their horizontal
+/// tracks, from top to bottom. A return that passes few ranks (columns) gets a high track, so few lines cross.
 fn returns(graph: &Graph, ranking: &Ranking) -> Vec<usize> {
     let mut returns: Vec<usize> = (0..graph.edges.len())
         .filter(|edge| ranking.is_return[*edge])
@@ -256,29 +261,34 @@ fn returns(graph: &Graph, ranking: &Ranking) -> Vec<usize> {
     returns
 }
 
-/// The gap to the left of a rank, or the gap to the right of the last rank. The members after `has_fan` are
-/// horizontal positions from left to right.
+/// The horizontal gap to the left of a rank (a column of nodes), or to the right of the last rank. The members
+/// after `has_fan` are horizontal positions in pixels, from left to right.
 #[derive(Clone, Debug, Default)]
 struct Gap {
-    /// The number of returns whose source is to the left of the gap.
+    /// The number of returns (edges that do not lead to the right) with a source node directly to the left of
+    /// the gap.
     source_count: i64,
-    /// The number of returns whose target is to the right of the gap.
+    /// The number of returns (edges that do not lead to the right) with a target node directly to the right of
+    /// the gap.
     target_count: i64,
-    /// The width of the widest label.
+    /// The width of the widest edge label in the gap, in pixels.
     label_width: i64,
     has_fan: bool,
-    /// The position of the first return that comes from a source.
+    /// The position of the first vertical line of a return (an edge that does not lead to the right) from a
+    /// node to the left of the gap.
     sources: i64,
     bend_start: i64,
     bend_end: i64,
-    /// The position of the first return that goes to a target.
+    /// The position of the first vertical line of a return (an edge that does not lead to the right) to a node
+    /// to the right of the gap.
     targets: i64,
     labels: i64,
     fan_start: i64,
     fan_end: i64,
 }
 
-/// Returns the center of each rank, all gaps, and the width of the picture.
+/// Returns the horizontal center of each rank (a column of nodes), all gaps between the ranks, and the width of
+/// the picture in pixels.
 fn columns(
     graph: &Graph,
     ranking: &Ranking,

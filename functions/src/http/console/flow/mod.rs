@@ -20,7 +20,8 @@ use text::{clean, cut};
 
 /// The name that BlueKing ITSM gives to a transition without a condition. The picture omits this name.
 const DEFAULT_NAME: &str = "默认";
-/// Maximum length of the text in a round badge, in half-width characters.
+/// Maximum length of the text in a badge, in half-width characters. The badge of a node shows its round (1 for
+/// the first execution of the node, 2 for the second).
 const BADGE_UNITS: i64 = 16;
 
 /// The texts of the picture in the language of the page.
@@ -35,11 +36,12 @@ pub(super) struct Labels<'a> {
     pub(super) failed: &'a str,
     /// The label of a node that the ticket has not reached.
     pub(super) future: &'a str,
-    /// Returns the text of the badge for the given round of a node.
+    /// Returns the text of the badge that shows the round of a node (1 for the first execution of the node, 2
+    /// for the second).
     pub(super) round: fn(u32) -> String,
-    /// The name of a START node without a name.
+    /// The text that the picture shows for a START node without a name.
     pub(super) start: &'a str,
-    /// The name of an END node without a name.
+    /// The text that the picture shows for an END node without a name.
     pub(super) end: &'a str,
 }
 
@@ -55,7 +57,7 @@ enum State {
 }
 
 impl State {
-    /// Returns the class that represents the state in the SVG.
+    /// Returns the CSS class that represents the state in the SVG picture.
     fn class(self) -> &'static str {
         match self {
             Self::Done => "done",
@@ -65,7 +67,8 @@ impl State {
             Self::Future => "future",
         }
     }
-    /// Returns the sign in the corner of the node. Color alone must not express the state.
+    /// Returns the sign in the corner of a node that shows the state. People who do not recognize the colors
+    /// need this sign.
     fn mark(self) -> &'static str {
         match self {
             Self::Done => "✓",
@@ -87,24 +90,28 @@ impl State {
 /// One node of the picture.
 struct Node<'a> {
     id: NodeId,
-    /// The kind is absent if a transition refers to a node that the definition does not contain.
+    /// The kind of the node. The kind is `None` if a transition refers to this node, but the workflow
+    /// definition does not contain the node.
     kind: Option<NodeKind>,
-    /// The whole name without forbidden characters. The name is never empty.
+    /// The whole name of the node without forbidden characters, such as control characters. The name is never
+    /// empty.
     name: String,
     state: State,
     state_label: &'a str,
-    /// The text of the round badge. The text is empty in the first round.
+    /// The text of the badge that shows the round (the repetition) of the node. The text is empty in the first
+    /// round.
     badge: String,
 }
 
 /// One transition of the picture.
 struct Edge {
     id: TransitionId,
-    /// The index of the source in the list of nodes.
+    /// The index of the source node in the list of nodes.
     from: usize,
-    /// The index of the target in the list of nodes.
+    /// The index of the target node in the list of nodes.
     to: usize,
-    /// The whole name without forbidden characters. The name is empty for a default transition.
+    /// The whole name of the transition without forbidden characters, such as control characters. The name is
+    /// empty for a default transition.
     name: String,
     is_taken: bool,
 }
@@ -128,8 +135,8 @@ pub(super) fn picture(
     }
     let mut edges = Vec::with_capacity(definition.transitions.len());
     for transition in &definition.transitions {
-        // The check of workflows rejects transitions without an existing source or target. The picture must
-        // still show such a transition, so a node without a kind represents the missing end.
+        // The check of workflows rejects transitions to missing nodes. If a definition contains such a
+        // transition, the picture still shows it. A node without a kind then represents the missing node.
         let [from, to] = [transition.from, transition.to].map(|id| {
             *indexes.entry(id).or_insert_with(|| {
                 nodes.push(missing_node(id));
@@ -189,13 +196,14 @@ fn missing_node(id: NodeId) -> Node<'static> {
     }
 }
 
-/// Returns the state of the node in the ticket. The last run of the node has priority over `passed`, because
-/// a gateway that the ticket passed earlier can fail in a later round.
+/// Returns the state of a workflow node in the ticket. The last run of the node has priority over the set
+/// `passed` of the ticket. For example, a gateway that the ticket passed earlier can fail in a later round.
 fn state(node: &events::workflow::Node, ticket: &Ticket) -> State {
     if node.kind == NodeKind::End && ticket.status == Status::Finished {
         return State::Done;
     }
-    // A new ticket is already at its submit node. No event records that the ticket passed the start node.
+    // A new ticket is already at its submit node (the node with the first form). No event records that the
+    // ticket passed the start node.
     if node.kind == NodeKind::Start && ticket.opened.is_some() {
         return State::Done;
     }

@@ -12,35 +12,35 @@ use super::layout::{Drawing, Graph, Outline, Placed, Point, Route, Shape};
 use super::text::{cut, escape, units, wrap};
 use super::{Edge, Node, State, layout};
 
-/// The width of the box of a people node or an automatic node.
+/// The width of the box of a node for people or of an automatic node, in pixels.
 const BOX_WIDTH: i64 = 132;
-/// The height of a box, and the diameter of a circle.
+/// The height of a box, and the diameter of a circle, in pixels.
 const BOX_HEIGHT: i64 = 44;
-/// The width and height of the diamond of a join node.
+/// The width and height of the diamond for a node that joins parallel branches, in pixels.
 const JOIN_SIZE: i64 = 32;
-/// The width of a half-width character in a text of the size 12.
+/// The width of a half-width character in a text with font size 12, in pixels.
 const UNIT: i64 = 6;
-/// The distance between two lines of a name.
+/// The vertical distance between two lines of a node name, in pixels.
 const LINE: i64 = 14;
-/// Maximum length of one line of a name in a box, in half-width characters.
+/// Maximum length of one line of a node name in a box, in half-width characters.
 const BOX_UNITS: i64 = 16;
-/// Maximum length of one line of a name in a circle.
+/// Maximum length of one line of a node name in a circle, in half-width characters.
 const CIRCLE_UNITS: i64 = 5;
-/// Maximum length of the name below a diamond.
+/// Maximum length of the node name below a diamond, in half-width characters.
 const DIAMOND_UNITS: i64 = 14;
-/// Maximum length of the label of an edge.
+/// Maximum length of the label of an edge, in half-width characters.
 const EDGE_UNITS: i64 = 10;
-/// The space for the name below a diamond.
+/// The height of the space for the node name below a diamond, in pixels.
 const NAME_SPACE: i64 = 18;
-/// The width of a circle with the mark of its state.
+/// The width of a circle together with the sign that shows its state, in pixels.
 const CIRCLE_SPACE: i64 = 56;
 const BADGE_HEIGHT: i64 = 14;
 /// The attributes of all lines. The style sheet can set other colors.
 const LINE_STYLE: &str = r#"fill="none" stroke="currentColor""#;
-/// The arrow heads of edges.
+/// The id and the CSS classes of each kind of arrow head. An arrow head is the end of an edge.
 const ARROWS: [(&str, &str); 2] = [("arrow", "arrow"), ("arrow-taken", "arrow taken")];
 
-/// Returns the SVG element of a whole picture.
+/// Returns the SVG element of a whole workflow picture.
 pub(super) fn svg(title: &str, nodes: &[Node<'_>], edges: &[Edge]) -> String {
     let graph = Graph {
         shapes: nodes.iter().map(shape).collect(),
@@ -75,7 +75,8 @@ pub(super) fn svg(title: &str, nodes: &[Node<'_>], edges: &[Edge]) -> String {
     out
 }
 
-/// Returns the outline of a node. A transition can refer to a missing node, which has the outline of a box.
+/// Returns the outline of a node. A transition can refer to a node that the workflow does not contain. The
+/// outline of such a node is a rectangle.
 fn outline(node: &Node<'_>) -> Outline {
     match node.kind {
         Some(NodeKind::Start | NodeKind::End) => Outline::Circle,
@@ -131,7 +132,8 @@ fn layout_edge(edge: &Edge) -> layout::Edge {
     }
 }
 
-/// Returns the number of nodes in each state, with the names of the current and failed nodes.
+/// Returns the description text of the picture. The text contains the number of nodes in each state, and the
+/// names of the current and failed nodes.
 fn description(nodes: &[Node<'_>]) -> String {
     let mut groups: BTreeMap<State, Vec<&Node<'_>>> = BTreeMap::new();
     for node in nodes.iter().filter(|node| node.kind.is_some()) {
@@ -191,8 +193,8 @@ fn write_edge(out: &mut String, edge: &Edge, route: &Route) {
     out.push_str("</g>");
 }
 
-/// Returns the path through the given points. A part that is neither horizontal nor vertical is a curve that
-/// begins and ends horizontally. The curve stays between its two points.
+/// Returns the SVG path data for a line through the given points. A part that is neither horizontal nor
+/// vertical is a curve that begins and ends horizontally. The curve stays between its two points.
 fn path(points: &[Point]) -> String {
     let mut path = String::new();
     let mut last: Option<Point> = None;

@@ -49,7 +49,7 @@ fn definition(nodes: &[(i64, &str, &str)], transitions: &[(i64, i64)]) -> Defini
     }
 }
 
-/// Returns a workflow with a form, an approval and a return from the approval to the form.
+/// Returns a workflow with a form, an approval, and a transition back from the approval to the form.
 fn approval() -> Definition {
     definition(
         &[
@@ -84,7 +84,7 @@ fn drawn(definition: &Definition, ticket: &Ticket) -> String {
     picture
 }
 
-/// Returns the group of elements with the given attribute. Groups do not contain other groups.
+/// Returns the SVG group (`<g>` element) with the given attribute. Groups do not contain other groups.
 fn group<'a>(picture: &'a str, attribute: &str) -> &'a str {
     let at = picture.find(attribute).expect("the attribute exists");
     let start = picture[..at].rfind("<g ").expect("a group");
@@ -125,7 +125,7 @@ fn check_svg(picture: &str) {
 }
 
 fn check_attributes(attributes: &str) {
-    // The parts with odd indexes are the values, because each value has two quotes.
+    // After the split at quotes, the parts with odd indexes are the attribute values.
     let parts: Vec<&str> = attributes.split('"').collect();
     assert_eq!(parts.len() % 2, 1, "{attributes}");
     for pair in parts.chunks_exact(2) {
@@ -289,7 +289,7 @@ fn each_node_shows_its_state_as_class_title_and_mark() {
 fn passed_nodes_are_done() {
     let mut ticket = ticket(&[(2, NodeStatus::Running)]);
     ticket.passed.insert(NodeId(1));
-    // The last run has priority over the earlier visit.
+    // The ticket passed node 2 earlier, but the last run of this node determines its state.
     ticket.passed.insert(NodeId(2));
     let picture = drawn(&approval(), &ticket);
     assert!(node_group(&picture, 1).contains(r#"class="node done event""#));

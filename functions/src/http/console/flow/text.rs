@@ -1,7 +1,7 @@
 //! Measures, cuts and escapes the texts of a workflow picture.
 
-/// Replaces white space with spaces and drops characters that must not appear in the picture. XML 1.0 forbids
-/// most control characters. A direction control could reverse the text that follows the name.
+/// Replaces white space with spaces and removes characters that must not appear in the picture. XML 1.0 forbids
+/// most control characters. A control character for the text direction could reverse the text after the name.
 pub(super) fn clean(text: &str) -> String {
     let text: String = text
         .chars()
@@ -15,7 +15,7 @@ pub(super) fn clean(text: &str) -> String {
     text.trim().to_owned()
 }
 
-/// Cleans a text, and escapes it for XML element content and for quoted attribute values.
+/// Cleans a text, and escapes the text for XML element content and for quoted attribute values.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in clean(text).chars() {
@@ -54,7 +54,8 @@ fn char_units(c: char) -> i64 {
     if is_full_width { 2 } else { 1 }
 }
 
-/// Returns the length in bytes of the longest beginning that has at most `max` units.
+/// Returns the length, in bytes, of the longest prefix of a text with at most `max` units. A unit is the width
+/// of a half-width character.
 fn fitting(text: &str, max: i64) -> usize {
     let mut used = 0;
     for (index, c) in text.char_indices() {
@@ -66,7 +67,7 @@ fn fitting(text: &str, max: i64) -> usize {
     text.len()
 }
 
-/// Returns the text with at most `max` units. The text ends with an ellipsis if a part is missing.
+/// Shortens a text to at most `max` units (half-width characters). A shortened text ends with an ellipsis.
 pub(super) fn cut(text: &str, max: i64) -> String {
     if units(text) <= max {
         return text.to_owned();
@@ -75,8 +76,9 @@ pub(super) fn cut(text: &str, max: i64) -> String {
     format!("{}…", start.trim_end())
 }
 
-/// Divides a text into at most `lines_max` lines of at most `max` units. `max` must be at least 2. The last
-/// line ends with an ellipsis if a part is missing. A line ends at a space if the rest then fits.
+/// Divides a text into at most `lines_max` lines of at most `max` units (half-width characters). `max` must be
+/// at least 2. The last line ends with an ellipsis if the text is shortened. A line ends at a space if the
+/// remaining text then fits into the next line.
 pub(super) fn wrap(text: &str, max: i64, lines_max: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut rest = text.trim();

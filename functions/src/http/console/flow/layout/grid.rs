@@ -1,58 +1,66 @@
-//! Orders the nodes and bends of each rank of a picture, and computes the vertical positions.
+//! Orders the nodes and the bends of edges in each rank (column) of a picture, and computes their vertical
+//! positions.
 
 use super::ranks::Ranking;
 use super::{Graph, whole};
 
-/// The number of times that each rank is ordered. The direction changes each time.
+/// The number of times that the order of the items in all ranks (columns) is improved. The direction changes
+/// each time: left to right, or right to left.
 const ORDER_SWEEPS: usize = 8;
-/// The number of times that the vertical positions are improved. The direction changes each time.
+/// The number of times that the vertical positions of all items are improved. The direction changes each time:
+/// left to right, or right to left.
 const LEVEL_SWEEPS: usize = 12;
-/// Average positions are whole numbers, so all positions are multiplied by this factor.
+/// The factor by which average positions are multiplied before they are converted to whole numbers.
 const SCALE: i64 = 1024;
-/// The distance between two boxes of one rank.
+/// Minimum vertical distance between two nodes of one rank (column), in pixels.
 const BOX_GAP: i64 = 24;
-/// The distance between a line and another line or a box of the same rank.
+/// Minimum vertical distance between the line of an edge and another line or a node in the same rank (column),
+/// in pixels.
 const LINE_GAP: i64 = 8;
-/// The space above and below a line that passes a rank.
+/// The height of the empty space above and below the line of an edge that passes a rank (column), in pixels.
 const LINE_SPACE: i64 = 8;
-/// The additional space above a line that has a label in the rank.
+/// The additional height above the line of an edge that has its label in this rank (column), in pixels.
 const LABEL_SPACE: i64 = 12;
-/// The weight of a bend. A box has the weight 1. Bends have a high weight, so long lines become straight.
+/// The weight of a bend (the place at which an edge passes a rank) in the computation of vertical positions. A
+/// node has the weight 1. A bend has a higher weight, so long lines become straight.
 const BEND_WEIGHT: i64 = 4;
 
-/// The space that an item needs above and below its center line.
+/// The height that an item (a node or the bend of an edge) needs above and below its center line, in pixels.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Extent {
     pub(super) above: i64,
     pub(super) below: i64,
 }
 
-/// A node, or the place at which an edge passes a rank.
+/// A node, or a bend (the place at which an edge passes a rank). A rank is a column of the picture.
 struct Item {
     extent: Extent,
     is_bend: bool,
-    /// The position in the first order of the rank.
+    /// The sort key for the first order of the nodes and bends in a rank (column).
     key: usize,
-    /// The neighbors in the rank to the left.
+    /// The indexes of the connected nodes and bends in the rank (column) to the left.
     left: Vec<usize>,
-    /// The neighbors in the rank to the right.
+    /// The indexes of the connected nodes and bends in the rank (column) to the right.
     right: Vec<usize>,
-    /// The current position in the order of the rank.
+    /// The current position of the node or bend in the order of its rank (column).
     place: i64,
     y: i64,
 }
 
-/// The items of all ranks. The first items are the nodes, in the order of the graph.
+/// The items of all ranks (columns). An item is a node or the bend of an edge. The nodes are the first items,
+/// in the order of the graph.
 pub(super) struct Grid {
     items: Vec<Item>,
-    /// The items of each rank, from top to bottom.
+    /// The indexes of the nodes and bends in each rank (column), from top to bottom.
     layers: Vec<Vec<usize>>,
-    /// The items of each edge from the source to the target. The list is empty for a return.
+    /// The indexes of the nodes and bends of each edge, from the source node to the target node. The list is
+    /// empty for a return (an edge that does not lead to the right).
     pub(super) chains: Vec<Vec<usize>>,
 }
 
 impl Grid {
-    /// Places all items. `extents` contains the extent of each node.
+    /// Computes the positions of all nodes and of all bends of edges. `extents` contains the height that each
+    /// node needs above and below its center.
     pub(super) fn new(graph: &Graph, ranking: &Ranking, extents: &[Extent]) -> Self {
         let rank_count = ranking.ranks.iter().max().map_or(0, |rank| rank + 1);
         let mut grid = Self {
@@ -94,13 +102,13 @@ impl Grid {
         grid
     }
 
-    /// Returns the vertical position of an item.
+    /// Returns the vertical position of an item (a node or the bend of an edge).
     pub(super) fn y(&self, item: usize) -> i64 {
         self.items[item].y
     }
 
-    /// Moves all items so that the highest item begins at the given position. Returns the lower end of the
-    /// lowest item.
+    /// Moves all nodes and bends so that the highest one begins at the vertical position `top`. Returns the
+    /// lower end of the lowest one.
     pub(super) fn move_to(&mut self, top: i64) -> i64 {
         let highest = self
             .items
@@ -134,7 +142,8 @@ impl Grid {
         index
     }
 
-    /// Orders each rank by the average position of the neighbors, so that few lines cross.
+    /// Orders the nodes and bends of each rank (column) by the average position of the connected nodes and
+    /// bends in the neighboring rank. In this order, few lines cross.
     fn order(&mut self) {
         let rank_count = self.layers.len();
         for rank in 0..rank_count {
@@ -182,8 +191,9 @@ impl Grid {
         }
     }
 
-    /// Computes the vertical positions. Each rank is first centered on one line. Then each item moves as near
-    /// as possible to the median of its neighbors, without a change of the order.
+    /// Computes the vertical positions of all items (nodes and bends of edges). First centers each rank
+    /// (column) on one horizontal line. Then moves each item as near as possible to the median position of its
+    /// connected items. The order of the items in a rank does not change.
     fn level(&mut self) {
         let distances: Vec<Vec<i64>> = self
             .layers
@@ -219,7 +229,8 @@ impl Grid {
         }
     }
 
-    /// Returns the smallest distance of each item from the item above it. The first distance is 0.
+    /// Returns the minimum vertical distance between each node or bend of one rank (column) and the one above
+    /// it. The first distance is 0.
     fn distances(&self, layer: &[usize]) -> Vec<i64> {
         let between = layer.windows(2).map(|pair| {
             let (upper, lower) = (&self.items[pair[0]], &self.items[pair[1]]);
@@ -233,7 +244,8 @@ impl Grid {
         std::iter::once(0).chain(between).collect()
     }
 
-    /// Returns the wanted vertical position of an item and the weight of the item.
+    /// Returns the best vertical position for an item (a node or the bend of an edge), and the weight of the
+    /// item. The best position is the median position of the connected items.
     fn wanted(&self, item: usize, is_rightward: bool, is_last: bool) -> (i64, i64) {
         let item = &self.items[item];
         let side = if is_rightward {
@@ -262,9 +274,9 @@ fn median(mut values: Vec<i64>) -> Option<i64> {
     }
 }
 
-/// Returns positions that keep the given distances and the given order. `wanted` contains the wanted position
-/// and the weight of each item. The weighted sum of the squared deviations is as small as possible (the
-/// algorithm pools adjacent violators).
+/// Returns vertical positions that keep the given minimum distances and the given order. `wanted` contains the
+/// best position and the weight of each item. The weighted sum of the squared deviations from the best
+/// positions is minimal (pool adjacent violators algorithm).
 fn spread(wanted: &[(i64, i64)], distances: &[i64]) -> Vec<i64> {
     struct Block {
         sum: i64,

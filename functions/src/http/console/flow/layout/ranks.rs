@@ -1,36 +1,38 @@
-//! Assigns the nodes of a picture to ranks (columns) and finds the edges that are returns.
+//! Assigns the nodes of a picture to ranks (columns). Also finds the returns (edges that do not lead to a
+//! higher rank).
 
 use super::Graph;
 
-/// The ranks of the nodes and the direction of the edges.
+/// The rank (column number) of each node, and the direction of each edge.
 pub(super) struct Ranking {
-    /// The rank of each node. The START node has rank 0.
+    /// The rank (column number) of each node. The START node has rank 0.
     pub(super) ranks: Vec<usize>,
-    /// True for each edge that does not lead to a higher rank.
+    /// True for each edge that does not lead to a higher rank (column number).
     pub(super) is_return: Vec<bool>,
-    /// The position of each node in the order of the search.
+    /// The position of each node in the order in which the search reaches the nodes.
     pub(super) visit_order: Vec<usize>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Visit {
     New,
-    /// The node is on the path from the root to the current node.
+    /// The node is on the path from the root of the search to the current node.
     Open,
     Closed,
 }
 
-/// A depth-first search. A definition can have hundreds of nodes in a chain, so the search uses no recursion.
+/// A depth-first search through the nodes of a graph. A workflow can have hundreds of nodes in a chain, so the
+/// search uses no recursion.
 struct Search<'a> {
     graph: &'a Graph,
     /// The indexes of the edges that begin at each node.
     outgoing: Vec<Vec<usize>>,
-    /// The number of outgoing edges of each node that the search has followed.
+    /// For each node, the number of outgoing edges that the search has already followed.
     followed: Vec<usize>,
     visits: Vec<Visit>,
     visit_order: Vec<usize>,
     visited: usize,
-    /// The nodes in the order in which the search has left them.
+    /// The indexes of the nodes in the order in which the search has completed them.
     closed: Vec<usize>,
     is_reachable: Vec<bool>,
     is_return: Vec<bool>,
@@ -81,7 +83,8 @@ impl<'a> Search<'a> {
             match self.visits[to] {
                 Visit::New => self.open(to, &mut path),
                 Visit::Open => self.is_return[edge] = true,
-                // Unreachable nodes have higher ranks than all reachable nodes.
+                // An edge from an unreachable node to a reachable node is a return, because unreachable nodes
+                // have higher ranks than all reachable nodes.
                 Visit::Closed => {
                     self.is_return[edge] = self.is_reachable[to] && !self.is_reachable[node];
                 }
@@ -91,7 +94,8 @@ impl<'a> Search<'a> {
 }
 
 impl Ranking {
-    /// Ranks the nodes by the longest path from a start. Nodes that no start reaches follow after the others.
+    /// Computes the rank of each node: the length of the longest path from a start node to this node. Nodes
+    /// without a path from a start node get higher ranks than all other nodes.
     pub(super) fn new(graph: &Graph) -> Self {
         let count = graph.shapes.len();
         let mut search = Search::new(graph);
@@ -106,13 +110,14 @@ impl Ranking {
         for edge in &graph.edges {
             is_target[edge.to] = true;
         }
-        // The sources of the unreachable part are the first roots, so that their edges point to the right.
+        // In the unreachable part of the graph, the search starts at the nodes without incoming edges. The
+        // edges of these nodes therefore point to the right.
         let sources = (0..count).filter(|node| !is_target[*node]);
         for node in sources.chain(0..count) {
             search.visit(node);
         }
-        // The reverse order is a topological order: an edge that is not a return leads to a node that the
-        // search has left earlier.
+        // This loop reverses the order in which the search has completed the nodes. The result is a topological
+        // order: every edge that is not a return leads to a later node.
         let mut ranks = vec![0_usize; count];
         for node in search.closed.iter().rev() {
             for edge in &search.outgoing[*node] {

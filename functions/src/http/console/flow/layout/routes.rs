@@ -1,4 +1,4 @@
-//! Computes the lines of the edges of a picture.
+//! Computes the lines of all edges in a workflow picture.
 
 use super::grid::Grid;
 use super::ranks::Ranking;
@@ -16,19 +16,19 @@ pub(super) struct Plan<'a> {
     pub(super) nodes: &'a [Placed],
 }
 
-/// The two ends of an edge.
+/// The two ends of the line of an edge.
 #[derive(Clone, Copy)]
 struct Ports {
     source: Point,
     target: Point,
-    /// The vertical position before the target at which the label has enough space. This is the position of
-    /// the target port, except before a fan.
+    /// The vertical position of the line in the gap before the target node. This position differs from `target`
+    /// only at a fan (several edges with labels that come together before one node).
     approach: i64,
 }
 
 impl Plan<'_> {
-    /// Returns the routes of all edges. `returns` contains the returns in the order of their tracks. The first
-    /// track is below `bottom`.
+    /// Returns the lines of all edges. `returns` contains the indexes of the edges that do not lead to the
+    /// right, in the order of their horizontal tracks. The first track is below the vertical position `bottom`.
     pub(super) fn routes(&self, returns: &[usize], bottom: i64) -> Vec<Route> {
         let ports = self.ports(returns);
         let mut routes: Vec<Route> = ports
@@ -42,7 +42,8 @@ impl Plan<'_> {
             let edge = self.graph.edges[*index];
             let source_gap = self.ranking.ranks[edge.from] + 1;
             let target_gap = self.ranking.ranks[edge.to];
-            // A line with a lower track encloses the lines with higher tracks.
+            // A return with a lower horizontal track gets vertical lines that enclose all returns with higher
+            // tracks.
             let source_x = self.gaps[source_gap].sources + sources_used[source_gap] * LANE;
             sources_used[source_gap] += 1;
             targets_used[target_gap] += 1;
@@ -74,7 +75,8 @@ impl Plan<'_> {
         routes
     }
 
-    /// Returns the route of an edge to a higher rank. Returns a provisional route for a return.
+    /// Returns the line of an edge to a higher rank (column). For any other edge, the caller later replaces the
+    /// result.
     fn forward(&self, index: usize, ports: Ports) -> Route {
         let edge = self.graph.edges[index];
         let chain = &self.grid.chains[index];
@@ -123,8 +125,8 @@ impl Plan<'_> {
         }
     }
 
-    /// Returns the ends of all edges. The forward edges of each side have the same order as their neighbors,
-    /// so lines of one node do not cross.
+    /// Returns the ends of all edges. At each side of a node, the edges to higher ranks (columns) are sorted by
+    /// the position of their next node or bend. Lines that start at the same node therefore do not cross.
     fn ports(&self, returns: &[usize]) -> Vec<Ports> {
         let mut outgoing: Vec<Vec<(i64, usize)>> = vec![Vec::new(); self.nodes.len()];
         let mut incoming = outgoing.clone();
@@ -180,13 +182,15 @@ impl Plan<'_> {
         ports
     }
 
-    /// Returns the vertical distance of a port from the center of the node.
+    /// Returns the vertical distance of a port (the end of an edge) from the center of the node. `place` is the
+    /// index of the port at its side, from top to bottom.
     fn port_offset(&self, node: usize, side: Side, place: usize) -> i64 {
         let height = self.nodes[node].height;
         height * (side.returns + whole(place) + 1) / side.intervals() - height / 2
     }
 
-    /// Returns the horizontal distance of the outline from the center, at a vertical distance from the center.
+    /// Returns the horizontal distance between the center of a node and its outline. `offset` is the vertical
+    /// distance from the center at which the function measures.
     fn inset(&self, node: usize, offset: i64) -> i64 {
         let Placed { width, height, .. } = self.nodes[node];
         let radius = height / 2;
@@ -198,7 +202,7 @@ impl Plan<'_> {
     }
 }
 
-/// Removes repeated points and points in the middle of a horizontal line.
+/// Removes repeated points, and points in the middle of a horizontal line, from the line of an edge.
 fn simplified(points: &[Point]) -> Vec<Point> {
     let mut kept: Vec<Point> = Vec::with_capacity(points.len());
     for point in points {

@@ -31,7 +31,7 @@ fn shape(outline: Outline) -> Shape {
     }
 }
 
-/// Returns a graph of rectangles without labels. The first node is the start.
+/// Returns a graph of rectangular nodes and edges without labels. The first node is the start node.
 fn graph(count: usize, edges: &[(usize, usize)]) -> Graph {
     Graph {
         shapes: vec![shape(Outline::Rectangle); count],
@@ -76,7 +76,7 @@ fn random_graphs() -> impl Iterator<Item = (u64, Graph)> {
     (0..200).map(|seed| (seed, random_graph(seed)))
 }
 
-/// An area of the picture. The points on its border do not belong to the area.
+/// A rectangular area of the picture. The points on the border of the rectangle do not belong to the area.
 #[derive(Clone, Copy, Debug)]
 struct Area {
     left: i64,
@@ -111,7 +111,7 @@ impl Area {
     }
 }
 
-/// Returns the area of each node with its texts.
+/// Returns the area that each node covers together with its texts.
 fn areas(graph: &Graph, drawing: &Drawing) -> Vec<Area> {
     let nodes = graph.shapes.iter().zip(&drawing.nodes);
     let areas = nodes.map(|(shape, node)| {
@@ -131,7 +131,7 @@ fn segments(route: &Route) -> impl Iterator<Item = (Point, Point)> {
     route.points.windows(2).map(|pair| (pair[0], pair[1]))
 }
 
-/// Returns true if the edge does not lead to the right.
+/// Returns true if the target node of the edge is not to the right of the source node.
 fn is_return(edge: Edge, drawing: &Drawing) -> bool {
     drawing.nodes[edge.to].center.x <= drawing.nodes[edge.from].center.x
 }
