@@ -41,11 +41,11 @@ pub struct App {
     /// The URL of the running service desk, such as https://desk.example.com.
     #[arg(long, global = true, value_name = "URL", conflicts_with_all = ["data", "cloud"])]
     pub url: Option<String>,
-    /// With --url: a file with CODE:SECRET of an app that may act for --user. `-` reads standard
-    /// input.
+    /// With --url: a file with CODE:SECRET of the app that sends the requests as --user. `-` reads
+    /// standard input.
     #[arg(long, global = true, value_name = "FILE")]
     pub app_file: Option<PathBuf>,
-    /// With --url: the user name of the acting superuser.
+    /// With --url: the user name of the superuser for whom the app sends the requests.
     #[arg(long, global = true, value_name = "NAME", default_value = seed::ADMIN)]
     pub user: String,
     #[command(subcommand)]

@@ -41,9 +41,9 @@ use robots::Robots;
 
 /// The longest time that the demo waits for missing callbacks after the simulated day.
 const CALLBACKS_WAIT: Duration = Duration::from_mins(1);
-/// The longest time that the demo waits until a system has done one step, such as the end of a script.
+/// The longest time that the demo waits for an expected event, such as the end of a script.
 const SYSTEM_WAIT: Duration = Duration::from_mins(1);
-/// Time between two checks whether a system has done a step.
+/// Time between two checks whether an expected event has happened.
 const PAUSE: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Args)]
@@ -51,7 +51,7 @@ pub struct Demo {
     /// Stop the program after the simulated day. Without this option, the desk continues to run.
     #[arg(long)]
     pub exit: bool,
-    /// The number of tickets on the simulated day. After the day, two more tickets are created.
+    /// The number of tickets on the simulated day. Other parts of the demo create more tickets.
     #[arg(long, default_value_t = 300, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub tickets: u64,
     /// The address for HTTP requests. By default, a free port of this machine is used.
@@ -64,7 +64,7 @@ pub struct Demo {
     /// tickets.
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     pub seed: u64,
-    /// The directories in which the programs of the demo are searched: mosquitto, slapd, bubblewrap and chromium.
+    /// The directories in which the demo searches its programs: mosquitto, slapd, bubblewrap and chromium.
     #[arg(long, env = "PATH", hide = true, default_value = "/usr/bin:/bin")]
     pub search_path: String,
 }
@@ -132,7 +132,8 @@ impl Demo {
         external.introduce(&app, &client).await?;
         automation.introduce(&app, &client).await?;
         let password = access.demo_password.as_deref().unwrap_or_default();
-        // The desk waits some seconds for a lost robot. The other systems work in the meantime.
+        // If a robot is lost, the desk waits some seconds before another robot gets the mission. The other parts of the
+        // demo therefore run at the same time.
         let others = async {
             let tally = day::drive(&client, self.seed, self.tickets, &bar).await?;
             bar.finish_and_clear();
@@ -202,9 +203,8 @@ fn desk_of(data: &Path, search_path: &str) -> Serve {
     }
 }
 
-/// Reads `path` of the API `/v1` as `user` repeatedly, until `found` returns a value for the response. If this takes
-/// longer than [`SYSTEM_WAIT`], the error contains the text `missing`, which states what did not happen, and the last
-/// response.
+/// Repeats a GET request for `path` of the API `/v1` as `user`, until `found` returns a value for the response. After
+/// [`SYSTEM_WAIT`], returns an error with the text `missing` and the last response.
 async fn until<T>(
     client: &Client,
     user: &str,
@@ -231,7 +231,7 @@ async fn until<T>(
     })
 }
 
-/// Waits until a ticket has a status.
+/// Waits until the ticket `sn` has the status `status`.
 async fn reach_status(client: &Client, sn: &str, status: &str) -> Result<(), String> {
     let missing = format!("the status of ticket {sn} is not {status}");
     let path = format!("tickets/{sn}");
@@ -241,7 +241,7 @@ async fn reach_status(client: &Client, sn: &str, status: &str) -> Result<(), Str
     .await
 }
 
-/// Returns the path of the first of these programs that exists in one of the directories.
+/// Searches the directories for a program with one of the names. Returns the path of the first program that exists.
 fn find_program(directories: impl Iterator<Item = PathBuf>, names: &[&str]) -> Option<PathBuf> {
     let mut all =
         directories.flat_map(|directory| names.iter().map(move |name| directory.join(name)));
@@ -302,23 +302,22 @@ async fn wait_for_callbacks(received: &Received, expected: u64) -> Result<(), St
         .map_err(|_| format!("only {} of {expected} callbacks arrived", arrived()))
 }
 
-/// What one system did on the simulated day.
+/// The result of one system in the demo, such as the robots, for the printed summary.
 struct SystemLine {
     /// The name of the system, such as `robots`.
     name: &'static str,
-    /// The figures for programs.
+    /// The numbers about the system, for the JSON output of the demo.
     figures: Value,
-    /// The figures in plain words.
+    /// The numbers about the system as a text for people.
     text: String,
-    /// The command or the page that shows more.
+    /// The command or the console page that shows more about the system.
     look: String,
-    /// The part that runs in this program instead of the real one, with the reason. The text is empty if every part
-    /// is real.
+    /// The part of the system that this program imitates, with the reason. The text is empty if no part is imitated.
     stand_in: String,
 }
 
 impl SystemLine {
-    /// Returns the lines of the summary about this system.
+    /// Returns the lines of the printed summary about this system.
     fn lines(&self) -> String {
         let stand_in = if self.stand_in.is_empty() {
             String::new()
@@ -337,7 +336,7 @@ struct Day {
     tally: Tally,
     /// The lines of text about the scripted part of the demo.
     story: Vec<String>,
-    /// The other systems, in the order in which the summary shows them.
+    /// The results of the other systems, in the order in which the summary shows them.
     systems: Vec<SystemLine>,
     /// The number of tickets that the command line requested.
     tickets: u64,

@@ -10,14 +10,15 @@ use super::CommandError;
 
 #[derive(Debug, Args)]
 pub struct Sandbox {
-    /// The directory of the run.
+    /// The directory for the files of the script run.
     pub directory: PathBuf,
-    /// The path of bubblewrap.
+    /// The path of the program bubblewrap, which isolates the script.
     pub program: PathBuf,
 }
 
 impl Sandbox {
-    /// Reads the job from standard input, runs it, and writes its end into the directory of the run.
+    /// Reads a job from standard input and runs the script of the job. The function writes the result of the script
+    /// into the directory of the run.
     pub fn run(&self) -> Result<(), CommandError> {
         let job = serde_json::from_reader(std::io::stdin().lock())
             .map_err(|error| format!("standard input does not contain a job: {error}"))?;

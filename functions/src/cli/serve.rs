@@ -48,8 +48,8 @@ use infra::Ports;
 /// Maximum time for which the start waits until the views (stored lists) contain all commits. After this
 /// time, the desk starts even if the views are not complete.
 const FOLLOWED_WAIT: Duration = Duration::from_secs(2);
-/// Maximum number of robot messages that wait in memory. The program has received these messages from the
-/// broker, and processes the messages later.
+/// Maximum number of robot messages that may wait in memory. The program has received these messages from the broker,
+/// and processes the messages later.
 const ROBOT_MESSAGES_MAX: usize = 4_096;
 /// The code and the secret of the demo app. The secret is published, because the source code contains the
 /// secret. The app is therefore only for trials on the loopback address.
@@ -59,7 +59,8 @@ pub const DEMO_APP: (&str, &str) = ("demo_app", "demo-secret-for-trials-only");
 /// key `ZONE`. This document contains the time zone.
 const LAST_START: &str = "last_start";
 const ZONE: &str = "zone";
-/// The name of the directory below the data of the desk that contains the running shell scripts.
+/// The name of the subdirectory for the files of running shell scripts. The subdirectory is in the data directory of
+/// the desk.
 const RUNS: &str = "runs";
 
 #[derive(Debug, Args)]
@@ -100,7 +101,7 @@ pub struct Serve {
     /// The login service that checks a `bk_token`. Without this option, no token is valid.
     #[arg(long, value_name = "URL")]
     pub login: Option<String>,
-    /// The directories in which the program bubblewrap is searched. It runs shell scripts in a sandbox.
+    /// The directories in which the desk searches bubblewrap, the program that runs shell scripts in a sandbox.
     #[arg(long, env = "PATH", hide = true, default_value = "/usr/bin:/bin")]
     pub search_path: String,
     /// Start even if the ledger lost commits that it already published or processed.
@@ -121,10 +122,11 @@ pub struct Serve {
     pub crash_at: Option<String>,
 }
 
-/// Parts that replace real parts of the desk. The demo replaces a part if its program is missing on the machine.
+/// Imitations that replace parts of the desk. The demo imitates a part if a necessary program is missing on this
+/// machine.
 #[derive(Default)]
 pub(super) struct Parts {
-    /// The publisher of messages to robots, and the source of messages from robots.
+    /// Replaces the MQTT broker of the robots: sends messages to imitated robots, and receives their messages.
     pub(super) robots: Option<(Arc<dyn Fleet>, Robots)>,
     pub(super) accounts: Option<Arc<dyn Accounts>>,
     pub(super) sandbox: Option<Arc<dyn Sandbox>>,
@@ -181,7 +183,8 @@ impl Serve {
         self.start_with(Parts::default()).await
     }
 
-    /// Starts the desk like [`Serve::start`], but with the given parts instead of the real ones.
+    /// Starts the desk like [`Serve::start`]. If `parts` contains an imitation of a part, the desk uses this imitation
+    /// instead of the real part.
     pub(super) async fn start_with(
         &self,
         parts: Parts,

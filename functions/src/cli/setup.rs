@@ -83,12 +83,10 @@ pub struct Wanted {
     /// input.
     #[arg(long = "plain-app-file", value_name = "FILE")]
     pub plain_app_files: Vec<PathBuf>,
-    /// Send every status change of a ticket to this app, not only its end. Register the app here
-    /// too.
+    /// Send every status change of a ticket to this app, not only the end of the ticket. Register this app too.
     #[arg(long = "status-callbacks", value_name = "CODE")]
     pub status_callbacks: Vec<String>,
-    /// Store secret request headers for API calls of workflows. FILE contains a JSON object of
-    /// texts.
+    /// Store secret request headers for API calls of workflows. FILE contains a JSON object of names and values.
     #[arg(long = "api-secret", value_name = "NAME=FILE")]
     pub api_secrets: Vec<String>,
     /// Store the secret of an integration, a channel account or a platform. KIND is `integration`,
@@ -134,12 +132,12 @@ pub(super) struct Resolved {
     automation: Vec<Automation>,
 }
 
-/// The access of people to the console.
+/// The password and the invitation links with which people can log in to the console.
 #[derive(Debug, Default)]
 pub struct Access {
     /// The password of all people of the demo company.
     pub demo_password: Option<String>,
-    /// The user name of each invited person, and the path on which this person sets a password.
+    /// The user name of each invited person, and the URL path of the page on which this person sets a password.
     pub invitations: Vec<(String, String)>,
 }
 
@@ -190,8 +188,8 @@ impl Wanted {
         })
     }
 
-    /// Writes the base data and all data from the command-line options into a desk: apps, secrets,
-    /// integrations, robots, channel accounts and automation rules. Returns the access of people to the console.
+    /// Writes the base data and all data from the command-line options into a desk: apps, secrets, integrations,
+    /// robots, channel accounts and automation rules. Returns the password and the invitation links for the console.
     pub(super) async fn store(
         &self,
         app: &App,

@@ -117,7 +117,8 @@ impl Target {
         }
     }
 
-    /// Opens all stores read-only. The service desk may run at the same time.
+    /// Opens all stores (such as the ledger, the views and the key store) read-only. The service
+    /// desk may run at the same time.
     pub async fn read_all(&self) -> Result<Ports, String> {
         match self.directory() {
             Some(directory) => Ok(local::read_all(directory).map_err(words)?),
@@ -125,9 +126,9 @@ impl Target {
         }
     }
 
-    /// Opens all stores for a command that may run at the same time as the service desk. If the
-    /// data is in a directory, the ledger is opened read-only, and all other stores are opened for
-    /// writing.
+    /// Opens all stores (such as the ledger, the views and the key store) for a command that may
+    /// run at the same time as the service desk. If the data is in a directory, the ledger is
+    /// opened read-only, and all other stores are opened for writing.
     pub async fn beside(&self) -> Result<Ports, String> {
         match self.directory() {
             Some(directory) => Ok(local::beside(directory, &counted()).map_err(words)?),
@@ -135,8 +136,9 @@ impl Target {
         }
     }
 
-    /// Opens all stores for a command that writes. If the data is in a directory and another
-    /// process uses the service desk, the function returns an error.
+    /// Opens all stores (such as the ledger, the views and the key store) for a command that
+    /// writes. If the data is in a directory and another process uses the service desk, the
+    /// function returns an error.
     pub async fn write(&self) -> Result<Ports, String> {
         match self.directory() {
             Some(directory) => {

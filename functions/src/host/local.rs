@@ -56,9 +56,9 @@ pub(crate) const CHECKPOINT: &str = "checkpoint";
 /// Number of tasks that process messages of robots. All messages of one robot go to the same task,
 /// so these messages are processed in order.
 const ROBOT_TASKS: usize = 16;
-/// Maximum number of robot messages that wait for one task. Further messages are dropped. A dropped
-/// message does no harm, because robots send their state again and again, and only the newest state
-/// is important.
+/// Maximum number of robot messages that may wait for one task. Further messages are dropped. A
+/// dropped message does no harm, because robots send their state again and again, and only the
+/// newest state is important.
 const ROBOT_MESSAGES_MAX: usize = 256;
 /// Time between two checks whether a robot has a new interface (the first level of its MQTT
 /// topics).

@@ -1,9 +1,9 @@
-//! Processes the messages of the queue `automate`. Each message creates the API call of an automatic workflow
-//! node, or searches the rule for a node that waits for people.
+//! Processes the messages of the queue `automate`. A message creates the API call of an automatic workflow node.
+//! Another kind of message searches the automation rule for a node that waits for people.
 //!
-//! The name of the event stream of an API call contains the message id. The message id depends only
-//! on the event that causes the API call. If the same message arrives again, the stream already
-//! exists, and the desk does not create a second API call.
+//! The name of the event stream of an API call contains the message id. The message id depends only on the event that
+//! causes the API call. If the same message arrives again, the stream already exists, and the desk does not create a
+//! second API call.
 
 pub mod api_call;
 pub mod execution;
@@ -20,8 +20,8 @@ use super::{runner, wrong_queue};
 use crate::App;
 use crate::app::automation::evaluate_rules;
 
-/// Executes an intent (a request for work) from a message. Creates the API call or the execution, and makes its
-/// first attempt.
+/// Executes an intent (a request for work) from a message. Creates an API call or an execution (a script run), and
+/// makes its first attempt.
 pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(), Error> {
     match intent {
         Intent::StartApiCall(call) => {

@@ -35,7 +35,7 @@ const LEASE_MS: i64 = 30_000;
 /// twice.
 const STARTED_GRACE_MS: i64 = 30_000;
 
-/// Minimum pause in milliseconds after a rate limit of a receiver.
+/// Minimum pause in milliseconds before the next attempt, if the receiver rejected a request because of a rate limit.
 const THROTTLED_MIN_MS: i64 = 1_000;
 
 /// A function that evaluates a response. The function returns a verdict (the result of the attempt,
@@ -117,8 +117,8 @@ pub trait Outgoing: Decider<Context = (), Lookup = Nothing> {
     /// Returns true if a command was rejected because its effect is already stored. Either the work was
     /// already requested, or another worker already made the attempt.
     fn is_repeated(rejection: &Self::Rejection) -> bool;
-    /// Does the work that follows the last attempt. If this function returns an error, the runner calls it
-    /// again later.
+    /// Does the work that follows the last attempt, for example stores the result in a ticket. If this function returns
+    /// an error, the runner calls it again later.
     async fn conclude(&self, _app: &App, _stream: &str) -> Result<(), Error> {
         Ok(())
     }
@@ -397,7 +397,8 @@ async fn take_lease(
     let sequence = stored.as_ref().map_or(0, |document| document.sequence);
     let lease: Option<Lease> =
         stored.and_then(|document| serde_json::from_slice(&document.body).ok());
-    // A worker that prepared an earlier attempt was slow. Its attempt is over.
+    // If the stored lease belongs to a later attempt, the attempt of this worker is already over. If the stored lease
+    // of the same attempt has not ended, another worker makes this attempt.
     let is_refused =
         |lease: Lease| lease.attempt > attempt || lease.attempt == attempt && lease.until > now;
     if lease.is_some_and(is_refused) {

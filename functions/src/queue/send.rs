@@ -26,16 +26,16 @@ use crate::app::tickets;
 
 /// The names of the secrets of channel accounts (configured senders of messages) begin with this text.
 pub const CHANNEL: &str = "channel/";
-/// Time in milliseconds between the expiry of a delivery and the expiry of its notification: 10 minutes. The
-/// notification can thus record the end of its last delivery.
+/// Time in milliseconds between the expiry of a delivery and the expiry of its notification: 10 minutes. During this
+/// time, the end of the last delivery can still be stored in the notification.
 const REPORT_MS: i64 = 600_000;
 /// The retry policy after an attempt with an unknown result. The provider may have accepted the message at each
-/// attempt, so the desk makes at most 3 attempts.
+/// attempt, so the desk makes at most 3 attempts. This limits the number of duplicate messages.
 const UNKNOWN: Policy = Policy {
     attempts_max: 3,
     ..POLICY
 };
-/// The text that replaces addresses in the responses of providers.
+/// The text that replaces personal addresses, such as e-mail addresses, in the responses of providers.
 const ADDRESS: &str = "<address>";
 
 /// Executes the intent (a request for work) of one message from this queue. Creates a delivery and makes its

@@ -37,7 +37,7 @@ use births::Births;
 use super::parked::{self, Parked};
 use crate::app::cards::{read_card, write_card};
 
-/// Number of commits that one read from the journal (the table of all commits) returns.
+/// Maximum number of commits that one read from the journal (the table of all commits) returns.
 const PAGE: usize = 100;
 /// Maximum number of attempts to store the results of one stream. An attempt fails if another
 /// process stored results of this stream first.

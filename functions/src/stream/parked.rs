@@ -14,19 +14,21 @@ use super::follow::Follower;
 /// stream is skipped after an error.
 const VIEW: &str = "parked";
 
-/// The error record of a stream that a consumer could not process.
+/// The error record of a stream whose commits a consumer (a function that processes commits) could
+/// not process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parked {
     pub consumer: String,
     pub stream: String,
-    /// The first sequence of the failed commit.
+    /// The sequence number of the first event in the failed commit.
     pub from: i64,
     pub reason: String,
     pub at: Moment,
 }
 
-/// Parks a stream for a consumer: stores an error record, and the consumer skips the stream. A
-/// stream that is already parked for this consumer is not changed.
+/// Parks a stream for a consumer (a function that processes commits). The function stores an error
+/// record, and the consumer then skips the stream. A stream that is already parked for this
+/// consumer is not changed.
 pub async fn park(views: &dyn Views, parked: &Parked) -> Result<(), Error> {
     let key = key(parked);
     let stored = views.get(VIEW, &key).await?;

@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::follow::rebuild::Rebuilt;
 use super::parked::{Parked, park};
 
-/// Number of commits that a projection reads before it stores its document.
+/// Maximum number of commits that a projection reads before it stores its document.
 const PAGE: usize = 500;
 /// The key of the document in the view (a stored table) of a projection. Each projection has only
 /// one document.

@@ -17,8 +17,8 @@ use crate::cli::target::Target;
 
 /// The prefix of every exported event type, in the form of a reverse domain name.
 const DOMAIN: &str = "io.ledgerdesk";
-/// The event attributes that prove a commit by a hash chain. A filtered export omits these
-/// attributes, because a hash chain with missing commits proves no commit.
+/// The event attributes with which a reader can check the hash chain of the commits. A filtered
+/// export omits these attributes, because a hash chain with missing commits cannot be checked.
 const PROOF: [&str; 8] = [
     "first",
     "count",
@@ -32,7 +32,7 @@ const PROOF: [&str; 8] = [
 
 #[derive(Debug, Args)]
 pub struct Export {
-    /// Export only the commits after this position of the feed.
+    /// Export only the commits after this position of the feed (the ordered list of all commits).
     #[arg(long, default_value_t = 0, value_name = "POSITION")]
     pub after: i64,
     /// Export only these streams. A `*` at the end selects all streams that begin with the text
@@ -43,10 +43,12 @@ pub struct Export {
     /// as `ticket`.
     #[arg(long = "kind", value_name = "TYPE")]
     pub kinds: Vec<String>,
-    /// Export only events at or after this commit time, UTC day or position of the feed.
+    /// Export only events at or after this commit time, UTC day or position in the list of all
+    /// commits.
     #[arg(long, value_name = "TIME|POSITION")]
     pub from: Option<Bound>,
-    /// Export only events at or before this commit time, UTC day or position of the feed.
+    /// Export only events at or before this commit time, UTC day or position in the list of all
+    /// commits.
     #[arg(long, value_name = "TIME|POSITION")]
     pub until: Option<Bound>,
 }

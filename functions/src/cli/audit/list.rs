@@ -18,7 +18,8 @@ pub struct List {
     pub kind: Option<String>,
 }
 
-/// The totals of one stream, with the feed position and the time of the last commit of the stream.
+/// The totals of one stream. Also contains the time of its last commit, and the position of this
+/// commit in the feed (the ordered list of all commits).
 #[derive(Default)]
 struct Totals {
     commits: u64,

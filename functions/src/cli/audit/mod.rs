@@ -67,7 +67,7 @@ pub enum Command {
     /// Check that the feed (the ordered list of all commits) and the journal (the table of all
     /// commits) contain the same commits.
     Check {
-        /// In the cloud: append the commits that are missing in the feed.
+        /// In the cloud: append missing commits to the feed (the ordered list of all commits).
         #[arg(long)]
         fill: bool,
         #[command(flatten)]
@@ -80,9 +80,11 @@ pub enum Command {
     Head,
     /// List all streams with their kind, number of events and last position.
     List(list::List),
-    /// Read all events of the feed and print the totals of the service desk.
+    /// Read all events of the feed (the ordered list of all commits), and print the totals of the
+    /// service desk.
     Replay {
-        /// Stop at a position of the feed, or at a time such as 2026-11-22T08:00:00Z.
+        /// Stop at a position in the list of all commits, or at a time such as
+        /// 2026-11-22T08:00:00Z.
         #[arg(long, value_name = "POSITION|TIME")]
         to: Option<Bound>,
     },
@@ -90,15 +92,15 @@ pub enum Command {
     Show(show::Show),
     /// Export the ledger as CloudEvents, one JSON object per line.
     Export(export::Export),
-    /// Build views again from the ledger and compare them with the stored views. Replace each
-    /// stored document that differs.
+    /// Build views (stored tables) again from the ledger and compare them with the stored views.
+    /// Replace each stored document that differs.
     Rebuild {
         /// The name of the view [default: all views].
         view: Option<String>,
         #[command(flatten)]
         change: Change,
     },
-    /// Process every stream again after views were lost.
+    /// Process every stream again after views (stored tables) were lost.
     ///
     /// The card of a stream (the stored state) contains the number of its last commit. The command
     /// starts at this commit. It builds views, deadlines and the totals of the desk again. Repeated

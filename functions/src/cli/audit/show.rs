@@ -20,7 +20,8 @@ pub struct Show {
     /// The name of the stream, such as ticket-REQ20261122000001. `audit list` prints the names of
     /// all streams.
     pub stream: Option<String>,
-    /// Show the state at a commit time, such as 2026-11-22T08:00:00Z, or at a position of the feed.
+    /// Show the state at a commit time, such as 2026-11-22T08:00:00Z, or at a position in the list
+    /// of all commits.
     #[arg(long, value_name = "TIME|POSITION", conflicts_with = "sequence")]
     pub at: Option<Bound>,
     /// Show the state after the event with this sequence number in the stream.

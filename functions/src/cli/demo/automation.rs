@@ -1,8 +1,8 @@
-//! Adds automation to the demo. For some tickets, the desk unlocks accounts in a directory after an approval. For one
-//! ticket, the desk runs a shell script in a sandbox.
+//! Adds automation to the demo. For some tickets, the desk unlocks accounts in an LDAP directory after an approval. For
+//! one ticket, the desk runs a shell script in a sandbox.
 //!
-//! The directory is an OpenLDAP server on this machine, and the sandbox is bubblewrap. If one of them is missing, a
-//! replacement in this program is used.
+//! The LDAP directory is an OpenLDAP server on this machine. The sandbox is the program bubblewrap. If one of these two
+//! programs cannot run, an imitation in this program replaces it.
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -25,14 +25,16 @@ use crate::App;
 use crate::app::automation::definitions::Definitions;
 use crate::app::automation::executions::PLATFORM;
 
-/// The name of the directory below the data of the desk that contains the files of the OpenLDAP server.
+/// The name of the subdirectory for the files of the OpenLDAP server. The subdirectory is in the data directory of the
+/// desk.
 const FOLDER: &str = "ldap";
-/// The person who approves the scripts.
+/// The user name of the person who approves the scripts of the demo.
 const APPROVER: &str = "wangwu";
-/// The superuser opens one of the tickets. Even a superuser is not allowed to approve a script for an own ticket.
+/// The user name of the superuser, who opens one of the tickets. Even a superuser is not allowed to approve a script
+/// for an own ticket.
 const SUPERUSER: &str = "admin";
-/// The tickets that ask for an unlock: the person who opens the ticket, the account, and the state in which the
-/// execution must end.
+/// The tickets that request the unlock of an account. Each entry contains the user name of the requester, the account,
+/// and the expected final state of the script execution.
 const UNLOCKS: [(&str, &str, &str); 5] = [
     (SUPERUSER, LOCKED[0], SUCCEEDED),
     (LOCKED[1], LOCKED[1], SUCCEEDED),
@@ -40,16 +42,17 @@ const UNLOCKS: [(&str, &str, &str); 5] = [
     (FREE, FREE, NO_CHANGE),
     (CLOSED, CLOSED, FAILED),
 ];
-/// The states of executions that have ended.
+/// The final states of a script execution: the account was unlocked, was not locked, or could not be unlocked.
 const SUCCEEDED: &str = "succeeded";
 const NO_CHANGE: &str = "no_change";
 const FAILED: &str = "failed";
-/// The time of the locks in the replacement of the directory.
+/// The time since which accounts are locked in the imitated LDAP directory.
 const LOCKED_SINCE: &str = "20261128083000Z";
-/// The reason why a replacement of the sandbox is used.
+/// The text that the demo prints if an imitated sandbox replaces bubblewrap.
 const NO_SANDBOX: &str = "the shell script does not run, because bubblewrap is missing or cannot be used on this machine";
 
-/// The scripts and the rules of the demo. `company_directory` is the platform, see [`platform`].
+/// The TOML definitions of the scripts and the rules of the demo. A rule selects the script for a ticket. The function
+/// [`platform`] defines the platform `company_directory`.
 const SCRIPTS_AND_RULES: &str = r#"
 [[script]]
 name = "unlock_account"
@@ -89,7 +92,8 @@ parameters = { host = "${account}" }
 form = { result = "见执行记录" }
 "#;
 
-/// Returns the definition of the platform: the directory with the accounts. `port` is the port of the OpenLDAP server.
+/// Returns the TOML definition of the platform on which the scripts unlock accounts. The platform is an LDAP directory.
+/// `port` is the port of the OpenLDAP server.
 fn platform(port: u16) -> String {
     format!(
         "[[platform]]\nname = \"company_directory\"\nkind = \"ldap\"\nurl = \"ldap://127.0.0.1:{port}\"\n\
@@ -97,7 +101,8 @@ fn platform(port: u16) -> String {
     )
 }
 
-/// Returns the workflow of the tickets. The rules act at node 3.
+/// Returns the workflow of the tickets for accounts and shell scripts. At node 3, the rules of the demo select the
+/// script of a ticket.
 fn workflow() -> Value {
     json!({
         "name": "账号服务",
@@ -117,10 +122,10 @@ fn workflow() -> Value {
     })
 }
 
-/// The directory with the accounts.
+/// The LDAP directory that contains the accounts: an OpenLDAP server, or an imitation in memory.
 enum Directory {
     Slapd(Slapd),
-    /// The replacement of the directory, and the reason why it is used.
+    /// An imitation of the LDAP directory in memory, and the reason why no OpenLDAP server runs.
     Memory(Arc<Memory>, String),
 }
 
@@ -140,7 +145,8 @@ impl Directory {
         }
     }
 
-    /// Returns the port of the server. The replacement has no server, and no request is sent to this port.
+    /// Returns the port of the OpenLDAP server. The imitation has no server, so the desk sends no request to the
+    /// returned port.
     fn port(&self) -> u16 {
         match self {
             Self::Slapd(slapd) => slapd.port,
@@ -148,7 +154,8 @@ impl Directory {
         }
     }
 
-    /// Checks that exactly the locks after wrong passwords are gone.
+    /// Checks that the scripts have unlocked exactly the accounts in [`LOCKED`]. An account that an administrator
+    /// locked must remain locked.
     async fn check(&self, app: &App) -> Result<(), String> {
         match self {
             Self::Slapd(slapd) => {
@@ -179,18 +186,19 @@ impl Directory {
     }
 }
 
-/// The directory, the sandbox and the service of the demo for automation.
+/// The parts of the demo for automation: the LDAP directory, the sandbox, and the service whose tickets run scripts.
 pub(super) struct Automation {
     directory: Directory,
-    /// The replacement of the sandbox. The value is `None` if bubblewrap runs the scripts.
+    /// The imitated sandbox. The value is `None` if bubblewrap runs the scripts.
     sandbox: Option<Arc<Idle>>,
-    /// The id of the service.
+    /// The id of the service whose tickets run scripts.
     service: Value,
 }
 
 impl Automation {
-    /// Starts the directory, whose files are below `data`, and checks whether bubblewrap can run scripts. slapd and
-    /// bubblewrap are searched in `search_path`. A part that this machine cannot run is replaced.
+    /// Starts the OpenLDAP server (slapd), and checks whether bubblewrap can run scripts. The function searches both
+    /// programs in the directories of `search_path`. An imitation replaces a program that cannot run. The files of the
+    /// server are below `data`.
     pub(super) async fn start(data: &Path, search_path: &str) -> Result<Self, String> {
         let folder = data.join(FOLDER);
         DirBuilder::new()
@@ -198,8 +206,9 @@ impl Automation {
             .mode(0o700)
             .create(&folder)
             .map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
-        // slapd starts only after this check. The check opens a pipe and ends when the pipe is closed. A process that
-        // starts during the check can inherit the pipe, and then keeps the pipe open.
+        // The OpenLDAP server (slapd) starts only after this check of bubblewrap. The check opens a pipe and ends when
+        // the pipe is closed. A process that starts during the check can inherit the pipe, and then keeps the pipe
+        // open.
         let bubblewrap = Bubblewrap::new(PathBuf::new(), PathBuf::new(), search_path);
         let is_real = bubblewrap.level().await == Level::Network;
         Ok(Self {
@@ -209,7 +218,7 @@ impl Automation {
         })
     }
 
-    /// Returns the replacement of the directory, or `None` if the directory is real.
+    /// Returns the imitated LDAP directory, or `None` if an OpenLDAP server runs.
     pub(super) fn accounts(&self) -> Option<Arc<dyn Accounts>> {
         match &self.directory {
             Directory::Slapd(_) => None,
@@ -217,14 +226,14 @@ impl Automation {
         }
     }
 
-    /// Returns the replacement of the sandbox, or `None` if the sandbox is real.
+    /// Returns the imitated sandbox, or `None` if bubblewrap runs the scripts.
     pub(super) fn sandbox(&self) -> Option<Arc<dyn Sandbox>> {
         let idle = self.sandbox.clone()?;
         Some(idle)
     }
 
-    /// Stores the definitions of the platform, the scripts and the rules, and the password of the desk for the
-    /// directory. Then creates a service through the API `/v1`.
+    /// Stores the definitions of the platform, the scripts and the rules in the desk. Also stores the password with
+    /// which the desk logs in to the LDAP directory. Then creates a service through the API `/v1`.
     pub(super) async fn introduce(&mut self, app: &App, client: &Client) -> Result<(), String> {
         let text = [&platform(self.directory.port()), SCRIPTS_AND_RULES].concat();
         let stored = Definitions::read(&text)?.store(app).await;
@@ -237,7 +246,7 @@ impl Automation {
     }
 
     /// Opens tickets, approves their scripts, and waits until the scripts have ended. Returns an error if a script
-    /// ended in an unexpected state, or if the directory does not confirm the changes.
+    /// ended in an unexpected state, or if an account in the LDAP directory has an unexpected state.
     pub(super) async fn run(&mut self, app: &App, client: &Client) -> Result<SystemLine, String> {
         let report_sn = self.open(client, LOCKED[0], "disk", "web-1").await?;
         let mut tickets = Vec::new();
@@ -250,7 +259,7 @@ impl Automation {
         }
         for (sn, (_, _, expected)) in tickets.iter().zip(UNLOCKS) {
             ended(client, sn, expected).await?;
-            // After a failure, the ticket still waits for a person.
+            // After a failed script, the ticket stays open, because a person must complete the work.
             let status = if expected == FAILED {
                 "RUNNING"
             } else {
@@ -292,7 +301,7 @@ impl Automation {
         })
     }
 
-    /// Opens a ticket, and returns its number.
+    /// Opens a ticket as the person `requester`, and returns the ticket number.
     async fn open(
         &self,
         client: &Client,
@@ -311,7 +320,8 @@ impl Automation {
         Ok(opened["sn"].as_str().unwrap_or_default().to_owned())
     }
 
-    /// Returns a text that names the replaced parts with the reasons. The text is empty if no part is replaced.
+    /// Returns a text that names each imitated part with the reason for the imitation. The text is empty if no part is
+    /// imitated.
     fn stand_in(&self) -> String {
         let directory = match &self.directory {
             Directory::Slapd(_) => None,
@@ -325,8 +335,8 @@ impl Automation {
     }
 }
 
-/// Approves the script of a ticket as [`APPROVER`]. If [`SUPERUSER`] opened the ticket, this person first tries to
-/// approve the script, and the desk must reject this. Returns the number of rejected approvals.
+/// Approves the script of a ticket as [`APPROVER`]. If [`SUPERUSER`] opened the ticket, the superuser first tries to
+/// approve the script, and the desk must reject this approval. Returns the number of rejected approvals.
 async fn approve(
     client: &Client,
     sn: &str,
@@ -360,8 +370,8 @@ async fn approve(
     Ok(rejected)
 }
 
-/// Waits until the script of a ticket has ended and the ticket contains its outcome. Returns the execution, or an
-/// error if the execution is not in the state `expected`.
+/// Waits until the script of the ticket `sn` has ended and the ticket contains the outcome of the script. Returns the
+/// execution (the record of the script run) as JSON. Returns an error if the execution is not in the state `expected`.
 async fn ended(client: &Client, sn: &str, expected: &str) -> Result<Value, String> {
     let list = format!("executions?ticket={sn}");
     let missing = format!("the script of ticket {sn} has not ended");

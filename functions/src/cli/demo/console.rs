@@ -1,5 +1,5 @@
-//! Uses the console in the demo: an approver logs in, reads tickets and votes on their pages, as a person does
-//! in a browser. If chromium is on this machine, it takes a picture of the start page.
+//! Uses the web console in the demo. An approver logs in, reads tickets and votes on the ticket pages, as a person does
+//! in a browser. If chromium is on this machine, chromium takes a picture of the login page.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -12,7 +12,8 @@ use serde_json::json;
 use super::day::Client;
 use super::{SystemLine, find_program};
 
-/// The approver who uses the console, and the other approver of the same tickets.
+/// The user names of two approvers. The first approver votes in the console. The second approver only reads the list of
+/// tickets that wait for an approval.
 const PEOPLE: (&str, &str) = ("zhangsan", "wangwu");
 /// The number of tickets on which the approver votes.
 const TICKETS: usize = 3;
@@ -22,7 +23,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const PAGE_BYTES_MAX: usize = 1 << 20;
 /// The longest time that chromium may need for the picture of a page.
 const PICTURE_TIMEOUT: Duration = Duration::from_secs(30);
-/// The names of the program chromium.
+/// The file names that the browser chromium can have.
 const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
 /// A person who is logged in to the console.
@@ -33,7 +34,7 @@ struct Visitor {
 }
 
 impl Visitor {
-    /// Logs a person in with the page of the console.
+    /// Logs a person in with the login page of the console. The result contains the session cookie of the person.
     async fn log_in(base: &str, user: &str, password: &str) -> Result<Self, String> {
         let http = HttpClient::trusted().map_err(|error| error.to_string())?;
         let mut visitor = Self {
@@ -57,7 +58,8 @@ impl Visitor {
         Ok(visitor)
     }
 
-    /// Opens a page. If `fields` is present, sends a form instead.
+    /// Requests a page of the console. If `fields` is present, the function sends these form fields with the method
+    /// POST. Otherwise, it uses the method GET.
     async fn send(
         &self,
         path: &str,
@@ -98,7 +100,8 @@ impl Visitor {
     }
 }
 
-/// Returns the value of the first hidden field `name` after the text `after`.
+/// Searches the HTML of a page for the first hidden form field `name` after the text `after`. Returns the value of this
+/// field.
 fn hidden<'a>(page: &'a str, after: &str, name: &str) -> Result<&'a str, String> {
     let form = page.split_once(after).map(|(_, form)| form);
     let start = format!("name=\"{name}\" value=\"");
@@ -116,8 +119,8 @@ fn version(page: &str) -> &str {
     rest.split('"').next().unwrap_or_default()
 }
 
-/// Votes on some tickets with the pages of the console. `base` is the address of the desk, and `password` is the
-/// password of the demo company.
+/// Opens some tickets, and votes on them with the pages of the console. `base` is the address of the desk, and
+/// `password` is the password of the demo company.
 pub(super) async fn run(
     client: &Client,
     base: &str,
@@ -172,8 +175,8 @@ pub(super) async fn run(
     })
 }
 
-/// Takes a picture of the login page with chromium. Returns the path of the picture, or the reason why there is
-/// no picture.
+/// Takes a picture of the login page with chromium. Returns the path of the picture, or the reason why there is no
+/// picture.
 async fn picture(base: &str, data: &Path, search_path: &str) -> (Option<PathBuf>, String) {
     let missing = |reason: &str| {
         let reason =
@@ -205,7 +208,8 @@ async fn picture(base: &str, data: &Path, search_path: &str) -> (Option<PathBuf>
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .kill_on_drop(true);
-    // chromium refuses its sandbox for the user root. The page comes from this program.
+    // For the user root, chromium refuses to start with its sandbox. The sandbox is not necessary here, because the
+    // page comes from this program.
     if is_root(&data) {
         command.arg("--no-sandbox");
     }
@@ -216,7 +220,8 @@ async fn picture(base: &str, data: &Path, search_path: &str) -> (Option<PathBuf>
     }
 }
 
-/// Returns true if this program runs as the user root. The owner of a new directory is the user of the program.
+/// Returns true if this program runs as the user root. The function assumes that this program created the directory
+/// `data`, and checks the owner of this directory.
 fn is_root(data: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     std::fs::metadata(data).is_ok_and(|metadata| metadata.uid() == 0)

@@ -155,8 +155,8 @@ impl Client {
         }
     }
 
-    /// Deploys a workflow, and creates a service with the name of the workflow. `more` contains further members of the
-    /// service, or other values for its kind and its category. Returns the id of the service.
+    /// Deploys a workflow, and creates a service with the name of the workflow. `more` contains additional JSON members
+    /// of the service. These members replace the default members with the same name. Returns the id of the service.
     pub(super) async fn publish(&self, definition: Value, more: Value) -> Result<Value, String> {
         let name = definition["name"].clone();
         let draft = json!({ "definition": definition });

@@ -13,18 +13,22 @@ use crate::app::itsm::integrations::Definitions;
 use crate::cli::serve::DEMO_APP;
 use crate::host::local::Desk;
 
-/// The name of the directory below the data of the main desk that contains the data of the other desk.
+/// The name of the subdirectory for the data of the second desk (the imitated ITSM). The subdirectory is in the data
+/// directory of the main desk.
 const FOLDER: &str = "company-itsm";
-/// The number of tickets that need an approval of the other desk.
+/// The number of tickets on the main desk that need an approval of the second desk (the imitated ITSM).
 const APPLICATIONS: usize = 6;
-/// The number of applications that the other desk grants. The other applications are refused.
+/// The number of applications (requests for approval) that the second desk grants. The second desk refuses all other
+/// applications.
 const GRANTED: usize = 4;
-/// The person who decides at the other desk.
+/// The user name of the person who grants or refuses applications (requests for approval) at the second desk.
 const DECIDER: &str = "admin";
-/// The person who continues the work on a ticket after its application is granted.
+/// The user name of the person who continues the work on a ticket after its application (request for approval) is
+/// granted.
 const COLLECTOR: &str = "zhangsan";
 
-/// Returns the definitions of the integration and of the application kind. `base` is the address of the other desk.
+/// Returns the TOML definitions of an integration (a connected system) and of an application kind (a kind of request
+/// for approval). `base` is the base URL of the second desk, which is the connected system.
 fn definitions(base: &str) -> String {
     let app = DEMO_APP.0;
     format!(
@@ -58,8 +62,8 @@ apply_reason = "${{ticket_sn}}"
     )
 }
 
-/// Returns the workflow of the tickets. Node 3 applies for an approval. If the application is granted, a person
-/// continues at node 4. Otherwise, the ticket ends.
+/// Returns the workflow of the tickets. Node 3 sends an application (a request for approval) to the external ITSM. If
+/// the application is granted, a person continues at node 4. Otherwise, the ticket ends.
 fn workflow() -> Value {
     let is_granted = json!({ "key": "application_result_3", "type": "STRING", "condition": "==", "value": "granted" });
     let condition =
@@ -84,21 +88,23 @@ fn workflow() -> Value {
     })
 }
 
-/// The desk that acts as the ITSM of the head office, and the service of the main desk that needs its approvals.
+/// The second desk, which acts as the ITSM of the head office. The struct also contains the id of the service on the
+/// main desk whose tickets need approvals of the second desk.
 pub(super) struct External {
     desk: Desk,
-    /// The base URL of the other desk.
+    /// The base URL of the second desk (the imitated ITSM).
     base: String,
-    /// A client of the other desk.
+    /// An HTTP client that sends requests to the second desk (the imitated ITSM).
     office: Client,
-    /// The main desk. The value is `None` before [`External::introduce`].
+    /// The main desk of the demo. The value is `None` before [`External::introduce`] is called.
     main: Option<App>,
-    /// The id of the service of the main desk.
+    /// The id of the service on the main desk whose tickets need approvals of the second desk.
     service: Value,
 }
 
 impl External {
-    /// Starts the other desk with the demo company. Its data is below `data`.
+    /// Starts the second desk (the imitated ITSM) with the demo company. The second desk stores its data in a
+    /// subdirectory of `data`.
     pub(super) async fn start(data: &Path, search_path: &str) -> Result<Self, String> {
         let serve = desk_of(&data.join(FOLDER), search_path);
         let started = Box::pin(serve.start()).await;
@@ -116,8 +122,8 @@ impl External {
         })
     }
 
-    /// Stores the definitions of the integration and of the application kind on the main desk, and the secret of its
-    /// app. Then creates a service through the API `/v1`.
+    /// Stores the definitions of the integration and of the application kind on the main desk. Also stores the app
+    /// secret that the main desk sends to the second desk. Then creates a service through the API `/v1`.
     pub(super) async fn introduce(&mut self, app: &App, client: &Client) -> Result<(), String> {
         let text = definitions(&self.base);
         let read = Definitions::read(&text, &|_| Err("the demo has no mapping file".into()))?;
@@ -132,8 +138,8 @@ impl External {
         Ok(())
     }
 
-    /// Opens tickets on the main desk, and decides their applications at the other desk. Returns after all tickets
-    /// have ended. Returns an error if a ticket did not get the decision.
+    /// Opens tickets on the main desk, and decides their applications (requests for approval) at the second desk.
+    /// Returns after all tickets have ended. Returns an error if a decision does not reach its ticket.
     pub(super) async fn run(&mut self, client: &Client) -> Result<SystemLine, String> {
         let mut tickets = Vec::new();
         for number in 1..=APPLICATIONS {
@@ -192,12 +198,12 @@ impl External {
         })
     }
 
-    /// Stops the other desk.
+    /// Stops the second desk (the imitated ITSM).
     pub(super) async fn stop(self) {
         self.desk.stop().await;
     }
 
-    /// Decides a ticket of the other desk through its BlueKing API.
+    /// Approves or rejects the ticket `sn` of the second desk through its BlueKing API.
     async fn decide(&self, sn: &str, is_granted: bool) -> Result<(), String> {
         let field = |key: &str, value: &str| json!({ "key": key, "value": value });
         let reject_remark = if is_granted { "" } else { "容量不足" };
@@ -213,8 +219,8 @@ impl External {
         self.office.must("operate_node", decision).await.map(drop)
     }
 
-    /// Returns true if the main desk read the decision after a callback of the other desk, and false if the main
-    /// desk read the decision at a deadline.
+    /// Returns true if the main desk read the decision because of a callback from the second desk. Returns false if the
+    /// main desk read the decision by regular polling.
     async fn is_by_callback(&self, application: &Value) -> Result<bool, String> {
         let main = self
             .main
@@ -228,8 +234,8 @@ impl External {
     }
 }
 
-/// Waits until the application of a ticket fulfills a condition, and returns the application. The text `missing`
-/// states what did not happen if this takes too long.
+/// Waits until the application (the request for approval) of a ticket fulfills the condition `is_met`. Returns the
+/// application as JSON. If this takes too long, the error begins with the text `missing`.
 async fn application(
     client: &Client,
     sn: &str,

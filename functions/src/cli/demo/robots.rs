@@ -1,8 +1,9 @@
-//! Adds robots and cases to the demo. A monitoring system sends alarms to the desk, each alarm becomes a
-//! ticket, and each ticket becomes a mission: a robot drives to a station and measures a temperature.
+//! Adds robots and cases (records of another system) to the demo. An imitated monitoring system sends alarms to the
+//! desk. Each alarm becomes a ticket. Each ticket starts a mission: a robot drives to a station and measures a
+//! temperature.
 //!
-//! The robots are imitations that speak VDA 5050 ([`super::fakes::vda5050`]). The broker is mosquitto, if this
-//! program is on the machine. Otherwise, the messages of the robots stay in memory.
+//! The robots are imitations that speak VDA 5050 ([`super::fakes::vda5050`]). The MQTT broker is the program mosquitto.
+//! If mosquitto is missing on this machine, the messages of the robots stay in memory.
 
 use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File};
@@ -31,15 +32,16 @@ use crate::app::itsm::integrations::Definitions as Integrations;
 use crate::cli::serve::DEMO_APP;
 use crate::host::local;
 
-/// The name of the program mosquitto, and of its directory below the data of the desk.
+/// The file name of the MQTT broker mosquitto. The subdirectory for the files of mosquitto has the same name, and is in
+/// the data directory of the desk.
 const MOSQUITTO: &str = "mosquitto";
-/// The longest time that the demo waits until mosquitto listens.
+/// The longest time that the demo waits until mosquitto accepts connections.
 const LISTEN_WAIT: Duration = Duration::from_secs(10);
-/// The first levels of the topics of the robots.
+/// The first level of all MQTT topics of the robots.
 const INTERFACE: &str = "uagv";
 const MANUFACTURER: &str = "ImitatedRobots";
 const MAP: &str = "hall_map";
-/// The task type of the desk, and the action of VDA 5050 in which a robot does the work.
+/// The name of the task type that the missions use. For this task type, a robot does the VDA 5050 action [`ACTION`].
 const TASK_TYPE: &str = "patrol";
 const ACTION: &str = "measure";
 /// The duration of the work at a station, in milliseconds.
@@ -65,8 +67,8 @@ struct Robot {
     speed: f64,
 }
 
-/// The robots. The third robot is near the station S3 and slow, so it gets the first mission, and the demo can
-/// switch it off on its way.
+/// The robots of the demo. The third robot is the nearest robot to the station S3, so this robot gets the first
+/// mission. It is slow, so the demo can switch it off during its drive.
 static ROBOTS: [Robot; 3] = [
     Robot {
         name: "agv_1",
@@ -91,25 +93,25 @@ static ROBOTS: [Robot; 3] = [
     },
 ];
 
-/// The name of the source of cases (records of another system).
+/// The name of the imitated monitoring system, which sends cases (records of alarms) to the desk.
 const SOURCE: &str = "monitoring";
-/// The stations of the alarms.
+/// The station of each alarm, in the order of the alarms.
 const PLACES: [&str; 6] = ["S3", "S1", "S2", "S1", "S2", "S1"];
 
 /// The robots of the demo, and their connection to the desk.
 pub(super) struct Robots {
     vehicles: Vehicles,
     broker: Option<Broker>,
-    /// The parts of a desk whose robots need no broker.
+    /// The objects that connect a desk with robots without a broker. The value is `None` if the robots use a broker, or
+    /// if [`Robots::take_parts`] was called.
     parts: Option<(Arc<dyn Fleet>, local::Robots)>,
-    /// The reason why the robots use no broker. Empty if they use one.
+    /// The reason why the robots use no broker. The text is empty if the robots use a broker.
     no_broker: String,
 }
 
 impl Robots {
-    /// Starts mosquitto on a free port of this machine, if a directory of `search_path` contains this program.
-    /// Its files are below the directory `data`. If mosquitto is missing or does not start, the messages of
-    /// the robots stay in memory.
+    /// Starts the MQTT broker mosquitto on a free port of this machine. The files of mosquitto are below the directory
+    /// `data`. If mosquitto is missing in `search_path` or does not start, the messages of the robots stay in memory.
     pub(super) async fn start(data: &Path, search_path: &str) -> Result<Self, String> {
         let clock = Arc::new(SystemClock);
         let started = match find(search_path) {
@@ -140,13 +142,13 @@ impl Robots {
         self.broker.as_ref().map(|broker| broker.url.clone())
     }
 
-    /// Returns the parts that a desk needs for robots without a broker. Returns `None` if the robots use a
-    /// broker, and at the second call.
+    /// Returns the objects that connect a desk with robots without a broker. Returns `None` if the robots use a broker,
+    /// or if this function was called before.
     pub(super) fn take_parts(&mut self) -> Option<(Arc<dyn Fleet>, local::Robots)> {
         self.parts.take()
     }
 
-    /// Defines the robots, a service whose workflow has a mission, and the source of the alarms. Then switches
+    /// Defines the robots, the source of the alarms, and a service whose tickets start robot missions. Then switches
     /// the robots on.
     pub(super) async fn introduce(&mut self, app: &App, client: &Client) -> Result<(), String> {
         let text = |error: infra::Error| error.to_string();
@@ -164,7 +166,8 @@ impl Robots {
         );
         let source = Integrations::read(&source, &|_| Ok(mapping.clone()))?;
         source.store(app).await.map_err(text)?;
-        // The desk ignores messages of robots that its list of robots does not contain yet.
+        // The desk ignores messages of unknown robots. The demo therefore waits until the list of robots in the desk is
+        // complete.
         let are_listed = |shown: &Value| (shown["count"] == ROBOTS.len()).then_some(());
         let missing = "the desk does not list the robots";
         until(client, "admin", "robots", missing, are_listed).await?;
@@ -187,9 +190,9 @@ impl Robots {
         Ok(())
     }
 
-    /// Sends the alarms, and waits until robots have completed all missions. The robot that has accepted the
-    /// first mission is switched off on its way, so another robot gets this mission. The robot is switched on
-    /// again at the end. Returns one line about the cases and one line about the robots.
+    /// Sends the alarms, and waits until robots have completed all missions. The demo switches off the robot of the
+    /// first mission during its drive, so another robot gets this mission. At the end, the demo switches the robot on
+    /// again. Returns one summary line about the alarms and one summary line about the robots.
     pub(super) async fn run(
         &mut self,
         client: &Client,
@@ -212,7 +215,8 @@ impl Robots {
         let off = self.switch_off(&lost).await?;
         let switched_off = clock.now();
 
-        // The ticket of the first alarm is open until another robot has done its mission.
+        // The ticket of the first alarm stays open until another robot has completed the mission. The desk can
+        // therefore still update this ticket.
         let mut update = alarms[0].clone();
         update["revision"] = 2.into();
         update["severity"] = "critical".into();
@@ -274,8 +278,8 @@ impl Robots {
         self.vehicles.switch_off(serial).await.ok_or_else(unknown)
     }
 
-    /// Returns the line about the robots. `lost` is the robot that was switched off. `replacement` is the robot
-    /// that got its mission, `replaced_ms` milliseconds later.
+    /// Returns the summary line about the robots. `lost` is the robot that was switched off. `replacement` is the robot
+    /// that got the mission of `lost`, `replaced_ms` milliseconds later.
     fn line(
         &self,
         missions: &[Value],
@@ -316,15 +320,15 @@ impl Robots {
     }
 }
 
-/// A running mosquitto. It is killed when this value is dropped.
+/// A running process of the MQTT broker mosquitto. The process is killed when this value is dropped.
 struct Broker {
     url: String,
     _process: Child,
 }
 
 impl Broker {
-    /// Starts mosquitto with its configuration and its log in `directory`, and waits until it listens. The error
-    /// is the reason as an English text.
+    /// Starts mosquitto, and waits until mosquitto accepts connections. `directory` contains the configuration and the
+    /// log of mosquitto. The returned error is an English text with the reason.
     async fn start(program: &Path, directory: &Path) -> Result<Self, String> {
         let text = |error: std::io::Error| format!("mosquitto cannot be started: {error}");
         let free = TcpListener::bind("127.0.0.1:0").await.map_err(text)?;
@@ -334,7 +338,7 @@ impl Broker {
         builder.recursive(true).mode(0o700);
         builder.create(directory).map_err(text)?;
         let configuration = directory.join("mosquitto.conf");
-        // Without the third option, a message waits up to 50 ms (docs/fleet.md).
+        // Without the option `set_tcp_nodelay`, a message can be delayed by up to 50 ms (docs/fleet.md).
         let options = format!(
             "listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\npersistence false\n"
         );
@@ -375,8 +379,9 @@ impl Broker {
     }
 }
 
-/// Returns the path of the program mosquitto. Debian installs mosquitto in `sbin`, which is not in the search
-/// path of normal users. The function therefore also searches beside each directory of the search path.
+/// Returns the path of the program mosquitto. Debian installs mosquitto in `sbin`, which is not in the search path of
+/// normal users. For each directory of the search path, the function therefore also searches the directory `sbin`
+/// beside it.
 fn find(search_path: &str) -> Option<PathBuf> {
     let directories = std::env::split_paths(search_path)
         .filter(|directory| directory.is_absolute())
@@ -419,7 +424,7 @@ async fn add_service(client: &Client) -> Result<Value, String> {
     client.publish(definition, service).await
 }
 
-/// Returns the alarm with the given index, as the monitoring sends it.
+/// Returns the alarm with the index `at` as JSON, in the format of the imitated monitoring system.
 fn alarm(at: usize, raised: Moment) -> Value {
     json!({
         "id": format!("ALM-{}", at + 1), "raised_at": raised.0, "revision": 1, "kind": "temperature",
@@ -427,8 +432,8 @@ fn alarm(at: usize, raised: Moment) -> Value {
     })
 }
 
-/// Sends records to the desk, and returns their results. Returns an error if a record does not have the
-/// outcome `expected`.
+/// Sends records of alarms to the desk, and returns the result for each record. Returns an error if a record does not
+/// have the outcome `expected`.
 async fn send(client: &Client, records: &[Value], expected: &str) -> Result<Vec<Value>, String> {
     let body = json!({ "source": SOURCE, "cases": records });
     let answer = client.v1("cases", "admin", body).await?;

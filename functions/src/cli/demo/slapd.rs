@@ -1,5 +1,5 @@
-//! Runs an OpenLDAP server (slapd) on this machine for the demo. Its directory has a few accounts of the demo company.
-//! The third wrong password locks an account.
+//! Runs an OpenLDAP server (slapd) on this machine for the demo. The server contains a few accounts of the demo
+//! company. After three wrong passwords, the server locks an account.
 
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt as _;
@@ -18,32 +18,35 @@ use super::{PAUSE, find_program};
 
 /// The accounts that the demo locks with wrong passwords.
 pub(super) const LOCKED: [&str; 3] = ["lisi", "chenwen", "weier"];
-/// The account that is not locked.
+/// An account that is not locked. A script that unlocks this account changes nothing.
 pub(super) const FREE: &str = "jiangsan";
-/// The account that an administrator locked.
+/// An account that an administrator locked. A script of the desk must not unlock this account.
 pub(super) const CLOSED: &str = "shenwu";
-/// The name of the entry below which accounts are searched.
+/// The LDAP name (DN) of the directory entry below which the desk searches accounts.
 pub(super) const BASE: &str = "ou=people,dc=example,dc=com";
-/// The name with which the desk logs in.
+/// The LDAP name (DN) with which the desk logs in to the server.
 pub(super) const USER: &str = "cn=desk,dc=example,dc=com";
-/// The password of the desk. It is not secret, because only this machine reaches the directory of the demo.
+/// The LDAP password of the desk. The password is not secret, because the server accepts connections only from this
+/// machine.
 pub(super) const PASSWORD: &str = "desk-secret";
 
 /// Number of wrong passwords that lock an account.
 const FAILURES_MAX: u32 = 3;
-/// The longest time until slapd has loaded its data, and the longest time until slapd answers.
+/// The longest time that slapd may need to load its data. Also the longest time that slapd may need to start and answer
+/// a request.
 const START_MAX: Duration = Duration::from_secs(10);
 /// Maximum duration of one request to slapd.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Directories in which slapd is searched in addition to the search path. They are often not part of the search path
-/// of a user.
+/// Directories in which the demo searches slapd in addition to the search path. These directories are often not part of
+/// the search path of a user.
 const PROGRAMS: [&str; 4] = [
     "/usr/sbin",
     "/usr/local/sbin",
     "/usr/lib/openldap",
     "/usr/libexec",
 ];
-/// Directories with the modules of slapd: Debian, Fedora, Alpine and Arch, and an installation from source.
+/// Directories that can contain the modules of slapd, depending on the Linux distribution or after an installation from
+/// source.
 const MODULES: [&str; 5] = [
     "usr/lib/ldap",
     "usr/lib64/openldap",
@@ -51,23 +54,25 @@ const MODULES: [&str; 5] = [
     "usr/libexec/openldap",
     "usr/local/libexec/openldap",
 ];
-/// Directories with the schema files of slapd: Debian, other systems, and an installation from source.
+/// Directories that can contain the schema files of slapd, depending on the Linux distribution or after an installation
+/// from source.
 const SCHEMAS: [&str; 3] = [
     "etc/ldap/schema",
     "etc/openldap/schema",
     "usr/local/etc/openldap/schema",
 ];
-/// The modules that the demo needs: the database, and the overlay for password policies.
+/// The slapd modules that the demo needs: `back_mdb` is the database, and `ppolicy` locks accounts after wrong
+/// passwords.
 const MODULE_NAMES: [&str; 2] = ["back_mdb", "ppolicy"];
 /// The schema files that the demo needs.
 const SCHEMA_NAMES: [&str; 3] = ["core", "cosine", "inetorgperson"];
-/// A shell script that lets slapd load its data.
+/// A shell script that runs slapd to load its data. `$0` is the path of slapd.
 const LOAD: &str = r#"exec "$0" "$@""#;
 /// A shell script that starts slapd, and ends slapd when standard input is closed. Standard input is also closed if
 /// the process of the demo is killed.
 const SERVE: &str = r#""$0" "$@" </dev/null & read -r line; kill $!"#;
 
-/// The entries of the directory without those of the accounts.
+/// The first entries of the LDAP directory, in the format LDIF. The function [`entries`] adds the accounts.
 const ENTRIES: &str = "\
 dn: dc=example,dc=com
 objectClass: organization
@@ -80,7 +85,7 @@ objectClass: organizationalUnit
 ou: people
 ";
 
-/// The files of an installed slapd.
+/// The paths of an installed OpenLDAP server: the program slapd, its modules and its schema files.
 struct Installed {
     program: PathBuf,
     modules: PathBuf,
@@ -88,12 +93,13 @@ struct Installed {
 }
 
 impl Installed {
-    /// Searches slapd with its modules and its schema files. `search_path` contains directories, as in the
-    /// environment variable `PATH`. Returns an English text that names the missing part.
+    /// Searches slapd with its modules and its schema files. `search_path` contains directories, as in the environment
+    /// variable `PATH`. If a part is missing, the error is an English text that names this part.
     fn find(search_path: &str) -> Result<Self, String> {
         let directories = std::env::split_paths(search_path).chain(PROGRAMS.map(PathBuf::from));
         let program = find_program(directories, &["slapd"]).ok_or("slapd is not installed")?;
-        // The directory `root` beside the program has the files of a package that was extracted and not installed.
+        // If the package of slapd was extracted but not installed, its files are in the directory `root` beside the
+        // program.
         let beside = program.with_file_name("root");
         let roots = [beside.as_path(), Path::new("/")];
         let find = |directories: &[&str], has_all: &dyn Fn(&Path) -> bool| {
@@ -132,7 +138,7 @@ impl Installed {
         command
     }
 
-    /// Returns the text of the configuration file. `data` is the directory of the database.
+    /// Returns the text of the slapd configuration file. `data` is the directory of the database.
     fn configuration(&self, data: &Path) -> String {
         let schema = self.schema.display();
         let modules = self.modules.display();
@@ -166,7 +172,7 @@ access to * by * none
     }
 }
 
-/// Returns the entries of the directory in the format LDIF (RFC 2849). An empty line separates two entries.
+/// Returns all entries of the LDAP directory in the format LDIF (RFC 2849). An empty line separates two entries.
 fn entries() -> String {
     let policy = format!(
         "dn: cn=policy,dc=example,dc=com\nobjectClass: device\nobjectClass: pwdPolicy\ncn: policy\n\
@@ -191,7 +197,7 @@ fn entries() -> String {
 /// A running OpenLDAP server. The server ends when this value is dropped.
 pub(super) struct Slapd {
     pub(super) port: u16,
-    /// Standard input of the shell that ends slapd, see [`SERVE`].
+    /// The standard input of the shell that runs slapd. When this input is closed, the shell ends slapd, see [`SERVE`].
     _input: ChildStdin,
 }
 
@@ -236,7 +242,8 @@ impl Slapd {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)
-            // Ctrl-C reaches all processes of a group. It must not end the shell before the shell has ended slapd.
+            // Ctrl-C ends all processes of a process group. The shell gets its own process group, because the shell
+            // must first end slapd.
             .process_group(0);
         let mut shell = serve.spawn().map_err(failed)?;
         let input = shell.stdin.take().ok_or("slapd has no standard input")?;

@@ -40,7 +40,7 @@ const OVERDUE_MS: i64 = 5 * 60_000;
 /// The largest normal number of commits that are missing in the board (the stored totals of the
 /// service desk).
 const BOARD_LAG_MAX: i64 = 10_000;
-/// The number of tickets that the checks read. The checks begin with the newest ticket.
+/// Maximum number of tickets that a check reads. The check begins with the newest ticket.
 const TICKETS: usize = 20;
 /// The largest number of parked streams that the check counts. A stream is parked if its processing
 /// has failed.

@@ -1,5 +1,5 @@
-//! Makes the attempts of executions. Each attempt does one step of a script: a request to a platform, the start
-//! of a shell script, or a look at a running shell script.
+//! Makes the attempts of executions (script runs for tickets). Each attempt does one step of a script: it sends a
+//! request to a platform, starts a shell script, or checks a running shell script.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,27 +23,31 @@ use crate::App;
 use crate::app::automation::executions::{self, PLATFORM, id_of};
 use crate::queue::runner::{self, Outgoing, Prepared, Sent, Start, Transport};
 
-/// The first pause in milliseconds before the desk looks at a running script again. Each further pause is half as
-/// long again, but not longer than [`LOOK_MAX_MS`].
+/// Time in milliseconds from the start of a script to the first check whether the script is still running. Each further
+/// pause is 1.5 times the previous pause, but at most [`LOOK_MAX_MS`].
 const LOOK_FIRST_MS: i64 = 100;
-/// The longest pause in milliseconds before the desk looks at a running script again.
+/// The longest pause in milliseconds between two checks whether a script is still running.
 const LOOK_MAX_MS: i64 = 10_000;
-/// The pause in milliseconds before the desk looks again whether a ticket is still suspended.
+/// The pause in milliseconds between two checks whether a ticket is still suspended. A script does not start while its
+/// ticket is suspended.
 const SUSPENDED_MS: i64 = 30_000;
-/// Longest time in milliseconds from the preparation of a request to the request. It is shorter than a lease, so no
-/// other worker can have the lease of the same attempt.
+/// Longest time in milliseconds from the preparation of a request to the sending of this request. This time is shorter
+/// than a lease (the exclusive right of one worker to make an attempt). Therefore, no other worker can make the same
+/// attempt.
 const LATEST_MS: i64 = 20_000;
-/// Maximum duration of the start of a shell script. The script itself may run longer.
+/// The longest time that the start of a shell script may take. The script itself may run longer.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
-/// Time in milliseconds that the sandbox has to end a script after its maximum duration.
+/// The time in milliseconds that the sandbox may need to end a script after its maximum duration.
 const END_GRACE_MS: i64 = 20_000;
 
-/// Makes the next attempt of the execution in the given stream. Does nothing before the time of this attempt.
+/// Makes the next attempt of an execution (a script run). `stream` is the event stream of the execution. Does nothing
+/// before the time of this attempt.
 pub async fn step(app: &App, stream: &str) -> Result<(), Error> {
     runner::run::<Execution>(app, stream).await
 }
 
-/// Continues an execution at a deadline: ends the request for approval, or makes the next attempt.
+/// Handles a reached deadline of an execution (a script run). If the deadline belongs to the approval, the request for
+/// approval expires. Then the function makes the next attempt.
 pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
     if due.deadline == APPROVAL {
         let state = executions::load(app, &due.stream).await?;
@@ -64,8 +68,8 @@ impl Outgoing for Execution {
             .map_or("", |requested| &requested.cause)
     }
 
-    /// If the desk stopped while it started a shell script, the next attempt looks for the run. The script is
-    /// never started again.
+    /// If the desk stopped while it started a shell script, the next attempt checks whether the script is running. The
+    /// desk never starts the script again.
     fn interrupted(&self) -> Option<(Verdict, Policy)> {
         let look = Verdict::Poll {
             step: RUN.into(),
@@ -98,7 +102,8 @@ impl Outgoing for Execution {
         )
     }
 
-    /// Stores the outcome in the ticket, deletes the files of a shell script, and closes the execution.
+    /// Stores the outcome of the script in the ticket, and deletes the files of a shell script. Then closes the
+    /// execution, so that the desk makes no further attempt.
     async fn conclude(&self, app: &App, stream: &str) -> Result<(), Error> {
         if self.is_closed {
             return Ok(());
@@ -114,7 +119,8 @@ impl Outgoing for Execution {
     }
 }
 
-/// Prepares the next step of an execution. If the step sends no request, returns its verdict as the inner `Err`.
+/// Prepares the next step of an execution (a script run). If the step sends no request, returns the verdict (the result
+/// of the attempt) as the inner `Err`.
 async fn prepare<'a>(
     app: &'a App,
     execution: &'a Execution,
@@ -193,7 +199,7 @@ async fn prepare<'a>(
     }
 }
 
-/// Returns the current parameters of an execution. Returns `None` if they were erased.
+/// Returns the parameters of the script. Returns `None` if the parameters were erased.
 fn parameters(execution: &Execution) -> Option<BTreeMap<String, String>> {
     let parameters = execution.parameters.as_ref()?.value.as_object()?;
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
@@ -205,7 +211,8 @@ fn parameters(execution: &Execution) -> Option<BTreeMap<String, String>> {
     )
 }
 
-/// Prepares one step of a built-in action on a directory.
+/// Prepares one step of the built-in script that unlocks an account in an LDAP directory. If the step sends no request,
+/// returns the verdict (the result of the attempt) as the inner `Err`.
 async fn account_step<'a>(
     app: &'a App,
     step: &str,
@@ -245,12 +252,13 @@ async fn account_step<'a>(
             step: step.to_owned(),
             prepared: app.ledger.clock.now(),
         }),
-        // Each step may be repeated, so its start is not stored.
+        // Each step may be repeated, so the start of the step is not stored.
         start: None,
     }))
 }
 
-/// One step of the unlock of an account.
+/// One step of the script that unlocks an account in an LDAP directory. The step reads the state of the account or
+/// unlocks the account.
 struct AccountStep {
     server: Server,
     account: String,
@@ -298,8 +306,8 @@ impl Transport for AccountStep {
     }
 }
 
-/// Returns a verdict if too much time has passed since a request was prepared. After a long pause of this process,
-/// another worker may have made the attempt already, so the request must not be sent.
+/// Returns the verdict `Retry` if too much time has passed since a request was prepared. After a long pause of this
+/// process, another worker may already have made the attempt. The request must then not be sent.
 fn late(app: &App, prepared: Moment) -> Option<Verdict> {
     let waited_ms = app.ledger.clock.now().0 - prepared.0;
     (waited_ms > LATEST_MS).then(|| Verdict::retry("the process paused before the request"))
@@ -312,10 +320,10 @@ fn refused(error: AccountsError) -> Verdict {
     }
 }
 
-/// The start of a shell script in a sandbox.
+/// A request that starts a shell script in a sandbox.
 struct ScriptStart {
     job: Job,
-    /// The time at which the start was prepared.
+    /// The time at which this request was prepared.
     prepared: Moment,
 }
 
@@ -344,7 +352,7 @@ impl Transport for ScriptStart {
                 after_ms: LOOK_FIRST_MS,
                 observed: "the script was started".into(),
             },
-            // The sandbox has started nothing, so another attempt cannot start the script twice.
+            // After this error, the script is not running. Another attempt therefore cannot start the script twice.
             Err(error) => Verdict::retry(format!("the script was not started: {error}")),
         };
         (None, verdict, POLICY)
@@ -367,7 +375,7 @@ fn job(
     }
 }
 
-/// Returns the verdict of a step that ends the execution without an effect.
+/// Returns the verdict (the result of an attempt) that ends an execution with the given outcome, such as a timeout.
 fn ended(outcome: Outcome, reason: &str) -> Verdict {
     Verdict::Failed {
         reason: reason.to_owned(),
@@ -387,8 +395,8 @@ fn too_weak(wanted: Level, reached: Level) -> Verdict {
     }
 }
 
-/// Returns the verdict of a look at a run. If the script is still running, another look follows. The parameter
-/// `is_late` is true if the sandbox should have ended the script already.
+/// Returns the verdict (the result of an attempt) after a check of a shell script. If the script is still running,
+/// another check follows. `is_late` is true if the sandbox should already have ended the script.
 fn after_looking(run: &Run, is_late: bool, looks: u32) -> Verdict {
     match run {
         Run::Running if is_late => Verdict::Unknown {

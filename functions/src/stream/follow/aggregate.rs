@@ -68,10 +68,11 @@ pub trait Aggregate: Send + Sync {
         followed: i64,
     ) -> Result<Rebuilt, Error>;
     /// Compares each snapshot of a stream with the state that is computed from the events. For each
-    /// wrong snapshot, the result contains the first sequence of the commit with this snapshot.
+    /// wrong snapshot, the result contains the number of the first event in the commit with this
+    /// snapshot.
     async fn wrong_snapshots(&self, ledger: &Ledger, stream: &str) -> Result<Vec<i64>, Error>;
-    /// Returns the commits of a stream up to `until` and the state of the stream after these
-    /// commits.
+    /// Returns the commits of a stream up to the limit `until` (a time and an event number). Also
+    /// returns the state of the stream after these commits.
     async fn history(&self, ledger: &Ledger, stream: &str, until: Until) -> Result<History, Error>;
 }
 

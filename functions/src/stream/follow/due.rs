@@ -15,13 +15,13 @@ pub const VIEW: &str = "due";
 /// If a deadline is reached within this time (in milliseconds), its message is created immediately.
 /// The next scheduled search for reached deadlines may be too late for such a deadline.
 const SOON_MS: i64 = 120_000;
-/// Number of deadlines that one read of the index returns.
+/// Maximum number of deadlines that one read of the index returns.
 const PAGE: usize = 1000;
 
 /// The deadlines of one stream: a map from the id of each deadline to its time.
 type Deadlines = BTreeMap<String, Moment>;
 
-/// The sequence of an event, and the deadline change that this event causes.
+/// The sequence number of an event in its stream, and the deadline change that this event causes.
 pub type Change = (i64, DeadlineChange);
 
 /// The result of [`apply`]. `put` is the write that stores the new deadlines. `messages` contains a
@@ -32,8 +32,8 @@ pub struct Applied {
     pub messages: Vec<NewMessage>,
 }
 
-/// Applies deadline changes to the stored deadlines of a stream. The parameter `last` is the
-/// sequence of the last event in the changes. Messages about near deadlines go to the queue
+/// Applies deadline changes to the stored deadlines of a stream. `last` is the sequence number of
+/// the last event in the changes. Messages about deadlines in the near future go to the queue
 /// `queue`.
 ///
 /// Returns `None` if the stored document already contains all changes.

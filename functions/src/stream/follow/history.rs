@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 
 use crate::app::times;
 
-/// Number of commits that one read of a stream returns.
+/// Maximum number of commits that one read of a stream returns.
 const PAGE: usize = 1000;
 
-/// The end of a read: the last commit time and the last sequence that the read includes.
+/// The limit of a read. The read includes only commits up to this time and up to this sequence
+/// (event number in the stream).
 #[derive(Clone, Copy, Debug)]
 pub struct Until {
     pub at: Moment,

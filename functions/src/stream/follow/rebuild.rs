@@ -11,7 +11,7 @@ use infra::{Error, Ledger};
 use super::card_put;
 use crate::app::cards::read_card;
 
-/// Number of commits or stored documents that one read returns.
+/// Maximum number of commits or stored documents that one read returns.
 const PAGE: usize = 1000;
 
 /// The result of a rebuild. `documents` counts the cards (the stored summaries of streams) that

@@ -15,13 +15,14 @@ const OUTPUT: &str = "This script did not run, because this machine has no sandb
 /// An imitation of a sandbox. It runs no scripts.
 #[derive(Debug, Default)]
 pub struct Idle {
-    /// The ids of the runs that were started and not removed.
+    /// The ids of the script runs that were started and are not removed yet.
     started: Mutex<BTreeSet<String>>,
 }
 
 #[async_trait]
 impl Sandbox for Idle {
-    /// Returns the strongest level, because the desk refuses to start a script at a weaker level than its own.
+    /// Returns the strongest isolation level. The desk refuses to start a script if the level of the sandbox is weaker
+    /// than the level of the script.
     async fn level(&self) -> Level {
         Level::Network
     }

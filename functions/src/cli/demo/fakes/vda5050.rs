@@ -1,9 +1,11 @@
-//! Imitates mobile robots that speak VDA 5050, version 2.0 (reference/fleet.md, section 1). A robot checks
-//! each message in the way of the standard, drives in straight lines, and does one kind of action.
+//! Imitates mobile robots that speak VDA 5050, version 2.0 (reference/fleet.md, section 1). A robot checks each message
+//! as the standard requires. It drives in straight lines, and does one kind of action.
 //!
-//! [`Vehicle`] is one robot without I/O: its time is an argument. [`Vehicles`] connects several robots to an
-//! MQTT broker, or directly to a desk in the same program. The robots do not imitate pauses, charging,
-//! actions on edges, factsheets, and an orderly end of the connection (`OFFLINE`).
+//! [`Vehicle`] is one robot without network and clock. Its methods receive the messages and the current time as
+//! arguments. [`Vehicles`] connects several robots to an MQTT broker, or directly to a desk in the same program.
+//!
+//! The robots do not imitate pauses, charging, actions on edges and factsheets. They never announce the end of a
+//! connection (`OFFLINE`).
 
 mod connected;
 mod order;
@@ -22,12 +24,13 @@ use order::{Action, Edge, Node, Order, Refusal, distance};
 pub const STATE_EVERY_MS: i64 = 1_000;
 /// Time in milliseconds that a robot needs to end a canceled order.
 const CANCEL_MS: i64 = 100;
-/// Maximum number of instant actions in the state of a robot. The robot removes the oldest ones.
+/// Maximum number of instant actions in the state of a robot. If there are more, the robot removes the oldest finished
+/// instant actions.
 const INSTANT_MAX: usize = 50;
-/// Maximum number of errors in the state of a robot. The robot removes the oldest ones.
+/// Maximum number of errors in the state of a robot. If there are more, the robot removes the oldest error.
 const ERRORS_MAX: usize = 20;
 
-/// The status texts of an action in the standard.
+/// The texts with which VDA 5050 describes the status of an action.
 const WAITING: &str = "WAITING";
 const RUNNING: &str = "RUNNING";
 const FINISHED: &str = "FINISHED";
@@ -36,7 +39,7 @@ const FAILED: &str = "FAILED";
 /// The fixed properties of an imitated robot.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Setup {
-    /// The first level of all topics of the robot.
+    /// The first level of all MQTT topics of the robot.
     pub interface: String,
     pub manufacturer: String,
     pub serial: String,
@@ -55,7 +58,8 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Returns the topic of the robot without its last level.
+    /// Returns the beginning of all MQTT topics of the robot. The beginning contains every topic level except the last
+    /// level.
     pub fn topic(&self) -> String {
         format!(
             "{}/v2/{}/{}",
@@ -67,7 +71,7 @@ impl Setup {
 /// A message that a robot publishes. The message consists of its topic and its payload.
 pub type Outgoing = (String, Vec<u8>);
 
-/// The state of one action in the state of a robot.
+/// The state of one action. The robot reports this state in its state messages.
 #[derive(Clone, Debug)]
 struct ActionState {
     id: String,
@@ -108,30 +112,32 @@ pub struct Vehicle {
     setup: Setup,
     /// The current time in milliseconds since 1970.
     now: i64,
-    /// The position at which the current drive began, or at which the robot is.
+    /// The position at which the current drive began. If the robot does not drive, this field is its current position.
     position: Position,
     order: String,
     update: u32,
     last_node: String,
     last_sequence: u32,
-    /// The id and the sequence id of the last released node. An update of the order begins with this node.
+    /// The id and the sequence id of the last released node (the last node to which the robot may drive). An update of
+    /// the order must begin with this node.
     base_end: (String, u32),
-    /// The nodes and edges of the order that the robot has not passed.
+    /// The nodes and edges of the order that the robot has not passed yet.
     nodes: VecDeque<Node>,
     edges: VecDeque<Edge>,
     actions: Vec<ActionState>,
-    /// The ids of the actions at the current node that the robot has not begun.
+    /// The ids of the actions at the current node that the robot has not begun yet.
     at_node: VecDeque<String>,
-    /// The id of the current action, and the time of its end.
+    /// The id of the current action, and the time of its end in milliseconds since 1970.
     working: Option<(String, i64)>,
     drive: Option<Drive>,
-    /// The id of the current cancellation, and the time of its end.
+    /// The id of the instant action that cancels the order. Also contains the time at which the cancellation ends, in
+    /// milliseconds since 1970.
     canceling: Option<(String, i64)>,
     is_canceled: bool,
     errors: Vec<Value>,
     /// The number of state messages that the robot has sent.
     states: u32,
-    /// The time of the last state message.
+    /// The time of the last state message, in milliseconds since 1970.
     sent: i64,
     has_changed: bool,
 }
@@ -164,13 +170,14 @@ impl Vehicle {
         }
     }
 
-    /// Returns the message that reports the connection of the robot. A client publishes it with the retain
+    /// Returns the message that reports the robot as connected. An MQTT client publishes this message with the retain
     /// flag.
     pub fn online(&self) -> Outgoing {
         self.connection(1, "ONLINE")
     }
 
-    /// Returns the message that the broker publishes with the retain flag when the connection is lost.
+    /// Returns the message that reports the robot as disconnected. The broker publishes this message with the retain
+    /// flag when the connection to the robot is lost.
     pub fn last_will(&self) -> Outgoing {
         self.connection(0, "CONNECTIONBROKEN")
     }
@@ -219,14 +226,15 @@ impl Vehicle {
         self.changes()
     }
 
-    /// Sets the time of the robot. Returns the messages that the robot publishes.
+    /// Sets the current time of the robot. Returns the messages that the robot publishes at this time.
     pub fn tick(&mut self, now_ms: i64) -> Vec<Outgoing> {
         self.now = self.now.max(now_ms);
         self.advance();
         self.changes()
     }
 
-    /// Returns the time at which the robot continues or sends its state, if no message arrives before.
+    /// Returns the time at which the robot does its next step, if no message arrives earlier. The step ends an action,
+    /// a drive or a cancellation, or sends a state message.
     pub fn due(&self) -> i64 {
         let ends = [
             self.working.as_ref().map(|(_, until)| *until),
@@ -244,8 +252,8 @@ impl Vehicle {
             && self.actions.iter().all(ActionState::has_ended)
     }
 
-    /// Takes an order message, or returns the reason why the robot does not take it. If the robot already has
-    /// the same message, nothing changes (VDA 5050 2.0, section 6.6.4.3).
+    /// Accepts an order message, or returns the reason why the robot refuses the message. A repetition of the current
+    /// order message changes nothing (VDA 5050 2.0, section 6.6.4.3).
     fn take_order(&mut self, order: Order) -> Result<(), Refusal> {
         if order.id != self.order {
             return self.begin(order);
@@ -280,7 +288,7 @@ impl Vehicle {
         Ok(())
     }
 
-    /// Begins a new order.
+    /// Begins a new order, or returns the reason why the robot refuses the order.
     fn begin(&mut self, order: Order) -> Result<(), Refusal> {
         let refuse =
             |kind: &'static str, reason: &str| Err(Refusal::of_order(kind, &order, reason));
@@ -304,7 +312,8 @@ impl Vehicle {
         Ok(())
     }
 
-    /// Adds the nodes after the first node of an order message to the order.
+    /// Appends the nodes and edges of an order message to the current order. The first node of the message is skipped,
+    /// because the robot already has this node.
     fn append(&mut self, order: Order) {
         for node in order.nodes.into_iter().skip(1) {
             self.add_waiting(&node.actions);
@@ -325,7 +334,8 @@ impl Vehicle {
             .extend(states.map(|action| ActionState::new(action, WAITING, false)));
     }
 
-    /// Takes instant actions. An action with a known id is a repetition, and changes nothing.
+    /// Begins instant actions (actions that the robot does immediately). An action with a known id is a repetition, and
+    /// changes nothing.
     fn take_instant_actions(&mut self, actions: &[Action]) {
         for action in actions {
             if self.actions.iter().any(|known| known.id == action.id) {
@@ -355,7 +365,8 @@ impl Vehicle {
         }
     }
 
-    /// Begins to cancel the order. Returns the status of the instant action `id`.
+    /// Begins to cancel the order. `id` is the id of the instant action that requests the cancellation. Returns the
+    /// status of this action.
     fn cancel(&mut self, id: &str) -> &'static str {
         if self.is_idle() {
             let reason = "the robot has no order";
@@ -374,7 +385,7 @@ impl Vehicle {
         RUNNING
     }
 
-    /// Adds an error to the state. The robot reports the error until it takes another order.
+    /// Adds an error to the state of the robot. The robot reports the error until it accepts another order message.
     fn report(&mut self, refusal: &Refusal) {
         let error = refusal.entry();
         if !self.errors.contains(&error) {
@@ -386,7 +397,8 @@ impl Vehicle {
         self.has_changed = true;
     }
 
-    /// Does everything that the robot can do at the current time.
+    /// Does everything that the robot can do at the current time: ends finished actions and drives, and begins the next
+    /// ones.
     fn advance(&mut self) {
         let now = self.now;
         loop {
@@ -447,7 +459,7 @@ impl Vehicle {
         self.has_changed = true;
     }
 
-    /// Prepares the actions of the node that the robot has reached.
+    /// Adds the actions of a reached node to the list of actions that the robot must do there.
     fn reach(&mut self, actions: &[Action]) {
         self.at_node
             .extend(actions.iter().map(|action| action.id.clone()));
@@ -471,7 +483,8 @@ impl Vehicle {
         }
     }
 
-    /// Returns the state message, if the state changed or the last state message is too old.
+    /// Returns a new state message if the state has changed, or if the last state message is [`STATE_EVERY_MS`] old.
+    /// Otherwise, returns no message.
     fn changes(&mut self) -> Vec<Outgoing> {
         if !self.has_changed && self.now < self.sent + STATE_EVERY_MS {
             return Vec::new();
@@ -539,7 +552,8 @@ mod tests {
     const ORDER: &str = "5d41402abc4b2a76b9719d911017c592-e1";
     const START: i64 = 1_795_312_800_000;
 
-    /// A robot that needs one second from its start to the station, and 400 ms for its work.
+    /// Creates a robot. The robot needs 1 s to drive from its start to the station, and 400 ms for its work at the
+    /// station.
     fn vehicle() -> Vehicle {
         let setup = Setup {
             interface: "uagv".into(),
@@ -593,7 +607,7 @@ mod tests {
         }
     }
 
-    /// Sends a message to the robot. Returns the messages of the robot.
+    /// Sends a message to the robot. Returns the messages that the robot publishes.
     fn send(vehicle: &mut Vehicle, name: &str, message: &Value) -> Vec<Outgoing> {
         let topic = topic_to(&defined(), name);
         vehicle.receive(&topic, message.to_string().as_bytes())
@@ -609,7 +623,7 @@ mod tests {
         send(vehicle, "instantActions", &message)
     }
 
-    /// Returns the last state of the robot, as the desk reads this state.
+    /// Returns the last state message of the robot, converted to the type that the desk uses.
     fn last(sent: &[Outgoing]) -> Snapshot {
         let (topic, payload) = sent.last().expect("a message");
         assert_eq!(*topic, topic_to(&defined(), "state"));
@@ -750,7 +764,8 @@ mod tests {
         let topic = topic_to(&defined(), "order");
         let sent = vehicle().receive(&topic, b"{");
         assert_eq!(errors(&sent), ["validationError"]);
-        // The standard names the member `actions` since version 2.0.
+        // Since version 2.0, VDA 5050 uses the member name `actions` for instant actions. The robot must reject the
+        // older member name.
         let old = Defined {
             instant_actions: "instantActions".into(),
             ..defined()

@@ -15,10 +15,10 @@ use tokio::task::JoinSet;
 use super::{Outgoing, Setup, Vehicle};
 use crate::host::local::Robots;
 
-/// Maximum number of messages that wait for one robot. Further messages are lost.
+/// Maximum number of messages that may wait for one robot. Further messages are lost.
 const INBOX_MAX: usize = 64;
-/// Maximum number of messages from robots that wait for the desk in the same program. Further messages are
-/// lost, and a later state message of the robot replaces them.
+/// Maximum number of robot messages that may wait for the desk in the same program. Further messages are lost, and a
+/// later state message of the robot replaces them.
 const DESK_MAX: usize = 4_096;
 
 /// Imitated robots, and their connection to a desk. If this value is dropped, all robots are switched off.
@@ -29,7 +29,7 @@ pub struct Vehicles {
     running: BTreeMap<String, Running>,
 }
 
-/// The way of the messages between the robots and the desk.
+/// The connection between the robots and the desk: an MQTT broker, or the memory of this program.
 enum Link {
     Broker(Address),
     Memory(Arc<Exchange>),
@@ -39,7 +39,7 @@ enum Link {
 struct Running {
     vehicle: Arc<Mutex<Vehicle>>,
     last_will: Outgoing,
-    /// The tasks of the robot. They end when this value is dropped.
+    /// The background tasks that run the robot. The tasks end when this value is dropped.
     tasks: JoinSet<()>,
 }
 
@@ -129,8 +129,9 @@ impl Vehicles {
     }
 }
 
-/// Runs one robot: passes messages and the time to the robot, and publishes the messages of the robot. If a
-/// message cannot be published, the message is lost, as in VDA 5050. A later state message replaces it.
+/// Runs one robot until its inbox is closed. Passes messages and the current time to the robot, and publishes the
+/// messages of the robot. As in VDA 5050, a message that cannot be published is lost. A later state message replaces
+/// the lost message.
 async fn act(
     vehicle: Arc<Mutex<Vehicle>>,
     mut inbox: mpsc::Receiver<Message>,
@@ -163,9 +164,10 @@ async fn act(
     }
 }
 
-/// Replaces the broker: delivers the messages between robots and a desk in the same program.
+/// Replaces an MQTT broker: delivers the messages between robots and a desk in the same program.
 struct Exchange {
-    /// The inboxes of all connected robots, by the topic of the robot without its last level.
+    /// The message inboxes of all connected robots. The key is the beginning of all MQTT topics of the robot, which
+    /// contains every topic level except the last level.
     robots: Mutex<BTreeMap<String, mpsc::Sender<Message>>>,
     desk: mpsc::Sender<Message>,
     clock: Arc<dyn Clock>,

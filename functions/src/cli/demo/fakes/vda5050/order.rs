@@ -1,4 +1,4 @@
-//! Reads the messages to a robot, and checks their form (VDA 5050 2.0, sections 6.6 and 6.9).
+//! Reads the messages that the desk sends to a robot, and checks their format (VDA 5050 2.0, sections 6.6 and 6.9).
 
 use events::site::Position;
 use jiff::Timestamp;
@@ -8,21 +8,22 @@ use serde_json::{Value, json};
 
 use super::Setup;
 
-/// Allowed distance in meters from a node, if the order does not contain this distance.
+/// Maximum distance in meters at which a robot counts as being on a node. This default is used if the order contains no
+/// distance.
 const DEVIATION_M: f64 = 0.5;
 
-/// The reason why a robot does not use a message. The robot reports the reason as an error in its state.
+/// The reason why a robot refuses a message. The robot reports the reason as an error in its state message.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Refusal {
-    /// The `errorType` of the standard.
+    /// The value of the member `errorType` of VDA 5050.
     kind: &'static str,
     description: String,
-    /// The members of the message that the error refers to, with their values.
+    /// The names and values of the message members to which the error refers.
     references: Vec<(&'static str, String)>,
 }
 
 impl Refusal {
-    /// Creates the reason for a message that does not have the form of the standard.
+    /// Creates the reason for a message that does not have the format of VDA 5050.
     fn malformed(message: &Value, description: impl Into<String>) -> Self {
         let members = ["headerId", "orderId", "orderUpdateId"];
         let references = members
@@ -39,7 +40,7 @@ impl Refusal {
         }
     }
 
-    /// Creates the reason for an order that the robot understands, but does not take.
+    /// Creates the reason for an order that has a valid format, but that the robot does not execute.
     pub(super) fn of_order(
         kind: &'static str,
         order: &Order,
@@ -55,7 +56,8 @@ impl Refusal {
         }
     }
 
-    /// Creates the reason for an instant action that the robot cannot do.
+    /// Creates the reason for an instant action that the robot cannot do. A robot must do an instant action
+    /// immediately.
     pub(super) fn of_action(kind: &'static str, id: &str, description: impl Into<String>) -> Self {
         Self {
             kind,
@@ -64,7 +66,7 @@ impl Refusal {
         }
     }
 
-    /// Returns the entry for the member `errors` of the state.
+    /// Returns the reason as JSON, for the list `errors` in the state message of the robot.
     pub(super) fn entry(&self) -> Value {
         let references = self.references.iter();
         let references = references
@@ -90,7 +92,7 @@ pub(super) struct Order {
     pub(super) edges: Vec<Edge>,
 }
 
-/// A place to which the robot drives.
+/// A node of an order. A node is a place to which the robot drives.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Node {
     #[serde(rename = "nodeId")]
@@ -99,8 +101,8 @@ pub(super) struct Node {
     pub(super) sequence: u32,
     /// True if the robot may drive to the node.
     pub(super) released: bool,
-    /// The standard does not require this member. This robot requires the member, because the robot has no
-    /// map with node names.
+    /// VDA 5050 does not require the position of a node. The imitated robot requires the position, because the robot
+    /// has no map with node names.
     #[serde(rename = "nodePosition")]
     place: Place,
     pub(super) actions: Vec<Action>,
@@ -116,7 +118,7 @@ struct Place {
     deviation: Option<f64>,
 }
 
-/// The way between two nodes.
+/// An edge of an order. An edge is the way between two nodes.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Edge {
     #[serde(rename = "edgeId")]
@@ -131,7 +133,7 @@ pub(super) struct Edge {
     actions: Vec<Action>,
 }
 
-/// An action at a node, or an instant action.
+/// An action that the robot does at a node, or an instant action (an action that the robot does immediately).
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Action {
     #[serde(rename = "actionId")]
@@ -255,7 +257,7 @@ struct InstantActions {
     actions: Vec<Action>,
 }
 
-/// Reads a message with instant actions.
+/// Reads a message with instant actions (actions that the robot does immediately), and checks its format.
 pub(super) fn instant_actions(payload: &[u8], setup: &Setup) -> Result<Vec<Action>, Refusal> {
     let message = parse(payload, setup)?;
     let InstantActions { actions } = members(&message)?;
