@@ -126,9 +126,9 @@ impl Target {
         }
     }
 
-    /// Opens all stores (such as the ledger, the views and the key store) for a command that may
-    /// run at the same time as the service desk. If the data is in a directory, the ledger is
-    /// opened read-only, and all other stores are opened for writing.
+    /// Opens all stores (such as the ledger and the key store) while the service desk may run at
+    /// the same time. If the data is in a directory, the ledger is opened read-only, and all other
+    /// stores are opened for writing.
     pub async fn beside(&self) -> Result<Ports, String> {
         match self.directory() {
             Some(directory) => Ok(local::beside(directory, &counted()).map_err(words)?),

@@ -56,8 +56,8 @@ pub struct Audit {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Verify the ledger: feed positions, hash chains, streams, snapshots and published heads
-    /// (positions with hashes that were stored outside the ledger).
+    /// Verify the ledger: commit positions, hash chains, streams, snapshots, and heads (positions and
+    /// hashes of commits) that were stored outside the ledger.
     Verify {
         /// An earlier head (POSITION:HASH) from `audit head`. The ledger must still contain this
         /// commit.
@@ -78,7 +78,8 @@ pub enum Command {
     /// Print the position and hash of the last commit (the head). If you store a copy in another
     /// place, you can later detect that commits were removed.
     Head,
-    /// List all streams with their kind, number of events and last position.
+    /// List all streams with their kind, their number of events and the position of their last
+    /// commit.
     List(list::List),
     /// Read all events of the feed (the ordered list of all commits), and print the totals of the
     /// service desk.

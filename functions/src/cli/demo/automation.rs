@@ -42,11 +42,11 @@ const UNLOCKS: [(&str, &str, &str); 5] = [
     (FREE, FREE, NO_CHANGE),
     (CLOSED, CLOSED, FAILED),
 ];
-/// The final states of a script execution: the account was unlocked, was not locked, or could not be unlocked.
+/// The final states of a script execution: successful, successful without a change, or failed.
 const SUCCEEDED: &str = "succeeded";
 const NO_CHANGE: &str = "no_change";
 const FAILED: &str = "failed";
-/// The time since which accounts are locked in the imitated LDAP directory.
+/// The time at which the accounts in the imitated LDAP directory were locked.
 const LOCKED_SINCE: &str = "20261128083000Z";
 /// The text that the demo prints if an imitated sandbox replaces bubblewrap.
 const NO_SANDBOX: &str = "the shell script does not run, because bubblewrap is missing or cannot be used on this machine";

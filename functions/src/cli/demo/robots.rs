@@ -402,7 +402,7 @@ fn fleet() -> String {
     format!("{SITE}{}", robots.concat())
 }
 
-/// Adds a service whose workflow has a mission. Returns the id of the service.
+/// Adds a service whose tickets start robot missions. Returns the id of the service.
 async fn add_service(client: &Client) -> Result<Value, String> {
     let definition = json!({
         "name": "机器人巡检",
@@ -462,8 +462,8 @@ async fn all_free(client: &Client) -> Result<(), String> {
     .await
 }
 
-/// Waits until the missions of all tickets have ended, and returns them. Returns an error if a mission has
-/// failed.
+/// Waits until the missions of all tickets in `tickets` have ended. Returns the missions as JSON, or an error if a
+/// mission has failed.
 async fn completed(client: &Client, tickets: &BTreeSet<String>) -> Result<Vec<Value>, String> {
     let missing = "the missions have not ended";
     let missions = until(

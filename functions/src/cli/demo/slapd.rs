@@ -45,8 +45,8 @@ const PROGRAMS: [&str; 4] = [
     "/usr/lib/openldap",
     "/usr/libexec",
 ];
-/// Directories that can contain the modules of slapd, depending on the Linux distribution or after an installation from
-/// source.
+/// Directories that can contain the modules of slapd. The directory depends on the Linux distribution and on the kind
+/// of installation.
 const MODULES: [&str; 5] = [
     "usr/lib/ldap",
     "usr/lib64/openldap",
@@ -54,8 +54,8 @@ const MODULES: [&str; 5] = [
     "usr/libexec/openldap",
     "usr/local/libexec/openldap",
 ];
-/// Directories that can contain the schema files of slapd, depending on the Linux distribution or after an installation
-/// from source.
+/// Directories that can contain the schema files of slapd. The directory depends on the Linux distribution and on the
+/// kind of installation.
 const SCHEMAS: [&str; 3] = [
     "etc/ldap/schema",
     "etc/openldap/schema",

@@ -18,7 +18,7 @@ use super::rebuild::{self, Rebuilt};
 use super::{Changes, Folding, Follower, Reaction, Received};
 use crate::App;
 
-/// A list of all aggregate types of the desk.
+/// A list of all aggregate types (kinds of streams, such as tickets) of the desk.
 pub type Registry = &'static [&'static dyn Aggregate];
 
 /// A function that handles a reached deadline of a stream. The deadline may have changed before the

@@ -25,13 +25,14 @@ pub struct Rebuilt {
 /// Builds all cards (stored summaries of streams) of one type in a second view. Then replaces the
 /// stored cards with the new cards. Returns the numbers of built and changed cards.
 ///
-/// A card contains the sequence of its last commit. The follower (the normal update of cards) sends
-/// messages only for commits after this sequence. If a new card had a higher sequence than the
-/// stored card, some messages would never be sent. For this reason, each card is built only up to
-/// the sequence of the stored card. The feed (the sequence of all commits) is read only up to
-/// `followed`, the last position that the follower has processed.
+/// A card contains the sequence (the event number) of its last commit. The follower (the normal
+/// update of cards) sends messages only for commits after this sequence. If a new card had a higher
+/// sequence than the stored card, some messages would never be sent. For this reason, each card is
+/// built only up to the sequence of the stored card.
 ///
-/// If the follower updates a card during the rebuild, the rebuild does not replace this card.
+/// The feed (the ordered list of all commits) is read only up to `followed`, the last position that
+/// the follower has processed. If the follower updates a card during the rebuild, the rebuild does
+/// not replace this card.
 pub async fn cards<C: Card>(
     ledger: &Ledger,
     views: &dyn Views,
@@ -58,8 +59,8 @@ pub async fn cards<C: Card>(
         for (key, document) in page {
             rebuilt.documents += 1;
             let old = views.get(C::VIEW, &key).await?;
-            // The follower (the normal update of cards) may have stored a newer card during the
-            // rebuild. The newer card must remain.
+            // The follower (the normal update of cards) may have stored a newer card (summary of
+            // the stream) during the rebuild. The newer card must remain.
             let is_newer = old
                 .as_ref()
                 .is_some_and(|old| old.sequence > document.sequence);

@@ -58,8 +58,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Returns the beginning of all MQTT topics of the robot. The beginning contains every topic level except the last
-    /// level.
+    /// Returns the MQTT topic of the robot without the last topic level, such as `uagv/v2/RobotCompany/001`.
     pub fn topic(&self) -> String {
         format!(
             "{}/v2/{}/{}",
@@ -226,7 +225,8 @@ impl Vehicle {
         self.changes()
     }
 
-    /// Sets the current time of the robot. Returns the messages that the robot publishes at this time.
+    /// Sets the current time of the robot, and does the steps that are due at this time. Returns the messages that the
+    /// robot publishes.
     pub fn tick(&mut self, now_ms: i64) -> Vec<Outgoing> {
         self.now = self.now.max(now_ms);
         self.advance();

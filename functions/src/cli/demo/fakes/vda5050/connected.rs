@@ -166,8 +166,8 @@ async fn act(
 
 /// Replaces an MQTT broker: delivers the messages between robots and a desk in the same program.
 struct Exchange {
-    /// The message inboxes of all connected robots. The key is the beginning of all MQTT topics of the robot, which
-    /// contains every topic level except the last level.
+    /// The message inboxes of all connected robots. The key is the MQTT topic of the robot without the last topic
+    /// level, such as `uagv/v2/RobotCompany/001`.
     robots: Mutex<BTreeMap<String, mpsc::Sender<Message>>>,
     desk: mpsc::Sender<Message>,
     clock: Arc<dyn Clock>,

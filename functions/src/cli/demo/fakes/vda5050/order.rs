@@ -23,7 +23,7 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// Creates the reason for a message that does not have the format of VDA 5050.
+    /// Creates the reason for the refusal of a message that does not have the format of VDA 5050.
     fn malformed(message: &Value, description: impl Into<String>) -> Self {
         let members = ["headerId", "orderId", "orderUpdateId"];
         let references = members
@@ -40,7 +40,7 @@ impl Refusal {
         }
     }
 
-    /// Creates the reason for an order that has a valid format, but that the robot does not execute.
+    /// Creates the reason for the refusal of an order that has a valid format, but that the robot does not execute.
     pub(super) fn of_order(
         kind: &'static str,
         order: &Order,
@@ -56,8 +56,8 @@ impl Refusal {
         }
     }
 
-    /// Creates the reason for an instant action that the robot cannot do. A robot must do an instant action
-    /// immediately.
+    /// Creates the reason for the refusal of an instant action (an action that the robot must do immediately). The
+    /// robot cannot do this action.
     pub(super) fn of_action(kind: &'static str, id: &str, description: impl Into<String>) -> Self {
         Self {
             kind,
