@@ -61,8 +61,9 @@ async fn sqlite_store() {
     store::contract::check(Arc::new(store), 50, async || {}).await;
 }
 
-/// Tests the paged store, which reads the feed (the ordered list of all commits) from stored pages. The
-/// store in memory has no pages, so the test builds the pages from the commits with the indexer.
+/// The paged store reads the feed (the ordered list of all commits) from stored pages. The store in memory has
+/// no pages, so the test first builds the pages from the commits. The test then runs the contract tests of a
+/// store on the paged store.
 #[tokio::test]
 async fn paged_store() {
     let (pages, blob): (Arc<pages::memory::Memory>, Arc<blob::memory::Memory>) = Default::default();
@@ -551,8 +552,9 @@ async fn a_stream_over_1_mb_and_5000_events_accepts_commands() {
     }
 }
 
-/// A variant of the aggregate `NumberSequence` with another function `evolve`. A later version of the
-/// program can change `evolve` in this way.
+/// A variant of the aggregate `NumberSequence` (an aggregate is a kind of stream). In this variant, the
+/// function `evolve`, which applies an event to the state, is different. A later version of the program can
+/// change `evolve` in this way.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Changed {
     issued: i64,
@@ -609,10 +611,10 @@ async fn a_snapshot_of_other_code_is_ignored() {
         .await
         .expect("back")
         .remove(0);
-    // A snapshot contains a fingerprint of the program code that wrote the snapshot. The stream
-    // `number_sequence-a` gets a wrong snapshot with the fingerprint of other code. The stream
-    // `number_sequence-b` gets an unreadable snapshot with the current fingerprint. The ledger must ignore
-    // both snapshots.
+    // A snapshot (a stored state of a stream) contains a fingerprint of the program code that wrote the
+    // snapshot. The stream `number_sequence-a` gets a wrong snapshot with the fingerprint of other code. The
+    // stream `number_sequence-b` gets an unreadable snapshot with the current fingerprint. The ledger must
+    // ignore both snapshots.
     for (stream, fingerprint, state) in [
         (
             "number_sequence-a",

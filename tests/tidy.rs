@@ -445,7 +445,7 @@ fn documents_name_files_and_tests_that_exist() {
             }
         }
         if is_coverage {
-            // The last column of the coverage table contains names of tests. A single word is the
+            // The last column of the table in docs/coverage.md contains names of tests. A single word is the
             // name of a file in `tests/flows`. A name such as `w07` is a test in `weaknesses.rs`.
             for row in text.lines().filter(|line| line.starts_with("| ")) {
                 let last = row

@@ -40,7 +40,8 @@ const CREATORS: usize = 100;
 const CALLS: usize = 201;
 /// Number of tickets that are created concurrently while the benchmark fills a desk.
 const AT_ONCE: usize = 64;
-/// Number of remarks of one ticket in the measurement of remarks.
+/// Number of remarks on the ticket with many remarks. The benchmark compares this ticket with a ticket without
+/// remarks.
 const REMARKS: usize = 10_000;
 
 struct Desk {

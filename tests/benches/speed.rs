@@ -126,8 +126,8 @@ fn ledger(directory: &Path) -> Ledger {
     )
 }
 
-/// Measures how many commands `Ledger::execute` stores durably. Each command loads its stream, makes a
-/// decision and appends a commit.
+/// Measures how many commands per second `Ledger::execute` can store on disk. For each command, the ledger
+/// loads the stream, makes a decision and appends a commit.
 #[divan::bench(args = [1, 8, 64, 256], sample_count = 5, sample_size = 1)]
 fn execute_durably(bencher: Bencher, writers: usize) {
     let (directory, runtime) = (tempfile::tempdir().expect("a directory"), runtime());
@@ -161,8 +161,8 @@ fn execute_durably(bencher: Bencher, writers: usize) {
     });
 }
 
-/// Measures the creation of tickets over HTTP. The benchmark and the desk are two processes on one
-/// machine, and each ticket is on disk before the desk sends the response.
+/// Measures how many tickets per second the desk can create over HTTP. The benchmark and the desk are two
+/// processes on one machine, and each ticket is on disk before the desk sends the response.
 #[divan::bench(args = [1, 64], sample_count = 5, sample_size = 1)]
 fn http_create_ticket(bencher: Bencher, clients: usize) {
     let (directory, runtime) = (tempfile::tempdir().expect("a directory"), runtime());
@@ -194,8 +194,8 @@ fn http_create_ticket(bencher: Bencher, clients: usize) {
     });
 }
 
-/// Measures the import of a real incident log, from the file to the last commit. The measurement is skipped
-/// if this file does not exist.
+/// Measures the import of a real incident log (a CSV file), from the start of the program to the last commit.
+/// The measurement is skipped if this file does not exist.
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn import_incident_log(bencher: Bencher) {
     let Some(file) = shared()
@@ -294,7 +294,8 @@ fn limit_decode_a_million_events(bencher: Bencher) {
     });
 }
 
-/// Measures a replay: a million events are read from the ledger, and a view is computed from these events.
+/// Measures a replay: a million events are read from the ledger, and an overview of the desk is computed from
+/// these events.
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn replay_a_million_events(bencher: Bencher) {
     let (_, ledger) = ledger_of_a_million_events();
@@ -316,8 +317,8 @@ fn replay_a_million_events(bencher: Bencher) {
     });
 }
 
-/// Measures how fast an audit verifies a ledger with a million events. The audit checks both hash chains,
-/// all streams and all commit bodies.
+/// Measures how fast an audit verifies a ledger with a million events. The audit checks the two hash chains of
+/// the ledger, all streams and all commit bodies.
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn audit_verify_a_million_events(bencher: Bencher) {
     let (_, ledger) = ledger_of_a_million_events();

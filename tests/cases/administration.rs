@@ -226,7 +226,7 @@ async fn the_audit_shows_the_person_who_changed_the_superusers() {
     let shown = show();
     let second = commit("2 ", &shown);
     assert!(!second.is_empty() && !second.contains("system"), "{shown}");
-    // A PUT request for a role does not change the members of this role if the body has no member
+    // A PUT request for a role does not change the people in this role if the request body has no key
     // `members`.
     assert_eq!(
         desk.v1("PUT", "roles/1", "admin", json!({ "name": "超级管理员" }))

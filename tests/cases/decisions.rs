@@ -65,7 +65,7 @@ async fn operated(desk: &Served, sn: &str, operation: &str, user: &str, body: Va
     assert_eq!(status, 200, "{operation} {body}: {answer}");
 }
 
-/// Returns the node with id 3 of a ticket, as `/v1` shows it.
+/// Returns the node with id 3 of a ticket, in the format of the API `/v1`.
 async fn third(desk: &Served, sn: &str) -> Value {
     let (status, ticket) = desk
         .v1("GET", &format!("tickets/{sn}"), "lisi", Value::Null)

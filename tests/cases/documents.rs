@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 
 use tests::process::{program, root};
 
-/// The test makes a shell script from a document. The script waits until a started server responds. The script
-/// checks ten times per second whether the server responds, and fails after this number of checks.
+/// Maximum number of checks whether a started server responds. A shell script makes these checks ten times per
+/// second, and fails if the server does not respond. The test generates this script from a document.
 const LOOKS: u32 = 600;
 /// Port numbers of HTTP servers in the documents. The test replaces each of these numbers by the number of a
 /// free port.

@@ -791,7 +791,8 @@ fn the_path_of_an_erasure_is_logged_without_the_name() {
         .stderr(std::fs::File::create(&log).expect("a file"))
         .spawn()
         .expect("the program runs");
-    // The test keeps the pipe open, because the program writes more lines after the first line.
+    // The test keeps the output pipe of the program open, because the program writes more lines after the first
+    // line.
     let mut printed = std::io::BufReader::new(child.stdout.take().expect("a pipe"));
     let mut line = String::new();
     std::io::BufRead::read_line(&mut printed, &mut line).expect("a line");

@@ -510,8 +510,8 @@ async fn empty_members_of_a_file_are_not_reported() {
     }
 }
 
-/// In or-sign mode, the vote of one approver finishes an approval node. The import therefore ignores a
-/// finish condition in an or-sign node (cases/real-files-and-clients.md, case 4a).
+/// In or-sign mode, the vote of one approver finishes an approval node. The import therefore ignores a finish
+/// condition (a condition on the vote counts) in an or-sign node (cases/real-files-and-clients.md, case 4a).
 #[tokio::test]
 async fn a_leftover_finish_condition_of_an_or_sign_is_ignored() {
     let desk = Desk::start();
@@ -534,10 +534,10 @@ async fn a_leftover_finish_condition_of_an_or_sign_is_ignored() {
     )
     .await;
     desk.until(&sn, "FINISHED").await;
-    // An or-sign node ignores its finish condition, so an error in this condition does not prevent a
-    // deployment over `/v1`. A countersign node (a node that needs several votes) uses its finish
-    // condition. If the condition of a countersign node contains an unknown vote counter, the workflow
-    // cannot be deployed.
+    // An or-sign node (a node that needs only one vote) ignores its finish condition. An error in this
+    // condition therefore does not prevent a deployment over `/v1`. A countersign node (a node that needs
+    // several votes) uses its finish condition. If the condition of a countersign node contains an unknown vote
+    // counter, the workflow cannot be deployed.
     let (_, drafted) = desk
         .served
         .v1(
@@ -1298,8 +1298,8 @@ async fn blanks_do_not_fill_a_required_text() {
         (value("title"), value("text"), value("free")),
         (json!(" 标题 "), json!("a\n"), json!(" \t "))
     );
-    // A required text field also rejects a value of blanks in two more operations. A person completes a
-    // node, and a person edits the fields of the ticket.
+    // A required text field also rejects a value of blanks in two more operations: when a person completes a
+    // node, and when a person edits the fields of the ticket.
     let submit = |text: &str| json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": [{ "key": "done", "value": text }] });
     assert!(
         desk.refused("operate_node", submit("\u{3000}"))
@@ -1503,9 +1503,9 @@ struct Way {
     sent: Vec<Sent>,
 }
 
-/// A workflow file and all paths of tickets through this workflow. `due` is the expected error if the file
-/// is imported without a change. If the file can be imported without a change, `due` is empty. The
-/// function `complete` adds the values whose absence causes the error.
+/// A workflow file and all paths of tickets through this workflow. `due` is the expected error if the file is
+/// imported without a change. If the file can be imported without a change, `due` is empty. The function
+/// `complete` adds the missing values that cause the error.
 struct File {
     name: &'static str,
     due: &'static str,
@@ -1774,9 +1774,9 @@ fn files() -> Vec<File> {
     ]
 }
 
-/// The test imports twelve workflow files. Client platforms publish their workflows in the formats of
-/// these files. Tickets then take every path of each workflow to the expected end of this path
-/// (cases/real-files-and-clients.md, cases 1 to 4 and 14).
+/// The test imports twelve workflow files. Client platforms publish their workflows in the formats of these
+/// files. The test then sends tickets through all paths of each workflow. Each ticket must have the expected
+/// result (cases/real-files-and-clients.md, cases 1 to 4 and 14).
 #[tokio::test]
 async fn twelve_workflow_files_run_to_each_of_their_ends() {
     let desk = TestDesk::open().await;

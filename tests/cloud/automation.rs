@@ -1,6 +1,6 @@
 //! This test checks that deployed cloud functions unlock an account. The function `automate` finds the rule for
-//! a ticket, waits for the approval, and removes the lock in an LDAP server on this machine. The functions of a
-//! desk in the cloud run no shell scripts, because a function of Lambda cannot make a sandbox.
+//! a ticket, waits for the approval, and removes the lock in an LDAP server on this machine. A desk in the
+//! cloud runs no shell scripts, because AWS Lambda does not allow a sandbox (an isolated environment) for them.
 
 use std::path::Path;
 
@@ -13,8 +13,8 @@ use tests::{account_workflow, publish};
 use crate::TestDesk;
 use crate::desk::{send, until};
 
-/// Returns the definitions of a platform, two scripts and two rules, as TOML. The rules act only at the node with
-/// the name `node`.
+/// Returns automation definitions as TOML: a platform (the LDAP server), two scripts and two rules. The rules
+/// act only at the node with the name `node`. `run` is a number that makes the names of the definitions unique.
 fn definitions(run: u32, node: &str, directory: &Directory) -> String {
     let platform = directory.platform(&format!("company_directory_{run}"));
     format!(
@@ -50,8 +50,8 @@ fn definitions(run: u32, node: &str, directory: &Directory) -> String {
     )
 }
 
-/// A desk in the cloud with a service whose tickets wait at a node for zhangsan. Automation rules can do the
-/// work of this node.
+/// A desk in the cloud with one service. Each ticket of this service waits at a node until the user zhangsan or
+/// an automation rule completes the node.
 struct Automated {
     desk: TestDesk,
     service: Value,
@@ -79,8 +79,8 @@ impl Automated {
             "--secret",
             &secret,
         ]);
-        // The cloud function `follow` adds a new rule to the list of rules. A ticket that enters the node before
-        // that gets no rule.
+        // The cloud function `follow` adds new rules to the list of rules after a short time. If a ticket
+        // reached the node earlier, no rule would act on this ticket.
         until("the two new rules in the list", async || {
             let shown = send(desk.v1(Method::GET, "rules", "admin")).await;
             let rules = shown["rules"].as_array()?.iter();
@@ -107,8 +107,8 @@ impl Automated {
         send(self.desk.v1(Method::GET, path, "admin")).await
     }
 
-    /// Waits until the only execution of a ticket has the given state, and returns the execution. Panics if the
-    /// execution ends in another state.
+    /// Waits until the only execution (run of a script) of a ticket has the given state, and returns the
+    /// execution. Panics if the execution ends in another state.
     async fn execution(&self, sn: &str, state: &str) -> Value {
         let list = format!("executions?ticket={sn}");
         let found = until(&format!("the state {state} of the execution"), async || {
@@ -153,7 +153,8 @@ async fn an_approved_ticket_unlocks_an_account_through_deployed_functions() {
 
     let sn = automated.submit("unlock").await;
     let execution = automated.execution(&sn, "awaiting_approval").await;
-    // The requester does not see the execution.
+    // The person who created the ticket may not read its execution (run of a script). The desk therefore
+    // rejects this approval with status 404.
     let refused = automated.approve("lisi", &execution).send().await;
     let status = refused.expect("an answer").status();
     assert_eq!(status.as_u16(), 404);
@@ -168,14 +169,15 @@ async fn an_approved_ticket_unlocks_an_account_through_deployed_functions() {
     assert!(!directory.entry("lisi").contains("pwdAccountLockedTime"));
     assert!(directory.login("lisi", "lisi-secret"));
 
-    // The account is not locked any more, so the second execution changes nothing.
+    // The account is not locked any more, so the second execution (run of a script) changes nothing.
     let again = automated.submit("unlock").await;
     let execution = automated.execution(&again, "awaiting_approval").await;
     send(automated.approve("wangwu", &execution)).await;
     automated.execution(&again, "no_change").await;
     automated.ended(&again).await;
 
-    // The cloud function starts no shell script, and zhangsan must do the work.
+    // The cloud function cannot start a shell script. The execution therefore fails, and zhangsan must complete
+    // the node.
     let report = automated.submit("report").await;
     let failed = automated.execution(&report, "failed").await;
     assert_eq!(failed["level"], "none", "{failed}");

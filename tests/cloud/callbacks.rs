@@ -20,8 +20,8 @@ use crate::desk::until;
 #[derive(Clone, Default)]
 struct Receiver {
     calls: Arc<Mutex<Vec<(String, Value)>>>,
-    /// How many of the next requests the receiver rejects. After these requests, the receiver accepts every
-    /// request.
+    /// Number of future requests that the receiver will reject. After these requests, the receiver accepts
+    /// every request.
     rejections_left: Arc<Mutex<u32>>,
 }
 

@@ -104,7 +104,8 @@ async fn a_person_approves_on_a_page_of_the_deployed_desk() {
         "title": "VPN 账号", "APPROVER": approver, "APPROVAL_CONTENT": "新项目" } });
     let opened = desk.submit(&ticket).await;
     let sn = opened["sn"].as_str().expect("a number");
-    // A page asks for changes, and the response names the new version.
+    // An open page polls for changes: it requests the version of its list. The response must contain a new
+    // version, because a ticket was added to the list.
     let (status, _, answer) = browser.send(Method::GET, &live, &[]).await;
     assert_eq!(status, 200, "{answer}");
     let answer: Value = serde_json::from_str(&answer).expect("JSON");

@@ -21,8 +21,8 @@ use infra::{CommandEnvelope, Ledger, blob, keys, pages, queue, secrets, store, v
 use crate::deployment::{fresh, table};
 use crate::stream::Stream;
 
-/// A store for one test, with separate tables, and with the archived commits in memory. The indexer builds
-/// the feed (the ordered list of all commits) of this store.
+/// A store for one test, with separate tables, and with the archived commits in memory. The member `indexer`
+/// builds the feed (the ordered list of all commits) of this store.
 pub(crate) struct SeparateStore {
     pub(crate) store: Arc<Paged>,
     pub(crate) indexer: Indexer,
@@ -193,8 +193,8 @@ async fn managed_secrets() {
     secrets::contract::check(&manager(), &manager()).await;
 }
 
-/// A stream with more than 1 MiB and more than 5,000 events can be loaded, and accepts commands. The ledger
-/// ignores snapshots that another program wrote to this stream.
+/// A stream with more than 1 MiB and more than 5,000 events can be loaded, and accepts commands. A snapshot is
+/// a stored state of a stream. The ledger ignores snapshots that another program wrote to this stream.
 #[tokio::test]
 async fn a_stream_past_1_mib_and_5000_events_accepts_commands() {
     let own = SeparateStore::new().await;
@@ -245,7 +245,8 @@ async fn a_stream_past_1_mib_and_5000_events_accepts_commands() {
         }
     };
     // The test creates a second ledger object for the same store, as another process would do. This ledger
-    // has another snapshot interval. The ledger must load the stream and append events to the stream.
+    // stores snapshots (states of streams) more often. The ledger must load the stream and append events to the
+    // stream.
     let other = ledger(10);
     for number in 200..300 {
         import_rows(&other, number, 1)
@@ -262,8 +263,8 @@ async fn a_stream_past_1_mib_and_5000_events_accepts_commands() {
         "{} events, {bytes} bytes before the last hundred commands",
         103 * 50
     );
-    // A snapshot contains a fingerprint of the program code that wrote the snapshot. The ledger ignores a
-    // snapshot with the fingerprint of other code.
+    // A snapshot (a stored state of a stream) contains a fingerprint of the program code that wrote the
+    // snapshot. The ledger ignores a snapshot with the fingerprint of other code.
     let mut tip = own
         .store
         .back("ticket-LOG-1", None, 1)

@@ -226,8 +226,8 @@ async fn each_of_5000_commands_is_executed_once_despite_faults() {
                     command_id: command_id(&["fault", &number.to_string()]),
                     meta: Meta::system("t", "t"),
                 };
-                // The client cannot know whether a failed request was executed. The client therefore
-                // repeats the command with the same command id.
+                // The response of a failed request does not show whether the command was executed. The client
+                // therefore repeats the command with the same command id.
                 let outcome = loop {
                     match ledger
                         .execute::<NumberSequence>(

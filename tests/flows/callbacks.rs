@@ -144,10 +144,12 @@ async fn a_collected_result_is_no_longer_listed_as_failed() {
     );
 }
 
-/// The card (the stored summary) of a ticket contains the number of the last event that the reactions have
-/// processed. A reaction is a function that requests work after an event, such as a callback. Reactions skip
-/// all events up to this number. The test rebuilds the cards before the reactions process a new event. The
-/// rebuild must not increase the number, because the callback of the new event would then be lost.
+/// A reaction is a function that requests work after an event, such as a callback. The card (the stored
+/// summary) of a ticket contains the number of the last event that the reactions have processed. Reactions skip
+/// all events up to this number.
+///
+/// The test rebuilds the cards before the reactions process a new event. The rebuild must not increase the
+/// number, because the callback of the new event would then be lost.
 #[tokio::test]
 async fn a_rebuild_ahead_of_the_follower_loses_no_callback() {
     let desk = TestDesk::open().await;

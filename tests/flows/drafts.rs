@@ -87,7 +87,8 @@ async fn a_draft_is_kept_for_its_owner_until_the_form_is_submitted() {
     assert_eq!(status, 201, "{sent}");
     assert_eq!(get(&desk, path, "lisi").await.0, 404);
 
-    // All processors of a node can save the form of this node, and each of them has a separate draft.
+    // All processors of a node (the people who may complete the node) can save the form of this node. Each
+    // processor has a separate draft.
     let sn = sent["sn"].as_str().expect("sn").to_owned();
     let path = format!("drafts/tickets/{sn}/3");
     for (user, text) in [("zhangsan", "先看看"), ("wangwu", "再想想")] {

@@ -1,5 +1,5 @@
-//! These tests check automation: a rule chooses a script for a node that waits for a person, the script runs, and
-//! the desk completes the node. If the script does not succeed, the node stays with its people
+//! These tests check automation. A rule chooses a script for a node that waits for a person, the script runs,
+//! and the desk completes the node. If the script does not succeed, a person must complete the node
 //! (plans/automation.md, part 0).
 
 use domain::automation::steps::AccountState;
@@ -57,7 +57,8 @@ const SHELL: &str = r#"
     parameters = { host = "${account}" }
 "#;
 
-/// A desk with a service whose tickets wait at a node for zhangsan. Automation rules can do the work of this node.
+/// A desk with one service. Each ticket of this service waits at a node until the user zhangsan or an
+/// automation rule completes the node.
 struct Automated {
     desk: TestDesk,
     service: Value,
@@ -99,7 +100,7 @@ impl Automated {
         shown
     }
 
-    /// Returns the only execution of a ticket.
+    /// Returns the execution (the run of a script) of a ticket. The ticket must have exactly one execution.
     async fn execution(&self, sn: &Value) -> Value {
         let path = format!("executions?ticket={}", sn.as_str().unwrap());
         let list = self.get(&path, "admin").await;
@@ -116,7 +117,7 @@ impl Automated {
         self.get(&path, "admin").await["current_status"].clone()
     }
 
-    /// Returns the remarks of a ticket as zhangsan reads them.
+    /// Returns the texts of all remarks that the user zhangsan can read on a ticket.
     async fn remarks(&self, sn: &Value) -> Vec<String> {
         let path = format!("tickets/{}/remarks", sn.as_str().unwrap());
         let shown = self.get(&path, "zhangsan").await;
@@ -180,7 +181,8 @@ async fn a_locked_account_is_unlocked_and_the_ticket_ends() {
             step("check", "the account is not locked", true),
         ]
     );
-    // The trace contains the values of fields that are not encrypted.
+    // The execution stores the conditions of its rule. For each condition, it also stores the value that the
+    // desk found in the ticket. This value is readable if the form field is not encrypted.
     let tested = json!([
         { "clause": "kind == unlock", "found": "unlock", "holds": true },
         { "clause": "ticket_service_type == request", "found": "request", "holds": true },
@@ -239,7 +241,7 @@ async fn a_failure_leaves_the_node_with_its_people_and_the_evidence() {
             "{remarks:?}"
         );
         assert!(remarks[0].contains("查询账号状态"), "{remarks:?}");
-        // The person who works on the node still completes it.
+        // After a failed script, the user zhangsan can still complete the node.
         let body = json!({ "node": 3, "fields": { "result": "人工处理" } });
         let path = format!("tickets/{}/submit", sn.as_str().unwrap());
         let (status, answer) = automated.desk.v1("POST", &path, "zhangsan", body).await;
@@ -287,7 +289,7 @@ async fn an_unavailable_directory_is_tried_again_and_wrong_credentials_are_not()
 async fn an_execution_ends_at_its_maximum_duration() {
     let automated = Automated::open(&[PLATFORM, UNLOCK, RULE]).await;
     automated.desk.accounts.set("lisi", locked());
-    // The maximum duration of 120 s ends while the desk waits for the next attempt.
+    // The maximum duration of the execution is 120 s. It ends while the desk waits for the next attempt.
     automated.desk.accounts.fail(AccountsError::Unavailable(
         "the directory does not answer".into(),
     ));
@@ -309,14 +311,16 @@ async fn another_person_approves_exactly_what_is_executed() {
     let sn = automated.submit("unlock", "lisi").await;
     let execution = automated.execution(&sn).await;
     assert_eq!(execution["state"], "awaiting_approval");
-    // The requester lisi is not among the approvers, although the script names lisi.
+    // The script names lisi as an approver. The desk removes lisi from the approvers, because lisi created the
+    // ticket.
     assert_eq!(execution["approvers"].as_array().map(Vec::len), Some(2));
     assert!(automated.desk.accounts.changes().is_empty());
-    // The requester and other people do not see the execution.
+    // The person who created the ticket and uninvolved people may not read the execution. Their approvals are
+    // therefore rejected with status 404.
     for user in ["lisi", "outsider"] {
         assert_eq!(automated.approve(user, &execution).await.0, 404, "{user}");
     }
-    // A superuser and the processor see it, and may not approve it.
+    // A superuser and the person who processes the node may read the execution, but may not approve it.
     for user in ["admin", "zhangsan"] {
         let (status, answer) = automated.approve(user, &execution).await;
         assert_eq!(status, 403, "{answer}");
@@ -340,7 +344,7 @@ async fn another_person_approves_exactly_what_is_executed() {
     assert_eq!(automated.execution(&sn).await["state"], "succeeded");
     assert_eq!(automated.status(&sn).await, "FINISHED");
     assert_eq!(automated.desk.accounts.changes(), ["lisi"]);
-    // Two approvers at the same time: the second one comes too late.
+    // The user wangwu has already approved the execution, so the desk rejects the approval of zhaoliu.
     assert_eq!(automated.approve("zhaoliu", &execution).await.0, 409);
 }
 
@@ -369,13 +373,14 @@ async fn a_changed_parameter_voids_the_approval() {
     assert_ne!(changed["fingerprint"], first["fingerprint"]);
     assert_eq!(changed["editors"], json!(["wangwu"]));
     assert_eq!(changed["parameters"], json!({ "account": "lisi2" }));
-    // The earlier fingerprint is worthless, and the editor may not approve the own change.
+    // An approval with the fingerprint (hash) of the old parameters is rejected. The user wangwu changed the
+    // parameters, so wangwu may not approve them.
     assert_eq!(automated.approve("zhaoliu", &first).await.0, 409);
     assert_eq!(automated.approve("wangwu", &changed).await.0, 403);
     assert_eq!(automated.approve("zhaoliu", &changed).await.0, 200);
     assert_eq!(automated.execution(&sn).await["state"], "succeeded");
     assert_eq!(automated.desk.accounts.changes(), ["lisi2"]);
-    // The form describes what was executed.
+    // The desk fills in the form with the changed parameters, because the script uses these parameters.
     assert_eq!(changed["form"], json!({ "result": "账号 lisi2 已解锁" }));
     let shown = automated
         .get(&format!("tickets/{}", sn.as_str().unwrap()), "admin")
@@ -454,7 +459,8 @@ async fn an_effect_on_a_ticket_that_moved_on_is_told_to_people() {
     assert!(remarks[0].starts_with("自动化处理完成"), "{remarks:?}");
 }
 
-/// A remark of the desk can contain the output of a script, so it is encrypted with the key of the requester.
+/// The desk adds remarks to a ticket, and these remarks can contain the output of a script. The desk therefore
+/// encrypts its remarks with the key of the person who created the ticket.
 #[tokio::test]
 async fn remarks_of_the_desk_are_unreadable_after_the_requester_is_erased() {
     let automated = Automated::open(&[SHELL]).await;

@@ -1,5 +1,5 @@
-//! These tests run automation on real parts: an OpenLDAP server (slapd) with the password policy overlay, and shell
-//! scripts under bubblewrap.
+//! These tests run automation (rules that run scripts for tickets) with real programs: an OpenLDAP server
+//! (slapd) that can lock accounts, and bubblewrap, which isolates shell scripts.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -21,7 +21,8 @@ use tests::directory::Directory;
 use tests::foreign::installed;
 use tests::process::{Served, free_port, program, root, until};
 
-/// Number of rounds in which a test kills the desk or the supervisor during a script.
+/// Number of rounds of a test. In each round, the test kills the desk before, during or after the start of a
+/// script.
 const ROUNDS: usize = 4;
 
 #[tokio::test]
@@ -57,7 +58,8 @@ async fn the_ldap_adapter_passes_its_contract_on_a_real_server() {
             "{refused:?}"
         );
     }
-    // All people have the same object class, so this name is ambiguous.
+    // This configuration searches accounts by their object class. All people have the same object class, so the
+    // search finds several accounts.
     let by_class = Server {
         attribute: "objectClass".into(),
         ..directory.server()
@@ -154,7 +156,8 @@ impl Automated {
         shown
     }
 
-    /// Waits until the only execution of a ticket has the given state, and returns the execution.
+    /// Waits until the only execution (run of a script) of a ticket has the given state, and returns the
+    /// execution.
     async fn execution(&self, sn: &str, state: &str) -> Value {
         let list = format!("executions?ticket={sn}");
         let found = until(&format!("an execution is {state}"), async || {
@@ -218,7 +221,8 @@ async fn a_ticket_removes_the_lock_of_an_account_in_a_real_directory() {
     .await;
     let again = automated.submit("unlock", "lisi").await;
     automated.execution(&again, "no_change").await;
-    // A lock of an administrator stays, and a person gets the ticket.
+    // An administrator locked the account `locked2`. The desk must not remove this lock, so a person must
+    // complete the ticket.
     let closed = automated.submit("unlock", "locked2").await;
     automated.execution(&closed, "failed").await;
     assert!(
@@ -237,7 +241,7 @@ fn shell(content: &str) -> String {
     )
 }
 
-/// Returns a sandbox whose runs have their directories below `folder`.
+/// Returns a sandbox (an isolated environment for scripts) that keeps the files of its scripts below `folder`.
 fn sandbox(folder: &Path) -> Bubblewrap {
     let search = installed();
     Bubblewrap::new(
@@ -256,7 +260,8 @@ async fn bubblewrap_passes_its_contract() {
     assert!(without.start(&job("run-2", "true")).await.is_err());
 }
 
-/// Hostile scripts: none of them reads the desk, reaches the network, or survives its run.
+/// The test runs hostile scripts in the sandbox. A script must not read files or environment variables of the
+/// desk, connect to the network, or exceed its limits.
 #[tokio::test]
 async fn a_hostile_script_stays_in_its_sandbox() {
     let folder = tempfile::tempdir().expect("a directory");
@@ -316,7 +321,8 @@ async fn a_script_that_ignores_signals_ends_at_its_maximum_duration() {
         let end = end_of(&sandbox, &long).await;
         assert!(end.is_timed_out, "{name}: {end:?}");
         if name == "polite" {
-            // The shell may also print that its foreground command was ended.
+            // The shell may also print a message about its interrupted command. The test therefore checks only
+            // the end of the output.
             assert!(end.output.ends_with("stopped\n"), "{end:?}");
             assert_eq!(end.exit_code, Some(9), "{end:?}");
         }
@@ -341,7 +347,8 @@ async fn exceeded_limits_are_named() {
     assert!(end.is_timed_out || end.is_exceeded, "{end:?}");
 }
 
-/// A script does not get files that were open when the desk was started.
+/// The program that runs a script may have inherited open files when it was started. The script must not be
+/// able to read these files.
 #[tokio::test]
 async fn a_script_inherits_no_open_file() {
     let folder = tempfile::tempdir().expect("a directory");
@@ -369,7 +376,8 @@ async fn a_script_inherits_no_open_file() {
     assert!(!end.output.contains("the-open-secret"), "{end:?}");
 }
 
-/// The same contract as an unprivileged user. The test is only complete if it runs as root.
+/// If the desk runs as an unprivileged user, a script still cannot read the files of the desk. The test can
+/// change to an unprivileged user only if it runs as root.
 #[tokio::test]
 async fn a_script_cannot_read_the_desk_if_the_desk_is_unprivileged() {
     let folder = tempfile::tempdir().expect("a directory");
@@ -382,7 +390,7 @@ async fn a_script_cannot_read_the_desk_if_the_desk_is_unprivileged() {
     let body = serde_json::to_vec(&job).expect("a job");
     let input = folder.path().join("job.json");
     std::fs::write(&input, body).expect("written");
-    // The program is copied, because another user may not read the directory of the build.
+    // The test copies the program, because an unprivileged user may not be allowed to read the build directory.
     let copy = folder.path().join("ledgerdesk");
     std::fs::copy(program(), &copy).expect("copied");
     let bwrap = folder.path().join("bwrap");
@@ -436,7 +444,7 @@ async fn a_script_survives_the_desk_and_is_never_started_twice() {
             })
             .await;
         } else {
-            // The desk is killed at another moment in each round: before, during and after the start of the
+            // Each round kills the desk after a different time: before, during or after the start of the
             // script.
             let after = Duration::from_millis(40 * u64::try_from(round).expect("a number"));
             tokio::time::sleep(after).await;
@@ -448,7 +456,7 @@ async fn a_script_survives_the_desk_and_is_never_started_twice() {
         } = automated;
         served.kill();
         if round == ROUNDS - 1 {
-            // In the last round, the supervisor is killed too.
+            // In the last round, the test also kills the supervisor (the process that runs the script).
             let killed = Command::new("pkill")
                 .args(["-KILL", "-f", &runs.display().to_string()])
                 .status();
@@ -499,7 +507,8 @@ async fn a_script_survives_the_desk_and_is_never_started_twice() {
     );
 }
 
-/// A run of a supervisor that was killed is lost.
+/// If the supervisor (the process that runs a script) is killed, the sandbox reports the run as lost. No
+/// process of the script continues.
 #[tokio::test]
 async fn a_killed_supervisor_leaves_a_lost_run_without_processes() {
     let folder = tempfile::tempdir().expect("a directory");

@@ -74,9 +74,9 @@ async fn each_record_has_one_ticket_after_kills() {
     while let Some(of_one) = senders.join_next().await {
         answered.extend(of_one.expect("a sender ends"));
     }
-    // If the desk is killed during a request, the test does not know whether the desk has stored the record.
-    // Each stored record has a deadline, at which the desk processes the record at the latest. The test waits
-    // until the desk has processed all stored records.
+    // If the desk is killed during a request, the test cannot determine whether the desk has stored the record.
+    // Each stored record has a deadline. When this deadline occurs, the desk processes the record if this has
+    // not happened before. The test waits until all stored records are processed.
     let shown = until("no case waits", async || {
         let pending = desk
             .v1("GET", "cases?state=pending", "admin", Value::Null)

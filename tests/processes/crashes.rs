@@ -1,5 +1,5 @@
-//! These tests kill a desk under load with SIGKILL, at its crash points (named places in the program). No
-//! change that the desk acknowledged may be lost or stored twice.
+//! These tests send many requests to a desk and kill it with SIGKILL at its crash points (named places in the
+//! program). No change that the desk acknowledged may be lost or stored twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};

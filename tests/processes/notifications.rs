@@ -221,8 +221,8 @@ async fn an_approver_is_told_by_mail_and_by_a_signed_robot() {
         .expect("a refusal");
     let refusal = refused["text"].as_str().expect("a text");
     assert!(refusal.contains("310000): sign not match"), "{refusal}");
-    // The next message is held, because the person has quiet hours now. The desk is restarted before the
-    // quiet hours end.
+    // The next message is delayed, because the person has quiet hours (a period without messages) now. The desk
+    // is restarted before the quiet hours end.
     let minute = |seconds: i64| {
         let at = SystemClock.now().0 / 1000 + seconds;
         let at = jiff::Timestamp::from_second(at).expect("a time");
@@ -322,8 +322,8 @@ async fn no_notification_is_lost_after_kills() {
         }
     })
     .await;
-    // Each delivery has its own Message-ID. If a delivery sends its mail twice, both mails have the same
-    // Message-ID.
+    // Each delivery (the sending of one message through one channel) has its own Message-ID. If a delivery
+    // sends its mail twice, the two mails have the same Message-ID.
     let mut arrived: BTreeMap<String, usize> = BTreeMap::new();
     for mail in relay.mails() {
         let id = mail["headers"]["message-id"]

@@ -92,7 +92,7 @@ async fn submit(b: &Desk, service: &Value, title: &str) -> String {
     opened["sn"].as_str().expect("a number").to_owned()
 }
 
-/// Returns the tickets of service 18 at desk A that wait for a decision.
+/// Returns the tickets of the service with id 18 at desk A that wait for a decision.
 async fn waiting(a: &Desk) -> Vec<Value> {
     let (status, answer) = a
         .served()
@@ -138,7 +138,7 @@ async fn node(b: &Desk, sn: &str, id: i64) -> Value {
         .unwrap_or(Value::Null)
 }
 
-/// Counts the results of automatic nodes in the events of ticket `sn`.
+/// Returns how many results of automatic nodes the events of the ticket `sn` contain.
 async fn results(b: &Desk, sn: &str) -> usize {
     let history = b
         .v1("GET", &format!("tickets/{sn}/events"), "admin", Value::Null)
@@ -285,8 +285,8 @@ async fn two_desks_agree_after_kills() {
     assert_eq!(at_a["count"], count, "one ticket at desk A per application");
     let (mut granted, mut refused, mut by_callback) = (0, 0, 0);
     for sn in &tickets {
-        // A reaction to the end of the application records the result. This reaction can run after the
-        // application has left the list of open applications.
+        // A reaction (a function that runs after an event) records the result on the ticket. The reaction can
+        // run after the application (the request for approval) has left the list of open applications.
         let results = until("the ticket has its result", async || {
             match results(&b, sn).await {
                 0 => Err(json!({ "ticket": sn })),

@@ -1,4 +1,5 @@
-//! These tests run the command `ledgerdesk demo`, which drives all systems of the desk on one simulated day.
+//! These tests run the command `ledgerdesk demo`. This command simulates one working day, on which the desk
+//! works together with all other systems.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,7 +9,8 @@ use serde_json::Value;
 use tests::foreign::installed;
 use tests::process::{program, text};
 
-/// Runs the demo with a small day . The programs of the demo are searched in `search_path`.
+/// Runs the command `demo` with 20 tickets. The demo searches the programs that it starts in the folders of
+/// `search_path`. `more` contains additional arguments.
 fn demo(data: &Path, search_path: &str, more: &[&str]) -> Output {
     let mut command = Command::new(program());
     command
@@ -31,7 +33,8 @@ fn processes_with(data: &Path) -> BTreeSet<String> {
     lines.filter(|line| line.contains(data)).collect()
 }
 
-/// Returns the figures of all systems in the output of `demo --json`.
+/// Returns the member `systems` of the output of `demo --json`. This member contains the numbers of results of
+/// each simulated system.
 fn figures(output: &Output) -> Value {
     assert!(
         output.status.success(),
@@ -69,8 +72,9 @@ fn the_demo_drives_every_system_with_real_programs() {
         );
     }
     assert!(systems["notified"]["mails"].as_u64() > Some(0), "{systems}");
-    // slapd, bubblewrap and mosquitto are real. The desk of the head office, the mail relay, the chat robot and the
-    // vehicles are always parts of the program.
+    // In this test, the demo runs the real programs slapd, bubblewrap and mosquitto, so it replaces none of
+    // them by a stand-in. The demo always simulates the second desk, the mail relay, the chat robot and the
+    // vehicles.
     assert_eq!(systems["automation"]["stand_in"], "", "{systems}");
     let robots = systems["robots"]["stand_in"].as_str().expect("a text");
     assert!(!robots.contains("mosquitto"), "{robots}");

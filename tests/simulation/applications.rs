@@ -59,7 +59,7 @@ struct World {
     crashes: u64,
 }
 
-/// The reason why a simulated run did not end, or ended in a wrong state.
+/// A text that explains why a simulated run did not end, or ended in a wrong state.
 #[derive(Debug)]
 struct Failure(String);
 
@@ -276,7 +276,8 @@ impl World {
     }
 }
 
-/// Runs the simulation with one seed. Returns the number of crashes and the outcome of the application.
+/// Runs the simulation with one seed. Returns the number of crashes of the desk and the outcome of the
+/// application (the request for approval).
 fn run(seed: u64, ignored: Option<&'static str>) -> Result<(u64, &'static str), Failure> {
     let mut world = World::new(seed, ignored);
     for _ in 0..STEPS_MAX {
@@ -307,8 +308,8 @@ fn run(seed: u64, ignored: Option<&'static str>) -> Result<(u64, &'static str), 
         let before = world.events.len();
         let tried = world.step()?;
         if matches!(tried, Try::Crashed) || world.events.len() == before {
-            // The desk crashed, or the attempt stored no event. The same deadline therefore fires again
-            // after the time `AGAIN_MS`.
+            // The desk crashed, or the attempt stored no event. The same deadline therefore occurs again after
+            // the time `AGAIN_MS`.
             world.now = world.now.plus_ms(AGAIN_MS);
         }
     }

@@ -1,17 +1,19 @@
-//! This test simulates executions. An execution is one run of a script for a node of a ticket. Each run of the
-//! test has three executions, and each execution belongs to a ticket of its own.
+//! This test simulates executions. An execution is one run of a script for a node of a ticket. A script changes
+//! an account in a directory (an external service), or is a shell script in a sandbox (an isolated
+//! environment). Each simulated run has three tickets with one execution each.
 //!
-//! Directories do not answer, refuse requests, and lose responses. Sandboxes lose running scripts or forget
-//! them. People approve, reject and change parameters, and some of them decide about an outdated version.
-//! Tickets are suspended, move on, or end. Messages of the queue arrive late, twice, or never. The desk can
-//! crash between any two steps, and it can restart without its views (stored tables).
+//! The simulation contains many faults. A directory does not respond, rejects requests, or loses responses. A
+//! sandbox loses running scripts. People approve, reject and change parameters, and some people approve an
+//! outdated version. Tickets are suspended, are completed by people, or end. Messages of the queue arrive late,
+//! twice, or never. The desk can crash between any two steps, and can restart without its views (stored
+//! tables).
 //!
-//! The simulation uses the decisions and deadlines of the real code, the real tickets, and the directory and
-//! the sandbox in memory. It repeats the steps of the real runner: load the execution, prepare the attempt,
-//! take the lease (the exclusive right to make the attempt), store the start, send the request, store the
-//! result, and close the execution.
+//! The simulation uses the decisions and deadlines of the real code, the real tickets, and a directory and a
+//! sandbox in memory. It repeats the steps of the real runner: load the execution, prepare the attempt, take
+//! the lease, store the start, send the request, store the result, and close the execution. A lease is the
+//! exclusive right to make the attempt.
 //!
-//! Every execution must end in time, and it must have exactly the expected deadline until it is closed. A shell
+//! Every execution must end in time. Until it is closed, it must have exactly the expected deadline. A shell
 //! script must start at most once. A request must be sent only with parameters that another person approved.
 
 use std::borrow::Cow;
@@ -40,58 +42,65 @@ use crate::scheduler::{Dice, run_to_end};
 use crate::{Company, FORKED};
 
 const SEEDS: u64 = 10_000;
-/// Number of executions in one run.
+/// Number of executions (runs of a script) in one simulated run. Each execution belongs to a separate ticket.
 const EXECUTIONS: usize = 3;
-/// Maximum number of steps of one run.
+/// Maximum number of steps of one simulated run. A step processes one deadline or one message.
 const STEPS_MAX: usize = 5_000;
-/// The node of the workflow at which a person fills in a form. The executions do the work of this node.
+/// The node of the workflow at which a person fills in a form. In the simulation, a script does the work of
+/// this node.
 const NODE: NodeId = NodeId(6);
-/// Time in milliseconds after which the desk tries again to process a deadline or a message after a crash.
+/// Time in milliseconds after which the desk processes a deadline or a message again if a crash interrupted the
+/// first attempt.
 const AGAIN_MS: i64 = 30_000;
-/// Duration of a lease in milliseconds, as in the real runner.
+/// Duration of a lease (the exclusive right of a worker to make an attempt) in milliseconds, as in the real
+/// runner.
 const LEASE_MS: i64 = 30_000;
 /// Maximum duration of a pause of a worker before it sends its request, in milliseconds. The pause is shorter
 /// than a lease.
 const PAUSE_MS: usize = 25_000;
 /// Maximum duration of a pause of a worker between its request and the storage of the result, in milliseconds.
 const LONG_PAUSE_MS: usize = 90_000;
-/// Time in milliseconds after which the start of a shell script counts as interrupted, as in the real code.
+/// Maximum time in milliseconds that the start of a shell script may take, as in the real code. After this
+/// time, the start counts as interrupted.
 const START_MS: i64 = 35_000;
-/// The shortest and the longest pause in milliseconds between two looks at a running script, as in the real
+/// The shortest and the longest pause in milliseconds between two checks of a running script, as in the real
 /// code.
 const LOOK_FIRST_MS: i64 = 100;
 const LOOK_MAX_MS: i64 = 10_000;
-/// Time in milliseconds that the sandbox has to end a script after its maximum duration, as in the real code.
+/// Time in milliseconds after the maximum duration of a script. The sandbox must end the script within this
+/// time, as in the real code.
 const END_GRACE_MS: i64 = 20_000;
-/// Longest time in milliseconds from the preparation of a start to the start, as in the real code.
+/// Maximum time in milliseconds between the preparation of a request and the sending of this request, as in the
+/// real code.
 const LATEST_MS: i64 = 20_000;
-/// The pause in milliseconds before the desk looks again whether a ticket is suspended, as in the real code.
+/// Pause in milliseconds before the desk checks again whether a ticket is still suspended, as in the real code.
 const SUSPENDED_MS: i64 = 30_000;
 /// Maximum duration of each execution, in milliseconds.
 const TIMEOUT_MS: i64 = 120_000;
 /// Time in milliseconds after which a request for approval expires.
 const APPROVAL_MS: i64 = 30 * 60_000;
-/// Additional time in milliseconds for crashes, lost messages and pauses. An execution must end and must be
-/// closed within this time after the time that its deadline defines.
+/// Maximum additional delay in milliseconds that crashes, lost messages and pauses may cause. An execution may
+/// end this much later than its regular end. It must be closed within the same time after its end.
 const SLACK_MS: i64 = 20 * 60_000;
-/// Maximum time in milliseconds between two random changes outside of the desk.
+/// Maximum time in milliseconds between two opportunities for random changes outside of the desk.
 const TICK_MS: usize = 120_000;
 
 const REQUESTER: &str = "p-lisi";
-/// The people who may approve. The list contains the requester, so that the decider itself must reject an
+/// The people who may approve. The list also contains the requester, to check that the execution rejects an
 /// approval by the requester.
 const APPROVERS: [&str; 3] = ["p-wangwu", "p-zhaoliu", REQUESTER];
 /// The people who try to approve, reject and change parameters.
 const PEOPLE: [&str; 4] = ["p-wangwu", "p-zhaoliu", REQUESTER, "p-other"];
 const ACCOUNTS: [&str; 2] = ["lisi", "lisi2"];
 
-/// The reason for which the third test expects failures.
+/// Error text of the simulation. The text reports that a worker started a script with parameters that are not
+/// approved.
 const OUTDATED_SCRIPT: &str = "a script is started with parameters that are not approved";
 
 static COMPANY: LazyLock<Company> = LazyLock::new(Company::new);
 
-/// A deadline that the check must miss. The changes that set this deadline are removed from all events of the
-/// given types.
+/// A deadline that the simulation does not set, so that a test can check that the simulation detects the
+/// missing deadline. The changes that set this deadline are removed from all events of the given types.
 #[derive(Clone, Copy)]
 struct Removed {
     events: &'static [&'static str],
@@ -126,7 +135,8 @@ impl Stream {
         }
     }
 
-    /// Computes the deadlines again from all events, as after a loss of the views (stored tables).
+    /// Computes the deadlines again from all events. The real desk does this after a loss of the views (stored
+    /// tables).
     fn rebuild(&mut self, removed: Option<Removed>) {
         self.deadlines.clear();
         let events = std::mem::take(&mut self.events);
@@ -136,7 +146,7 @@ impl Stream {
         self.events = events;
     }
 
-    /// Returns the deadlines that the stream must have in its current state.
+    /// Returns the deadlines that the execution must have in its current state.
     fn expected(&self) -> BTreeMap<Cow<'static, str>, Moment> {
         let state = &self.state;
         let expected = match (&state.end, state.expires) {
@@ -154,25 +164,27 @@ impl Stream {
     }
 }
 
-/// One execution with its ticket, and the data that the check compares with the events.
+/// One execution (run of a script) with its ticket. The structure also contains data that the simulation
+/// compares with the events.
 struct Lane {
     is_shell: bool,
     needs_approval: bool,
-    /// False if nobody decides about the execution, so that the request for approval expires.
+    /// False if no person approves, rejects or changes the execution. The request for approval then expires.
     has_people: bool,
     /// The reason why the script cannot be executed. The text is empty if the script can be executed.
     problem: &'static str,
     ticket: Ticket,
-    /// The ids of the commands of the desk that the ticket has stored.
+    /// The ids of the commands that the desk has sent to the ticket and the ticket has executed.
     recorded: BTreeSet<&'static str>,
     stream: Stream,
-    /// The attempt and the end of the newest lease (the exclusive right to make the attempt).
+    /// The attempt number and the end time of the newest lease (the exclusive right to make the attempt).
     lease: Option<(u32, Moment)>,
-    /// For each deadline that was reached: its time, and the time at which it fires again.
+    /// For each deadline that has occurred: its time, and the time at which the desk processes it again.
     woken: BTreeMap<Cow<'static, str>, (Moment, Moment)>,
-    /// The fingerprint that people have read last.
+    /// The fingerprint (a text that identifies the parameters) that people have read last.
     seen: String,
-    /// The approved fingerprint with the approved account. `None` if no approval is valid.
+    /// The fingerprint (a text that identifies the parameters) and the account that a person approved. `None`
+    /// if no approval is valid.
     approved: Option<(String, String)>,
     editors: BTreeSet<PersonId>,
     /// The time at which the newest request for approval expires.
@@ -220,7 +232,7 @@ impl Lane {
         lane
     }
 
-    /// Executes a command of the ticket.
+    /// Executes a command on the ticket of the execution.
     fn act(&mut self, command: &ticket::Command) -> Result<(), ticket::Rejection> {
         match self.ticket.decide(command, &COMPANY.0) {
             Ok(events) => {
@@ -232,8 +244,8 @@ impl Lane {
         }
     }
 
-    /// Executes a command of the ticket that the desk sends with a fixed command id. The ticket ignores a
-    /// second command with the same id.
+    /// Executes a command of the desk on the ticket, with a fixed command id. A second command with the same id
+    /// has no effect.
     fn act_once(
         &mut self,
         id: &'static str,
@@ -246,7 +258,7 @@ impl Lane {
         Ok(())
     }
 
-    /// Returns an English text if the event must not happen in the current state.
+    /// Returns an English error text if the event is not allowed in the current state.
     fn violation(&self, event: &ExecutionEvent) -> Option<&'static str> {
         let state = &self.stream.state;
         if state.is_closed {
@@ -312,7 +324,7 @@ impl Lane {
     }
 }
 
-/// The request of one attempt.
+/// The request that a worker sends in one attempt: it reads or changes an account, or starts a shell script.
 #[derive(Clone, Debug)]
 enum Request {
     Account,
@@ -331,10 +343,10 @@ enum Phase {
 /// A worker that makes one attempt of an execution.
 #[derive(Clone, Debug)]
 struct Worker {
-    /// The index of the execution.
+    /// The index of the execution in the list of all simulated executions.
     at: usize,
     attempt: u32,
-    /// The state that the worker loaded.
+    /// The state of the execution that the worker loaded before the attempt.
     state: Execution,
     request: Request,
     /// The time at which the request was prepared.
@@ -344,13 +356,14 @@ struct Worker {
 
 #[derive(Clone, Debug)]
 enum Message {
-    /// Random changes outside of the desk happen.
+    /// A message without content. When it is processed, the next message of this kind is added to the queue.
+    /// Random changes outside of the desk can happen before each message.
     Tick,
-    /// A rule acts at the node of the ticket with this index.
+    /// The desk evaluates the automation rules for the ticket with this index.
     Evaluate(usize),
     /// The execution with this index has reached a deadline.
     Due(usize, Cow<'static, str>),
-    /// A worker continues after a pause.
+    /// A worker continues its attempt after a pause.
     Continue(Box<Worker>),
 }
 
@@ -383,19 +396,23 @@ struct World {
     dice: Dice,
     now: Moment,
     lanes: Vec<Lane>,
-    /// The messages of the queue. Each entry contains the time of the message, its number and the message.
+    /// The messages of the queue. Each entry contains the time at which the message arrives, a sequence number,
+    /// and the message.
     queue: Vec<(Moment, u64, Message)>,
     number: u64,
     directory: Directory,
     server: Server,
     sandbox: Sandbox,
-    /// Number of locks that were set so far. The number of a lock is the time in its state.
+    /// Number of account locks that were set so far. Each lock has a number, which the state of the account
+    /// contains in place of a time.
     locks: u64,
-    /// The locks that the desk removed: the account and the number of the lock.
+    /// The locks that the desk removed. Each entry contains the account and the number of the lock.
     unlocked: BTreeSet<(String, String)>,
-    /// Probability of a fault in a request, in percent.
+    /// Probability of a fault in a request to a directory, in percent. For the start of a shell script, the
+    /// probability is a quarter of this value.
     faults: usize,
-    /// True if workers also pause before they take the lease and in the first request to a directory.
+    /// True if workers also pause between the preparation of an attempt and the lease (the exclusive right to
+    /// make the attempt).
     is_slow: bool,
     removed: Option<Removed>,
     totals: Totals,
@@ -411,7 +428,8 @@ fn sn(number: usize) -> TicketSn {
     TicketSn(format!("REQ{number}"))
 }
 
-/// Returns a text that identifies everything that an approval covers. The real fingerprint is a hash.
+/// Returns a text that identifies the approved data: the account and the end of the approval period. In the
+/// real desk, the fingerprint is a hash.
 fn fingerprint(account: &str, expires: Option<Moment>) -> String {
     format!("{account} until {expires:?}")
 }
@@ -426,7 +444,8 @@ fn personal(account: &str) -> Personal {
     Personal::new(REQUESTER.into(), json!({ "account": account }))
 }
 
-/// Returns the verdict that ends an execution with an outcome and no effect.
+/// Returns the verdict (the result of an attempt) for a failed attempt. The verdict ends the execution with the
+/// given outcome.
 fn without_effect(outcome: Outcome, reason: &str) -> Verdict {
     Verdict::Failed {
         reason: reason.to_owned(),
@@ -434,7 +453,8 @@ fn without_effect(outcome: Outcome, reason: &str) -> Verdict {
     }
 }
 
-/// Returns the verdict of a look at a run of a shell script.
+/// Returns the verdict (the result of an attempt) after a check of a shell script. `is_late` is true if the
+/// script should have ended already. `looks` is the number of earlier attempts.
 fn after_looking(run: &Run, is_late: bool, looks: u32) -> Verdict {
     match run {
         Run::Running if is_late => Verdict::Unknown {
@@ -532,8 +552,8 @@ impl World {
         self.queue.push((due, self.number, message));
     }
 
-    /// Adds a message to the queue. At random, the message arrives late or twice. At random, the message is
-    /// parked: it never arrives.
+    /// Adds a message to the queue. At random, the message arrives late or twice. At random, the message is not
+    /// added and never arrives.
     fn send(&mut self, message: Message) {
         if self.percent(2) {
             self.totals.parked += 1;
@@ -554,8 +574,8 @@ impl World {
         self.directory.set(account, state);
     }
 
-    /// Returns the time, the index of the execution and the id of the earliest deadline. A deadline that has
-    /// fired already is returned with the time at which it fires again.
+    /// Returns the time, the index of the execution and the id of the earliest deadline. If the desk has
+    /// already processed a deadline without success, the time of the next repetition is used.
     fn earliest_deadline(&self) -> Option<(Moment, usize, Cow<'static, str>)> {
         let of_all = self.lanes.iter().enumerate().flat_map(|(at, lane)| {
             lane.stream.deadlines.iter().map(move |(id, due)| {
@@ -566,8 +586,8 @@ impl World {
         of_all.min()
     }
 
-    /// Continues with the next deadline or the next message. Returns false if neither a deadline nor a message
-    /// is left.
+    /// Processes the next deadline or the next message. Returns false if only the messages that cause random
+    /// changes are left.
     fn advance(&mut self) -> bool {
         let deadline = self.earliest_deadline();
         let is_idle = self
@@ -593,7 +613,8 @@ impl World {
             (Some((due, _, index)), _) => {
                 self.now = self.now.max(due);
                 self.weather();
-                // The restart in the function `weather` can remove messages. The message then arrives later.
+                // The function `weather` can restart the desk, and a restart removes messages from the queue.
+                // If the entry at `index` has changed, no message is processed in this step.
                 if index < self.queue.len() && self.queue[index].0 == due {
                     let (_, _, message) = self.queue.swap_remove(index);
                     self.process(message);
@@ -625,7 +646,7 @@ impl World {
         }
     }
 
-    /// Executes a command of an execution, and checks the events and the deadlines.
+    /// Executes a command on the execution with the index `at`. Then checks the new events and the deadlines.
     fn execute(&mut self, at: usize, command: &Command) -> Result<(), Rejection> {
         let lane = &mut self.lanes[at];
         let events = match lane.stream.state.decide(command, &()) {
@@ -722,7 +743,8 @@ impl World {
         }
     }
 
-    /// Makes the next attempt of an execution if its time has come, or closes an ended execution.
+    /// Makes the next attempt of an execution if the time of this attempt has come. If the execution has ended,
+    /// closes the execution.
     fn step(&mut self, at: usize) {
         let state = self.lanes[at].stream.state.clone();
         let Some(attempts) = state.attempts() else {
@@ -753,7 +775,7 @@ impl World {
             phase: Phase::Prepared,
         });
         if self.is_slow && self.percent(50) {
-            // People act while the worker pauses.
+            // People approve, reject and change the execution while the worker pauses.
             for _ in 0..30 {
                 self.decide(at);
             }
@@ -763,8 +785,8 @@ impl World {
         self.work(worker);
     }
 
-    /// Returns the request of the next attempt. If the attempt needs no request, returns its verdict as an
-    /// error.
+    /// Returns the request of the next attempt. If the attempt needs no request, returns the verdict (the
+    /// result of the attempt) as an error.
     fn prepare(&self, at: usize, state: &Execution) -> Result<Request, Verdict> {
         let Some(requested) = &state.requested else {
             return Err(steps::failed("the execution is not requested"));
@@ -807,7 +829,8 @@ impl World {
         }
     }
 
-    /// Takes the lease (the exclusive right to make the attempt). Returns false if another worker has it.
+    /// Takes the lease (the exclusive right to make the attempt). Returns false if another worker has the
+    /// lease.
     fn lease(&mut self, at: usize, attempt: u32) -> bool {
         let now = self.now;
         let lane = &mut self.lanes[at];
@@ -820,7 +843,8 @@ impl World {
         !is_taken
     }
 
-    /// Continues an attempt until it ends, until the desk crashes, or until the worker pauses.
+    /// Continues an attempt until it ends, until the desk crashes, or until the worker pauses. Each call
+    /// continues from the stored phase of the worker.
     fn work(&mut self, mut worker: Box<Worker>) {
         loop {
             let (phase, pause_ms) = match worker.phase.clone() {
@@ -849,8 +873,8 @@ impl World {
         self.push(after_ms, Message::Continue(worker));
     }
 
-    /// Takes the lease, and stores the start of a shell script. Returns false if another worker makes the
-    /// attempt.
+    /// Takes the lease (the exclusive right to make the attempt), and stores the start of a shell script.
+    /// Returns false if another worker makes the attempt.
     fn begin(&mut self, worker: &Worker) -> bool {
         if !self.lease(worker.at, worker.attempt) {
             return false;
@@ -865,7 +889,8 @@ impl World {
         self.execute_for_desk(worker.at, &begin)
     }
 
-    /// Sends the request of an attempt, and checks that the request is allowed.
+    /// Sends the request of an attempt, and checks that this request is allowed. Returns the verdict (the
+    /// result of the attempt).
     fn request(&mut self, worker: &Worker) -> Verdict {
         if self.now.0 - worker.prepared.0 > LATEST_MS {
             return Verdict::retry("the process paused before the request");
@@ -874,10 +899,11 @@ impl World {
         let account = account_of(&worker.state);
         let sent = (worker.state.fingerprint.clone(), account.clone());
         let is_allowed = !lane.needs_approval || lane.approved.as_ref() == Some(&sent);
-        // A slow worker may read the state of an account with old parameters. Its result is never stored.
+        // A slow worker may read the state of an account with old parameters. This request is allowed, because
+        // the result is never stored.
         let is_harmless = matches!(worker.request, Request::Account) && worker.state.step == READ;
-        // A step on a directory may be repeated: after a pause of more than a lease, two workers can make the same
-        // attempt. The start of a script must never be repeated.
+        // A request to a directory may be sent twice: after a pause that is longer than a lease, two workers
+        // can make the same attempt. A script must never be started twice.
         let is_start = matches!(worker.request, Request::Start(_));
         if lane.stream.state.end.is_some() && is_start {
             self.fail("a request is sent after the execution has ended");
@@ -927,7 +953,7 @@ impl World {
             }
         }
         match answer {
-            // The directory has done the request, but the response is lost.
+            // The directory has executed the request, but the response is lost.
             _ if matches!(kind, 6 | 7) => Verdict::retry("the response is lost"),
             Ok(AccountState::NotLocked) if step == UNLOCK => steps::after_unlocking(),
             Ok(state) => steps::after_reading(step, &state),
@@ -951,7 +977,7 @@ impl World {
         }
     }
 
-    /// Stores the result of an attempt. After the last attempt, closes the execution.
+    /// Stores the result of an attempt. If the execution needs no further attempt, also closes the execution.
     fn record(&mut self, at: usize, attempt: u32, verdict: Verdict) {
         if self.crashes() {
             return;
@@ -973,7 +999,8 @@ impl World {
         }
     }
 
-    /// Stores the outcome in the ticket, deletes the files of the script, and closes the execution.
+    /// Stores the outcome of the execution in the ticket, deletes the files of the script, and closes the
+    /// execution.
     fn conclude(&mut self, at: usize) {
         if self.lanes[at].stream.state.is_closed {
             return;
@@ -991,8 +1018,8 @@ impl World {
         self.execute_for_desk(at, &Command::Close { recorded });
     }
 
-    /// Stores the outcome in the ticket. Returns false if the ticket does not need the outcome, and `None` if
-    /// there is no outcome.
+    /// Stores the outcome of the execution in the ticket. Returns false if the ticket does not need the
+    /// outcome. Returns `None` if the execution has not ended.
     fn record_outcome(&mut self, at: usize) -> Option<bool> {
         let lane = &mut self.lanes[at];
         let outcome = match lane.stream.state.end.as_ref()? {
@@ -1025,7 +1052,7 @@ impl World {
         })
     }
 
-    /// Simulates random changes outside of the desk.
+    /// Simulates random changes: accounts are locked, scripts end, people act, and the desk restarts.
     fn weather(&mut self) {
         let at = self.dice.below(EXECUTIONS);
         let account = ACCOUNTS[self.dice.below(ACCOUNTS.len())];
@@ -1066,7 +1093,7 @@ impl World {
         }
     }
 
-    /// Suspends, resumes, continues or ends a ticket. The ticket can reject the change.
+    /// Simulates that a person suspends, resumes, continues or ends a ticket. The ticket can reject the change.
     fn change_ticket(&mut self, at: usize) {
         let by = PersonId::from("p-root");
         let reason = String::from("r");
@@ -1084,8 +1111,8 @@ impl World {
         drop(self.lanes[at].act(&command));
     }
 
-    /// Restarts the desk without its views and queues. All workers end. The desk computes the deadlines again
-    /// from the events, and processes the events of the tickets again.
+    /// Simulates a restart of the desk with empty views (stored tables) and empty queues. All workers end. The
+    /// desk computes the deadlines again from the events, and processes the events of the tickets again.
     fn restart(&mut self) {
         self.totals.restarts += 1;
         self.queue
@@ -1099,8 +1126,8 @@ impl World {
         }
     }
 
-    /// Simulates a person who reads, approves, rejects or changes an execution. The person can be wrong, and
-    /// the execution then rejects the command.
+    /// Simulates a person who reads, approves, rejects or changes an execution. The execution rejects the
+    /// command if the person has no right to send it or has read an outdated version.
     fn decide(&mut self, at: usize) {
         let lane = &mut self.lanes[at];
         if !lane.needs_approval || !lane.has_people {
@@ -1126,7 +1153,8 @@ impl World {
                     reason: Remark::new("no"),
                     at: now,
                 };
-                // A rejected command changes nothing.
+                // The result is ignored, because the command may be rejected. A rejected command changes
+                // nothing.
                 let _ = self.execute(at, &reject);
             }
             9 => {
@@ -1171,7 +1199,7 @@ fn run(seed: u64, removed: Option<Removed>, is_slow: bool) -> Result<World, Fail
     Err(Failure(format!("the run does not end: {states:?}")))
 }
 
-/// Checks the end of one execution. Returns the name of its last state.
+/// Checks that one execution has ended correctly. Returns the name of its last state.
 fn check(lane: &Lane) -> Result<&'static str, Failure> {
     let stream = &lane.stream;
     let state = &stream.state;
@@ -1313,7 +1341,7 @@ fn the_check_finds_a_missing_deadline_of_an_execution() {
 
 /// A worker loads an execution and then pauses before it takes the lease (the exclusive right to make the
 /// attempt). During the pause, one person changes the parameters, and another person approves the change. The
-/// change uses up the number of the attempt, so the worker neither sends nor stores anything.
+/// worker must not start a script or change an account with the old parameters.
 #[test]
 fn a_slow_worker_uses_no_outdated_parameters() {
     let mut reasons: BTreeMap<String, u64> = BTreeMap::new();

@@ -65,7 +65,7 @@ struct Bot {
     rejected: Option<u32>,
 }
 
-/// An action that the simulation executes at a later time: the next step of a robot, or the arrival of a
+/// An event that the simulation processes at a later time: the next step of a robot, or the arrival of a
 /// message.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Happening {
@@ -279,8 +279,8 @@ impl World {
         true
     }
 
-    /// Performs the work of the mission that needs no message: chooses a robot, or records the
-    /// result on the ticket.
+    /// Performs the work of the mission that needs no message: chooses a robot, or records the result of the
+    /// mission on the ticket.
     fn step(&mut self) {
         if self.mission.phase == Phase::Done {
             if !self.crashes() {

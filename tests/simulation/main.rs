@@ -1,15 +1,13 @@
-//! This test simulates the background tasks of a desk: followers (which update ticket summaries and
-//! queues), projections and queue workers. These tasks crash and receive commits out of order. The same
-//! seed always leads to the same run.
+//! This test simulates the background tasks of a desk: followers (which update ticket summaries and queues),
+//! projections (which update the overview of all tickets), and queue workers. These tasks crash and receive
+//! commits out of order. The same seed always leads to the same run.
 //!
-//! All tasks share storage in memory. The tasks are clients that write commands, two followers, two
-//! projection workers and two queue workers. At every await, a scheduler selects the next task and
-//! sometimes kills a task.
+//! All tasks share storage in memory. There are clients that send commands, two followers, two projection
+//! workers and two queue workers. At every await, a scheduler selects the next task and sometimes kills a task.
 //!
-//! After the run, the stored data must equal the data that a single thread computes from the ledger. The
-//! stored data contains one card (a summary) and several index values for each ticket. For each ended
-//! ticket, the stored data also contains three callbacks. In addition, there is one board (an overview of
-//! all tickets).
+//! After the run, the stored data must equal the data that a single thread computes from the ledger. The stored
+//! data contains one card (a summary) and several index values for each ticket, and three callbacks for each
+//! ended ticket. It also contains one board (an overview of all tickets).
 
 mod applications;
 mod executions;

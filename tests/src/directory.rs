@@ -53,8 +53,8 @@ impl Directory {
         }
     }
 
-    /// Returns the definition of an automation platform with the given name, as TOML. The desk logs in to the
-    /// server without encryption.
+    /// Returns the definition of a platform (an external system that automation scripts can use) as TOML.
+    /// `name` is the name of the platform. The desk logs in to this server without encryption.
     pub fn platform(&self, name: &str) -> String {
         format!(
             "[[platform]]\nname = \"{name}\"\nkind = \"ldap\"\nurl = \"ldap://127.0.0.1:{}\"\ntls = \"none\"\n\
@@ -80,7 +80,7 @@ impl Directory {
         done.status.success()
     }
 
-    /// Locks an account by three wrong passwords.
+    /// Locks an account: the function sends three logins with a wrong password.
     pub fn lock(&self, name: &str) {
         for _ in 0..3 {
             assert!(!self.login(name, "wrong"));

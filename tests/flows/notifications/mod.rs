@@ -37,7 +37,7 @@ const BOTH: &str = r#"
     urgent = ["3"]
 "#;
 
-/// An HTTP client that passes each request to a DingTalk robot in the same process.
+/// An HTTP client that passes each request to a simulated DingTalk robot (a chat robot) in the same process.
 struct ToRobot(Arc<Robot>);
 
 #[async_trait]
@@ -79,7 +79,8 @@ impl Channels {
         channels
     }
 
-    /// Stores the given secret for the channel account of the robot.
+    /// Stores the given secret for the channel account of the robot (the configuration with which the desk
+    /// sends messages to the robot).
     async fn secret(&self, secret: &str) {
         let keys = &self.desk.app.ledger.keys;
         keys.keep_secret("channel/ops_robot", secret.as_bytes())
@@ -115,8 +116,8 @@ impl Channels {
         assert_eq!(status, 200, "{answer}");
     }
 
-    /// Opens a ticket whose mail never reaches the relay. Each attempt has the given outcome. Returns the number of
-    /// attempts that the desk makes.
+    /// Opens a ticket whose mail is never sent successfully. Each attempt to send the mail has the given
+    /// outcome. Returns the number of attempts that the desk makes.
     async fn attempts(&self, outcome: &Outcome) -> usize {
         for _ in 0..20 {
             self.desk.mailer.plan(outcome.clone());
@@ -160,9 +161,9 @@ impl Channels {
         self.get(&format!("inbox/{person}"), person).await["notifications"][0].clone()
     }
 
-    /// Returns the explanation of the newest notification of zhangsan, as a list of entries. Each entry
-    /// contains the name of an event, the name of a channel account (a configured sender of messages), and a
-    /// text for people.
+    /// Returns the steps that explain how the newest notification of zhangsan was processed. Each entry
+    /// contains the name of an event, the name of a channel account (a configured sender of messages), and an
+    /// explanation for people.
     async fn why(&self) -> Vec<(String, String, String)> {
         let id = self.newest("zhangsan").await["id"]
             .as_str()
@@ -183,8 +184,8 @@ impl Channels {
             .collect()
     }
 
-    /// Reads the explanation of the newest notification of zhangsan. Returns the names of the events that
-    /// concern the channel account (configured sender) `account`, in the order of the explanation.
+    /// Reads the steps that explain how the newest notification of zhangsan was processed. Returns the names of
+    /// the events of the channel account (configured sender) `account`, in order.
     async fn events_of(&self, account: &str) -> Vec<String> {
         let steps = self.why().await.into_iter();
         steps

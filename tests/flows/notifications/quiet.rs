@@ -28,8 +28,8 @@ async fn a_held_message_is_sent_once_after_a_restart() {
     channels.desk.clock.advance(1);
     channels.desk.settle().await;
     assert_eq!(channels.desk.mailer.take().len(), 1);
-    // After the restart, the desk does not know when it sent its last messages to the robot. To respect the
-    // rate limit, the desk sends the next message to the robot one minute later.
+    // After the restart, the desk has no record of its last messages to the robot. To respect the rate limit,
+    // the desk sends the next message to the robot one minute later.
     channels.desk.clock.advance(60_000);
     channels.desk.settle().await;
     assert_eq!(channels.robot.accepted().len(), 1);

@@ -409,7 +409,7 @@ async fn a_message_names_no_other_person_than_its_recipient() {
 }
 
 /// Another worker has the lease (the exclusive right to make an attempt) and sends the message. The worker of
-/// this test finds that the account is switched off, but must store no result.
+/// this test finds that the channel account (the configured sender) is switched off, but must store no result.
 #[tokio::test]
 async fn a_worker_without_the_lease_stores_no_result() {
     let channels = Channels::open_with(&[MAIL, MAIL_ONLY].concat()).await;
