@@ -124,8 +124,9 @@ async fn workflows_and_services_are_created_changed_and_deleted_over_v1() {
             .contains("\"刷漆\"")
     );
 
-    // Each path `what` names a dictionary, a role or a workflow that is in use, so the desk must reject its
-    // deletion. The error detail must contain the text `by`, the name of the object that uses this item.
+    // Each entry contains the path `what` of a dictionary, a role or a workflow that is in use. The desk must
+    // reject the deletion of this item. The error detail must contain the text `by`, which is the name of the
+    // object that uses the item.
     for (what, by) in [
         ("dictionary/COLOUR", "手画流程"),
         ("roles/77", "手画流程"),

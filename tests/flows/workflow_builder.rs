@@ -89,7 +89,7 @@ pub(crate) async fn step(desk: &TestDesk, sn: &Value) -> Value {
 }
 
 /// Returns an approval node with the approvers `who`. The form field `o<id>` contains the decision of an
-/// approver. The result and the vote counters are output variables with names such as `PASS_COUNT_<id>`.
+/// approver. The result of the node and its vote counters are variables with names such as `PASS_COUNT_<id>`.
 /// The members of `more` are added to the node.
 pub(crate) fn approval(id: i64, who: &str, more: Value) -> Value {
     let counters = [

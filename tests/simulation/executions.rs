@@ -335,12 +335,13 @@ enum Request {
 #[derive(Clone, Debug)]
 enum Phase {
     Prepared,
-    /// The worker has the lease (the exclusive right to make the attempt). The start is stored if necessary.
+    /// The worker has the lease (the exclusive right to make the attempt). If the attempt starts a shell
+    /// script, the start is stored in the ledger.
     Leased,
     Sent(Verdict),
 }
 
-/// A worker that makes one attempt of an execution.
+/// A worker that makes one attempt to continue an execution (the run of a script).
 #[derive(Clone, Debug)]
 struct Worker {
     /// The index of the execution in the list of all simulated executions.

@@ -85,7 +85,7 @@ enum Happening {
     },
 }
 
-/// The reason why a run failed.
+/// A text that explains why a simulated run failed.
 #[derive(Debug)]
 struct Failure(String);
 

@@ -41,7 +41,7 @@ use infra::store::{Journal, dynamodb::Dynamodb, paged::Paged};
 use infra::{CommandEnvelope, Error, Ledger};
 use meter::{Meter, Sum};
 
-/// Maximum number of events in one stream of benchmark B1.
+/// Maximum number of events in one stream of benchmark B1, which executes random commands on many tickets.
 const STREAM_MAX: i64 = 200;
 /// Average number of commands on a ticket after the command that opens the ticket. The opening command
 /// stores 5 events, and each later command stores 1 event. A command stores 1.6 events on average.
@@ -452,8 +452,8 @@ async fn start_simulator() -> (Client, Arc<Meter>) {
     (client, meter)
 }
 
-/// Builds the feed (the ordered list of all commits). Then prints the price per command of the store of
-/// this project, with the feed included.
+/// Builds the feed (the ordered list of all commits). Then prints the price per command of the store of this
+/// project. The price includes the cost of the feed.
 async fn feed(
     ours: &Ours,
     meter: &Meter,
