@@ -1,7 +1,7 @@
 //! These tests check the loops that process the queues of a local desk, for example the queue of callbacks. A
 //! slow receiver of callbacks must not delay the requests to other receivers. If a receiver responds with the
-//! header `Retry-After`, the desk must not send another request to this receiver before the time in this header
-//! has passed.
+//! header `Retry-After`, the desk must wait for the time in this header before the next request to this
+//! receiver.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -336,7 +336,7 @@ enum Request {
 enum Phase {
     Prepared,
     /// The worker has the lease (the exclusive right to make the attempt). If the attempt starts a shell
-    /// script, the start is stored in the ledger.
+    /// script, the start is already stored.
     Leased,
     Sent(Verdict),
 }
