@@ -72,7 +72,8 @@ impl Copy {
         self.edited.insert(name.to_owned());
     }
 
-    /// Checks the copy with `cargo check`, which does not link a program.
+    /// Checks that the copy compiles. The command `cargo check` is faster than a build, because this command
+    /// does not link a program.
     fn check(&self, packages: &[&str]) {
         let mut command = Command::new("cargo");
         command.args(["check", "--quiet", "--offline"]);

@@ -289,8 +289,9 @@ fn a_second_writer_is_rejected_and_readers_are_not() {
         .expect("the lock ends with its holder");
 }
 
-/// In cqrs-es 0.5.0, the snapshot modes apply some events twice: a stream of eleven events is loaded as 22
-/// or 13 events. The ledger of this project must load exactly eleven events.
+/// In cqrs-es 0.5.0, the modes with snapshots (stored states of a stream) apply some events twice. A stream
+/// of eleven events is then loaded as 22 or 13 events. The ledger of this project must load exactly eleven
+/// events.
 #[tokio::test]
 async fn eleven_events_reload_as_eleven_with_every_snapshot_setting() {
     for snapshot_every in [1, 2, 3, 4, 5, 11, 1000] {
@@ -509,8 +510,8 @@ async fn a_stream_over_1_mb_and_5000_events_accepts_commands() {
         let ledger = ledger_over(Arc::new(store::memory::Memory::default()), 1_000_000);
         let stream = "ticket-TEST-1";
         let mut context = ledger.load::<Ticket>(stream).await.expect("loaded");
-        // The test appends the events of the stream directly to the repository. The same events through
-        // commands would take much longer, because each command loads the growing stream.
+        // The test stores the events of the stream directly in the repository. Commands that create the same
+        // events would take much longer, because each command loads the growing stream.
         for line in 1..=EVENTS {
             let event = events::ticket::TicketEvent::from(row(line));
             context.aggregate.0.evolve(&event);

@@ -33,7 +33,7 @@ event_enum! {
     };
 }
 
-/// The object to which a file is attached.
+/// The object to which a file is attached: a ticket, a draft or a workflow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Holder {

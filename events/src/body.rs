@@ -1,5 +1,5 @@
-//! Defines the format in which a commit is stored. A stored commit contains the metadata once, and all events
-//! that follow from one command.
+//! Defines the format in which a commit is stored. A stored commit contains all events that one command
+//! created, and the metadata of this command.
 
 use std::borrow::Cow;
 
@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 
 use crate::{AppCode, Event, Moment, PersonId, Personal};
 
-/// The interface through which a command reached the desk. The stored JSON contains this value in the member
-/// `channel`.
+/// The interface through which a command reached the desk. In a stored commit, the JSON member `channel`
+/// contains this value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {

@@ -36,13 +36,13 @@ pub struct Requested {
     pub cause: String,
     pub app: Option<AppCode>,
     pub callback: CallbackTarget,
-    /// The time of the first attempt.
+    /// The time of the first attempt to send the callback.
     pub due: Moment,
 }
 impl Personals for Requested {}
 
-/// An attempt failed, because the desk could not connect to the receiver or the receiver rejected the
-/// request. The next attempt starts at the time `due`.
+/// An attempt to send the callback failed, because the desk could not connect to the receiver or the receiver
+/// rejected the request. The next attempt starts at the time `due`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptFailed {
     pub attempt: u32,
@@ -62,8 +62,8 @@ pub struct Succeeded {
 }
 impl Personals for Succeeded {}
 
-/// The last attempt failed, and no further attempt follows. The receiver can still request the result from
-/// the desk.
+/// The last attempt to send the callback failed, and no further attempt follows. The receiver can still
+/// request the result of the ticket from the desk.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Failed {
     pub attempt: u32,

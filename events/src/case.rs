@@ -70,7 +70,7 @@ pub struct Received {
     /// The time at which the external system created the record, by the clock of that system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<Moment>,
-    /// The time at which the desk received this content.
+    /// The time at which the desk received this content of the record.
     pub received: Moment,
     /// A keyed hash of the received content, in hexadecimal digits. The desk compares this hash with the hash
     /// of newer content. If the hashes are equal, the desk adds no event. The event does not contain the
@@ -82,8 +82,8 @@ pub struct Received {
 }
 impl Personals for Received {}
 
-/// The desk refused the received content earlier. A person requested that the desk processes this content
-/// again.
+/// The desk refused the received content of a record earlier. A person now requested that the desk processes
+/// this content again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessRequested {
     pub by: PersonId,

@@ -29,8 +29,9 @@ pub struct Defined {
     /// number is not limited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_minute: Option<u32>,
-    /// The rule for an attempt with an unknown result. In such an attempt, the provider may have accepted the
-    /// message. Either the desk sends the message again, or the delivery fails.
+    /// The rule for an attempt with an unknown result. In such an attempt, the provider (the operator of the
+    /// message service) may have accepted the message. Either the desk sends the message again, or the
+    /// delivery fails.
     #[serde(default)]
     pub repetition: Repetition,
     /// The settings that the channel of this account needs, such as the host of a mail relay. The settings

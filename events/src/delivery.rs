@@ -8,8 +8,9 @@ use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::task_type::Repetition;
 use crate::{Moment, PersonId, Personal, TicketSn};
 
-/// The name of the deadline at which the next attempt starts. If the message must not be sent twice and the
-/// last attempt has no stored result at this deadline, this attempt counts as interrupted.
+/// The name of the deadline at which the next attempt to send the message starts. An earlier attempt without
+/// a stored result then counts as interrupted. This rule applies only to messages that must not be sent
+/// twice.
 pub const ATTEMPT: &str = "attempt";
 
 event_enum! {
@@ -32,28 +33,30 @@ event_enum! {
     };
 }
 
-/// The class of the failure of an attempt (reference/notifications.md, section 1.9).
+/// The class of the failure of an attempt to send a message (reference/notifications.md, section 1.9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureClass {
-    /// The failure is temporary. Another attempt can succeed.
+    /// The failure is temporary. Another attempt to send the message can succeed.
     Transient,
     /// The rate limit of the provider or of the channel account allows no message at this time.
     Throttled,
-    /// The provider refused the message. A further attempt would also fail.
+    /// The provider (the operator of the message service) refused the message. A further attempt would also
+    /// fail.
     Permanent,
     /// The address of the recipient is wrong.
     RecipientInvalid,
-    /// The provider refused the credentials of the channel account. Until an operator corrects the
-    /// credentials, the provider refuses all messages of this account.
+    /// The provider (the operator of the message service) refused the credentials of the channel account. The
+    /// provider refuses all messages of this account until an operator of the desk corrects the credentials.
     Credential,
-    /// The message is larger than the provider allows. (The provider is the operator of the message service.)
+    /// The message is larger than the provider (the operator of the message service) allows.
     TooLarge,
     /// The provider may have accepted the message, but the desk got no response.
     Unknown,
 }
 
-/// A delivery was requested. The event contains the complete message. All attempts send this message.
+/// A delivery (the sending of one message) was requested. The event contains the complete message. All
+/// attempts send this message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Requested {
     /// The name of the stream with the events of the notification.
@@ -67,12 +70,14 @@ pub struct Requested {
     pub to: Personal,
     /// The complete message. The value is encrypted with the key of the recipient.
     pub content: Personal,
-    /// The rule for an attempt with an unknown result. In such an attempt, the provider may have accepted the
-    /// message. Either the desk sends the message again, or the delivery fails.
+    /// The rule for an attempt with an unknown result. In such an attempt, the provider (the operator of the
+    /// message service) may have accepted the message. Either the desk sends the message again, or the
+    /// delivery fails.
     #[serde(default)]
     pub repetition: Repetition,
     pub due: Moment,
-    /// No attempt starts after this time. Instead, the delivery fails.
+    /// The time after which no attempt to send the message starts. If the message is not sent before this
+    /// time, the delivery fails.
     pub expires: Moment,
 }
 impl Personals for Requested {
@@ -81,8 +86,8 @@ impl Personals for Requested {
     }
 }
 
-/// An attempt starts. This event is stored only if the message must not be sent twice. If no result is stored
-/// before the time `due`, the attempt counts as interrupted.
+/// An attempt to send the message starts. This event is stored only if the message must not be sent twice. If
+/// no result is stored before the time `due`, the attempt counts as interrupted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptStarted {
     pub attempt: u32,
@@ -90,7 +95,7 @@ pub struct AttemptStarted {
 }
 impl Personals for AttemptStarted {}
 
-/// An attempt failed. The next attempt starts at the time `due`.
+/// An attempt to send the message failed. The next attempt starts at the time `due`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptFailed {
     pub attempt: u32,
@@ -123,7 +128,7 @@ pub struct Succeeded {
 }
 impl Personals for Succeeded {}
 
-/// The delivery failed, and no further attempt follows.
+/// The delivery failed: the message is not sent, and no further attempt follows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failed {
     pub attempt: u32,

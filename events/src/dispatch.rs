@@ -13,7 +13,8 @@ use crate::{Moment, NodeId, TicketSn};
 
 /// The id of the deadline at which the desk executes the next step of the mission (the work of a robot).
 pub const STEP: &str = "step";
-/// The id of the deadline at which a person gets the work of the mission if no robot has begun this work.
+/// The id of the deadline of a mission (the work of a robot). If no robot has begun the work at this
+/// deadline, a person gets the work.
 pub const EXPIRE: &str = "expire";
 
 event_enum! {
@@ -102,7 +103,8 @@ pub struct Requested {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub problem: String,
     pub due: Moment,
-    /// The time at which a person gets the work of the mission if no robot has begun this work.
+    /// The deadline of the mission (the work of a robot). If no robot has begun the work at this time, a
+    /// person gets the work.
     pub expires: Moment,
 }
 impl Personals for Requested {}
@@ -147,8 +149,8 @@ impl Personals for OfferRepeated {}
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepted {
     pub epoch: u32,
-    /// The time at which the robot must have completed the work. The value is absent if the robot must wait
-    /// until the desk releases the work.
+    /// The time at which the robot must have completed the work. The value is absent if the robot must first
+    /// wait until the desk releases the work (allows the robot to begin).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work_due: Option<Moment>,
     pub due: Moment,
@@ -165,8 +167,8 @@ pub struct LeaseRenewed {
 }
 impl Personals for LeaseRenewed {}
 
-/// The robot waits at the station, and the desk releases the work: the robot may begin. After this event, the
-/// robot may have begun the work.
+/// The robot waits at the station, and the desk releases the work: the desk allows the robot to begin. After
+/// this event, it is possible that the robot has already begun the work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkReleased {
     pub epoch: u32,
@@ -209,14 +211,14 @@ pub struct AttemptFailed {
     pub robot: String,
     pub reason: String,
     pub due: Moment,
-    /// The time at which a person gets the work of the mission if no robot has begun this work. The value
-    /// does not change during the mission.
+    /// The deadline of the mission (the work of a robot). If no robot has begun the work at this time, a
+    /// person gets the work. The value does not change during the mission.
     pub expires: Moment,
 }
 impl Personals for AttemptFailed {}
 
-/// A robot reported that its work is done, but the attempt of this robot had already failed. The late report
-/// does not change the mission. A person must check the result.
+/// A robot reported that its work is done, but the attempt with this robot had already failed. The late
+/// report does not change the mission (the work of a robot). A person must check the result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutdatedResultReceived {
     pub epoch: u32,
@@ -227,7 +229,7 @@ impl Personals for OutdatedResultReceived {}
 /// `due`, the desk sends the result to the ticket again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Completed {
-    /// The number of the last attempt. The number is 0 if no robot was chosen.
+    /// The number of the last attempt with a robot. The number is 0 if no robot was chosen.
     pub epoch: u32,
     pub succeeded: bool,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -5,13 +5,15 @@ use std::borrow::Cow;
 
 use crate::{Moment, Personal, Raw};
 
-/// An event of one aggregate. In memory, an event is a Rust value. In the ledger, an event is the JSON object
+/// An event of one kind of aggregate (an object that changes only through its events, such as a ticket). In
+/// memory, an event is a Rust value. In the ledger (the store of all events), an event is the JSON object
 /// `{type, version, data}`.
 pub trait Event: cqrs_es::DomainEvent + 'static {
     /// The name of the aggregate. Each event type (such as `ticket.opened`) and each stream name
     /// (such as `ticket-REQ...`) starts with this name.
     const AGGREGATE: &'static str;
-    /// All event types of the aggregate, each with its current version.
+    /// All event types of this kind of aggregate (object that changes through events), each with its current
+    /// version.
     const TYPES: &'static [(&'static str, u16)];
 
     /// Returns the event type as the text that the ledger stores, such as `ticket.node_claimed`.
@@ -109,8 +111,9 @@ impl std::fmt::Display for Unreadable {
 }
 impl std::error::Error for Unreadable {}
 
-/// Generates the event enum of one aggregate from a table. Each row of the table describes one event type in
-/// the form `Variant "wire.type" version`.
+/// Generates the event enum of one kind of aggregate (an object that changes only through its events). The
+/// input is a table. Each row of the table describes one event type in the form
+/// `Variant "wire.type" version`.
 macro_rules! event_enum {
     ($(#[$doc:meta])* $name:ident of $aggregate:literal { $($(#[$event_doc:meta])* $variant:ident $wire:literal $version:literal,)* }
      $(occurred $occurred:expr;)? $(deadlines $deadlines:expr;)?) => {

@@ -121,7 +121,7 @@ impl Personals for Requested {
     }
 }
 
-// The library serde calls this function with a reference to the number.
+// The parameter is a reference, because the library serde calls this function with a reference to the number.
 #[expect(
     clippy::trivially_copy_pass_by_ref,
     reason = "the signature that serde needs"
@@ -189,8 +189,8 @@ pub struct Expired {
 }
 impl Personals for Expired {}
 
-/// An attempt starts a step that must not be done twice. The desk stores this event before the step. If no
-/// result is stored before the time `due`, the desk does not know whether the step was done.
+/// An attempt to execute the script starts a step that must not be done twice. The desk stores this event before the
+/// step. If no result is stored before the time `due`, the desk does not know whether the step was done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptStarted {
     pub attempt: u32,
@@ -216,9 +216,9 @@ impl Personals for AttemptFailed {}
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PollScheduled {
     pub attempt: u32,
-    /// The name of the step that was done, such as `read`.
+    /// The name of the execution step that was done, such as `read`.
     pub step: String,
-    /// The name of the next step.
+    /// The name of the next step of the execution.
     pub next: String,
     /// A short text that describes what the desk observed in this step, such as the state of an account.
     #[serde(default, skip_serializing_if = "String::is_empty")]

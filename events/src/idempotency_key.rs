@@ -14,7 +14,7 @@ event_enum! {
     }
 }
 
-/// The idempotency key was reserved for this ticket and for this request body.
+/// The idempotency key was reserved for one ticket and for one request body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reserved {
     pub sn: TicketSn,

@@ -37,8 +37,8 @@ pub enum PathForm {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ValueSource {
-    /// The JSON pointer (RFC 6901) to a member of the record. The path is absent if the rule gives a fixed
-    /// value.
+    /// The JSON pointer (RFC 6901) to a member of the external system's record. The path is absent if the
+    /// rule gives a fixed value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// The fixed value. This value is present only if `path` is absent.
@@ -68,13 +68,14 @@ pub enum UpdateSource {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CaseMapping {
-    /// The path to the id of the record.
+    /// The JSON pointer to the record member that contains the id of the record.
     pub record: String,
     /// The rule that gives the id of the service in which the ticket is opened.
     pub service: ValueSource,
     /// The rule that gives the user name of the person for whom the ticket is opened.
     pub requester: ValueSource,
-    /// The path to the time at which the external system created the record.
+    /// The JSON pointer to the record member that contains the time of creation. At this time, the external
+    /// system created the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -95,8 +96,8 @@ pub struct Defined {
     pub url: String,
     #[serde(default)]
     pub form: PathForm,
-    /// The code of the app that the desk uses in its requests to the external system. The code is empty if
-    /// `url` is empty.
+    /// The code (the unique name) of the app that the desk uses in its requests to the external system. The
+    /// code is empty if `url` is empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub app: String,
     /// The account that the desk uses in its requests to the external system. The account is empty if `url`

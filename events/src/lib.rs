@@ -69,20 +69,24 @@ pub use ids::{
 };
 pub use personal::{Entry, Personal, Remark};
 
-/// Returns the name of the aggregate to which a stream belongs. The name is the part of the stream name
-/// before the first hyphen. For example, the stream `ticket-REQ...` belongs to the aggregate `ticket`.
+/// Returns the name of the aggregate (kind of object, such as `ticket`) to which a stream belongs. The name
+/// is the part of the stream name before the first hyphen. For example, the stream `ticket-REQ...` belongs to
+/// the aggregate `ticket`.
 pub fn aggregate_of(stream: &str) -> &str {
     stream.split('-').next().unwrap_or_default()
 }
 
-/// Generates the code that needs the list of all aggregates, such as the enum `AnyEvent`. The `mod` lines of
-/// the aggregates are outside of this macro, because rustfmt does not find modules inside a macro.
+/// Generates the code that needs the list of all aggregates (kinds of objects that have events), such as the
+/// enum `AnyEvent`. The `mod` lines of the aggregates are outside of this macro, because rustfmt does not
+/// find modules inside a macro.
 macro_rules! aggregates {
     ($($module:ident: $event:ident,)*) => {
-        /// The names of all aggregates. Each stream name starts with one of these names.
+        /// The names of all aggregates (kinds of objects that have events). Each stream name starts with one
+        /// of these names.
         pub const AGGREGATES: &[&str] = &[$(<$module::$event as Event>::AGGREGATE),*];
 
-        /// One event of any aggregate. Code that reads the events of all aggregates uses this type.
+        /// One event of any aggregate (kind of object that has events). Code that reads the events of all
+        /// aggregates uses this type.
         #[derive(Clone, Debug, PartialEq, serde::Serialize)]
         #[serde(untagged)]
         pub enum AnyEvent {
@@ -107,7 +111,8 @@ macro_rules! aggregates {
             }
         }
 
-        /// Returns all event types with their current versions, ordered by aggregate.
+        /// Returns all event types with their current versions, ordered by aggregate (the kind of object to
+        /// which the events belong).
         pub fn catalog_of_types() -> Vec<(&'static str, u16)> {
             [$($module::$event::TYPES),*].concat()
         }
@@ -152,9 +157,9 @@ aggregates! {
     workflow: WorkflowEvent,
 }
 
-/// Reads one stored event of any aggregate and returns its data in the current version as JSON. Returns an
-/// error if the event type, the version or the data is unknown. Code that does not know the aggregate in
-/// advance uses this function.
+/// Reads one stored event of any aggregate (kind of object) and returns its data in the current version as
+/// JSON. Returns an error if the event type, the version or the data is unknown. Code that processes the
+/// events of all aggregates uses this function.
 pub fn read_any(raw: &Raw<'_>) -> Result<serde_json::Value, Unreadable> {
     let event = AnyEvent::read(raw)?;
     serde_json::to_value(event).map_err(|error| Unreadable::shape(raw, &error))

@@ -52,7 +52,7 @@ pub struct Requested {
     pub fact: Fact,
     pub ticket: TicketSn,
     pub node: NodeId,
-    /// The name of the workflow node when the notification was requested.
+    /// The name that the workflow node had when the notification was requested.
     pub name: String,
     /// The number of times that the ticket has entered the workflow node.
     pub round: u32,
@@ -71,8 +71,8 @@ pub struct Requested {
 }
 impl Personals for Requested {}
 
-/// The desk holds the notification, because it is now in the quiet hours (a daily period without messages) of
-/// the recipient. The desk sends no message before the time `until`.
+/// The desk holds the notification, because the current time is in the quiet hours (a daily period without
+/// messages) of the recipient. The desk sends no message before the time `until`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
     pub until: Moment,
@@ -109,15 +109,15 @@ pub struct Skipped {
     pub reason: SkipReason,
 }
 
-/// The desk chose the channel accounts that send messages. For each account in `routes`, the desk creates one
-/// delivery.
+/// The desk chose the channel accounts (configured senders) that send messages. For each account in `routes`,
+/// the desk creates one delivery (the sending of one message).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Routed {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<Route>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<Skipped>,
-    /// The time until which the desk waits for the end of all deliveries of the notification.
+    /// The time until which the desk waits for the end of all deliveries (messages) of the notification.
     pub expires: Moment,
 }
 impl Personals for Routed {}
@@ -127,10 +127,10 @@ impl Personals for Routed {}
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryEnded {
     pub account: String,
-    /// The name of the stream with the events of the delivery.
+    /// The name of the stream with the events of the delivery (the sending of one message).
     pub delivery: String,
     pub is_accepted: bool,
-    /// The class of the failure. The value is absent if the delivery succeeded.
+    /// The class of the failure of the delivery. The value is absent if the delivery succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<FailureClass>,
     /// The code in the response of the provider, such as `310000`. This member is empty if the response
@@ -142,7 +142,7 @@ pub struct DeliveryEnded {
 }
 impl Personals for DeliveryEnded {}
 
-/// The result of all deliveries of a notification.
+/// The combined result of all deliveries (messages) of a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {

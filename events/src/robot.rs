@@ -89,14 +89,15 @@ pub struct ReleaseStarted {
 }
 impl Personals for ReleaseStarted {}
 
-/// The robot has no order and can get another mission.
+/// The robot has no order and can get another mission (the work of a robot for a ticket).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Freed {
     pub reason: String,
 }
 impl Personals for Freed {}
 
-/// The robot was quarantined. The robot gets no mission until the robot reports a state without an order.
+/// The robot was quarantined. The robot gets no mission (work for a ticket) until the robot reports a state
+/// without an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quarantined {
     pub reason: String,

@@ -162,8 +162,8 @@ pub const ALL: &[(&str, &str)] = samples! {
     "ticket.finished.v1"
 };
 
-/// Returns the sample events of one aggregate in their current versions. A sample of an old version is
-/// converted first.
+/// Returns the sample events of one aggregate (kind of object) in their current versions. A sample of an old
+/// version is converted first.
 pub fn history<F: Event>() -> Vec<F> {
     let of_aggregate = |name: &&(&str, &str)| name.0.split('.').next() == Some(F::AGGREGATE);
     ALL.iter()

@@ -70,7 +70,8 @@ pub enum Body {
     },
 }
 
-/// A built-in action: work on a platform that the program of the desk implements.
+/// A built-in action on a platform (an external system, such as an LDAP server). The program of the desk
+/// contains the code of this action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
@@ -89,7 +90,7 @@ pub enum Level {
     None,
     /// The processor time, the memory, the size of files and the number of processes are limited.
     Limits,
-    /// The script can use only the programs of the machine and its own temporary files.
+    /// The script can use only the programs of the machine and the script's own temporary files.
     Files,
     /// The script cannot connect to the network and cannot communicate with processes outside of the sandbox.
     Network,

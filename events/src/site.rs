@@ -18,7 +18,8 @@ event_enum! {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Position {
-    /// Distance from the origin of the map, in meters.
+    /// Distance from the origin of the map along the x axis, in meters. The member `y` contains the distance
+    /// along the y axis.
     pub x: f64,
     pub y: f64,
 }

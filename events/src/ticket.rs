@@ -362,8 +362,8 @@ pub struct NodeEntered {
     /// True if the desk itself executes the work of the node. People act at the node only after a failure.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub automatic: bool,
-    /// The kind of aggregate that executes the work of an automatic node: an API call, an application (a
-    /// request for approval in an external ITSM) or a mission of a robot.
+    /// The kind of object that executes the work of an automatic node: an API call, an application (a request
+    /// for approval in an external ITSM) or a mission of a robot.
     #[serde(default, skip_serializing_if = "Executor::is_api_call")]
     pub executor: Executor,
     /// True if the processors of the node (the people who may process the node) vote.
@@ -372,7 +372,7 @@ pub struct NodeEntered {
 }
 impl Personals for NodeEntered {}
 
-/// A person claimed the node and became its only processor.
+/// A person claimed the node. After the claim, only this person may process the node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeClaimed {
     pub node: NodeId,
@@ -392,7 +392,8 @@ impl Personals for NodeClaimed {
     }
 }
 
-/// A person who assigns work (an assignor) chose the processors of the node.
+/// A person who assigns work (an assignor) chose the processors of the node (the people who may process the
+/// node).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeAssigned {
     pub node: NodeId,
@@ -410,7 +411,7 @@ impl Personals for NodeAssigned {
     }
 }
 
-/// A processor transferred the node to other people.
+/// A processor (a person who may process the node) transferred the node to other people.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeTransferred {
     pub node: NodeId,
@@ -418,9 +419,9 @@ pub struct NodeTransferred {
     pub by: PersonId,
     pub processors_type: String,
     pub processors: Vec<PersonId>,
-    /// The person whose vote was transferred to the new processors. The value is present only if all processors
-    /// of the node vote (countersign) and one vote was transferred. The other processors of the node then stay
-    /// unchanged. The value is absent if the whole node was transferred.
+    /// The person whose vote was transferred to other people. The value is absent if the whole node was
+    /// transferred. The value is present only if all processors of the node must vote (countersign) and one
+    /// vote was transferred. The other processors (people who process the node) then stay the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<PersonId>,
     pub message: Remark,
@@ -528,10 +529,11 @@ impl Personals for TransitionMissing {}
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tested {
     pub transition: TransitionId,
-    /// The comparison as text in the form `key operator expected`. A longer text is cut at 256 bytes.
+    /// The comparison as text in the form `key operator expected`. A text of more than 256 bytes is cut to
+    /// 256 bytes.
     pub clause: String,
-    /// The value that the key had when the comparison was evaluated. A longer text is cut at 256 bytes. For a
-    /// personal value, the text is `<personal>`.
+    /// The value that the key had when the comparison was evaluated. A text of more than 256 bytes is cut to
+    /// 256 bytes. For a personal value, the text is `<personal>`.
     pub found: String,
     pub holds: bool,
 }
@@ -691,7 +693,7 @@ impl Personals for NodeRetried {
     }
 }
 
-/// A node was skipped. Either the node has no processors, or a person chose to ignore the failure of the
+/// A node was skipped. Either no person may process the node, or a person chose to ignore the failure of the
 /// node. If a person ignores the failure, this person may enter values for the node's output variables.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeSkipped {
@@ -712,8 +714,9 @@ impl Personals for NodeSkipped {
     }
 }
 
-/// A manager replaced the processors of a node with other people. BlueKing calls this operation "exception
-/// distribution". The manager may choose people whom the workflow does not allow at this node.
+/// A manager replaced the processors of a node (the people who may process the node) with other people.
+/// BlueKing calls this operation "exception distribution". The manager may choose people whom the workflow
+/// does not allow at this node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeReassigned {
     pub node: NodeId,
@@ -822,8 +825,8 @@ pub struct FollowersChanged {
     pub by: PersonId,
     pub people: Vec<PersonId>,
     pub follows: bool,
-    /// True if the new followers may read the whole ticket. Followers get this right only from a person who
-    /// may read the whole ticket.
+    /// True if the new followers (people who watch the ticket) may read the whole ticket. Followers get this
+    /// right only from a person who may read the whole ticket.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub invited: bool,
 }
@@ -911,14 +914,14 @@ pub struct Unlinked {
 }
 impl Personals for Unlinked {}
 
-/// A processor acknowledged the work at a node. The processor has seen the work but has not completed the
-/// work.
+/// A processor (a person who must process the node) acknowledged the work at the node. This person has seen
+/// the work but has not completed the work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Acknowledged {
     pub by: PersonId,
     pub node: NodeId,
     pub name: String,
-    /// The reason that the processor entered for the acknowledgement. The reason is empty if the processor
+    /// The reason that the person in `by` entered for the acknowledgement. The reason is empty if the person
     /// entered no reason.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
@@ -929,8 +932,8 @@ impl Personals for Acknowledged {
     }
 }
 
-/// The work at a node was escalated to a higher level. Additional people became processors of the node: the
-/// leaders of the processors, or the owners of the service.
+/// The work at a node was escalated to a higher level. Additional people may now process the node: the
+/// leaders of the people who must process the node, or the owners of the service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Escalated {
     pub by: PersonId,

@@ -1,19 +1,21 @@
 //! This load test measures parts of a working day of a desk (`docs/performance.md`). The command is
 //! `cargo bench -p tests --bench day`.
 //!
-//! Votes and mails: 20 votes per second complete a node. Each vote causes a mail to the next approver. The test
-//! measures the time from the request with the vote until the mail relay has received the whole mail. The relay is
-//! part of this program.
+//! Votes and mails: 20 votes per second complete a node. After each vote, the desk sends a mail to the next approver.
+//! The test measures the time from the request with the vote until the mail relay has received the whole mail. The mail
+//! relay is a part of this test program.
 //!
-//! Tickets and unlocks: each ticket starts the unlock of an account. The test measures the time from the request
-//! with the ticket until the desk connects to the directory, an OpenLDAP server.
+//! Tickets and unlocks: for each ticket, the desk unlocks an account. The test measures the time from the request with
+//! the ticket until the desk connects to the directory (an OpenLDAP server).
 //!
-//! Scripts: the desk starts shell scripts in its sandbox, and the test starts the same script under bubblewrap
-//! alone, by turns. The test measures the time from the start to the first line of the script.
+//! Scripts: the desk starts a shell script in its sandbox. For comparison, the test starts the same script under the
+//! program bubblewrap alone. The two kinds of starts alternate. The test measures the time from the start to the first
+//! output line of the script.
 //!
 //! Robots: see the module `fleet`.
 //!
-//! Arguments choose parts: `votes`, `unlocks`, `scripts`, `orders`, `states`. Without arguments, all parts run.
+//! The command-line arguments select parts of the test: `votes`, `unlocks`, `scripts`, `orders`, `states`. Without
+//! arguments, all parts run.
 
 #[path = "day/fleet.rs"]
 mod fleet;
@@ -36,15 +38,16 @@ use tests::{account_workflow, approval_request};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-/// Number of measured unlocks.
+/// Number of account unlocks that the test measures.
 const UNLOCKS: usize = 100;
-/// Number of measured scripts on each side.
+/// Number of scripts that the test starts in the sandbox of the desk. The test starts the same number of scripts under
+/// bubblewrap alone.
 const SCRIPTS: usize = 50;
-/// Number of measured votes.
+/// Number of votes that the test measures.
 const VOTES: usize = 200;
-/// Time between two votes: 20 votes per second.
+/// Time between two votes. This time leads to 20 votes per second.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Maximum time that the test waits for all mails.
+/// Maximum time that the test waits for a condition, such as the arrival of all mails.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 async fn relay() -> (u16, Arc<Relay>) {
@@ -55,8 +58,8 @@ async fn relay() -> (u16, Arc<Relay>) {
     (port, relay)
 }
 
-/// Starts a desk whose only channel account (configured sender) is the mail relay. The user admin has an e-mail
-/// address.
+/// Starts a desk with only one channel account (configured sender of messages), which is the mail relay. The user admin
+/// has an e-mail address.
 async fn desk(folder: &Path, port: u16) -> Served {
     let accounts = folder.join("accounts.toml");
     let text = format!(
@@ -73,7 +76,7 @@ async fn desk(folder: &Path, port: u16) -> Served {
     desk
 }
 
-/// Opens a ticket that waits for the vote of zhangsan. The next approver is admin.
+/// Opens a ticket that waits for the vote of zhangsan. The approver after zhangsan is admin. Returns the ticket number.
 async fn open(desk: &Served) -> String {
     let mut request = approval_request();
     for field in request["fields"].as_array_mut().expect("fields") {
@@ -93,7 +96,7 @@ fn percentile(sorted: &[i64], share: usize) -> i64 {
     sorted[at - 1]
 }
 
-/// Measures the time from a vote to the mail that follows from it.
+/// Measures the time from a vote to the arrival of the mail that the desk sends after the vote.
 async fn votes() {
     let folder = tempfile::tempdir().expect("a directory");
     let (port, relay) = relay().await;
@@ -147,7 +150,8 @@ async fn votes() {
     }
 }
 
-/// A TCP server that passes each connection to `target`, and stores the time of each connection.
+/// Starts a TCP server that forwards each connection to the port `target`. Returns the port of this server and the
+/// times of the connections.
 async fn proxy(target: u16) -> (u16, Arc<Mutex<Vec<Moment>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -167,7 +171,7 @@ async fn proxy(target: u16) -> (u16, Arc<Mutex<Vec<Moment>>>) {
     (port, times)
 }
 
-/// Measures the time from a ticket to the first connection to the directory.
+/// Measures the time from the request with a ticket until the desk first connects to the directory (the LDAP server).
 async fn unlocks() {
     let folder = tempfile::tempdir().expect("a directory");
     let directory = Directory::start(folder.path()).await;
@@ -237,10 +241,11 @@ async fn unlocks() {
     }
 }
 
-/// A script whose first line is its start in milliseconds since 1970.
+/// A shell script that prints the time of its start, in milliseconds since 1970.
 const FIRST_LINE: &str = "date +%s%3N";
 
-/// Measures the time to the first line of a script in the sandbox of the desk, and under bubblewrap alone.
+/// Measures the time from the start of a script to its first output line, in the sandbox of the desk and under
+/// bubblewrap alone.
 async fn sandboxes() {
     let folder = tempfile::tempdir().expect("a directory");
     let search = installed();
@@ -314,7 +319,8 @@ async fn main() {
         let port = arguments.next().and_then(|text| text.parse().ok());
         return fleet::count_states(port.expect("a port")).await;
     }
-    // `cargo bench` adds an argument that begins with a hyphen.
+    // `cargo bench` adds the argument `--bench`, which begins with a hyphen. The test therefore ignores arguments that
+    // begin with a hyphen.
     let chosen = first.into_iter().chain(arguments);
     let chosen: Vec<String> = chosen.filter(|one| !one.starts_with('-')).collect();
     let runs = |part: &str| chosen.is_empty() || chosen.iter().any(|one| one == part);

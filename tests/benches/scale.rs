@@ -50,8 +50,8 @@ struct Desk {
     clock: Arc<ManualClock>,
     tickets: usize,
     last: Value,
-    /// Ticket numbers (unique texts) of the tickets from which [`Desk::end_most`] selects the
-    /// tickets to approve.
+    /// Ticket numbers (unique texts) of the tickets that wait for an approval. [`Desk::end_most`] approves
+    /// nine of ten of these tickets.
     to_end: Vec<Value>,
     _directory: tempfile::TempDir,
 }
@@ -119,8 +119,8 @@ impl Desk {
 }
 
 impl Desk {
-    /// Approves nine of ten tickets and leaves the other tickets open. On a real desk, most tickets have
-    /// ended too.
+    /// Approves nine of ten tickets, so that these tickets end. The other tickets stay open. On a real desk,
+    /// most tickets have also ended.
     async fn end_most(&mut self) {
         for (number, sn) in std::mem::take(&mut self.to_end)
             .into_iter()

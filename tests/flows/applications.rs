@@ -206,7 +206,7 @@ impl Applied {
         self.desk.settle().await;
     }
 
-    /// Sends a callback to the given path of the desk. Returns the status of the response.
+    /// Sends a callback to the given URL path of the desk. Returns the status of the response.
     async fn callback(&self, path: &str, body: &Value) -> StatusCode {
         let request = Request::post(path)
             .header("content-type", "application/json")
@@ -327,8 +327,8 @@ async fn a_forged_callback_changes_nothing_and_polling_continues() {
         }
     }
     assert_eq!(desk.desk.head().await, head, "a stranger adds no commit");
-    // The path of this callback contains the correct secret, but the external ITSM did not issue the
-    // token in the body. The desk must verify the token and ignore the callback.
+    // The URL path of this callback contains the correct secret, but the external ITSM did not issue the
+    // token in the body. The desk must let the external ITSM check the token and must ignore the callback.
     desk.callback(&path, &message("REQ001", "forged")).await;
     assert_eq!(desk.external.calls(), ["token/verify"]);
     assert_eq!(desk.result(&sn).await, "\"poll\" at \"RUNNING\"");

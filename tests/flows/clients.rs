@@ -543,8 +543,8 @@ async fn a_desk_without_demo_data_has_the_services_of_the_platforms() {
     };
     assert_eq!(shown("LOG_SEARCH").await[0]["name"], "日志平台容量评估");
     // The permission center of BlueKing is a client that finds its services by name. In each of these
-    // services, the members of one role of the BlueKing system IAM act at the approval node and approve the
-    // ticket.
+    // services, the approvers of the first node are the members of one role. The BlueKing system IAM defines
+    // this role.
     let services = shown("BK_IAM").await;
     for (name, role) in [
         ("默认审批流程", "system_manager"),

@@ -1,5 +1,6 @@
-//! These tests check how several people work on tickets: remarks, followers, ratings and reminders. They
-//! also check links between tickets, parent and child tickets, and the operations of managers.
+//! These tests check how several people work on tickets: remarks, followers (people who watch a ticket),
+//! ratings and reminders. They also check links between tickets, parent and child tickets, and the operations
+//! of managers.
 
 use serde_json::{Value, json};
 use tests::{approval_request, change, incident};

@@ -1,5 +1,5 @@
-//! These tests use the pages of the console without a browser: sessions, invitations, forms and permissions. The
-//! tests in `tests/console` use a browser.
+//! These tests send HTTP requests to the pages of the web console, without a browser. They check sessions, invitations,
+//! forms and permissions. The tests in `tests/console` use a browser.
 
 use axum::body::Body;
 use axum::http::{Request, header};
@@ -9,18 +9,18 @@ use functions::app::logins;
 use serde_json::{Value, json};
 use tests::{TestDesk, approval_request};
 
-/// The password of the demo company in these tests.
+/// The password that the tests set for each person who logs in to the console.
 const PASSWORD: &str = "a long password";
 const HOUR_MS: i64 = 3_600_000;
 
-/// A browser without JavaScript: it stores cookies and follows no redirects.
+/// Simulates a browser without JavaScript. The simulated browser stores cookies and does not follow redirects.
 struct Browser<'a> {
     desk: &'a TestDesk,
     cookies: Vec<(String, String)>,
     language: &'static str,
 }
 
-/// A response as a test reads it.
+/// The parts of an HTTP response that the tests check.
 struct Page {
     status: u16,
     location: String,
@@ -85,7 +85,7 @@ impl<'a> Browser<'a> {
         self.read(response).await
     }
 
-    /// Opens an address as a browser does: the browser asks for HTML.
+    /// Requests a URL path with the `Accept` header of a browser, which requests an HTML page.
     async fn open(&mut self, path: &str) -> Page {
         let request = self
             .request("GET", path)
@@ -118,7 +118,8 @@ impl<'a> Browser<'a> {
     }
 }
 
-/// Returns the value of the hidden field `name` in the form for `action`.
+/// Returns the value of the hidden field `name` in the HTML page `page`. The field is in the form that sends its data
+/// to the path `action`.
 fn hidden(page: &str, action: &str, name: &str) -> String {
     let form = page
         .split("<form")
@@ -131,7 +132,7 @@ fn hidden(page: &str, action: &str, name: &str) -> String {
     field.split('"').next().unwrap_or_default().to_owned()
 }
 
-/// Sets the password of a person with an invitation.
+/// Invites a person, and sets the password of this person with the link in the invitation.
 async fn give_password(desk: &TestDesk, user: &str) {
     let link = logins::invite(&desk.app, user, Meta::system("test", "test"))
         .await
@@ -155,7 +156,7 @@ async fn logged_in<'a>(desk: &'a TestDesk, user: &str) -> Browser<'a> {
     browser
 }
 
-/// Opens a ticket that waits for the votes of zhangsan and wangwu.
+/// Opens a ticket that waits for the votes of zhangsan and wangwu. Returns the ticket number.
 async fn ticket(desk: &TestDesk) -> String {
     let opened = desk.must("create_ticket", approval_request()).await;
     opened["sn"].as_str().expect("a number").to_owned()
@@ -221,12 +222,12 @@ async fn an_invited_person_sets_a_password_once_and_logs_in() {
         "{}",
         home.text
     );
-    // Only superusers may invite people.
+    // Only superusers may invite people. The desk must therefore reject an invitation by the user lisi.
     let (status, _) = desk
         .v1("POST", "people/wangwu/invitation", "lisi", json!({}))
         .await;
     assert_eq!(status, 403);
-    // The ledger contains neither the password nor the code of the session.
+    // The ledger must contain neither the password nor the secret code in the session cookie.
     let code = browser
         .cookies
         .iter()
@@ -267,7 +268,7 @@ async fn wrong_passwords_lock_an_account_for_a_quarter_of_an_hour() {
         wrong = browser.log_in("lisi", "a wrong password").await;
         assert_eq!((wrong.status, wrong.cookie.as_str()), (403, ""));
     }
-    // The answer is the same for a wrong password, an unknown user and a locked account.
+    // After a failed login, the login page must be the same for a wrong password, an unknown user and a locked account.
     let locked = browser.log_in("lisi", PASSWORD).await;
     assert_eq!(locked.status, 403);
     assert_eq!(locked.text, wrong.text);
@@ -282,7 +283,8 @@ async fn a_session_ends_by_logout_time_and_a_closed_account() {
     let mut browser = logged_in(&desk, "lisi").await;
     let home = browser.get("/").await;
     let stolen = browser.cookies.clone();
-    // A form without the code of the session does not end the session.
+    // This request to log out contains a wrong form code. (The form code is a secret in each form of the session.) The
+    // session must not end.
     assert_eq!(
         browser
             .post("/logout", &[("form_code", "wrong")])
@@ -308,7 +310,8 @@ async fn a_session_ends_by_logout_time_and_a_closed_account() {
         "/login?next=%2F%3Flist%3Dcreated"
     );
 
-    // A used session lives longer than an unused one, but not longer than the longest time.
+    // If a person uses a session, the session stays valid for longer, but not after its maximum duration. A session
+    // that the person does not use ends earlier.
     let mut used = Browser::new(&desk);
     used.log_in("lisi", PASSWORD).await;
     let mut unused = Browser::new(&desk);
@@ -370,7 +373,8 @@ async fn a_vote_counts_only_for_the_content_that_the_person_saw() {
             .collect();
         browser.post(&action, &fields).await
     };
-    // The content changes after the person opened the page.
+    // The content of the ticket changes after zhangsan has opened the page. The desk must reject the vote, because
+    // zhangsan has not read the new content.
     let old = fields(&page.text);
     desk.operate(
         &json!(sn),
@@ -391,7 +395,8 @@ async fn a_vote_counts_only_for_the_content_that_the_person_saw() {
         "the reason stays: {}",
         changed.text
     );
-    // A remark is not part of the content.
+    // A new remark does not change the content on which people vote. After this remark, a vote with the data of the
+    // open page must still be valid.
     let new = fields(&changed.text);
     let remark = format!("/tickets/{sn}/remark");
     let once = hidden(&changed.text, &remark, "once");
@@ -409,7 +414,7 @@ async fn a_vote_counts_only_for_the_content_that_the_person_saw() {
     );
     let page = browser.post_with(&action, "http://evil.example", &[]).await;
     assert_eq!((page.status, votes(&desk, &sn).await), (403, 0));
-    // A double click sends the same form twice.
+    // After a double click, the browser sends the same form twice. The desk must count only one vote.
     for _ in 0..2 {
         let done = send(&mut browser, form(&new, "approve")).await;
         assert_eq!(
@@ -424,7 +429,7 @@ async fn a_vote_counts_only_for_the_content_that_the_person_saw() {
         "{}",
         page.text
     );
-    // Another vote of the same person is rejected with a reason.
+    // The person who has already voted sends a second vote. The desk must reject this vote with a reason.
     let mut again = new.clone();
     again[2].1 = "another".into();
     let rejected = send(&mut browser, form(&again, "reject")).await;
@@ -593,13 +598,14 @@ async fn an_open_page_gets_each_change_of_its_own_content() {
         Some(String::from_utf8(bytes.to_vec()).expect("text"))
     };
     assert_eq!(next().await.as_deref(), Some("retry: 1000\n\n"));
-    // A change of another ticket is no change of this page.
+    // The test changes another ticket and then this ticket. The open page must get only the change of its own ticket.
     ticket(&desk).await;
     desk.operate(&json!(sn), "remark", "lisi", json!({ "text": "加急" }))
         .await;
     let expected = format!("event: change\nid: {0}\ndata: {0}\n\n", version + 1);
     assert_eq!(next().await, Some(expected));
-    // A page that missed changes gets them at once.
+    // This request comes from a page that shows an old version of the ticket. The desk must report the newer version
+    // immediately.
     let live = format!("/live/tickets?sn={sn}&version={version}");
     let request = browser
         .request("GET", &live)
@@ -616,7 +622,7 @@ async fn an_open_page_gets_each_change_of_its_own_content() {
             .await
             .is_some_and(|text| text.starts_with("event: change"))
     );
-    // The connection ends when the desk stops.
+    // The desk must close the connections to open pages when the desk stops.
     desk.app.stopping.send_replace(true);
     assert_eq!((next().await, late().await), (None, None));
 }

@@ -289,7 +289,8 @@ async fn an_unavailable_directory_is_tried_again_and_wrong_credentials_are_not()
 async fn an_execution_ends_at_its_maximum_duration() {
     let automated = Automated::open(&[PLATFORM, UNLOCK, RULE]).await;
     automated.desk.accounts.set("lisi", locked());
-    // The maximum duration of the execution is 120 s. It ends while the desk waits for the next attempt.
+    // The directory does not respond, so the desk waits for the next attempt. The execution must end after
+    // its maximum duration of 120 s, although no attempt succeeded.
     automated.desk.accounts.fail(AccountsError::Unavailable(
         "the directory does not answer".into(),
     ));

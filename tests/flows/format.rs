@@ -1,5 +1,6 @@
 //! This test checks the bytes that the desk stores for the sample ticket of the design document. Personal
-//! values are encrypted, and one person is erased. An independent program verifies the commits.
+//! values are encrypted, and the personal data of one person is erased. An independent program verifies the
+//! commits.
 
 use std::process::Command;
 

@@ -8,7 +8,7 @@ use tests::{approval_request, change, incident};
 
 use crate::TestDesk;
 
-/// Returns two desks and a directory. The first desk keeps its views (computed lists) in memory. The
+/// Returns two desks and a temporary directory. The first desk keeps its views (stored lists) in memory. The
 /// second desk keeps its views in an SQLite file in this directory.
 async fn desks() -> (TestDesk, TestDesk, tempfile::TempDir) {
     let directory = tempfile::tempdir().expect("a directory");

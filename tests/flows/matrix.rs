@@ -2,7 +2,7 @@
 //! each kind of person. An operation must be allowed, or rejected with the documented text
 //! (reference/bk-itsm.md, sections 3.9, 3.10, 3.11, 5.4 and 6).
 //!
-//! The expected results are derived from this document and not from the program.
+//! The expected results are derived from reference/bk-itsm.md and not from the program.
 
 use serde_json::{Value, json};
 use tests::form;
@@ -196,7 +196,8 @@ fn expected(operation: &str, mode: Mode, state: State, who: &str) -> Option<Stri
     let now = node_state(mode, state);
     let over = state == State::Ended;
     let suspended = state == State::Suspended;
-    // Superusers and the owners of a service may manage the tickets of this service.
+    // The superuser admin and the people who may process node 3 may manage the ticket, for example suspend
+    // and resume the ticket.
     let manages = now.processors.contains(&who) || who == "admin";
     let no_right = Some(format!("0:抱歉，{who}无权操作该单据"));
     let not_at_all = Some(format!(

@@ -124,9 +124,9 @@ async fn workflows_and_services_are_created_changed_and_deleted_over_v1() {
             .contains("\"刷漆\"")
     );
 
-    // Each entry contains the path `what` of a dictionary, a role or a workflow that is in use. The desk must
-    // reject the deletion of this item. The error detail must contain the text `by`, which is the name of the
-    // object that uses the item.
+    // Each entry contains the URL path `what` of a dictionary, a role or a workflow that is in use. The desk
+    // must reject the deletion of this object. The error detail must contain the text `by`, which is the name
+    // of a second object that uses the first object.
     for (what, by) in [
         ("dictionary/COLOUR", "手画流程"),
         ("roles/77", "手画流程"),

@@ -42,8 +42,8 @@ pub(crate) fn line_if(from: i64, to: i64, key: &str, value: &str) -> Value {
     json!({ "from": from, "to": to, "condition_type": "by_field", "condition": { "type": "and", "expressions": [{ "type": "and", "expressions": [clause] }] } })
 }
 
-/// Returns a manual node (a node at which people submit a form). `who` contains the user names of its
-/// processors, with commas between the names.
+/// Returns a manual node (a node at which people submit a form). `who` contains the user names of the people
+/// who may process the node, with commas between the names.
 pub(crate) fn manual(id: i64, name: &str, who: &str) -> Value {
     json!({ "id": id, "type": "NORMAL", "name": name, "processors_type": "PERSON", "processors": who, "distribute_type": "PROCESS" })
 }

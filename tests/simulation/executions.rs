@@ -56,9 +56,10 @@ const AGAIN_MS: i64 = 30_000;
 /// runner.
 const LEASE_MS: i64 = 30_000;
 /// Maximum duration of a pause of a worker before it sends its request, in milliseconds. The pause is shorter
-/// than a lease.
+/// than a lease (the time in which only this worker may make the attempt).
 const PAUSE_MS: usize = 25_000;
-/// Maximum duration of a pause of a worker between its request and the storage of the result, in milliseconds.
+/// Maximum duration of a pause of a worker in milliseconds. The pause is after the request of the worker and
+/// before the worker stores the result.
 const LONG_PAUSE_MS: usize = 90_000;
 /// Maximum time in milliseconds that the start of a shell script may take, as in the real code. After this
 /// time, the start counts as interrupted.
@@ -67,8 +68,8 @@ const START_MS: i64 = 35_000;
 /// code.
 const LOOK_FIRST_MS: i64 = 100;
 const LOOK_MAX_MS: i64 = 10_000;
-/// Time in milliseconds after the maximum duration of a script. The sandbox must end the script within this
-/// time, as in the real code.
+/// Additional time in milliseconds after the maximum duration of a script. The sandbox must end the script
+/// within this additional time, as in the real code.
 const END_GRACE_MS: i64 = 20_000;
 /// Maximum time in milliseconds between the preparation of a request and the sending of this request, as in the
 /// real code.
@@ -79,8 +80,9 @@ const SUSPENDED_MS: i64 = 30_000;
 const TIMEOUT_MS: i64 = 120_000;
 /// Time in milliseconds after which a request for approval expires.
 const APPROVAL_MS: i64 = 30 * 60_000;
-/// Maximum additional delay in milliseconds that crashes, lost messages and pauses may cause. An execution may
-/// end this much later than its regular end. It must be closed within the same time after its end.
+/// Maximum additional delay in milliseconds that crashes, lost messages and pauses may cause. An execution
+/// may end later than its regular end by this delay. After its end, the execution must be closed within the
+/// same time.
 const SLACK_MS: i64 = 20 * 60_000;
 /// Maximum time in milliseconds between two opportunities for random changes outside of the desk.
 const TICK_MS: usize = 120_000;
@@ -258,7 +260,8 @@ impl Lane {
         Ok(())
     }
 
-    /// Returns an English error text if the event is not allowed in the current state.
+    /// Checks that the current state of the execution allows the event. If the state does not allow the
+    /// event, returns an English error text.
     fn violation(&self, event: &ExecutionEvent) -> Option<&'static str> {
         let state = &self.stream.state;
         if state.is_closed {
@@ -903,8 +906,9 @@ impl World {
         // A slow worker may read the state of an account with old parameters. This request is allowed, because
         // the result is never stored.
         let is_harmless = matches!(worker.request, Request::Account) && worker.state.step == READ;
-        // A request to a directory may be sent twice: after a pause that is longer than a lease, two workers
-        // can make the same attempt. A script must never be started twice.
+        // A request to a directory may be sent twice. If a worker pauses for longer than its lease (its
+        // exclusive right to make the attempt), a second worker can make the same attempt. A script must
+        // never be started twice.
         let is_start = matches!(worker.request, Request::Start(_));
         if lane.stream.state.end.is_some() && is_start {
             self.fail("a request is sent after the execution has ended");

@@ -31,7 +31,8 @@ use crate::scheduler::Dice;
 const SEEDS: u64 = 10_000;
 const ROBOTS: usize = 3;
 const STREAM: &str = "dispatch-5d41402abc4b2a76b9719d911017c592";
-/// Time at which a mission expires if its work has not begun, in milliseconds.
+/// Time at which a mission (the work of a robot) expires if the robot has not begun the work, in
+/// milliseconds.
 const EXPIRES: Moment = Moment(600_000);
 const WORK_MS: i64 = 60_000;
 /// Time before which every mission must end, in milliseconds. This time is longer than the sum of these
@@ -279,8 +280,8 @@ impl World {
         true
     }
 
-    /// Performs the work of the mission that needs no message: chooses a robot, or records the result of the
-    /// mission on the ticket.
+    /// Performs the work of the desk for the mission that needs no message: chooses a robot, or records the
+    /// result of the mission on the ticket.
     fn step(&mut self) {
         if self.mission.phase == Phase::Done {
             if !self.crashes() {

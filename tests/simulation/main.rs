@@ -280,8 +280,8 @@ impl World {
         };
         let mut page = self.ledger.store.feed(0, 10_000).await.expect("feed");
         dice.shuffle(&mut page);
-        // The follower receives the commits in groups of random length. Commits of one stream can be in one
-        // group or in several groups.
+        // The follower (the task that updates ticket summaries) receives the commits in groups of random
+        // length. Commits of one stream can be in one group or in several groups.
         while !page.is_empty() {
             let rest = page.split_off(page.len().min(1 + dice.below(6)));
             let received = page.into_iter().map(Received::from).collect();
@@ -461,8 +461,9 @@ fn run(seed: u64) -> u64 {
         scheduler.add(move || Box::pin(world.work()));
     }
     let crashes = scheduler.run();
-    // From here, the test kills no task, and each task runs to its end. The clock advances by more than the
-    // lease time of queue messages, so other workers can take the messages of killed workers.
+    // From here, the test kills no task, and each task runs to its end. While a worker has a lease of a queue
+    // message, other workers cannot take the message. The clock advances by more than the duration of a
+    // lease, so the messages of killed workers become available.
     world.clock.advance(60_000);
     scheduler::run_to_end(async {
         for number in 0..TICKETS {

@@ -12,9 +12,9 @@ use infra::queue::{Message, Parked, Queue};
 use infra::store::{Appended, Commit, Cursor, Head, Journal, Placed, Store, Walked};
 use infra::views::{Document, Entry, Index, Range, Views};
 
-/// Number of polls in one run. The run ends after this number.
+/// Number of times that the scheduler polls a task in one run. The run ends after this number of polls.
 const POLLS: usize = 400;
-/// Average number of polls between two kills of a task.
+/// Average number of polls between two kills. At a kill, the scheduler ends a task and starts the task again.
 const KILL_INTERVAL: usize = 25;
 
 /// A random number generator (SplitMix64) that returns the same numbers for the same seed. The generator

@@ -408,8 +408,8 @@ async fn run(seed: u64) {
     check(&cloud, &commits).await;
 }
 
-/// Compares the views and the feed with the values that are computed from the journal. The feed is the
-/// ordered list of all commits, and the journal is the table of all commits.
+/// Compares the views (stored tables) and the feed with the values that are computed from the journal. The
+/// feed is the ordered list of all commits, and the journal is the table of all commits.
 async fn check(cloud: &Cloud, commits: &[Commit]) {
     let store = &*cloud.ledger.store;
     let verdict = audit::verify(store, &[], &mut |_| {})

@@ -34,8 +34,9 @@ pub fn spawn(command: &mut Command, output: &Path) -> Process {
     Process(child)
 }
 
-/// Starts the MQTT broker mosquitto on a port of the loopback address, and waits until it listens. Its
-/// configuration and its log are in `folder`. The broker stores nothing on the disk.
+/// Starts the MQTT broker mosquitto on a port of the loopback address, and waits until the broker accepts
+/// connections. The directory `folder` contains the configuration and the log of the broker. The broker does
+/// not store messages on the disk.
 pub async fn mosquitto(folder: &Path, port: u16) -> Process {
     let configuration = folder.join("mosquitto.conf");
     let text = format!(

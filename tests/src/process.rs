@@ -114,7 +114,8 @@ pub fn shared() -> Option<PathBuf> {
 pub struct Served {
     child: Child,
     pub base: String,
-    /// The password of the demo company. The text is empty if the desk has no demo company.
+    /// The password with which the people of the demo company (sample people) log in to the console. The text is empty
+    /// if the desk has no demo company.
     password: String,
 }
 

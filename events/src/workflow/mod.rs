@@ -82,16 +82,16 @@ pub struct Definition {
     /// each node at which the creator is an approver.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_auto_approve: bool,
-    /// True if the creator of a ticket and the people in `supervisors` may remind the current processors of
+    /// True if the creator of a ticket and the people in `supervisors` may remind the people who must process
     /// the ticket.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_supervise_needed: bool,
-    /// A rule that selects people. These people and the creator of a ticket may remind the current processors
-    /// of the ticket.
+    /// A rule that selects people. These people and the creator of a ticket may remind the people who must
+    /// process the ticket.
     #[serde(default, skip_serializing_if = "Processors::is_empty")]
     pub supervisors: Processors,
-    /// A setting of BlueKing ITSM for the notification of processors: `NONE`, `ONCE` or `RETRY`. The desk
-    /// stores this value but does not use it.
+    /// A setting of BlueKing ITSM: how often a person who must process a node is notified. The value is
+    /// `NONE`, `ONCE` or `RETRY`. The desk stores this value but does not use it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub notify_rule: String,
     pub nodes: Vec<Node>,
@@ -125,8 +125,8 @@ pub enum NodeKind {
     Manual,
     #[serde(rename = "APPROVAL")]
     Approval,
-    /// A countersign: all processors of the node vote. The vote does not approve or reject the node. The
-    /// output variables of the node contain the vote counts.
+    /// A countersign: all processors of the node (the people who must process the node) vote. The vote does
+    /// not approve or reject the node. The output variables of the node contain the vote counts.
     #[serde(rename = "SIGN")]
     Sign,
     /// The desk calls an API of another system.
@@ -313,10 +313,12 @@ pub struct Node {
     pub can_deliver: bool,
     #[serde(default)]
     pub is_terminable: bool,
-    /// True if all processors vote. False if the first vote decides the result of the node.
+    /// True if all processors of the node (the people who may process the node) vote. False if the first vote
+    /// decides the result of the node.
     #[serde(default)]
     pub is_multi: bool,
-    /// True if the processors vote one after the other, in the order of the list of processors.
+    /// True if the processors (the people who process the node) vote one after the other, in the order of the
+    /// list of processors.
     #[serde(default)]
     pub is_sequential: bool,
     /// A condition on the vote counts (reference/bk-itsm.md 6). A vote of all processors (countersign) ends
@@ -639,8 +641,8 @@ impl FieldKind {
 }
 
 impl Definition {
-    /// Returns all rules in the workflow that select people. The rules select processors, assignors (people
-    /// who assign work), people for transfers, and supervisors.
+    /// Returns all rules in the workflow that select people. The rules select the people who process nodes,
+    /// assign work, get transferred work, or supervise tickets.
     pub fn processors(&self) -> impl Iterator<Item = &Processors> {
         let of_nodes = self
             .nodes

@@ -17,8 +17,8 @@ pub enum ServiceTask {
     Mission(Mission),
 }
 
-/// The kind of aggregate that executes the work of an automatic node: an API call, an application (a
-/// request for approval in an external ITSM) or a mission of a robot.
+/// The kind of object that executes the work of an automatic node: an API call, an application (a request for
+/// approval in an external ITSM) or a mission of a robot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Executor {
@@ -36,7 +36,7 @@ impl Executor {
 }
 
 impl ServiceTask {
-    /// Returns the kind of aggregate that executes the service task.
+    /// Returns the kind of object that executes the service task: an API call, an application or a mission.
     pub fn executor(&self) -> Executor {
         match self {
             Self::Request(_) | Self::Task(_) => Executor::ApiCall,

@@ -1,12 +1,16 @@
-//! Measures the desk with imitated robots (VDA 5050 2.0) at a mosquitto broker.
+//! Measures a desk that gives orders to imitated robots (VDA 5050 2.0). The desk and the robots exchange messages over
+//! the MQTT broker mosquitto.
 //!
-//! Orders: cases arrive at a fixed rate, and each case becomes a ticket with a mission. The test measures the time
-//! from the request with the case until the first state of a robot with the order. Beside it, the test measures the
-//! parts that such a path needs at least: one echo over the same broker, and the syncs of its commits. It also
-//! measures the master controller of the npm package vda-5050-lib, which stores nothing.
+//! Orders: the test sends cases (records of an external system) at a fixed rate. Each case becomes a ticket with a
+//! mission (the work of a robot). The test measures the time from the request with the case to the first state message
+//! in which a robot reports the order.
 //!
-//! States: 500 robots send one state per second. The test measures the CPU time of the desk for each state. A second
-//! process receives the same messages and only counts them.
+//! For comparison, the test measures the steps that every desk needs: one message over the same broker, and one write
+//! to disk for each commit. The test also measures the master controller of the npm package vda-5050-lib. This
+//! controller stores no data.
+//!
+//! States: 500 robots send one state message per second. The test measures the CPU time that the desk needs for each
+//! message. A second process receives the same messages and only counts the messages.
 
 #![expect(
     clippy::cast_precision_loss,
@@ -35,29 +39,32 @@ use tokio::time::Instant;
 
 use super::{PATIENCE, percentile};
 
-/// The first word of the arguments of the process that only counts states.
+/// The first command-line argument of the process that only counts the state messages of the robots.
 pub(super) const COUNT: &str = "count-states";
-/// Number of robots in the measurement of orders, and in the measurement of states.
+/// Number of robots when the test measures orders (`FEW`) and when the test measures state messages (`MANY`).
 const FEW: usize = 50;
 const MANY: usize = 500;
-/// Number of cases, and the time between two cases: 5 cases per second for 30 seconds.
+/// Number of cases (records of an external system) that the test sends, and the time between two cases: 5 cases per
+/// second for 30 seconds.
 const CASES: usize = 150;
 const CASE_PAUSE: Duration = Duration::from_millis(200);
-/// Number of cases that run alone. They show the number of commits before an order.
+/// Number of cases that the test sends one at a time. With these cases, the test counts the commits that the desk
+/// stores before it sends an order.
 const SINGLE: usize = 5;
-/// Number of measured echoes, syncs and orders of the other master controller.
+/// Number of measurements for each comparison: the messages over the broker, the writes to disk, and the orders of the
+/// npm master controller.
 const REPEATED: usize = 100;
-/// Size of the written data before each measured sync, in bytes.
+/// Size of the data that the test writes to disk in one measurement, in bytes.
 const SYNCED_BYTES: usize = 4_096;
-/// Time in which the CPU time is measured.
+/// Duration of the measurement of the CPU time.
 const STATES_TIME: Duration = Duration::from_secs(30);
-/// Pause between two requests that wait for a condition.
+/// Pause between two requests with which the test checks a condition again.
 const PAUSE: Duration = Duration::from_millis(100);
 const STATIONS: usize = 10;
 const MANUFACTURER: &str = "Robots";
 const MAP: &str = "hall_map";
 
-/// A broker, a desk, and imitated robots.
+/// The parts of one measurement: an MQTT broker, a desk, and imitated robots.
 struct Hall {
     desk: Served,
     vehicles: Vehicles,
@@ -70,7 +77,7 @@ fn serial(number: usize) -> String {
     format!("{number:04}")
 }
 
-/// Returns the definitions of the site, the task type and the robots.
+/// Returns the definitions of the site, the task type (the kind of work) and the robots as TOML text.
 fn definitions(robots: usize) -> String {
     let stations: Vec<String> = (0..STATIONS)
         .map(|at| format!("S{at} = {{ x = {at}.0, y = 10.0 }}"))
@@ -90,7 +97,7 @@ fn definitions(robots: usize) -> String {
 }
 
 impl Hall {
-    /// Starts all parts, and waits until all robots are connected and free.
+    /// Starts the broker, the desk and the robots. Returns when all robots are connected and free.
     async fn open(robots: usize) -> Self {
         let folder = tempfile::tempdir().expect("a directory");
         let port = free_port();
@@ -159,7 +166,7 @@ impl Hall {
         hall
     }
 
-    /// Waits until all robots are connected and free.
+    /// Waits until all robots are connected and have no mission.
     async fn ready(&self, robots: usize) {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -195,7 +202,8 @@ impl Hall {
         last.unwrap_or_else(|| panic!("a position: {text}"))
     }
 
-    /// Sends cases at a fixed rate. Returns the time of each request by the ticket of its case.
+    /// Sends cases (records of an external system) at a fixed rate. Returns the time of each request. Each key of the
+    /// map is the number of the ticket that the desk opened for the case.
     async fn send(&self, first: usize, count: usize) -> HashMap<String, Moment> {
         let mut sent = HashMap::new();
         let mut due = Instant::now();
@@ -220,8 +228,8 @@ impl Hall {
         sent
     }
 
-    /// Waits until a robot has confirmed an order for the ticket. Returns the time of the confirmation and the id of
-    /// the mission.
+    /// Waits until a robot has reported an order for the ticket in a state message. Returns the time of this message
+    /// and the id of the mission (the work of the robot).
     async fn confirmed(&self, ticket: &str, seen: &Seen) -> (Moment, String) {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -267,7 +275,8 @@ fn setup(number: usize) -> Setup {
     }
 }
 
-/// Opens a connection to the broker and subscribes to a topic filter.
+/// Opens a connection to the MQTT broker and subscribes to a topic filter. Returns when the broker has confirmed the
+/// subscription.
 async fn subscriber(port: u16, id: &str, filter: &str) -> (AsyncClient, rumqttc::EventLoop) {
     let broker = rumqttc::Broker::tcp("127.0.0.1".to_owned(), port);
     let options = MqttOptions::new(id, broker);
@@ -285,17 +294,18 @@ async fn subscriber(port: u16, id: &str, filter: &str) -> (AsyncClient, rumqttc:
     }
 }
 
-/// The messages on the broker that a test has seen.
+/// The times of the messages that the test received from the broker.
 #[derive(Default)]
 struct Seen {
-    /// The time of the first order message and of the first state with each order id.
+    /// The time of the first order message with each order id. The member `states` contains the time of the first state
+    /// message with each order id.
     orders: Mutex<BTreeMap<String, Moment>>,
     states: Mutex<BTreeMap<String, Moment>>,
     has_changed: Notify,
 }
 
 impl Seen {
-    /// Stores the messages of all robots until the test ends.
+    /// Starts a task that receives the messages of all robots and stores the times of these messages.
     async fn watch(port: u16) -> Arc<Self> {
         let seen = Arc::new(Self::default());
         let (client, mut connection) = subscriber(port, "observer", "uagv/v2/#").await;
@@ -323,12 +333,12 @@ impl Seen {
         seen
     }
 
-    /// Returns the time of the first state with an order of the mission.
+    /// Returns the time of the first state message that contains an order of the mission (the work of a robot).
     fn confirmed(&self, mission: &str) -> Option<Moment> {
         first_of(&self.states, mission)
     }
 
-    /// Waits for the first order message that is not in `known`.
+    /// Waits until an order message arrives that has no order id in `known`.
     async fn next_order(&self, known: &BTreeSet<String>) {
         loop {
             let changed = self.has_changed.notified();
@@ -358,8 +368,8 @@ fn first_of(times: &Mutex<BTreeMap<String, Moment>>, mission: &str) -> Option<Mo
     of_mission.map(|(_, at)| *at).min_by_key(|at| at.0)
 }
 
-/// Returns the median time in milliseconds from the publication of a message with QoS 1 until a subscriber of the same
-/// client has received it.
+/// Returns the median time in milliseconds that a message with QoS 1 needs from the publication to a subscriber. The
+/// same client publishes and receives the message.
 async fn echo_ms(port: u16) -> f64 {
     let (client, mut connection) = subscriber(port, "echo", "echo").await;
     let mut times = Vec::new();
@@ -381,7 +391,8 @@ async fn echo_ms(port: u16) -> f64 {
     median_ms(times)
 }
 
-/// Returns the median time in milliseconds of a write with `fdatasync` in the folder of the desk.
+/// Returns the median time in milliseconds of a write to disk with `fdatasync`. The file is in the same folder as the
+/// data of the desk.
 fn sync_ms(folder: &Path) -> f64 {
     let mut file = File::create(folder.join("synced")).expect("a file");
     let mut times = Vec::new();
@@ -399,8 +410,8 @@ fn median_ms(mut times: Vec<Duration>) -> f64 {
     times[times.len() / 2].as_secs_f64() * 1_000.0
 }
 
-/// Returns the median time in milliseconds from an assignment of the npm master controller to the first state with
-/// the order. The robot is one more imitated robot at the same broker.
+/// Returns the median time in milliseconds that the npm master controller needs for an order. The time ends at the
+/// first state message that contains the order. The order goes to one additional imitated robot at the same broker.
 async fn other_master_ms(hall: &mut Hall) -> f64 {
     let mut robot = setup(FEW);
     robot.manufacturer = "OtherRobots".into();
@@ -429,7 +440,8 @@ async fn other_master_ms(hall: &mut Hall) -> f64 {
     median_ms(times)
 }
 
-/// Measures the time from a case to the confirmation of a robot.
+/// Measures the time from the request with a case to the first state message in which a robot reports the order. Prints
+/// the results.
 pub(super) async fn orders() {
     let mut hall = Hall::open(FEW).await;
     let seen = Seen::watch(hall.port).await;
@@ -479,7 +491,7 @@ pub(super) async fn orders() {
     );
 }
 
-/// A process that only counts the states of all robots.
+/// A process that only counts the state messages of all robots.
 struct Counter {
     child: Child,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
@@ -501,7 +513,7 @@ impl Counter {
         }
     }
 
-    /// Returns the number of states since the start.
+    /// Returns the number of state messages that the process has counted since its start.
     fn count(&mut self) -> u64 {
         let input = self.child.stdin.as_mut().expect("a pipe");
         input.write_all(b"\n").expect("written");
@@ -517,7 +529,8 @@ impl Drop for Counter {
     }
 }
 
-/// Counts the states of all robots. Prints the count after each line of the input, and ends with the input.
+/// Counts the state messages of all robots. Prints the current count for each line of the standard input. Returns when
+/// the standard input ends.
 pub(super) async fn count_states(port: u16) {
     let (_client, mut connection) = subscriber(port, "counter", "uagv/v2/+/+/state").await;
     let (sender, mut asked) = tokio::sync::mpsc::channel(1);
@@ -554,12 +567,14 @@ fn cpu(process: u32) -> Duration {
     Duration::from_nanos(times.sum())
 }
 
-/// Measures the CPU time for each state of a robot, and the memory of the desk.
+/// Measures the CPU time that the desk needs for each state message of a robot, and the memory of the desk. Prints the
+/// results.
 pub(super) async fn states() {
     let hall = Hall::open(MANY).await;
     let mut counter = Counter::start(hall.port);
     let (desk, bare) = (hall.desk.id(), counter.child.id());
-    // The first answer of the counter shows that it is connected.
+    // The counter process answers only after it has connected to the broker. The measurement therefore starts after
+    // this answer.
     let before = counter.count();
     let cpu_before = (cpu(desk), cpu(bare));
     tokio::time::sleep(STATES_TIME).await;

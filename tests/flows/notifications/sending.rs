@@ -408,8 +408,9 @@ async fn a_message_names_no_other_person_than_its_recipient() {
     assert!(!text.contains("lisi"), "the requester is lisi: {text}");
 }
 
-/// Another worker has the lease (the exclusive right to make an attempt) and sends the message. The worker of
-/// this test finds that the channel account (the configured sender) is switched off, but must store no result.
+/// Another worker has the lease (the exclusive right to make an attempt) and sends the message. Then the
+/// channel account (the configured sender) is switched off. The worker of this test finds this change, but
+/// must not store a result.
 #[tokio::test]
 async fn a_worker_without_the_lease_stores_no_result() {
     let channels = Channels::open_with(&[MAIL, MAIL_ONLY].concat()).await;
