@@ -142,8 +142,8 @@ pub struct Completed {
 }
 impl Personals for Completed {}
 
-/// The API call was closed. The member `recorded` is true if the ticket stored the result. The member is
-/// false if the ticket did not wait for the result any more.
+/// The API call was closed: the desk has no more work for this call. The member `recorded` is true if the
+/// ticket stored the result. The member is false if the ticket did not wait for the result any more.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Closed {
     pub recorded: bool,

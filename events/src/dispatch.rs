@@ -249,8 +249,9 @@ pub struct Expired {
 }
 impl Personals for Expired {}
 
-/// The mission (the work of a robot) was closed. The member `recorded` is true if the ticket stored the
-/// result. The member is false if the ticket did not wait for the result any more.
+/// The mission (the work of a robot) was closed: the desk has no more work for this mission. The member
+/// `recorded` is true if the ticket stored the result. The member is false if the ticket did not wait for the
+/// result any more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Closed {
     pub recorded: bool,

@@ -83,7 +83,7 @@ async fn unreadable_bodies_are_rejected_with_the_reason() {
             );
         }
     }
-    // The API `/v1` must reject malformed bodies with problem details, the error format of RFC 9457.
+    // The API `/v1` must reject malformed bodies with problem details (the error format of RFC 9457).
     for (body, expected, reason) in [
         (
             b"{\"sn\": ".to_vec(),

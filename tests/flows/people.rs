@@ -267,8 +267,8 @@ async fn the_ledger_of_an_erased_person_still_verifies() {
         (phone(&info), &info["creator"]),
         (json!("Erased"), &json!(lisi.as_str()))
     );
-    // The creator of the ticket is erased. The ticket still accepts commands, because the functions
-    // `decide` and `evolve` accept erased values.
+    // The personal data of the ticket's creator is erased. The ticket still accepts commands, because the
+    // functions `decide` (checks a command) and `evolve` (applies an event) accept erased values.
     let fields = tests::form(&[("FZR_YIJIAN", "true")]);
     desk.must("operate_node", json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": fields })).await;
     let verdict = functions::cli::audit::verify_ledger(&desk.app.ledger, &[], &mut |_| {})

@@ -360,8 +360,8 @@ struct Worker {
 
 #[derive(Clone, Debug)]
 enum Message {
-    /// A message without content. When it is processed, the next message of this kind is added to the queue.
-    /// Random changes outside of the desk can happen before each message.
+    /// A message without content. When this message is processed, the next message of the same kind is added
+    /// to the queue. Random changes outside of the desk can happen before each message.
     Tick,
     /// The desk evaluates the automation rules for the ticket with this index.
     Evaluate(usize),

@@ -394,7 +394,7 @@ impl TestDesk {
         self.app.ledger.store.head().await.expect("head").position
     }
 
-    /// Returns the type names of all events of a ticket, from the oldest event to the newest.
+    /// Returns the type names of all events of a ticket, such as `ticket.opened`, from the oldest event to the newest.
     pub async fn story(&self, sn: &str) -> Vec<&'static str> {
         let history = functions::app::tickets::history(&self.app.ledger, &format!("ticket-{sn}"))
             .await
