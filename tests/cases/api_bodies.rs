@@ -359,9 +359,9 @@ fn wrongs(
             }
         }
         Value::Array(items) if schema["items"].is_object() => {
-            // An array may have items that are also arrays with a minimum length (`minItems`). For such an
-            // item, the error of the desk names the outer array. The test expects an error that names the
-            // item, so the test does not change such items.
+            // If the items of an array are arrays with a minimum length (`minItems`), the test does not
+            // change these items. For a wrong item of this kind, the desk reports the outer array, but the
+            // test would expect the item itself.
             for (number, item) in items
                 .iter()
                 .enumerate()
@@ -644,7 +644,7 @@ async fn every_operation_rejects_every_wrong_member_by_name() {
             pointers.insert(pointer);
         }
         // After the invalid bodies, the test sends the valid body of the same operation. The desk must
-        // accept this body, or reject the body with a status that the API description lists.
+        // accept this body, or return an error status that the API description lists.
         let action = template
             .strip_prefix("/v1/tickets/{sn}/")
             .filter(|action| !action.contains('/'));
@@ -1710,8 +1710,8 @@ async fn a_problem_points_at_the_member_that_is_wrong() {
             "{answer}"
         );
     }
-    // The operations `retry` and `ignore` apply to a failed automatic node. Their request bodies contain the
-    // values of this node in the member `values`. If one of these values is wrong, the JSON pointer in the
+    // The operations `retry` and `ignore` apply to a failed automatic node. The member `values` of their
+    // request bodies contains values for this node. If one of these values is wrong, the JSON pointer in the
     // error begins with `/values`.
     let mut flow = definition();
     flow["nodes"] = json!([

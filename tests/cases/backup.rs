@@ -304,8 +304,9 @@ async fn a_desk_is_backed_up_under_load_and_restored_elsewhere() {
         must(&data, &["audit", "files"]),
         "the same uploads are proved"
     );
-    // The backup contains the first commits of the ledger. The hash of the last commit in the backup must
-    // therefore also be valid in the ledger of the running desk.
+    // The backup contains the first commits of the ledger, and the running desk still has the same commits.
+    // The hash of the last commit in the backup must therefore also be valid in the ledger of the running
+    // desk.
     must(
         &data,
         &[

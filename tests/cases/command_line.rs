@@ -384,9 +384,9 @@ async fn a_disabled_app_is_rejected_without_a_restart() {
         401
     );
 
-    // With the option `--data`, the command `app` changes the files of a desk directly. The command is
-    // rejected while a desk uses the data directory. For each change of an app, the ledger records the
-    // user and the app that sent the request.
+    // With the option `--data`, the command `app` changes the data directory of a stopped desk. The command
+    // is rejected while a desk uses this directory. For each change of an app, the ledger records the user
+    // and the app that sent the request.
     let beside = run(&["app", "disable", "other", "--data", data.to_str().unwrap()]);
     assert_eq!(beside.status.code(), Some(4), "{}", text(&beside.stderr));
     assert!(
@@ -653,8 +653,8 @@ async fn exit_codes_separate_findings_failures_and_a_running_desk() {
     }
 }
 
-/// Every command has the option `--json`. The help texts contain no words that are hard to understand
-/// (cases/first-use.md, section 6).
+/// Every command has the option `--json`. The help texts contain no words from a list of unsuitable words,
+/// for example `somebody` (cases/first-use.md, section 6).
 #[test]
 fn every_command_has_json_and_plain_help() {
     let mut pending = vec![Vec::<String>::new()];

@@ -297,8 +297,8 @@ async fn a_reason_is_in_the_vote_and_in_the_reason_field_of_the_form() {
     }
 }
 
-/// Each operation with a message stores this message, and later reads return the message (cases/first-use.md,
-/// fault F3).
+/// If an operation on a ticket contains a message, the desk stores the message. Later read requests return
+/// this message (cases/first-use.md, fault F3).
 #[tokio::test]
 async fn every_operation_keeps_its_message() {
     let data = tempfile::tempdir().expect("a directory");

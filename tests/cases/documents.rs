@@ -248,13 +248,15 @@ fn the_commands_of_the_integrations_guide_work() {
     execute("docs/integrations.md");
 }
 
-/// All code blocks with commands in docs/notifications.md succeed. The mail relay is the PyPI package aiosmtpd.
+/// All code blocks with commands in docs/notifications.md succeed. The commands start a mail relay, which is
+/// the PyPI package aiosmtpd.
 #[test]
 fn the_commands_of_the_notifications_guide_work() {
     execute("docs/notifications.md");
 }
 
-/// All code blocks with commands in docs/automation.md succeed. The directory is Debian's slapd.
+/// All code blocks with commands in docs/automation.md succeed. The commands start an LDAP directory, which is
+/// the server slapd from Debian.
 #[test]
 fn the_commands_of_the_automation_guide_work() {
     execute("docs/automation.md");

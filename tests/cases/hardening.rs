@@ -248,7 +248,7 @@ async fn a_body_of_an_unknown_type_opens_no_ticket() {
     }
 }
 
-/// A caller without credentials gets 403 on every path and method.
+/// A caller without credentials gets status 403 on every path and method.
 #[tokio::test]
 async fn a_caller_without_credentials_gets_403_on_every_path() {
     let directory = tempfile::tempdir().unwrap();

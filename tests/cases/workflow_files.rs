@@ -458,8 +458,9 @@ async fn a_webhook_with_credentials_needs_a_named_secret() {
         let name = format!("令牌{at}");
         let (code, message) = desk.refused("import_service", service(&name, &workflow)).await;
         assert_eq!((code, message.contains(&format!("needs credentials ({kind})"))), (3_900_011, true), "{message}");
-        // An import over `/v1` creates a draft of the workflow. The response contains an import report,
-        // which names the missing credentials. The draft cannot be deployed.
+        // The test imports the workflow over `/v1`, which creates a draft of the workflow. The response
+        // contains an import report, which names the missing credentials. Because of the missing credentials,
+        // the draft cannot be deployed.
         let (_, drafted) = desk.served.v1("POST", "workflows/import", "admin", json!({ "workflow": workflow })).await;
         assert!(drafted["report"].to_string().contains("\"missing\"") && drafted["problems"].to_string().contains("credentials"), "{drafted}");
         assert!(!drafted.to_string().contains("s3cr3t"), "the response has a secret: {drafted}");
@@ -1504,8 +1505,8 @@ struct Way {
 }
 
 /// A workflow file and all paths of tickets through this workflow. `due` is the expected error if the file is
-/// imported without a change. If the file can be imported without a change, `due` is empty. The function
-/// `complete` adds the missing values that cause the error.
+/// imported without a change. The function `complete` adds the values that are missing in the file. If the file
+/// can be imported without a change, `due` is empty.
 struct File {
     name: &'static str,
     due: &'static str,

@@ -1,6 +1,6 @@
-//! This test runs an application (a request for approval) with cloud functions and an external ITSM. The
-//! function `sync` sends the requests to this ITSM. The function `inbound` receives the callback of this
-//! ITSM over HTTP.
+//! This test checks an application (a request for approval) that a desk in the cloud sends to an external
+//! ITSM. The cloud function `sync` sends the requests to this ITSM. The cloud function `inbound` receives
+//! the callback of this ITSM over HTTP.
 
 use std::sync::{Arc, Mutex};
 

@@ -153,8 +153,8 @@ async fn an_approved_ticket_unlocks_an_account_through_deployed_functions() {
 
     let sn = automated.submit("unlock").await;
     let execution = automated.execution(&sn, "awaiting_approval").await;
-    // The person who created the ticket may not read its execution (run of a script). The desk therefore
-    // rejects this approval with status 404.
+    // The person who created the ticket is not allowed to read its execution (run of a script). The desk
+    // therefore rejects the approval of this person with status 404.
     let refused = automated.approve("lisi", &execution).send().await;
     let status = refused.expect("an answer").status();
     assert_eq!(status.as_u16(), 404);

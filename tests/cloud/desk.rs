@@ -70,9 +70,9 @@ pub(crate) struct TestDesk {
 impl TestDesk {
     /// Opens a ticket of the user lisi and returns the body of the response.
     ///
-    /// Each instance of a cloud function keeps the configuration in memory for a short time. An instance
-    /// rejects the ticket if its copy does not contain a new service yet. In this case, `submit` sends the
-    /// request again.
+    /// Each instance of a cloud function keeps a copy of the configuration in memory for a short time. If
+    /// this copy does not contain a new service yet, the instance rejects a ticket of this service. In this
+    /// case, `submit` sends the request again.
     pub(crate) async fn submit(&self, ticket: &Value) -> Value {
         until("the new service is known", async || {
             let request = self.v1(Method::POST, "tickets", "lisi").json(ticket);

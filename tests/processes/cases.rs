@@ -75,8 +75,8 @@ async fn each_record_has_one_ticket_after_kills() {
         answered.extend(of_one.expect("a sender ends"));
     }
     // If the desk is killed during a request, the test cannot determine whether the desk has stored the record.
-    // Each stored record has a deadline. When this deadline occurs, the desk processes the record if this has
-    // not happened before. The test waits until all stored records are processed.
+    // Each stored record has a deadline. If a record is not processed yet at its deadline, the desk processes
+    // the record then. The test waits until all stored records are processed.
     let shown = until("no case waits", async || {
         let pending = desk
             .v1("GET", "cases?state=pending", "admin", Value::Null)

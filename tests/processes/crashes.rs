@@ -146,9 +146,9 @@ async fn two_hundred_kills_lose_and_duplicate_nothing() {
     let mut at_points: BTreeMap<&str, usize> = BTreeMap::new();
     for process in 0..KILLS {
         let point = POINTS[process % POINTS.len()];
-        // The process is killed when it reaches the crash point `point` (a named place in the program)
-        // for the n-th time. The start of a process also reaches crash points. With a larger `n`, the
-        // process completes the start, and is killed while clients send requests. A process sends only a
+        // The process is killed when it reaches the crash point `point` (a named place in the program) for
+        // the n-th time. The start of a process also reaches crash points, so `n` is normally at least 3. The
+        // process then completes its start, and is killed while clients send requests. A process sends only a
         // few callbacks, so `n` is at most 3 for `during-callback`.
         let nth = if point == "during-callback" {
             1 + process % 3

@@ -138,7 +138,8 @@ async fn node(b: &Desk, sn: &str, id: i64) -> Value {
         .unwrap_or(Value::Null)
 }
 
-/// Returns how many results of automatic nodes the events of the ticket `sn` contain.
+/// Returns the number of results of automatic nodes in the ticket `sn`. Each result is stored in one event of
+/// the ticket, and the function counts these events.
 async fn results(b: &Desk, sn: &str) -> usize {
     let history = b
         .v1("GET", &format!("tickets/{sn}/events"), "admin", Value::Null)
@@ -285,8 +286,9 @@ async fn two_desks_agree_after_kills() {
     assert_eq!(at_a["count"], count, "one ticket at desk A per application");
     let (mut granted, mut refused, mut by_callback) = (0, 0, 0);
     for sn in &tickets {
-        // A reaction (a function that runs after an event) records the result on the ticket. The reaction can
-        // run after the application (the request for approval) has left the list of open applications.
+        // A reaction (a function that runs after an event) stores the result in the ticket. The reaction can
+        // run after the application (the request for approval) was removed from the list of open
+        // applications.
         let results = until("the ticket has its result", async || {
             match results(&b, sn).await {
                 0 => Err(json!({ "ticket": sn })),

@@ -9,8 +9,8 @@ use serde_json::Value;
 use tests::foreign::installed;
 use tests::process::{program, text};
 
-/// Runs the command `demo` with 20 tickets. The demo searches the programs that it starts in the folders of
-/// `search_path`. `more` contains additional arguments.
+/// Runs the command `demo` with 20 tickets. The command starts other programs, and searches for them in the
+/// folders of `search_path`. `more` contains additional arguments.
 fn demo(data: &Path, search_path: &str, more: &[&str]) -> Output {
     let mut command = Command::new(program());
     command
@@ -33,8 +33,8 @@ fn processes_with(data: &Path) -> BTreeSet<String> {
     lines.filter(|line| line.contains(data)).collect()
 }
 
-/// Returns the member `systems` of the output of `demo --json`. This member contains the numbers of results of
-/// each simulated system.
+/// Returns the member `systems` of the output of `demo --json`. For each system that the demo used, such as
+/// the mail relay, this member contains counters, such as the number of mails.
 fn figures(output: &Output) -> Value {
     assert!(
         output.status.success(),

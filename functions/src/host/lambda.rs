@@ -241,11 +241,11 @@ impl Host {
                 Err(error) => tracing::error!(%error, "record skipped: not a commit of the ledger"),
             }
         }
-        // A reaction is a rule that starts work after an event. A new reaction gets a start time,
-        // and processes only commits after this time. A new reaction must process all commits of
-        // this batch. The reaction must also process older commits that arrive later from a slow
-        // part of the change stream. The start time is therefore earlier than the oldest commit of
-        // this batch.
+        // A reaction is a function that creates messages from events. A new reaction gets a start
+        // time, and ignores all commits before this time. The new reaction must process all commits
+        // of this batch. It must also process older commits that arrive later from a slow part of
+        // the change stream. The start time is therefore earlier than the oldest commit of this
+        // batch.
         let Some(oldest) = streams
             .values()
             .flatten()
@@ -370,9 +370,10 @@ impl Host {
             Error::new(Kind::Misconfigured, what)
         })?;
         match queue::work(&self.app, REGISTRY, execute, &message).await {
-            // This message belongs to a deadline, and the deadline is still stored. The next search
-            // for reached deadlines puts the message into the queue again. The function therefore
-            // logs this transient error and returns success.
+            // This message reports a reached deadline, and its processing failed with a transient
+            // error. The deadline is still stored. The next search for reached deadlines therefore
+            // puts the message into the queue again. The function only logs the error and returns
+            // success.
             Err(error)
                 if error.is_transient() && matches!(queue::read(&message), Ok(Work::Due(_))) =>
             {
@@ -409,8 +410,8 @@ async fn follow_stream(
         .into_iter()
         .map(|(_, commit)| Received::from(commit))
         .collect();
-    // All commits of the event stream are processed in one call. If this call fails, the failed
-    // commit is unknown. AWS must therefore deliver all these commits again.
+    // All commits of the event stream are processed in one call. An error of this call does not
+    // identify the failed commit. AWS must therefore deliver all these commits again.
     let followed = follower.follow_page(page, None).await;
     followed.err().map(|error| (first, error))
 }

@@ -31,8 +31,9 @@ use crate::{App, http, queue, timer};
 /// After these commits, the follower stores the position of the last processed commit in the feed
 /// (the sequence of all commits).
 const PAGE: usize = 256;
-/// Time for which a message stays invisible to other workers after a worker has taken it. This time
-/// is longer than the longest outgoing request, so two workers do not process the same message.
+/// Time in milliseconds for which a message is invisible to other workers after one worker has
+/// taken the message. This time is longer than the longest outgoing request, so two workers do not
+/// process the same message.
 const LEASE_MS: i64 = 60_000;
 /// Longest pause of a worker without messages. The pause is short, because another process can put
 /// messages into the queue without a notification.
@@ -47,10 +48,11 @@ const PROJECT_EVERY: Duration = Duration::from_millis(200);
 /// of the last commit. The desk writes each new head to a file.
 const HEADS_EVERY: Duration = Duration::from_secs(5);
 /// The name of the view (a stored table) with the checkpoint of the follower (the task that
-/// processes new commits). The checkpoint is the feed position of the last processed commit. The
-/// feed is the sequence of all commits. An outdated position does no harm. Each card (the stored
-/// summary of one stream) contains the sequence number of its last event. The follower therefore
-/// applies no event twice.
+/// processes new commits). The checkpoint is the position of the last processed commit in the feed
+/// (the sequence of all commits).
+///
+/// An outdated checkpoint does no harm, because each card (the stored summary of one stream)
+/// contains the number of its last event. The follower therefore applies no event twice.
 pub(crate) const CHECKPOINT: &str = "checkpoint";
 
 /// Number of tasks that process messages of robots. All messages of one robot go to the same task,
@@ -122,9 +124,10 @@ impl Desk {
                 (_, Trigger::Sweep { ms }) => {
                     drop(tasks.spawn(until(stopped, async move { sweeping(&app, ms).await })));
                 }
-                // A function with one of these triggers needs no task of its own. The embedded
-                // store assigns positions in the feed (the sequence of all commits) itself. The
-                // HTTP server and the task for robot messages start after this loop.
+                // The loop starts no task for functions with these triggers. Commits need no
+                // indexing task, because the embedded store itself assigns their positions in the
+                // feed (the sequence of all commits). The HTTP server and the task for robot
+                // messages start after this loop.
                 (_, Trigger::Http { .. } | Trigger::Journal | Trigger::Feed | Trigger::Fleet) => {}
             }
         }

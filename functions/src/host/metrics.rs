@@ -19,8 +19,9 @@ pub fn print(function: &str, at: Moment, counted: &BTreeMap<&'static str, Counte
     }
 }
 
-/// Returns the log line for one call of a Lambda function. The totals of all requests in this line
-/// are metrics. The line also contains the numbers for each kind of request.
+/// Returns the log line for one call of a Lambda function. The line contains the totals of all
+/// requests, which CloudWatch reads as metrics. The member `Cost` contains the same numbers for
+/// each kind of request.
 pub fn line(function: &str, at: Moment, counted: &BTreeMap<&'static str, Counted>) -> Value {
     let mut total = Counted::default();
     counted.values().for_each(|counted| total += *counted);

@@ -1,6 +1,6 @@
-//! The HTTP/1 server of the host that runs the desk on one machine. The server limits the size of
-//! request heads (request line and headers) and the time to receive a head. The server also limits
-//! the pauses of clients and the number of connections.
+//! The HTTP/1 server of the host that runs the desk on one machine. The server limits the number of
+//! connections, the size of a request head (request line and headers), and the time to receive the
+//! head. The server also closes a connection if the client pauses for too long.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -332,10 +332,10 @@ impl Drop for Slot {
     }
 }
 
-/// Closes one of the connections in `open`. A busy connection is never closed. A connection whose
-/// phase comes first in the list of phases is closed first. In the same phase, the connection that
-/// entered the phase first is closed first. If `of` is an address, only connections from this
-/// address are considered.
+/// Closes one of the connections in `open`, but never a busy connection. The function chooses the
+/// connection whose phase comes first in the list of phases. In the same phase, the function
+/// chooses the connection that entered the phase first. If `of` is an address, only connections
+/// from this address are considered.
 ///
 /// Returns false if all considered connections are busy.
 fn end_oldest(open: &mut HashMap<u64, Arc<Connection>>, of: Option<IpAddr>) -> bool {
@@ -568,8 +568,9 @@ struct Watched {
     /// The timer of a write that cannot continue because the client does not read. The value is
     /// `None` if no write is waiting.
     stalled: Option<Pin<Box<Sleep>>>,
-    /// The limits for reading after the last response: a timer, and the number of bytes that the
-    /// server may still read. The value is `None` until the server closes its sending direction.
+    /// The limits for reading the bytes that the client still sends after the last response. The
+    /// limits are a timer, and the number of bytes that the server may still read. The value is
+    /// `None` until the server closes its sending direction.
     lingers: Option<(Pin<Box<Sleep>>, usize)>,
 }
 

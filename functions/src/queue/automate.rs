@@ -1,9 +1,10 @@
-//! Processes the messages of the queue `automate`. A message creates the API call of an automatic workflow node.
-//! Another kind of message searches the automation rule for a node that waits for people.
+//! Processes the messages of the queue `automate`. There are two kinds of messages. For the first kind, the
+//! desk creates the API call of an automatic workflow node. For the second kind, the desk searches for an
+//! automation rule (a rule that runs a script) that applies to a waiting workflow node.
 //!
-//! The name of the event stream of an API call contains the message id. The message id depends only on the event that
-//! causes the API call. If the same message arrives again, the stream already exists, and the desk does not create a
-//! second API call.
+//! The name of the event stream of an API call contains the message id. The message id depends only on the
+//! event that causes the API call. If the same message arrives again, the stream already exists, and the desk
+//! does not create a second API call.
 
 pub mod api_call;
 pub mod execution;

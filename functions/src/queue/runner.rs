@@ -72,16 +72,16 @@ pub enum Prepared<'a, O: Outgoing> {
     /// The runner sends this HTTP request.
     Request {
         request: HttpRequest,
-        /// Returns the command that stores the start of the attempt. The value is `None` if the request may
-        /// be sent twice. The start is then not stored.
+        /// The function that creates the command for storing the start of the attempt. The value is `None` if
+        /// the request may be sent twice. The start is then not stored.
         start: Option<Start<O>>,
         judge: Judge<'a>,
     },
     /// The runner sends this request over another protocol than HTTP.
     Other {
         request: Box<dyn Transport + 'a>,
-        /// Returns the command that stores the start of the attempt. The value is `None` if the request may
-        /// be sent twice. The start is then not stored.
+        /// The function that creates the command for storing the start of the attempt. The value is `None` if
+        /// the request may be sent twice. The start is then not stored.
         start: Option<Start<O>>,
     },
     /// The runner sends no request, and stores the given verdict (such as failure) as the result of the attempt.
@@ -376,8 +376,8 @@ async fn execute<O: Outgoing>(
 struct Lease {
     attempt: i64,
     until: Moment,
-    /// A random id of the worker that has the lease (the exclusive right to make an attempt). Because of this id,
-    /// two workers never write equal documents.
+    /// A random id of the worker that has the lease (the exclusive right to make an attempt). The ids differ,
+    /// so the stored leases of two workers are never equal.
     owner: String,
 }
 

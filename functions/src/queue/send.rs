@@ -315,8 +315,9 @@ fn judge(codec: &dyn Channel, account: &str, to: &str, response: &Response) -> (
         reason,
     } = &verdict
     {
-        // An operator must correct these failures, so the desk logs each of them. A failure because of a wrong
-        // address concerns one person, and is only in the list of failed deliveries.
+        // The provider rejected the credentials or the message. An operator must correct such a failure, so the
+        // desk logs a warning. A failure because of a wrong address concerns only one person, so the desk does
+        // not log it here.
         tracing::warn!(
             account,
             ?class,

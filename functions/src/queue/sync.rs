@@ -32,8 +32,8 @@ const DEFAULT_DAYS: u16 = 1;
 /// Maximum size of a response from an external ITSM, in bytes. A response can contain a ticket with
 /// all its form fields.
 const RESPONSE_BYTES_MAX: usize = 1 << 20;
-/// The error name at the start of the reason why an application (a ticket in an external ITSM)
-/// failed. The error means that an application kind, an integration or a service does not exist
+/// If an application kind, an integration or a service does not exist, an application (a ticket in
+/// an external ITSM) fails. The stored reason of this failure begins with this error name
 /// (requirements/external-itsm.md).
 const NOT_EXISTS: &str = "CollectItsmNotExists";
 

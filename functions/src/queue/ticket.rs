@@ -25,11 +25,11 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
             cause,
             correlation,
         } => {
-            // A message can arrive twice, and the relation can change between the two arrivals. The
-            // ledger does not always detect the second arrival, because the ticket stream contains
-            // only recent command ids. Therefore, this code first compares the message with the
-            // relation in the source ticket. If the relation in the source ticket is different, the
-            // message is outdated and has no effect.
+            // The message adds or removes a relation between two tickets. The message can arrive
+            // twice, and the relation can change between the two arrivals. The ledger does not
+            // always detect the second arrival, because the ticket stream contains only recent
+            // command ids. Therefore, this code first reads the relation in the source ticket. If
+            // this relation differs from the message, the message is outdated and has no effect.
             let source = app.ledger.load::<Ticket>(&with.stream()).await?.aggregate.0;
             let current = source.links.iter().find(|link| link.other == ticket);
             let is_outdated = match current {

@@ -8,8 +8,8 @@
 //! A page is a list of commits that are processed together. One write stores all results of a page.
 //! This write stores the messages before the due rows and cards.
 //!
-//! The card contains the sequence of the last processed commit. This sequence is the only
-//! checkpoint of the stream. The follower skips all commits up to this sequence and reads missing
+//! The card contains the sequence number of the last processed event. This number is the only
+//! checkpoint of the stream. The follower skips all commits up to the checkpoint, and reads missing
 //! commits from the journal (the table of all commits). After a crash, the follower creates the
 //! same messages again with the same message ids. Therefore, no message is lost.
 
@@ -97,11 +97,11 @@ pub struct Follower<'a> {
 #[derive(Debug, Default)]
 pub struct Changes {
     pub messages: Vec<NewMessage>,
-    /// The documents to store, in this order. The card (the stored summary of the stream) is the
-    /// last document, because the card contains the sequence of the last processed commit.
+    /// The documents to store, in this order. The last document is the card (the stored summary of
+    /// the stream), because the card contains the sequence number of the last processed event.
     pub puts: Vec<Put>,
-    /// The sequence of the first commit that cannot be processed, and the error. `messages` and
-    /// `puts` contain the results of all earlier commits.
+    /// The error of the first commit that cannot be processed, and the sequence number of the first
+    /// event in this commit. `messages` and `puts` contain the results of all earlier commits.
     pub failure: Option<(i64, Error)>,
 }
 
@@ -115,7 +115,7 @@ pub struct Folding<'a, C: Card> {
 
 impl Follower<'_> {
     /// Processes a page (a list) of commits. The commits of each stream are processed in the order
-    /// of their sequences, even if the page has another order.
+    /// of their event numbers, even if the page has another order.
     ///
     /// If a commit is unreadable, its stream is parked: the stream is skipped, and an error record
     /// is stored. After any other error, this function returns the error, and the caller must call
@@ -192,8 +192,8 @@ impl Follower<'_> {
     /// Processes the commits of one stream. If another process stored results of this stream first,
     /// this function processes the commits again, with at most [`RACES_MAX`] attempts.
     ///
-    /// If a commit cannot be processed, this function returns its sequence and the error, see
-    /// [`Changes::failure`].
+    /// If a commit cannot be processed, this function returns the error and the number of the first
+    /// event in this commit, see [`Changes::failure`].
     async fn follow_alone(
         &self,
         stream: &str,
@@ -237,10 +237,10 @@ impl Follower<'_> {
     }
 }
 
-/// Applies the new commits of one stream. Commits up to the checkpoint of the stream (the sequence
-/// of the last processed commit) are skipped. `received` contains new commits. Returns the new due
-/// row (the stored deadlines), the new card (the stored summary of the stream) and the messages to
-/// send.
+/// Applies the new commits of one stream. `received` contains new commits. Commits up to the
+/// checkpoint of the stream (the sequence number of the last processed event) are skipped. Returns
+/// the new due row (the stored deadlines), the new card (the stored summary of the stream) and the
+/// messages to send.
 pub async fn fold<C: Card>(
     follower: &Follower<'_>,
     folding: Folding<'_, C>,
@@ -249,8 +249,9 @@ pub async fn fold<C: Card>(
 ) -> Result<Changes, Error> {
     let Folding { reactions, queue } = folding;
     let has_card = !C::VIEW.is_empty();
-    // The checkpoint of a stream is the sequence in its card (the stored summary). An aggregate
-    // type without cards uses the sequence in the due row (the stored deadlines) instead.
+    // The checkpoint of a stream is the sequence number of the last processed event. Normally, the
+    // card (the stored summary of the stream) contains this number. If an aggregate type has no
+    // cards, the due row (the stored deadlines) contains the number instead.
     let checkpoint = match (has_card, queue) {
         (true, _) => follower.views.get(C::VIEW, stream).await?,
         (false, Some(_)) => follower.views.get(due::VIEW, stream).await?,
@@ -375,9 +376,9 @@ fn intent_message<E: Event>(consumer: &str, envelope: &Envelope<E>, intent: Inte
     }
 }
 
-/// Returns the commits of a stream after `sequence`, in order and without duplicates. If commits
-/// before or between the received commits are missing, this function reads the missing commits from
-/// the journal (the table of all commits).
+/// Returns the commits of a stream after the event with the number `sequence`, in order and without
+/// duplicates. If commits before or between the received commits are missing, this function reads
+/// the missing commits from the journal (the table of all commits).
 async fn missing<'a>(
     ledger: &Ledger,
     stream: &str,
@@ -414,9 +415,9 @@ async fn missing<'a>(
     Ok(missing)
 }
 
-/// Returns the `Put` that stores a card (the stored summary of a stream). `sequence` is the last
-/// event in the card. The store writes the card only if the stored card still has the sequence
-/// `expected`. Personal values in the stored document are encrypted.
+/// Returns the `Put` that stores a card (the stored summary of a stream). `sequence` is the number
+/// of the last event in the new card. The store writes the new card only if the stored card still
+/// has the sequence number `expected`. Personal values in the new card are encrypted.
 pub(crate) async fn card_put<C: Card>(
     ledger: &Ledger,
     view: &str,

@@ -162,7 +162,8 @@ impl Indexer {
     }
 
     /// Returns the delivered commits that already have a position in the feed (the sequence of all
-    /// commits). The result identifies each commit by its stream and its first sequence.
+    /// commits). The result identifies each commit by the name of its stream and the number of its
+    /// first event.
     async fn known(
         &self,
         newest: Option<&Page>,
@@ -204,8 +205,8 @@ fn stream_and_first(commit: &Commit) -> (String, i64) {
     (commit.stream.clone(), commit.first)
 }
 
-/// Returns the delivered commits without duplicates. The commits of each stream are sorted by
-/// sequence.
+/// Returns the delivered commits without duplicates. The commits of each stream are sorted by their
+/// event numbers.
 ///
 /// Only commits of the same stream exchange their places in the list. The order of the streams in
 /// the list therefore does not change.

@@ -32,7 +32,7 @@ pub struct Parked {
 pub async fn park(views: &dyn Views, parked: &Parked) -> Result<(), Error> {
     let key = key(parked);
     let stored = views.get(VIEW, &key).await?;
-    // The existing record contains the first commit that failed. The stream must later be processed
+    // The existing record names the first commit that failed. The stream must later be processed
     // again from this commit, so the record must not change.
     if stored.is_some() {
         return Ok(());
@@ -59,9 +59,9 @@ pub async fn list(views: &dyn Views, limit: usize) -> Result<Vec<Parked>, Error>
         .collect())
 }
 
-/// Processes a parked stream again, which was skipped after an error. The work starts after the
-/// last commit in the card (the stored summary of the stream). If all commits are processed, the
-/// error record is deleted.
+/// Processes a parked stream (a stream that is skipped after an error) again. The work starts after
+/// the last commit that is contained in the card (the stored summary of the stream). If all commits
+/// are processed, the error record is deleted.
 ///
 /// This function supports only the consumer `follow` (the update of cards and messages). For other
 /// consumers, an operator must rebuild the view.

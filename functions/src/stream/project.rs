@@ -114,9 +114,11 @@ pub async fn project<P: Projection>(ledger: &Ledger, views: &dyn Views) -> Resul
 }
 
 /// Stores the document of a projection. `position` is the position of the last applied commit in
-/// the feed (the sequence of all commits). The stored document must have the position `expected`.
-/// If the stored document has another position, another process has stored a document first. This
-/// function then stores no document and returns false.
+/// the feed (the sequence of all commits).
+///
+/// The function replaces the stored document only if this document has the position `expected`. Any
+/// other position means that another process stored a document first. The function then stores
+/// nothing and returns false.
 async fn put<P: Projection>(
     views: &dyn Views,
     expected: i64,

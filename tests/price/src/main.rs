@@ -466,8 +466,9 @@ async fn feed(
     meter.take();
     let puts = ours.index(entries).await as f64;
     let mut sum = meter.take();
-    // Read requests are not counted here. Only this program reads the commits again. In the cloud, the
-    // function `index` receives the commits from the change stream of the table without a charge.
+    // The price does not include read requests. This program reads the commits from the table, but a desk in
+    // the cloud does not read them. There, the function `index` receives the commits from the change stream
+    // of the table without a charge.
     (sum.read_units, sum.requests) = (0.0, sum.write_requests);
     sum += *with;
     print(name, &sum, commits, Some(peer));

@@ -68,8 +68,9 @@ impl Outgoing for Execution {
             .map_or("", |requested| &requested.cause)
     }
 
-    /// If the desk stopped while it started a shell script, the next attempt checks whether the script is running. The
-    /// desk never starts the script again.
+    /// Returns the verdict (the result of the attempt) if the desk stopped while it started a shell script.
+    /// Because of this verdict, the next attempt checks whether the script is running. The desk never starts
+    /// the script again.
     fn interrupted(&self) -> Option<(Verdict, Policy)> {
         let look = Verdict::Poll {
             step: RUN.into(),
@@ -230,7 +231,8 @@ async fn account_step<'a>(
         .keys
         .secret(&format!("{PLATFORM}{platform}"))
         .await?;
-    // An operator can correct the settings and the secret, so another attempt follows.
+    // The secret or the settings of the LDAP server are possibly missing or wrong. An operator can correct
+    // them, so the desk makes another attempt later.
     let Some(secret) = secret else {
         let reason = format!("the secret {PLATFORM}{platform} is not in the key store");
         return Ok(Err(Verdict::retry(reason)));
@@ -375,7 +377,8 @@ fn job(
     }
 }
 
-/// Returns the verdict (the result of an attempt) that ends an execution with the given outcome, such as a timeout.
+/// Returns the verdict (the result of an attempt) that ends an execution (a script run) with the given outcome,
+/// such as a timeout.
 fn ended(outcome: Outcome, reason: &str) -> Verdict {
     Verdict::Failed {
         reason: reason.to_owned(),

@@ -67,12 +67,12 @@ pub trait Aggregate: Send + Sync {
         views: &dyn Views,
         followed: i64,
     ) -> Result<Rebuilt, Error>;
-    /// Compares each snapshot of a stream with the state that is computed from the events. For each
-    /// wrong snapshot, the result contains the number of the first event in the commit with this
-    /// snapshot.
+    /// Compares each snapshot (a stored state) of a stream with the state that is computed from the
+    /// events. Returns one number for each wrong snapshot. This number is the sequence number of
+    /// the first event in the commit that contains the snapshot.
     async fn wrong_snapshots(&self, ledger: &Ledger, stream: &str) -> Result<Vec<i64>, Error>;
-    /// Returns the commits of a stream up to the limit `until` (a time and an event number). Also
-    /// returns the state of the stream after these commits.
+    /// Returns the commits of a stream up to the limit `until` (a time and an event number in the
+    /// stream). Also returns the state of the stream after these commits.
     async fn history(&self, ledger: &Ledger, stream: &str, until: Until) -> Result<History, Error>;
 }
 

@@ -156,9 +156,9 @@ impl<'a> Rows<'a> {
             .await?;
         self.is_end = page.len() < PAGE;
         if let Some(last) = page.last() {
-            // The next read starts at the last index value of this page. Several entries can have
-            // the same index value. The next read therefore skips the entries that were already
-            // returned.
+            // The next read starts at the index value of the last deadline in `page`. Several
+            // deadlines can have the same index value. The next read therefore skips the deadlines
+            // that this function has already returned.
             let seen = page
                 .iter()
                 .rev()

@@ -11,7 +11,7 @@ use crate::app::times;
 const PAGE: usize = 1000;
 
 /// The limit of a read. The read includes only commits up to this time and up to this sequence
-/// (event number in the stream).
+/// number (event number in the stream).
 #[derive(Clone, Copy, Debug)]
 pub struct Until {
     pub at: Moment,

@@ -15,20 +15,21 @@ use crate::app::cards::read_card;
 const PAGE: usize = 1000;
 
 /// The result of a rebuild. `documents` counts the cards (the stored summaries of streams) that
-/// were built. `different` counts the cards that were wrong or missing before.
+/// were built. `different` counts the stored cards that were wrong, missing or without a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rebuilt {
     pub documents: u64,
     pub different: u64,
 }
 
-/// Builds all cards (stored summaries of streams) of one type in a second view. Then replaces the
-/// stored cards with the new cards. Returns the numbers of built and changed cards.
+/// Builds all cards (stored summaries of streams) of one type in a second view (a stored table).
+/// Then replaces the stored cards with the new cards. Returns the numbers of built and changed
+/// cards.
 ///
-/// A card contains the sequence (the event number) of its last commit. The follower (the normal
-/// update of cards) sends messages only for commits after this sequence. If a new card had a higher
-/// sequence than the stored card, some messages would never be sent. For this reason, each card is
-/// built only up to the sequence of the stored card.
+/// A card contains a sequence number: the number of the last processed event of the stream. The
+/// follower (the normal update of cards) sends messages only for events with higher numbers. If a
+/// new card had a higher number than the stored card, some messages would never be sent. For this
+/// reason, each card is built only up to the sequence number of the stored card.
 ///
 /// The feed (the ordered list of all commits) is read only up to `followed`, the last position that
 /// the follower has processed. If the follower updates a card during the rebuild, the rebuild does
@@ -111,8 +112,8 @@ async fn is_same<C: Card>(
 }
 
 /// Builds all cards (stored summaries of streams) of one type from the feed (the sequence of all
-/// commits), up to the position `followed`. This function requires a store with an ordered feed:
-/// the commits of each stream must be in the order of their sequences.
+/// commits), up to the feed position `followed`. This function requires a store in which the feed
+/// contains the commits of each stream in their original order.
 async fn refold_the_feed<C: Card>(
     ledger: &Ledger,
     views: &dyn Views,
@@ -141,10 +142,10 @@ async fn refold_the_feed<C: Card>(
     }
 }
 
-/// Builds each card (the stored summary of a stream) from the commits of its stream, up to the
-/// sequence of the stored card.
+/// Builds each card (the stored summary of a stream) from the commits of its stream. A card is
+/// built only up to the last event in the stored card.
 ///
-/// A stream without a stored card is skipped, because possibly the messages for its commits are not
+/// A stream without a stored card is skipped, because the messages for its commits are possibly not
 /// sent yet. A new card would mark these commits as processed, and the messages would be lost. Only
 /// the command `ledgerdesk audit follow` may create a missing card, because this command also
 /// creates the messages.
