@@ -262,8 +262,9 @@ fn wrongs(
         );
     }
     if let Some(cases) = schema["oneOf"].as_array() {
-        // A `oneOf` schema contains several alternative schemas. The test uses the first alternative whose
-        // constant members have the same values in the example body.
+        // A `oneOf` schema contains several alternatives. Some members of an alternative must have a
+        // constant value. The test uses the first alternative with constant values that the example body
+        // also contains.
         let is_case = |case: &&Value| {
             let words = case["properties"].as_object().into_iter().flatten();
             let mut constants =
@@ -511,9 +512,9 @@ fn operations(document: &Value) -> Vec<(String, String, Value)> {
         .collect()
 }
 
-/// Operations that reject even a valid body in this test, and the status of the response. For some of these
-/// operations, the item in the path does not exist (status 404). For the other operations, the ticket is in
-/// a state that does not allow the operation (status 409).
+/// Operations that reject even a valid body in this test, and the status of the response. Status 404 means
+/// that the item in the path does not exist in this test. Status 409 means that the state of the ticket does
+/// not allow the operation.
 const REJECTED: [(&str, u16); 15] = [
     ("POST /v1/cases/{case}/process", 404),
     ("POST /v1/executions/{execution}/approve", 404),

@@ -722,9 +722,9 @@ async fn a_desk_does_not_start_without_commits_it_published() {
         "{verified}"
     );
     must(&data, &["doctor"]);
-    // At first, the test removed the last commits of the ledger. The variable `kept` is the hash of the last
-    // commit before this removal. An external auditor would store such a hash outside the desk. With this
-    // hash, the command `audit verify` finds that commits were lost.
+    // The variable `kept` is the position and the hash of the last commit before the test removed seven
+    // commits. An external auditor would store such a hash outside the desk. With this hash, the command
+    // `audit verify` detects that commits were lost.
     assert!(
         rejected(&data, &["audit", "verify", "--head", &kept])
             .contains("is not what was published")

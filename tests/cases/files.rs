@@ -21,7 +21,7 @@ fn request_for(desk: &Served, method: &str, path: &str) -> reqwest::RequestBuild
         .header("x-on-behalf-of", "lisi")
 }
 
-/// Uploads a file whose content is the body of the request. Returns the attachment object of the response.
+/// Uploads a file with the given name and content. Returns the attachment object of the response.
 async fn upload(desk: &Served, name: &str, bytes: Vec<u8>) -> Value {
     let path = format!("attachments?name={}", domain::placeholder::percent(name));
     let response = request_for(desk, "POST", &path)
@@ -418,8 +418,8 @@ async fn unread_downloads_take_little_memory() {
     );
     drop(unread);
     // The desk rejects a download while too many other downloads run. The test has closed its other
-    // downloads, but the desk may notice this later. The test therefore repeats the request until the desk
-    // accepts it.
+    // downloads, but the desk may detect this with a delay. The test therefore repeats the request until the
+    // desk accepts it.
     let mut tries = 0;
     let content = loop {
         let request = request_for(&desk, "GET", &path).timeout(std::time::Duration::from_mins(1));

@@ -244,9 +244,9 @@ async fn a_stream_past_1_mib_and_5000_events_accepts_commands() {
             bytes += page.iter().map(|commit| commit.body.len()).sum::<usize>();
         }
     };
-    // The test creates a second ledger object for the same store, as another process would do. This ledger
-    // stores snapshots (states of streams) more often. The ledger must load the stream and append events to the
-    // stream.
+    // The test creates a second ledger object for the same store, like a second process of the desk. This
+    // ledger stores snapshots (states of streams) more often. The ledger must load the stream and append events
+    // to the stream.
     let other = ledger(10);
     for number in 200..300 {
         import_rows(&other, number, 1)

@@ -203,8 +203,8 @@ impl Host {
             sequence: 1,
             body: sign.as_bytes().to_vec(),
         };
-        // `sign` is stored under a key, which is a hash of `sign`. The text itself is no suitable
-        // key, because another program possibly chose the text, and the text can have any length.
+        // The key of the stored entry is a hash of `sign`. The text itself is not a suitable key.
+        // Another program possibly chose this text, and the text can have any length.
         self.app
             .views
             .put(
@@ -336,8 +336,8 @@ impl Host {
                 json!({ "itemIdentifier": id })
             })
         });
-        // A message can wait for a slow receiver. All messages of a batch are therefore processed
-        // at the same time.
+        // The processing of one message can take a long time, for example because of a slow
+        // receiver. All messages of a batch are therefore processed at the same time.
         let failures: Vec<Value> = join_all(works).await.into_iter().flatten().collect();
         Ok(json!({ "batchItemFailures": failures }))
     }

@@ -239,8 +239,8 @@ pub async fn follow_page(app: &App, births: &Births, after: i64) -> Result<i64, 
             Some(checkpoint),
         )
         .await?;
-    // After a write, an API request waits until the follower (the task that processes new commits)
-    // is up to date. Sending a position wakes all waiting requests. The follower therefore sends
+    // API requests that wrote data wait until the follower (the task that processes new commits) is
+    // up to date. A new value in `followed` wakes all these requests. The follower therefore sends
     // only one position for all commits of this call.
     app.followed.send_replace(position);
     Ok(position)

@@ -183,8 +183,8 @@ impl State {
 struct Connection {
     address: IpAddr,
     state: Mutex<State>,
-    /// True if the caller of the current request sent valid credentials. The request handler sets
-    /// this value.
+    /// True if the caller of the current request sent valid credentials. The code that handles the
+    /// request sets this value.
     is_known: Arc<AtomicBool>,
     end: Notify,
 }
@@ -437,8 +437,8 @@ async fn answer(
         .call(Request::from_parts(parts, Body::new(shared.clone())))
         .await?;
     // The response is ready, and the server only reads the rest of the request body. During this
-    // time, the server treats the caller like an unauthenticated caller. The server may therefore
-    // close this connection to accept a new connection.
+    // time, the server treats the caller as unauthenticated. The server may therefore close this
+    // connection to accept a new connection.
     let is_known = connection.is_known.swap(false, Ordering::Relaxed);
     if !drained(shared, expects_continue).await {
         response

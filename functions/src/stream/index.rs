@@ -6,8 +6,9 @@
 //! unreadable event cannot stop the feed.
 //!
 //! The table stream may deliver a commit several times, but each commit gets only one position.
-//! Before the indexer stores a page, it searches the stored pages for the delivered commits. A page
-//! with a commit is never older than this commit. Older pages are therefore not searched.
+//! Before the indexer stores a page, it searches the stored pages for the delivered commits. The
+//! search ends at the first page that is older than all these commits, because a page is never
+//! older than its commits.
 //!
 //! For new commits, only the newest pages are searched, and these pages are in memory. If the table
 //! stream is read again from its start, many older pages are searched too.

@@ -14,8 +14,8 @@ use super::follow::Follower;
 /// stream is skipped after an error.
 const VIEW: &str = "parked";
 
-/// The error record of a stream whose commits a consumer (a function that processes commits) could
-/// not process.
+/// The error record of a parked stream (a stream that is skipped after an error). The field
+/// `consumer` names the function that could not process the commits of this stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parked {
     pub consumer: String,

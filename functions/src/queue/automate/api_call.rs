@@ -128,9 +128,10 @@ async fn prepare<'a>(app: &App, call: &'a ApiCall) -> Result<Prepared<'a, ApiCal
             return failed("the service task is no API call".into());
         }
     };
-    // A repeated request has the same idempotency key as before. Two kinds of requests have an
-    // additional text in their keys. The first kind asks for the progress of an API call. The
-    // second kind is a later step of a task in the BlueKing standard operations platform (SOPS).
+    // A repeated request has the same idempotency key as the first request. Two kinds of requests
+    // have an additional text in their keys. The first kind asks for the progress of an API call.
+    // The second kind is a later step of a task in the BlueKing standard operations platform
+    // (SOPS).
     let key = match (&service_task, call.step.as_str()) {
         (_, "") => requested.key.clone(),
         (ServiceTask::Request(_), _) => format!("{}-{}", requested.key, call.polls),

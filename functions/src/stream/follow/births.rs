@@ -51,9 +51,8 @@ impl Births {
     /// the time, or the position in the feed (the sequence of all commits), at which a reaction
     /// became active. A reaction without a birth becomes active now.
     ///
-    /// This new reaction ignores the commits up to the feed position `position`. If the feed
-    /// position of a commit is unknown, the new reaction compares times. The new reaction then
-    /// ignores a commit with a time before `at`.
+    /// The new reaction ignores all commits up to the feed position `position`. A commit without a
+    /// known feed position is ignored if its time is before `at`.
     pub async fn activate_at(
         ledger: &Ledger,
         registry: Registry,
