@@ -112,7 +112,8 @@ pub struct Invitation {
 /// The state of one account, computed from its events.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
-    /// True if the key store contains a password of the person.
+    /// True if a password is set for the person. The key store (the store for secrets) contains the data with
+    /// which the desk checks the password.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_password: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -231,8 +232,8 @@ impl Decider for Account {
             Command::Fail { .. } | Command::Start { .. } if !self.has_password => {
                 reject(Rejection::NoPassword)
             }
-            // While the account is locked, the desk stores no failed logins. An attacker can therefore add only
-            // a few events.
+            // While the account is locked, the desk stores neither failed logins nor new sessions. During an
+            // attack, only a few events are therefore added.
             Command::Fail { at } | Command::Start { at, .. } if self.lock(*at).is_some() => {
                 reject(Rejection::Locked(self.lock(*at).unwrap_or(*at)))
             }
@@ -441,8 +442,8 @@ mod tests {
             session: "s".into(),
             at,
         };
-        // Each use of the session prevents the end by idle time. The session therefore ends at its maximum
-        // duration.
+        // The person uses the session so often that the session never ends because of the idle time `IDLE_MS`.
+        // The session must still end at its maximum duration `SESSION_MS`.
         let mut at = AT;
         while at.0 - AT.0 < SESSION_MS {
             assert!(run(&mut account, &used(at)).is_ok(), "{at:?}");

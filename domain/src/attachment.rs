@@ -16,7 +16,8 @@ use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 /// Time limit in milliseconds. An upload must be complete within this time. A complete file must be attached
 /// to a ticket, a draft or a workflow within the same time, or the desk discards the file.
 pub const ALONE_MS: i64 = 24 * 3_600_000;
-/// Pause in milliseconds after a failed deletion of a file's content. The desk then repeats the deletion.
+/// Pause in milliseconds after the desk could not delete the content of a file. After the pause, the desk
+/// tries the deletion again.
 pub const REMOVE_MS: i64 = 3_600_000;
 /// Minimum change of a file's deadline in milliseconds. A draft is saved often, and each save attaches its
 /// files again. The desk does not store a change that is smaller than this minimum.
@@ -179,8 +180,8 @@ impl Decider for Attachment {
             {
                 reject(Rejection::Held)
             }
-            // The file was attached again and has a later deadline. The desk must not discard the file at the
-            // earlier deadline.
+            // Since the earlier deadline was set, the file was attached again and got a later deadline. The
+            // desk must not discard the file before the later deadline.
             Command::Discard { by, at } if by.is_system() && self.due > *at => {
                 reject(Rejection::NotDue)
             }

@@ -41,7 +41,7 @@ impl Policy {
 pub enum Verdict {
     /// The other system has completed the requested work.
     Succeeded {
-        /// The output variables that the desk read from the response to the request.
+        /// The output variables (values for conditions and later nodes) that the desk read from the response.
         outputs: BTreeMap<String, String>,
     },
     /// The other system has accepted the work but has not completed the work. The desk sends another request after
@@ -51,8 +51,8 @@ pub enum Verdict {
         /// The id of the task in the other system. The text is empty if the other system has no task.
         task: String,
         after_ms: i64,
-        /// A text for people that describes what the desk found out in this attempt. The text is empty if the desk
-        /// found out nothing that people need.
+        /// A short text for people about the result of this attempt, such as the state of an account. The text
+        /// is empty if there is no such information.
         observed: String,
     },
     /// The attempt failed for a temporary reason. Another attempt follows if the retry policy allows another
@@ -88,15 +88,17 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Returns the verdict that another attempt follows after the pause of the retry policy.
+    /// Returns the verdict (result of an attempt) that the attempt failed for a temporary reason. The retry
+    /// policy determines the pause before the next attempt.
     pub fn retry(reason: impl Into<String>) -> Self {
         Self::Retry {
             reason: reason.into(),
             after_ms: None,
         }
     }
-    /// Returns the verdict that another request follows after `after_ms` milliseconds. The parameter `step`
-    /// describes the progress of the work, and `task` is the id of the task in the other system.
+    /// Returns the verdict (result of an attempt) that another request follows after `after_ms` milliseconds.
+    /// The parameter `step` describes the progress of the work, and `task` is the id of the task in the other
+    /// system.
     pub fn poll(step: impl Into<String>, task: impl Into<String>, after_ms: i64) -> Self {
         Self::Poll {
             step: step.into(),
@@ -105,8 +107,8 @@ impl Verdict {
             observed: String::new(),
         }
     }
-    /// Returns the verdict that the provider of a message service refused a message. The text `code` is empty
-    /// if the provider sent no code.
+    /// Returns the verdict (result of an attempt) that the provider of a message service refused a message.
+    /// The text `code` is empty if the provider sent no code.
     pub fn refused(
         class: FailureClass,
         code: impl Into<String>,
@@ -141,7 +143,7 @@ pub enum Consequence<'a> {
     },
 }
 
-/// The outcome of one attempt.
+/// The outcome of one attempt, with its number, its time and the HTTP response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// The number of the attempt. The first attempt has number 1. A report is accepted only if this number is
@@ -190,9 +192,9 @@ impl Attempts {
     pub fn is_interrupted(&self) -> bool {
         self.started == self.next()
     }
-    /// Returns the consequence of the attempt in the report. A failed attempt is repeated if the retry policy
-    /// allows another attempt. An unknown result ends the work, because a repetition could do the work a second
-    /// time.
+    /// Returns the consequence of the attempt that the parameter `report` describes: an end, a repetition or
+    /// another request. A failed attempt is repeated if the retry policy allows another attempt. An unknown
+    /// result ends the work, because a repetition could do the work a second time.
     pub fn consequence<'a>(&self, report: &'a Report) -> Consequence<'a> {
         let failed = |reason| Consequence::End {
             succeeded: false,
@@ -261,7 +263,7 @@ impl Attempts {
     pub fn poll(&mut self, attempt: u32, due: Moment) {
         (self.made, self.failures, self.due) = (attempt, 0, due);
     }
-    /// Stores that the attempt with the number `attempt` was the last one. No further attempt follows.
+    /// Stores that the attempt with the number `attempt` has ended and that no further attempt follows.
     pub fn end(&mut self, attempt: u32) {
         self.made = attempt;
     }

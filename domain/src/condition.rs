@@ -17,7 +17,7 @@ pub const CLAUSES_MAX: usize = 100;
 /// Maximum size of a value in a trace (the list of evaluated clauses), in bytes. A longer value is cut.
 pub const TRACE_BYTES: usize = 256;
 
-/// The value of a key during the evaluation of a clause (a comparison). The caller provides this value.
+/// The value that a comparison in a condition uses for a key. The caller provides this value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Found {
     /// The key has no value.
@@ -348,8 +348,8 @@ mod tests {
         }
     }
 
-    /// Returns a group of clauses (comparisons) for a test. The parameter `results` contains the result of
-    /// each clause. The key of each clause is this result as text.
+    /// Returns a group of clauses (comparisons) for a test. The parameter `results` contains one entry for
+    /// each clause. A clause is true if its entry is true. The key of each clause is the entry as text.
     fn group_of(join: Join, results: &[bool]) -> Group {
         let expressions = results
             .iter()

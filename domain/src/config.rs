@@ -41,7 +41,7 @@ pub enum Rejection {
     ServiceNameTaken {
         name: String,
         by: ServiceId,
-        /// The time at which the other service (`by`) started to use the name.
+        /// The time at which the service `by` started to use the name.
         at: Moment,
     },
     #[error("category {0} has child categories")]
@@ -134,12 +134,13 @@ pub struct Rule(pub Option<rule::Defined>);
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct App(pub Option<Registered>);
 
-/// The current definition of one shared field. A shared field is a template from which forms copy a field.
+/// The current definition of one shared field. A shared field is a template for fields. People can copy this
+/// template into forms.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SharedField(pub Option<field::Defined>);
 
-/// Implements [`Decider`], the trait of all aggregates, for each aggregate that stores only its newest
-/// definition.
+/// Implements [`Decider`], the trait of all aggregates, for several aggregates. Each of these aggregates
+/// stores only its newest definition.
 macro_rules! defined_as_a_whole {
     ($($state:ident $event:ident :: $variant:ident ($data:ty);)*) => {$(
         impl Decider for $state {

@@ -15,7 +15,7 @@ pub trait Decider:
     type Rejection: std::error::Error + Clone + PartialEq + Send + Sync + 'static;
     /// Additional data that the function `decide` needs. This data is not in the stream of the aggregate.
     type Context: Default + Send + Sync + 'static;
-    /// The name of one input that the function `decide` needs but that the caller did not give. The function
+    /// The name of one input that `decide` needs but that the caller did not provide. The function `decide`
     /// returns this name. The caller then loads the input and calls `decide` again.
     type Lookup: Clone + std::fmt::Debug + PartialEq + Send + Sync + 'static;
     /// Defines whether the streams of this aggregate belong to the daily work or to the configuration.
@@ -32,8 +32,8 @@ pub trait Decider:
     fn opens(_command: &Self::Command) -> bool {
         false
     }
-    /// Returns all personal values in the state. Personal values are encrypted in the ledger. Before the
-    /// caller stores a snapshot of the state, the caller encrypts these values too.
+    /// Returns all personal values in the state. Personal values are encrypted in the ledger (the store of all
+    /// events). Before the caller stores a snapshot of the state, the caller encrypts these values too.
     fn personals(&mut self) -> Vec<&mut Personal> {
         Vec::new()
     }
@@ -52,7 +52,8 @@ pub enum StreamRole {
 /// The reason why `decide` returns no events.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DecideError<D: Decider> {
-    /// The caller did not give the listed inputs. The caller must load these inputs and call `decide` again.
+    /// The caller did not provide the inputs with the listed names. The caller must load these inputs and call
+    /// `decide` again.
     Needs(Vec<D::Lookup>),
     /// A rule does not allow the command in the current state.
     Rejected(D::Rejection),

@@ -12,7 +12,8 @@ use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 /// Time in milliseconds after which a draft expires. The time starts at the last save of the draft.
 pub const DRAFT_MS: i64 = 30 * 86_400_000;
 /// Minimum change of a draft's deadline, in milliseconds. A save adds no event if the form is unchanged and
-/// the deadline moves by less than this time. Automatic saves therefore add only few events to the stream.
+/// the deadline moves by less than this time. Automatic saves therefore add only few events to the stream of
+/// the draft.
 const FRESH_MS: i64 = 86_400_000;
 /// Maximum length of the name of a template, in characters.
 pub const NAME_MAX: usize = 64;

@@ -1,5 +1,5 @@
-//! Implements the aggregate of one inbound message. An inbound message is a request that another system
-//! sent to this desk. The name of the stream is computed from the message. A repeated message therefore
+//! Implements the aggregate of one inbound message. An inbound message is a request that another system sent
+//! to this desk. The name of the event stream is computed from the message. A repeated message therefore
 //! belongs to the same stream and adds no event. This rule prevents replay attacks.
 
 use events::inbound::{InboundEvent, Received};
@@ -41,8 +41,8 @@ impl Decider for Inbound {
     }
 }
 
-/// A card is a stored summary of a stream. The card of an inbound message appears in no list. With this card,
-/// the desk only stores which events of the stream a reaction has processed.
+/// A card is a stored summary of a stream. The card of an inbound message appears in no list. The desk needs
+/// this card only to store which events of the stream are already processed.
 impl Card for Inbound {
     type Event = InboundEvent;
     const VIEW: &'static str = "inbound";

@@ -35,8 +35,8 @@ pub enum Intent {
     /// Requests a mission (the work of a robot) for an automatic node.
     StartDispatch(Box<StartServiceTask>),
     /// Requests that the desk processes an inbound message (a message from another system). The member
-    /// `inbound` is the name of the stream with the message. The member `subject` is the name of the stream
-    /// to which the message refers.
+    /// `inbound` is the name of the stream with the message. The member `subject` is the name of the stream of
+    /// the object to which the message refers.
     HandleInbound {
         inbound: String,
         subject: String,
@@ -54,7 +54,7 @@ pub enum Intent {
         correlation: String,
     },
     /// Requests that a notification stores the end of one of its deliveries. A delivery sends the message
-    /// through one channel account.
+    /// through one channel account (a configured sender).
     EndDelivery {
         notification: String,
         ended: DeliveryEnded,

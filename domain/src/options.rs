@@ -13,12 +13,12 @@ use crate::condition::Found;
 use crate::placeholder::{Variables, holes_of_json, placeholders, typed};
 use crate::value::plain;
 
-/// Maximum number of options in one response. In a tree of options, the options of all levels are counted
-/// together.
+/// Maximum number of options in one response. If options are nested in a tree, the options of all levels are
+/// counted together.
 pub const OPTIONS_MAX: usize = 10_000;
 
-/// Maximum size of one request in bytes (URL, headers and body). Each request is a key in the cache of
-/// options. Without this limit, a user could make the keys of the cache very large.
+/// Maximum size of one request in bytes (URL, headers and body). The desk caches the responses, and each
+/// request is a key of this cache. Without this limit, a user could make the keys very large.
 pub const QUESTION_BYTES_MAX: usize = 8192;
 
 /// One request for the options of a field. Equal requests share one cached response, even for different
@@ -30,8 +30,8 @@ pub struct Question {
     pub headers: Vec<(String, String)>,
     /// The body of the request as text. The text is empty if the request has no body.
     pub body: String,
-    /// The name of a secret in the key store. The secret contains further headers for the request. The text
-    /// is empty if the request needs no further headers.
+    /// The name of a secret in the key store (the store for secrets). The secret contains further headers for
+    /// the request. The text is empty if the request needs no further headers.
     pub secret: String,
     pub timeout_ms: i64,
     rows: String,

@@ -1,7 +1,7 @@
 //! Replaces placeholders such as `${key}` or `{{ key }}` in texts (templates).
 //!
-//! A placeholder inside an inserted value is not replaced. A value that a user enters can therefore never
-//! work as a template, a path or code.
+//! A placeholder inside an inserted value is not replaced. A value that a user enters is therefore never
+//! executed as a template.
 
 use std::collections::BTreeMap;
 

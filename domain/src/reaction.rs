@@ -1,5 +1,6 @@
-//! Implements the aggregate that stores the start of a reaction. A reaction is a function that creates
-//! further work from events. The reaction processes only the commits that are stored after its start.
+//! Implements the aggregate that stores the start of a reaction. A reaction is a function that creates further
+//! work from events. The reaction processes only the commits (groups of events that are stored together) that
+//! are stored after its start.
 
 use events::Moment;
 use events::reaction::{Activated, ReactionEvent};
@@ -46,9 +47,9 @@ impl Decider for Birth {
 }
 
 impl Birth {
-    /// Returns true if the reaction must process a commit, because the commit was stored after the start of
-    /// the reaction. The function compares the positions of the commit and the start. If one of these
-    /// positions is unknown (`None`), the function compares the times instead.
+    /// Returns true if a commit (a group of events that are stored together) was stored after the start of the
+    /// reaction. The reaction must process such a commit. The function compares the positions of the commit
+    /// and the start. If one of these positions is unknown (`None`), the function compares the times instead.
     pub fn includes(&self, position: Option<i64>, at: Moment) -> bool {
         let Some(birth) = &self.0 else {
             return false;

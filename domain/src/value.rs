@@ -12,8 +12,8 @@ pub fn plain(value: &Value) -> String {
     }
 }
 
-/// Returns the ids of the people in the value of a form field. The field has the type MEMBER (one
-/// person) or MEMBERS (several people).
+/// Returns the ids of the people in the value of a form field. The type of the field is MEMBER (one person) or
+/// MEMBERS (several people).
 pub fn people(value: &Value) -> Vec<PersonId> {
     plain(value)
         .split(',')

@@ -21,8 +21,9 @@ const REASON_CHARS: usize = 200;
 /// cause.
 pub type Reply<'a> = Result<(u16, &'a [u8]), String>;
 
-/// Returns the verdict on one attempt of an API call: how the desk continues after the given reply. Also
-/// returns the retry policy (the number of further attempts and the pauses between the attempts).
+/// Returns the verdict on one attempt of an API call: success, failure or a further request. Also returns the
+/// retry policy (the number of further attempts and the pauses between the attempts). The parameter `reply` is
+/// the response to this attempt.
 pub fn verdict(
     request: &Request,
     kind: NodeKind,
@@ -36,8 +37,9 @@ pub fn verdict(
 }
 
 /// Returns the retry policy of a request. A poll is a repeated request that checks whether the external system
-/// has completed the work. A lost response to one poll must not end the API call. During polls, the policy
-/// therefore allows at least as many failed polls as the number of polls that are left.
+/// has completed the work. A lost response to one poll must not end the API call. The request has a maximum
+/// number of polls. During polls, the policy allows as many failures as polls that are left, if this number is
+/// higher than the normal number of failures.
 fn policy(request: &Request, call: &ApiCall) -> Policy {
     let poll = request.poll.as_ref().filter(|_| call.step == POLLED);
     let polls_left = poll.map_or(0, |poll| poll.times_max.saturating_sub(call.polls));
@@ -115,8 +117,9 @@ fn holds(condition: &Condition, body_json: &Value) -> bool {
     condition::holds(condition, TransitionId(0), &find, &mut Vec::new())
 }
 
-/// Returns the value at `path` in the JSON body of a response. If the body has no value at this path, the
-/// function searches the same path inside the member `data` of the body.
+/// Returns the value at `path` in the JSON body of a response. The parameter `path` consists of member names
+/// and list indexes, with dots between them. If the body has no value at this path, the function searches the
+/// same path inside the member `data` of the body.
 pub(crate) fn value_at<'a>(body_json: &'a Value, path: &str) -> Option<&'a Value> {
     member_at(body_json, path).or_else(|| member_at(body_json.get("data")?, path))
 }

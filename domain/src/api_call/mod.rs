@@ -27,7 +27,7 @@ pub const RESUMED: &str = "resumed";
 /// The progress of an API call that polls (repeats its request). The last response did not satisfy the
 /// condition that ends the polls, so another poll follows.
 pub const POLLED: &str = "polled";
-/// The progress of an API call after it created a task in BlueKing SOPS (an external system that runs tasks).
+/// The progress of an API call that has created a task in BlueKing SOPS (an external system that runs tasks).
 /// The task is not started yet. The next request starts the task.
 pub const CREATED: &str = "created";
 
@@ -43,8 +43,8 @@ pub enum Command {
     },
     /// Stores the outcome of the current attempt to send the request.
     Record(Report),
-    /// Closes the API call, because the desk has no more work for this call. The member `recorded` is true if
-    /// the ticket stored the result, and false if the ticket did not need the result.
+    /// Closes the API call, because all work for this call is done. The member `recorded` is true if the
+    /// ticket stored the result, and false if the ticket did not need the result.
     Close {
         recorded: bool,
     },
@@ -68,7 +68,8 @@ pub enum Rejection {
 pub struct ApiCall {
     pub requested: Option<Requested>,
     pub attempts: Attempts,
-    /// The number of polls after which the external system had not completed the work.
+    /// Number of polls (requests that read the progress of the work in the external system) after which the
+    /// work was not complete.
     pub polls: u32,
     pub step: String,
     pub task: String,
@@ -155,9 +156,9 @@ impl ApiCall {
     /// Returns how the desk continues after an interrupted attempt. Returns `None` if the current attempt was
     /// not interrupted.
     ///
-    /// If this attempt started a task in BlueKing SOPS (an external system that runs tasks), the next request
-    /// reads the state of the task. If this attempt created the task, the API call fails, because the task
-    /// possibly already exists.
+    /// An API call in BlueKing SOPS (an external system that runs tasks) first creates a task and then starts
+    /// the task. If the interrupted attempt was the start, the next request reads the state of the task. If
+    /// the interrupted attempt was the creation, the API call fails, because the task possibly already exists.
     pub fn interrupted(&self) -> Option<Verdict> {
         match self.step.as_str() {
             _ if !self.attempts.is_interrupted() => None,
@@ -216,8 +217,8 @@ impl ApiCall {
 }
 
 /// The default retry policy for the work of automatic nodes. The desk makes one attempt, but a workflow can
-/// allow more attempts. In this case, the first pause is 3 seconds. Each further pause is twice as long, but
-/// not longer than 5 minutes.
+/// allow more attempts. The pause before the second attempt is then 3 seconds. Each further pause is twice as
+/// long, but not longer than 5 minutes.
 pub const POLICY: Policy = Policy {
     attempts_max: 1,
     first_ms: 3_000,

@@ -11,8 +11,8 @@ use crate::placeholder::{
 };
 use crate::value::plain;
 
-/// One HTTP request without its secret headers. The desk reads these headers from the key store and adds them
-/// when it sends the request.
+/// One HTTP request without its secret headers. The desk reads these headers from the key store (the store for
+/// secrets) and adds them when it sends the request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedRequest {
     pub method: String,
@@ -127,7 +127,8 @@ fn form_encoded(text: &str) -> String {
 
 /// Adds the separator (boundary) of a multipart body to the header `Content-Type`. The separator is a hash of
 /// the body, so a repeated request has the same separator. It is very unlikely that a value contains this
-/// separator. If the body is a text and the header already has a separator, the header does not change.
+/// separator. If the body is a text and the header already contains a separator, the function does not change
+/// the header.
 fn name_boundary(headers: &mut [(String, String)], body: &Value) {
     for (name, value) in headers {
         let (kind, parameters) = value.split_once(';').unwrap_or((value.as_str(), ""));

@@ -1,13 +1,13 @@
-//! Converts the body of a request to the types that a JSON schema requires (reference/bk-itsm.md 8.1). Only
-//! four parts of the schema are used: types, members, items and required members.
+//! Converts the body of a request to the types that a JSON schema requires (reference/bk-itsm.md 8.1). Of the
+//! schema, only the types, the members, the list items and the required members are used.
 
 use serde_json::{Map, Value};
 
 use crate::value::plain;
 
 /// Converts the values in a request body to the types in the schema. A text can become a number, a boolean, a
-/// list or an object. A number or a boolean can become a text. The error contains the path to a value and the
-/// type that the schema expects.
+/// list or an object. A number or a boolean can become a text. The error names a value that cannot be
+/// converted (by its path in the body) and the type that the schema requires.
 pub fn conform(schema: &Value, value: Value) -> Result<Value, String> {
     conform_at(schema, value, "body")
 }
@@ -82,8 +82,8 @@ fn conform_at(schema: &Value, value: Value, path: &str) -> Result<Value, String>
             _ => not("true or false"),
         },
         ("string", value @ (Value::Number(_) | Value::Bool(_))) => Ok(plain(&value).into()),
-        // A null represents a field without a value. The function `object` later removes the member that
-        // contains this null.
+        // A null represents a field without a value. The function `object` later removes this null together
+        // with its member name.
         (_, Value::Null) => Ok(Value::Null),
         ("object", _) => not("an object"),
         ("array", _) => not("a list"),

@@ -56,7 +56,8 @@ pub enum Command {
     ChangeParameters {
         by: PersonId,
         parameters: Personal,
-        /// The new values for the form of the node. The desk computes these values from the changed parameters.
+        /// The new values for the form of the node at which the script runs. The desk computes these values
+        /// from the changed parameters.
         form: Personal,
         fingerprint: String,
         at: Moment,
@@ -88,7 +89,7 @@ pub enum Command {
     },
     /// Stores the outcome of the current attempt to do a step of the script.
     Record(Report),
-    /// Closes the execution, because the desk has no more work for it. The member `recorded` is true if the
+    /// Closes the execution, because all work for this execution is done. The member `recorded` is true if the
     /// ticket stored the outcome, and false if the ticket did not need the outcome.
     Close {
         recorded: bool,
@@ -155,7 +156,7 @@ pub struct Execution {
     pub requested: Option<Requested>,
     /// The current parameters of the script as a JSON object. Each value of the object is a text.
     pub parameters: Option<Personal>,
-    /// The current values for the form of the node, as a JSON object.
+    /// The current values for the form of the node at which the script runs, as a JSON object.
     pub form: Option<Personal>,
     /// A fingerprint (hash) of the script, its parameters and all other data that a person approves.
     pub fingerprint: String,
@@ -303,8 +304,9 @@ impl Decider for Execution {
             ExecutionEvent::ParametersChanged(changed) => {
                 self.parameters = Some(changed.parameters.clone());
                 self.form = Some(changed.form.clone());
-                // The number of the current attempt becomes invalid. If a worker prepared this attempt with the
-                // old parameters, the worker can neither start the attempt nor store its result.
+                // The current attempt gets a new number. If a worker prepared the attempt with the old
+                // parameters, the old number is now invalid. This worker can then neither start the attempt
+                // nor store its result.
                 self.attempts.made += 1;
                 self.fingerprint.clone_from(&changed.fingerprint);
                 self.expires = Some(changed.expires);

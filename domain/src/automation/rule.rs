@@ -15,7 +15,8 @@ pub struct Match<'a> {
 }
 
 /// Returns the first enabled rule that acts at the node with the given name. Returns `None` if no rule acts.
-/// The function `find` returns the values of the ticket for the conditions of the rules.
+/// The parameter `find` is a function that returns the value of a key in the ticket. The conditions of the
+/// rules need these values.
 ///
 /// The function checks the rules from the lowest order number to the highest. Rules with the same order number
 /// are checked in the order of their names.

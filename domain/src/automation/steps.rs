@@ -70,14 +70,14 @@ pub fn after_reading(step: &str, state: &AccountState) -> Verdict {
     }
 }
 
-/// Returns the verdict of the step [`UNLOCK`] after the directory has removed the lock. The step [`CHECK`]
-/// follows.
+/// Returns the verdict (result of a step) of the step [`UNLOCK`] after the directory has removed the lock. The
+/// step [`CHECK`] follows.
 pub fn after_unlocking() -> Verdict {
     poll(CHECK, 0, "the directory removed the lock".into())
 }
 
-/// Returns the verdict of a failed attempt after which no further attempt follows. The text `reason` describes
-/// the failure.
+/// Returns the verdict (result of a step) for a failure after which the step is not repeated. The text
+/// `reason` describes the failure.
 pub fn failed(reason: &str) -> Verdict {
     Verdict::Failed {
         reason: reason.to_owned(),
@@ -85,8 +85,8 @@ pub fn failed(reason: &str) -> Verdict {
     }
 }
 
-/// Returns a verdict that ends the execution with the given outcome. The text `observed` describes what the
-/// desk observed in the last step.
+/// Returns a verdict (result of a step) that ends the execution of the script with the given outcome. The text
+/// `observed` describes what the desk observed in the last step.
 pub fn ended(outcome: Outcome, observed: &str) -> Verdict {
     let outputs = [
         (OUTCOME.to_owned(), name(outcome).to_owned()),

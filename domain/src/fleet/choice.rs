@@ -33,7 +33,8 @@ pub struct Need<'a> {
     pub task_type: &'a str,
     pub site: &'a str,
     pub position: Position,
-    /// The names of robots that failed an earlier attempt of this mission. These robots are not suitable.
+    /// The names of robots that failed an earlier attempt of this mission (the work of a robot). These robots
+    /// are not suitable.
     pub excluded: &'a BTreeSet<String>,
 }
 

@@ -33,17 +33,17 @@ pub const OFFER_MS: [i64; 3] = [500, 500, 1_000];
 /// Duration of a robot's lease in milliseconds. A robot keeps its mission until the end of the lease. Each
 /// state message of the robot starts a new lease.
 pub const LEASE_MS: i64 = 90_000;
-/// Time in milliseconds in which a robot without contact must send a state again. This time limit applies if
-/// the robot may have begun the work.
+/// Time in milliseconds in which a robot must send a state again after the contact to the robot was lost. This
+/// time limit applies if the robot may have begun the work.
 pub const SUSPECT_MS: i64 = 60_000;
-/// Time in milliseconds in which a robot without contact must send a state again. This time limit applies if
-/// the desk has not released the work (allowed the robot to begin). The limit is short, because another robot
-/// can safely get the mission.
+/// Time in milliseconds in which a robot must send a state again after the contact to the robot was lost. This
+/// time limit applies if the desk has not released the work (allowed the robot to begin). The limit is short,
+/// because another robot can safely get the mission.
 pub const SUSPECT_UNRELEASED_MS: i64 = 10_000;
 /// Time in milliseconds in which a robot must confirm that its order is canceled.
 pub const CANCEL_MS: i64 = 30_000;
-/// Maximum age of a robot's state in milliseconds. If the state of a waiting robot is older, the desk does
-/// not release the work, because the robot may have left the station.
+/// Maximum age in milliseconds of the state of a robot that waits at the station. If the state is older, the
+/// robot may have left the station. The desk then does not allow the robot to begin the work.
 pub const GATE_AGE_MS_MAX: i64 = 5_000;
 /// Time in milliseconds in which the ticket must store the result of a mission (the work of a robot). After
 /// this time, the desk sends the result again.
@@ -60,7 +60,7 @@ const CHOICE_MS_MAX: i64 = 10_000;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Request(Box<Requested>),
-    /// Offers the mission to a robot that is already reserved for the next attempt.
+    /// Offers the mission (the work of a robot) to a robot that is already reserved for the next attempt.
     Offer {
         robot: String,
         start: Position,
@@ -68,7 +68,8 @@ pub enum Command {
         reasons: BTreeMap<String, String>,
         at: Moment,
     },
-    /// Stores that the desk found no suitable robot, and schedules the next search.
+    /// Stores that the desk found no suitable robot for the mission, and schedules the next search for a
+    /// robot.
     Postpone {
         reasons: BTreeMap<String, String>,
         at: Moment,
@@ -81,8 +82,9 @@ pub enum Command {
         received: Moment,
         at: Moment,
     },
-    /// Continues the mission after the deadline of its current phase, for example with a repeated offer. The
-    /// member `seen` is the time at which the desk received the last state message with the current order.
+    /// Continues the mission (the work of a robot) when the deadline of its current phase has passed. For
+    /// example, the desk repeats an offer. The member `seen` is the time at which the desk received the last
+    /// state message with the current order.
     Fire {
         seen: Option<Moment>,
         at: Moment,
@@ -126,7 +128,7 @@ pub enum Rejection {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// The mission waits for a robot.
+    /// The mission (the work of a robot) waits until the desk finds a suitable robot.
     #[default]
     Queued,
     /// The desk sent an order to a robot. The robot has not accepted the order.
@@ -134,14 +136,15 @@ pub enum Phase {
     /// The robot accepted the order, but the desk has not released the work (allowed the robot to begin). Only
     /// work that must not be done twice needs a release.
     Accepted,
-    /// It is possible that the robot has begun the work of the mission.
+    /// It is possible that the robot has begun the work.
     Working,
-    /// The desk lost the contact to the robot. Either the robot sent no state message before the end of its
-    /// lease, or the connection to the robot was lost.
+    /// The desk lost the contact to the robot. One possible reason is a lost connection. Another reason is
+    /// that no state message arrived before the end of the robot's lease (the time for which the robot may
+    /// keep the mission).
     Suspect,
     /// The desk requested that the robot cancels the order. The robot has not confirmed this request.
     Canceling,
-    /// The mission has a result.
+    /// The mission (the work of a robot) has ended with a result.
     Done,
 }
 
@@ -173,7 +176,8 @@ pub struct Outcome {
 pub struct Dispatch {
     pub requested: Option<Requested>,
     pub phase: Phase,
-    /// The number of the current attempt. The number is 0 before the first offer.
+    /// The number of the current attempt to do the work with one robot. The number is 0 before the first
+    /// offer.
     pub epoch: u32,
     /// The robot of the current attempt.
     pub robot: String,
@@ -189,17 +193,18 @@ pub struct Dispatch {
     pub due: Moment,
     /// The time at which the work of the current attempt must end.
     pub work_due: Option<Moment>,
-    /// True if the robot of the current attempt may have begun the work.
+    /// True if the desk has released the work (allowed the robot to begin), so that the robot of the current
+    /// attempt may have begun.
     pub is_released: bool,
     /// The time at which the desk lost the contact to the robot. The value has a meaning only in the phase
     /// `Suspect`.
     pub suspect_since: Moment,
     pub cancel: Option<CancelRequested>,
-    /// The robots that failed an attempt of this mission. Each key of the map is the name of a robot. Each
-    /// value is the time until which the mission excludes this robot.
+    /// The robots that failed an attempt of this mission (the work of a robot). Each key of the map is the
+    /// name of a robot. Each value is the time until which this robot is not chosen again.
     pub excluded: BTreeMap<String, Moment>,
-    /// The numbers of attempts with a late result. In each of these attempts, the robot reported that the
-    /// work was done, but the attempt had already failed.
+    /// The numbers of attempts with a late success. In each of these attempts, the robot reported the end of
+    /// the work after the desk had stored the attempt as failed.
     pub outdated: BTreeSet<u32>,
     /// For each robot in the last search, the reason why the robot is suitable or not. Each key of the map is
     /// the name of a robot.
@@ -412,8 +417,8 @@ fn request(requested: &Requested) -> Vec<DispatchEvent> {
 }
 
 impl Dispatch {
-    /// Returns the order of the current attempt. The parameter `stream` is the stream name of the mission.
-    /// Returns `None` before the first offer.
+    /// Returns the order that the desk sends to the robot for the current attempt. The parameter `stream` is
+    /// the stream name of the mission (the work of a robot). Returns `None` before the first offer.
     pub fn order(&self, stream: &str) -> Option<Order> {
         let requested = self.requested.as_ref().filter(|_| self.epoch > 0)?;
         Some(Order {
@@ -430,8 +435,8 @@ impl Dispatch {
         })
     }
 
-    /// Returns true if the attempt `epoch` with the robot `robot` is the current attempt and has not ended. In
-    /// this case, the robot possibly has the order of this attempt.
+    /// Returns true if the attempt `epoch` with the robot `robot` is the current attempt and has not ended.
+    /// The robot then possibly still has the order of this attempt, so its reservation must not end.
     pub fn needs_robot(&self, robot: &str, epoch: u32) -> bool {
         let has_attempt = !matches!(self.phase, Phase::Queued | Phase::Done);
         has_attempt && self.robot == robot && self.epoch == epoch
@@ -539,8 +544,9 @@ impl Dispatch {
         };
         let seen = seen.filter(is_contact);
         let event = match self.phase {
-            // In the phases `Queued` and `Done`, this function does nothing. In the phase `Queued`, the
-            // caller searches for a robot. In the phase `Done`, the caller sends the result to the ticket.
+            // This function adds no events in the phases `Queued` and `Done`, because the caller does the
+            // necessary work. In the phase `Queued`, the caller searches for a robot. In the phase `Done`, the
+            // caller sends the result to the ticket.
             Phase::Queued | Phase::Done => return Vec::new(),
             Phase::Offered => {
                 let sent = usize::try_from(self.offers).unwrap_or(usize::MAX);
@@ -606,9 +612,10 @@ impl Dispatch {
         .into()
     }
 
-    /// Returns an event that ends the current attempt without a success. The mission fails if the ticket does
-    /// not need the result any more. The mission also fails if the work must not be done twice and is already
-    /// released. In all other cases, the mission can go to another robot.
+    /// Returns an event that ends the current attempt of the mission (the work of a robot) without a success.
+    /// The mission fails if the ticket does not need the result any more. The mission also fails if the work
+    /// must not be done twice and the robot was already allowed to begin. In all other cases, the mission can
+    /// go to another robot.
     fn ended(&self, requested: &Requested, reason: String, at: Moment) -> DispatchEvent {
         let cancel = self
             .cancel
@@ -669,9 +676,9 @@ impl Dispatch {
     }
 }
 
-/// Adds each mission to the list of all missions and to the list of the ticket that needs the mission. A
-/// mission without a result is also in the list of open missions. A mission with a robot is also in the list
-/// of this robot.
+/// Adds each mission (the work of a robot) to the list of all missions and to the list of the ticket that
+/// needs the mission. A mission without a result is also in the list of open missions. A mission with a robot
+/// is also in the list of this robot.
 impl Card for Dispatch {
     type Event = DispatchEvent;
     const VIEW: &'static str = "dispatch";
@@ -731,7 +738,8 @@ mod tests {
         }
     }
 
-    /// A mission under test, with all its events. The tests count time in milliseconds after [`START`].
+    /// A mission (the work of a robot) under test, with all its events. The tests count time in milliseconds
+    /// after [`START`].
     struct Mission(Vec<DispatchEvent>);
 
     impl Mission {
@@ -743,7 +751,8 @@ mod tests {
             fold::<Dispatch>(&self.0)
         }
 
-        /// Executes a command that must be accepted. Returns the types of the new events.
+        /// Executes a command of the tested mission and returns the types of the new events. If the mission
+        /// rejects the command, the test fails.
         fn run(&mut self, command: &Command) -> Vec<&'static str> {
             let added = self.state().decide(command, &()).expect("accepted");
             self.0.extend(added.iter().cloned());
@@ -870,8 +879,8 @@ mod tests {
         mission.offer("agv_1", 0);
         let events = mission.observe(1, Progress::Rejected("noRouteError".into()), 50);
         assert_eq!(events, ["dispatch.attempt_failed"]);
-        // The robot gets a second offer and reports the rejection of the first offer again. The mission
-        // ignores this report.
+        // The desk offers the mission (the work of a robot) to the same robot again. The robot then repeats
+        // the report that it rejected the first offer. The mission ignores this repeated report.
         mission.offer("agv_1", 60);
         assert!(
             mission
@@ -911,8 +920,8 @@ mod tests {
         assert_eq!(mission.run(&lost), ["dispatch.suspected"]);
         assert!(mission.run(&lost).is_empty());
         let end = 1_000 + SUSPECT_UNRELEASED_MS;
-        // The last state message of the robot arrived at time 900, before the connection was lost. The
-        // message therefore does not show a new contact, and the attempt fails.
+        // The last state message of the robot arrived at time 900, before the connection was lost. The robot
+        // has therefore not been in contact again, and the attempt fails.
         assert_eq!(mission.fire(Some(900), end), ["dispatch.attempt_failed"]);
     }
 
@@ -979,7 +988,8 @@ mod tests {
             reason.starts_with("the work takes longer than 120 s"),
             "{reason}"
         );
-        // If the robot does not confirm the cancellation within `CANCEL_MS`, the mission ends.
+        // If the robot does not confirm the cancellation within `CANCEL_MS`, the mission (the work of a robot)
+        // ends.
         let mut silent = Mission::released();
         silent.fire(Some(94_000), 95_000);
         silent.fire(None, work_due);
@@ -1021,8 +1031,8 @@ mod tests {
         mission.observe(1, Progress::Accepted, 100);
         assert_eq!(mission.run(&withdraw(200)), ["dispatch.cancel_requested"]);
         assert!(mission.run(&withdraw(300)).is_empty());
-        // The robot waits at the station for the release of the work. The mission is already withdrawn, so the
-        // desk does not release the work.
+        // The robot waits at the station for the release of the work. The ticket does not need the mission
+        // (the work of a robot) any more, so the desk does not release the work.
         assert!(mission.observe(1, Progress::AtGate, 400).is_empty());
         assert_eq!(
             mission.observe(1, Progress::Dropped, 500),
@@ -1052,7 +1062,7 @@ mod tests {
             at: START.plus_ms(600_000),
         };
         assert_eq!(mission.run(&expire), ["dispatch.expired"]);
-        // The desk has released the work of this mission to a robot, so the mission does not expire.
+        // The desk has allowed a robot to begin the work of this mission, so the mission does not expire.
         let mut released = Mission::released();
         assert!(released.run(&expire).is_empty());
     }

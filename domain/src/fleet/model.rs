@@ -7,14 +7,14 @@ use events::site::Position;
 use events::task_type::Repetition;
 use serde::{Deserialize, Serialize};
 
-/// The sequence ids of the nodes in an order. The order begins at the node `START`. At the node `GATE`, the
-/// robot has reached the station and waits until the desk releases the work. At the node `WORK`, the robot
-/// does the released work. If the work needs no release, the robot works at the node `GATE`.
+/// The sequence ids of the nodes in an order for a robot. The order begins at the node `START`. At the node
+/// `GATE`, the robot has reached the station and waits until the desk allows the work. At the node `WORK`, the
+/// robot does the work. If the work needs no permission, the robot does the work at the node `GATE`.
 pub const START: u32 = 0;
 pub const GATE: u32 = 2;
 pub const WORK: u32 = 4;
-/// The kinds of robot errors that reject a whole order (VDA 5050 2.1 and 3.0, reference/fleet.md, section
-/// 1.5).
+/// The error types with which a robot reports that it rejects a whole order (VDA 5050 2.1 and 3.0,
+/// reference/fleet.md, section 1.5).
 const REJECTIONS: [&str; 13] = [
     "validationError",
     "orderError",
@@ -34,10 +34,11 @@ const REJECTIONS: [&str; 13] = [
 /// An order for one robot. The robot drives to a station and does the work at this station.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Order {
-    /// The id of the order. The id consists of the mission's id and the number of the attempt.
+    /// The id of the order. The id consists of the id of the mission (the work of a robot) and the number of
+    /// the attempt.
     pub id: String,
     /// The number of the order message. The first message has number 0. The message that releases the work
-    /// has number 1.
+    /// (allows the robot to begin) has number 1.
     pub update: u32,
     pub map: String,
     pub start: Position,
@@ -117,8 +118,8 @@ pub struct Snapshot {
     pub update: u32,
     pub last_node: String,
     pub last_sequence: u32,
-    /// The sequence ids of the order nodes that the robot has not reached. For each node, the `bool` is
-    /// true if the desk has released the node.
+    /// The sequence ids of the order nodes that the robot has not reached. For each node, the `bool` is true
+    /// if the desk has released the node (allowed the robot to continue to this node).
     pub nodes: Vec<(u32, bool)>,
     pub is_driving: bool,
     pub actions: Vec<ActionState>,
@@ -162,7 +163,7 @@ pub enum Progress {
     Rejected(String),
     /// The robot has accepted the order. The robot drives or waits, but does not work.
     Accepted,
-    /// The robot waits at the station until the desk releases the work.
+    /// The robot waits at the station until the desk releases the work (allows the robot to begin).
     AtGate,
     Working,
     /// The robot has done the work. The text contains the result that the robot reports.
@@ -173,7 +174,7 @@ pub enum Progress {
 }
 
 /// Returns the progress of one order according to the last state of a robot. The parameter `repetition`
-/// determines whether the robot must wait until the desk releases the work.
+/// determines whether the robot must wait until the desk releases the work (allows the robot to begin).
 pub fn progress(order: &str, repetition: Repetition, snapshot: &Snapshot) -> Progress {
     if snapshot.order != order {
         let rejection = snapshot.errors.iter().find(|error| {
@@ -259,7 +260,7 @@ mod tests {
             (driving, AtMostOnce, Progress::Accepted),
             (gate.clone(), AtMostOnce, Progress::AtGate),
             (with_work(gate, Waiting, ""), AtMostOnce, Progress::AtGate),
-            // Some robots do not report the order nodes that the desk has not released. If the state of a
+            // Some robots do not report the nodes of an order that they may not enter yet. If the state of a
             // robot at the station contains no further node, the progress is also `AtGate`.
             (snapshot(0, 2, &[]), AtMostOnce, Progress::AtGate),
             (snapshot(1, 2, &[(4, true)]), AtMostOnce, Progress::Accepted),

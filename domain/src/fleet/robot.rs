@@ -46,7 +46,7 @@ pub enum Command {
         reason: String,
         at: Moment,
     },
-    /// Ends a reservation for which the desk sent no order.
+    /// Ends the reservation of the robot if the desk sent no order for this reservation.
     Unreserve {
         dispatch: String,
         epoch: u32,
@@ -56,7 +56,8 @@ pub enum Command {
     ShowIdle {
         since: Moment,
     },
-    /// Quarantines the robot after the deadline, if the robot has not reported a state without an order.
+    /// Quarantines the robot (excludes it from new missions) after the deadline, if the robot has not reported
+    /// a state without an order.
     Fire {
         at: Moment,
     },

@@ -31,9 +31,9 @@ const RESULT_DUE_MS: i64 = 30_000;
 /// maximum pause. The desk repeats the read until the external ITSM has decided.
 const POLL_MS: i64 = 60_000;
 const POLL_MS_MAX: i64 = 300_000;
-/// Pause in milliseconds after the external ITSM did not respond to a creation request. It is possible that
-/// the external ITSM still completes the request during this pause. After the pause, the desk searches for
-/// the created ticket in the external ITSM.
+/// Pause in milliseconds after the external ITSM did not respond to the request that creates a ticket. During
+/// this pause, the external ITSM may still create the ticket. After the pause, the desk searches for this
+/// ticket in the external ITSM.
 const SEARCH_AFTER_MS: i64 = 30_000;
 
 /// The retry policy of all HTTP requests to the external ITSM. The number of attempts is not limited, because
@@ -118,8 +118,8 @@ pub enum Answer {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Request(Requested),
-    /// Stores that the desk will send the creation request next. If the desk stores no result before the time
-    /// `until`, it is unknown whether the external ticket exists.
+    /// Stores that the desk will next send the request that creates the external ticket. If the desk stores no
+    /// result before the time `until`, it is unknown whether the external ticket exists.
     Begin {
         attempt: u32,
         until: Moment,
@@ -282,8 +282,8 @@ impl Decider for Application {
             ApplicationEvent::Hinted(hinted) => {
                 self.hint = Some(hinted.inbound.clone());
                 if !self.external.is_empty() {
-                    // A read that started before the callback arrived can still be running. The outcome of
-                    // this earlier read is ignored.
+                    // An earlier read of the external ticket can still be running when the callback arrives.
+                    // The outcome of this earlier read is ignored.
                     self.attempts.poll(self.attempts.next(), hinted.due);
                     self.step = Step::Verify;
                 }
@@ -379,8 +379,8 @@ impl Application {
     }
 
     /// Returns how the desk continues after a read of the external ticket. If the external ticket has a final
-    /// status, the verdict contains the decision. Otherwise, the desk reads the ticket again later. The
-    /// condition `granted` is true if the external ITSM has granted the approval.
+    /// status, the returned verdict (result of the read) contains the decision. Otherwise, the desk reads the
+    /// ticket again later. The condition `granted` is true if the external ITSM has granted the approval.
     fn read(&self, ticket: &ExternalTicket, granted: &Condition) -> Verdict {
         if !matches!(
             ticket.status.as_str(),
@@ -470,8 +470,8 @@ impl Application {
     }
 }
 
-/// Returns a verdict: the desk sends the request `step` after a pause of `after_ms` milliseconds. The parameter
-/// `external` is the ticket number in the external ITSM.
+/// Returns a verdict (result of an attempt) after which the desk sends the request `step`, with a pause of
+/// `after_ms` milliseconds. The parameter `external` is the ticket number in the external ITSM.
 fn next(step: Step, external: String, after_ms: i64) -> Verdict {
     Verdict::poll(step.name(), external, after_ms)
 }

@@ -26,7 +26,7 @@ pub const PROCESS_MS: i64 = 30_000;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Receive(Received),
-    /// Processes the refused content again.
+    /// Requests that the desk processes the refused content of the record again.
     RequestProcessing {
         by: PersonId,
         at: Moment,
@@ -70,25 +70,27 @@ pub struct Case {
     pub app: AppCode,
     /// The time at which the external system created the record, by the clock of that system.
     pub created: Option<Moment>,
-    /// The time at which the desk received the first content.
+    /// The time at which the desk received the first content of the record.
     pub first_received: Moment,
-    /// The time at which the desk received the last content.
+    /// The time at which the desk received the newest content of the record.
     pub received: Moment,
     pub mark: Option<UpdateMark>,
-    /// The digest (hash) of the last content. The text is empty before the first content.
+    /// The digest (hash) of the newest content of the record. The text is empty before the first content
+    /// arrives.
     pub digest: String,
-    /// True if the desk has not processed the last content.
+    /// True if the desk has not processed the newest content of the record yet.
     pub is_pending: bool,
     pub ticket: Option<TicketSn>,
     /// The version of the rules (mapping) that convert the record to a ticket. The version is 0 until the
     /// desk opens a ticket.
     pub mapping: u32,
-    /// The reason why the desk refused the last content. `None` if the content was not refused.
+    /// The reason why the desk refused the newest content of the record. `None` if the content was not
+    /// refused.
     pub refusal: Option<Refused>,
-    /// The name of another stream to which the content belongs. The value is present only if the desk could
-    /// not read the record id at first and found the id later.
+    /// The name of the stream of another case to which the content of the record belongs. The value is present
+    /// only if the desk could not read the record id at first and found the id later.
     pub identified: Option<String>,
-    /// The number of updates that were processed after the ticket was opened.
+    /// Number of updates of the record that the desk processed after it opened the ticket.
     pub updates: u32,
     /// A short digest (hash) of each value that the desk copied from the record to the ticket. Each key of
     /// the map is the key of a form field.
@@ -96,8 +98,9 @@ pub struct Case {
 }
 
 impl Case {
-    /// Compares content that just arrived with the stored content of this case. The parameter `digest` is the
-    /// hash of the arrived content, and `mark` is the version of the record.
+    /// Compares content that just arrived with the stored content of this case (a record of an external
+    /// system). The parameter `digest` is the hash of the arrived content, and `mark` is the version of the
+    /// record.
     pub fn freshness(&self, digest: &str, mark: Option<UpdateMark>) -> Freshness {
         let is_older = match (mark, self.mark) {
             (Some(arrived), Some(own)) => arrived.is_before(own),
@@ -206,9 +209,9 @@ impl Decider for Case {
     }
 }
 
-/// Adds each case to three lists: the list of all cases, the list of its source and the list of its ticket. A
-/// case with refused content is also in the list `refused`. A case with content that waits for processing is
-/// also in the list `pending`.
+/// Adds each case (a record of an external system) to three lists: the list of all cases, the list of its
+/// source and the list of its ticket. A case with refused content is also in the list `refused`. A case with
+/// content that waits for processing is also in the list `pending`.
 impl Card for Case {
     type Event = CaseEvent;
     const VIEW: &'static str = "case";
@@ -259,7 +262,8 @@ mod tests {
         TicketSn("REQ20261122000001".into())
     }
 
-    /// Returns the state of a case after the given commands. If a command is rejected, the test fails.
+    /// Returns the state of a case (a record of an external system) after the given commands. If a command is
+    /// rejected, the test fails.
     fn after(commands: &[Command]) -> Case {
         let mut events = Vec::new();
         for command in commands {

@@ -31,7 +31,7 @@ pub struct Clocks {
     pub created: Option<Moment>,
 }
 
-/// The content of one record, converted to the values that a ticket needs.
+/// The content of one record of an external system, converted to the values that a ticket needs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Content {
     pub service: ServiceId,
@@ -85,7 +85,8 @@ pub fn check(mapping: &CaseMapping) -> Result<(), String> {
     Ok(())
 }
 
-/// Reads the id of a record. The parameter `mapping` contains the path to the id in the record.
+/// Reads the id of a record of an external system. The parameter `mapping` contains the path of the id inside
+/// the record.
 pub fn record_id(mapping: &CaseMapping, record: &Value) -> Result<String, Unreadable> {
     let id = match record.pointer(&mapping.record) {
         Some(Value::String(text)) => text.trim().to_owned(),
@@ -155,9 +156,9 @@ pub fn content(mapping: &CaseMapping, record: &Value) -> Result<Content, Unreada
     })
 }
 
-/// Returns the value that the rule `source` gives for a record. The rule contains a fixed value or the path to
-/// a member of the record. If this member is absent and the rule has no default, the function returns null.
-/// Error texts use the parameter `key` as the name of the value.
+/// Returns the value that the rule `source` gives for a record. The rule contains a fixed value or the path of
+/// a member inside the record. If this member is absent and the rule has no default, the function returns
+/// null. Error texts use the parameter `key` as the name of the value.
 fn value(source: &ValueSource, key: &str, record: &Value) -> Result<Value, Unreadable> {
     let Some(path) = &source.path else {
         return Ok(source.value.clone().unwrap_or_default());
@@ -190,8 +191,8 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Reads a time from a member of a record. The member contains a text (RFC 3339 with an offset) or an integer
-/// (milliseconds since 1970). Returns `None` if the member is absent.
+/// Reads a time from the member of a record at the JSON pointer `path`. The member contains a text (RFC 3339
+/// with an offset) or an integer (milliseconds since 1970). Returns `None` if the member is absent.
 fn instant(record: &Value, path: &str) -> Result<Option<Moment>, Unreadable> {
     let found = record.pointer(path).filter(|found| !is_empty(found));
     let Some(found) = found else {

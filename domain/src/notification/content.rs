@@ -13,8 +13,8 @@ pub struct Link {
     pub url: String,
 }
 
-/// The content of one message. All texts are plain text in one line. Each channel escapes the texts for its
-/// own format.
+/// The content of one message. All texts are plain text in one line. Each channel, such as e-mail, escapes the
+/// texts for its own format.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
     pub subject: String,
@@ -27,8 +27,8 @@ pub struct Content {
     pub link: Link,
     /// The last sentence of the message. The sentence explains why the person gets the message.
     pub closing: String,
-    /// A text that is equal in all messages about one ticket, such as the ticket number. With this text, a
-    /// channel can group the messages.
+    /// A text that is equal in all messages about one ticket, such as the ticket number. With this text, an
+    /// e-mail program, for example, can group the messages.
     pub thread: String,
 }
 

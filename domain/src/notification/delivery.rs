@@ -156,7 +156,8 @@ impl Decider for Delivery {
 }
 
 impl Delivery {
-    /// Returns true if the delivery was requested and has not ended. The desk then makes another attempt.
+    /// Returns true if the delivery was requested and has not ended. The desk must then make another attempt
+    /// to send the message.
     pub fn is_open(&self) -> bool {
         self.requested.is_some() && self.end.is_none()
     }

@@ -33,7 +33,7 @@ pub enum Next {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Request(Box<Requested>, Next),
-    /// Ends the wait of a notification that was held during the quiet hours of the recipient. The member
+    /// Ends the hold of a notification that waited for the end of the quiet hours of the recipient. The member
     /// `next` contains the new decision. Before the end of the quiet hours, the command does nothing.
     Release {
         next: Next,
@@ -172,8 +172,8 @@ fn follow(next: &Next) -> Vec<NotificationEvent> {
 }
 
 impl Notification {
-    /// Returns true if the notification is held during quiet hours, or if at least one delivery has not
-    /// ended.
+    /// Returns true if the notification is held during quiet hours, or if at least one delivery (message to
+    /// the person) has not ended.
     pub fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Held(_) | Phase::Sending)
     }

@@ -27,8 +27,8 @@ pub struct Situation<'a> {
     /// The notification policy, which names the channel accounts (configured senders of messages). The value
     /// is `None` if no policy is defined. The desk then sends no messages.
     pub policy: Option<&'a notification_policy::Defined>,
-    /// The channel accounts that the notification policy names. Each key of the map is the name of an
-    /// account. If an account has no entry, this account is not defined.
+    /// The channel accounts (configured senders of messages) that the notification policy names. Each key of
+    /// the map is the name of an account. If an account has no entry, this account is not defined.
     pub accounts: &'a BTreeMap<String, channel_account::Defined>,
     /// Returns the kind of address that a channel needs. For example, the channel `dingtalk_robot` needs an
     /// address of the kind `dingtalk`. Returns `None` if the channel is unknown.
@@ -41,13 +41,14 @@ pub struct Situation<'a> {
 pub enum Decision {
     /// The desk sends no message before the quiet hours of the recipient end.
     Hold(Held),
-    /// The desk sends one message through each channel account in `routes`. If `routes` is empty, only the
-    /// inbox shows the notification.
+    /// The desk sends one message through each channel account (a configured sender, such as a mail relay) in
+    /// `routes`. If `routes` is empty, only the inbox shows the notification.
     Send(Routed),
 }
 
 /// Decides whether a notification is sent now, or is held until the quiet hours of the recipient end. A
-/// notification is never held if it is urgent, or if no channel account can reach the recipient.
+/// notification is never held if it is urgent, or if no channel account (a configured sender of messages) can
+/// reach the recipient.
 pub fn decide(situation: &Situation<'_>) -> Decision {
     let routed = routes(situation);
     let quiet = situation.preferences.quiet.as_ref();
@@ -64,8 +65,9 @@ pub fn decide(situation: &Situation<'_>) -> Decision {
     }
 }
 
-/// Returns the channel accounts that can reach the recipient of the notification. Also returns the other
-/// accounts of the notification policy, each with the reason why this account cannot reach the recipient.
+/// Returns the channel accounts (configured senders of messages) that can reach the recipient of the
+/// notification. Also returns the other accounts of the notification policy, each with the reason why this
+/// account cannot reach the recipient.
 fn routes(situation: &Situation<'_>) -> Routed {
     let (mut routes, mut skipped) = (Vec::new(), Vec::new());
     for name in situation.policy.iter().flat_map(|policy| &policy.accounts) {
@@ -82,8 +84,8 @@ fn routes(situation: &Situation<'_>) -> Routed {
     }
 }
 
-/// Returns the channel of the account `name` if this account can reach the recipient. Otherwise, returns the
-/// reason why the account cannot reach the recipient.
+/// Returns the channel (such as e-mail) of the channel account `name`, if this account can send messages to
+/// the recipient. Otherwise, returns the reason why the account cannot reach the recipient.
 fn channel_to_person(situation: &Situation<'_>, name: &str) -> Result<String, SkipReason> {
     let account = situation.accounts.get(name).ok_or(SkipReason::NotDefined)?;
     if !account.is_enabled {

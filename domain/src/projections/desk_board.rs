@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Projection;
 
-/// The statistics of the whole desk. All numbers count the events from the start of the ledger.
+/// The statistics of the whole desk. All numbers count the events from the start of the ledger (the store of
+/// all events).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DeskBoard {
@@ -29,8 +30,8 @@ pub struct DeskBoard {
     /// Number of times that parallel branches started, because a ticket reached a parallel gateway (the node
     /// at which the branches begin).
     pub forked: u64,
-    /// Number of successful API calls. The members `calls_failed`, `calls_retried` and `skipped` count failed
-    /// API calls, repetitions by people, and skipped nodes.
+    /// Number of successful API calls. The next members are similar counters: failed API calls
+    /// (`calls_failed`), API calls that a person repeated (`calls_retried`), and skipped nodes (`skipped`).
     pub calls_succeeded: u64,
     pub calls_failed: u64,
     pub calls_retried: u64,

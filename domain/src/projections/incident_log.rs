@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::envelope::Envelope;
 
-/// Names of the times in an imported row: the times at which the case was opened, resolved and closed. The
-/// desk computes durations from these times.
+/// Names of three times that an imported row of a log can contain: the times at which the case was opened,
+/// resolved and closed. The desk computes durations from these times.
 pub const OPENED: &str = "opened";
 pub const RESOLVED: &str = "resolved";
 pub const CLOSED: &str = "closed";
@@ -28,14 +28,16 @@ pub struct Case {
     pub first_state: String,
     pub reopens: u64,
     pub group_changes: u64,
-    /// True if the case returned to a support group that had worked on the case before.
+    /// True if the case returned to a support group that had worked on the case before. A case is one incident
+    /// in an imported log.
     pub ping_pong: bool,
     pub known_groups: BTreeSet<String>,
     pub last_known_group: String,
-    /// The last imported row of the case. The additional columns of the row are omitted to save space.
+    /// The last imported row of the case (one incident in an imported log). The additional columns of the row
+    /// are omitted to save space.
     pub last: Option<RowImported>,
     pub last_at: Moment,
-    /// The time in the first imported row of the case.
+    /// The time in the first imported row of the case (one incident in an imported log).
     pub first_at: Moment,
     /// The time in the first imported row of the case with the phase `resolved` or `closed`.
     pub first_resolved_at: Option<Moment>,
@@ -88,8 +90,8 @@ impl IncidentLog {
                     .entry(row.state.clone())
                     .or_default() += 1;
                 // Rows are processed in the order of the imported file, so a row can be older than the
-                // previous row of the case. In this situation, the duration between the two rows counts as
-                // zero minutes.
+                // previous row of the case (one incident). In this situation, the duration between the two
+                // rows counts as zero minutes.
                 *self
                     .dwell_minutes_by_state
                     .entry(last.state.clone())
@@ -117,10 +119,10 @@ impl IncidentLog {
 }
 
 impl IncidentLog {
-    /// Returns a time of a case by its name, such as `resolved`. Normally, the last imported row contains
-    /// this time. Some sources never contain the times `opened`, `resolved` or `closed`. In this situation,
-    /// the time of the first row, or of the first row with the matching phase, is returned. Returns `None` if
-    /// the time is unknown.
+    /// Returns a time of a case by its name, such as `resolved`. Normally, the last imported row contains this
+    /// time. If the other system never exports the times `opened`, `resolved` or `closed`, the function
+    /// returns the time of a row instead. For `opened`, this is the first row of the case. For `resolved` and
+    /// `closed`, this is the first row with the matching phase. Returns `None` if the time is unknown.
     pub fn time(&self, case: &Case, name: &str) -> Option<Moment> {
         let last = case.last.as_ref()?;
         if self.derives(&last.source, name) {
@@ -135,8 +137,8 @@ impl IncidentLog {
     }
 
     /// Returns true if [`IncidentLog::time`] derives the time with this name from the first rows of a case.
-    /// This is necessary for `opened`, `resolved` and `closed` if no imported row of the source contains the
-    /// time.
+    /// This is necessary for `opened`, `resolved` and `closed` if no imported row of the source (the other
+    /// system) contains the time.
     pub fn derives(&self, source: &str, name: &str) -> bool {
         [OPENED, RESOLVED, CLOSED].contains(&name)
             && !self

@@ -1,5 +1,5 @@
 //! Defines projections. A projection is a pure function that summarizes the events of many streams in one
-//! document. The events are processed in the order of the ledger.
+//! document. The events are processed in the order of the ledger (the store of all events).
 
 pub mod desk_board;
 pub mod incident_log;

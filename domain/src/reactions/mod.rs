@@ -23,8 +23,8 @@ use crate::intent::StartServiceTask;
 use crate::views::ticket_card::TicketCard;
 
 /// Returns the data that the desk needs to start the work of an automatic node. The parameter `executor` is
-/// the kind of aggregate that shall execute this work, such as an API call. Returns `None` if the node needs
-/// another kind of aggregate, or if the event does not start or repeat work.
+/// the kind of work that the caller supports, such as an API call. Returns `None` if the node needs another
+/// kind of work, or if the event does not start or repeat work.
 fn started(
     envelope: &Envelope<TicketEvent>,
     card: &TicketCard,

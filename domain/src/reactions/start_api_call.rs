@@ -32,9 +32,9 @@ pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent>
     if node_run.executor != Executor::ApiCall {
         return Vec::new();
     }
-    // A person can repeat a failed API call, with or without new inputs. Without new inputs, the call uses
-    // the idempotency key of the first call and continues the existing task of BlueKing SOPS. With new
-    // inputs, the call gets a new key and no task.
+    // A person can repeat a failed API call, with or without new inputs. Without new inputs, the call uses the
+    // idempotency key of the first call and continues the existing task of BlueKing SOPS (an external system).
+    // With new inputs, the call uses a new idempotency key and creates a new task.
     let has_same_inputs = inputs.is_empty();
     let target = format!(
         "{node}/{}/{}",

@@ -1,5 +1,5 @@
-//! Requests one delivery for each channel account that the desk chose for a notification. A delivery sends
-//! one message through one channel account.
+//! Requests one delivery for each channel account that the desk chose for a notification. A delivery sends one
+//! message through one channel account (a configured sender, such as a mail relay).
 
 use events::notification::NotificationEvent;
 

@@ -72,8 +72,8 @@ impl Ticket {
     }
 
     /// Returns true if a node waits for people in the given execution (`round`) of the node. Returns false if
-    /// the people have completed their work and only a transition is missing. Also returns false for each
-    /// node of a child ticket.
+    /// the people have completed their work and only a transition is missing. Also returns false if the ticket
+    /// is a child ticket, because a child ticket does not move through its workflow.
     pub fn waits_for_people(&self, id: NodeId, round: u32) -> bool {
         let waits = |node_run: &NodeRun| {
             matches!(
@@ -176,8 +176,8 @@ impl Ticket {
     }
 
     /// Checks the values that a person enters for a repeated API call. A value may replace only a placeholder
-    /// of the service task (the work of the automatic node). The ledger contains these values as plain text,
-    /// so values for ticket attributes, people and personal fields are rejected.
+    /// of the service task (the work of the automatic node). The ledger (the store of all events) contains
+    /// these values as plain text, so values for ticket attributes, people and personal fields are rejected.
     fn check_inputs(
         &self,
         definition: &Definition,
@@ -195,8 +195,9 @@ impl Ticket {
             if !allowed.contains(key) || is_of_the_ticket(key) {
                 return reject(Rejection::FieldUnknown(key.clone()));
             }
-            // The ledger contains the values for a repeated API call as plain text. Names of people and
-            // personal values must never be in the ledger as plain text, so such values are rejected here.
+            // The ledger (the store of all events) contains the values for a repeated API call as plain text.
+            // Names of people and personal values must never be in the ledger as plain text, so such values
+            // are rejected here.
             let names_people = field.is_some_and(|field| field.kind.names_people())
                 || definition.approver_keys().any(|known| known == key);
             if names_people || field.is_some_and(|field| form::is_creator_owned(field, seals_text))
@@ -239,7 +240,7 @@ impl Ticket {
     }
 
     /// Moves the ticket along a transition that a manager (a superuser or a service owner) chose. A manager
-    /// may choose a transition only if no transition had a true condition.
+    /// may choose a transition only if all conditions were false and the ticket waits at the node.
     pub(super) fn route(
         &self,
         id: NodeId,
@@ -298,9 +299,9 @@ impl Ticket {
         run.done()
     }
 
-    /// Returns the automatic node with the given id. Rejects the command if this node has not failed or if
-    /// the ticket is suspended. Also rejects the command if the person is neither a processor of the node nor
-    /// a manager (a superuser or a service owner).
+    /// Returns the automatic node with the given id. Rejects the command if this node has not failed or if the
+    /// ticket is suspended. Only processors of the node (people who may act), superusers and service owners
+    /// may send the command.
     fn failed_node<'a>(
         &'a self,
         definition: &'a Definition,

@@ -42,8 +42,8 @@ impl Ticket {
             }
             _ => {
                 let id = self.remarks + 1;
-                // A remark of the desk can contain personal data, such as outputs of scripts and values of
-                // the creator. Such a remark is therefore always encrypted with the creator's key.
+                // A remark of the desk can contain personal data, such as outputs of scripts and form values
+                // of the ticket's creator. Such a remark is therefore always encrypted with the creator's key.
                 let text = if by.is_system() {
                     Remark::new(text).owned_by(self.opened()?.creator.clone())
                 } else {
@@ -142,8 +142,8 @@ impl Ticket {
         ])
     }
 
-    /// Reminds the current processors that they must process the ticket. The creator and the supervisors may
-    /// send reminders until the ticket ends, if the workflow allows reminders.
+    /// Reminds the current processors (people who may act at a node) that the ticket waits for their work. The
+    /// creator and the supervisors may send reminders until the ticket ends, if the workflow allows reminders.
     pub(super) fn remind(
         &self,
         by: &PersonId,
@@ -203,8 +203,8 @@ impl Ticket {
             Some(_) => return reject(Rejection::LinkedAlready(other.clone())),
             None => {}
         }
-        // When a new ticket is opened from this ticket, the permission is checked before the new ticket is
-        // opened. For all other links, the permission is checked here.
+        // If a new ticket is opened from this ticket, the permission to link the tickets was already checked
+        // before the opening. For all other links, the permission is checked here.
         if !(mirror && relation == Relation::Raised) {
             self.may_relate(by, relation, context)?;
         }
@@ -278,9 +278,9 @@ impl Ticket {
         run.done()
     }
 
-    /// Checks that the person `by` may add or remove a link of this kind. For a link between parent and
-    /// child, the person must be allowed to end the ticket. For other links, the person must be allowed to
-    /// see the ticket.
+    /// Checks that the person `by` may add or remove a link with the kind `relation` between two tickets. For
+    /// a link between parent and child, the person must be allowed to end the ticket. For other links, the
+    /// person must be allowed to see the ticket.
     pub fn may_relate(&self, by: &PersonId, relation: Relation, context: &Context) -> Decision<()> {
         match relation {
             Relation::ChildOf | Relation::ParentOf => self.may_manage(by, context),

@@ -46,8 +46,9 @@ pub enum Command {
         to: Processors,
         message: String,
     },
-    /// Replaces the processors of a node with any other people. Only managers of the ticket (superusers and
-    /// service owners) may send this command. BlueKing calls this operation "exception distribution".
+    /// Replaces the processors (the people who may act at a node) with any other people. Only managers of the
+    /// ticket (superusers and service owners) may send this command. BlueKing calls this operation "exception
+    /// distribution".
     Reassign {
         node: NodeId,
         by: PersonId,
@@ -106,7 +107,7 @@ pub enum Command {
         transition: TransitionId,
         reason: String,
     },
-    /// Claims the node (the sender becomes its only processor) if the node waits for a claim. Otherwise the
+    /// Claims the node (only the sender may then act at the node) if the node waits for a claim. Otherwise the
     /// command stores that the sender has seen the work at the node.
     Acknowledge {
         node: Option<NodeId>,
@@ -120,8 +121,9 @@ pub enum Command {
         form: Vec<Entry>,
         remark: String,
     },
-    /// Adds the leaders of the processors to the processors of the node. If there are no such leaders, or
-    /// if the leaders are already processors, the command adds the service owners instead.
+    /// Adds the leaders of the processors (the people who may act at the node) as further processors. If there
+    /// are no such leaders, or if the leaders are already processors, the command adds the service owners
+    /// instead.
     Escalate {
         node: Option<NodeId>,
         by: PersonId,
@@ -149,8 +151,8 @@ pub enum Command {
         stars: u8,
         comment: String,
     },
-    /// Reminds the current processors that they must process the ticket. BlueKing calls this operation
-    /// "supervision".
+    /// Reminds the current processors (people who may act at a node) that the ticket waits for their work.
+    /// BlueKing calls this operation "supervision".
     Remind {
         by: PersonId,
         message: String,
@@ -192,8 +194,8 @@ pub enum Command {
 macro_rules! by {
     ($command:expr) => {
         match $command {
-            // The creator of a new ticket may have no person id at this time, so the macro returns no person for
-            // this command. The creator gets an id after the desk has tested whether the ticket is accepted.
+            // The command `Open` returns no person, because the creator of a new ticket may have no person id
+            // yet. The desk first tests whether the ticket is accepted, and then gives an id to the creator.
             Command::Open(_)
             | Command::ImportRow(_)
             | Command::RecordResult(_)
@@ -364,8 +366,8 @@ pub struct Open {
     pub agent: Option<PersonId>,
     pub dynamic_fields: Vec<DynamicField>,
     pub names: BTreeMap<String, BTreeMap<String, String>>,
-    /// The name of a secret in the key store. The secret contains the values of the variables that automatic
-    /// nodes use.
+    /// The name of a secret in the key store (the store for secrets). The secret contains the values of the
+    /// variables that automatic nodes use.
     pub variables: Option<String>,
     pub notify_config: serde_json::Value,
     /// The existing ticket from which a person opens the new ticket. `None` if the new ticket does not come

@@ -31,11 +31,12 @@ pub struct Context {
     pub leaders: BTreeMap<PersonId, Option<PersonId>>,
     /// The members of each department, including the members of its subdepartments.
     pub departments: BTreeMap<String, Vec<PersonId>>,
-    /// The people who have a role in a business (BlueKing: `bk_biz_id`). The key consists of the business id
-    /// and the role name.
+    /// The people who have a role in a business (an organizational unit in BlueKing, with the id `bk_biz_id`).
+    /// The key consists of the business id and the role name.
     pub business_roles: BTreeMap<(i64, String), Vec<PersonId>>,
-    /// The options of each dictionary. Each key of the map is the code of a dictionary. The value is `None`
-    /// if the dictionary does not exist, is disabled, or was removed from the list of dictionaries.
+    /// The options of each dictionary (a list of options that several fields can use). Each key of the map is
+    /// the code of a dictionary. The value is `None` if the dictionary does not exist, is disabled, or was
+    /// removed from the list of dictionaries.
     pub dictionaries: BTreeMap<String, Option<Vec<Choice>>>,
     /// The current states of uploaded files.
     pub attachments: BTreeMap<AttachmentId, Attachment>,

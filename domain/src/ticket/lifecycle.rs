@@ -172,9 +172,9 @@ impl Ticket {
         run.done()
     }
 
-    /// Changes fields of the submit node, or the fields `title`, `impact`, `urgency` and `priority`. If the
-    /// impact or the urgency changes, the priority of the ticket also changes (reference/bk-itsm.md 3.11,
-    /// operation `edit_field`).
+    /// Changes fields of the submit node (the node with the form that opens a ticket), or the fields `title`,
+    /// `impact`, `urgency` and `priority`. If the impact or the urgency changes, the priority of the ticket
+    /// also changes (reference/bk-itsm.md 3.11, operation `edit_field`).
     pub(super) fn edit_field(
         &self,
         by: &PersonId,

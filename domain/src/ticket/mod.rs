@@ -168,8 +168,9 @@ impl Decider for Ticket {
             } => self.link(by, other, *relation, *mirror, context),
             Command::Unlink { by, other, mirror } => self.unlink(by, other, *mirror, context),
         }?;
-        // The ledger stores ids of people instead of names. A person without an id cannot be stored, so the
-        // command is rejected. This check is last, because all other rejections have priority.
+        // The ledger (the store of all events) contains ids of people instead of names. A person without an id
+        // cannot be stored, so the command is rejected. This check is last, because all other rejections have
+        // priority.
         match self.unregistered_person(command, context) {
             Some(person) => reject(Rejection::UnknownPerson(person)),
             None => Ok(events),
@@ -259,8 +260,8 @@ impl Decider for Ticket {
                         node_run.votes.iter().map(|vote| vote.by.clone()).collect();
                 }
             }
-            // If the member `by` is set, no transition had a true condition, and the manager `by` chose this
-            // transition. The work at the node is then complete.
+            // If the member `by` is set, no transition had a true condition, and the manager `by` chose the
+            // transition. The work at the node that the ticket leaves is then complete.
             TicketEvent::TransitionTaken(taken) => match self.nodes.get_mut(&taken.from) {
                 Some(node_run) if taken.by.is_some() => node_run.status = NodeStatus::Finished,
                 Some(_) => {}
@@ -321,8 +322,8 @@ impl Decider for Ticket {
                 node_run
                     .processors_type
                     .clone_from(&reassigned.processors_type);
-                // People who have already voted remain processors of the node. Vote rates are percentages of
-                // all processors, so these people must be counted.
+                // People who have already voted remain processors of the node (people who may act at the
+                // node). Vote rates are percentages of all processors, so these people must be counted.
                 node_run
                     .processors
                     .retain(|pid| node_run.votes.iter().any(|vote| vote.by == *pid));
@@ -439,7 +440,7 @@ impl Ticket {
     }
 
     /// Returns true if the workflow still allows the withdrawal of the ticket (reference/bk-itsm.md 5.5).
-    /// This function does not check whether the acting person has the right to withdraw the ticket.
+    /// Another function checks whether the person may withdraw the ticket.
     pub fn is_withdrawable(&self, definition: &Definition) -> bool {
         let submit = definition.submit_node().map(|node| node.id);
         let start = definition
@@ -475,7 +476,7 @@ impl Ticket {
     }
 
     /// Returns true if the given person may act at this node. Either the node is open to every person, or the
-    /// person is a processor who has not voted yet.
+    /// person is a processor (a person selected for the node) who has not voted yet.
     pub fn may_act(&self, node_run: &NodeRun, by: &PersonId) -> bool {
         node_run.is_open_to_all() || (node_run.processors.contains(by) && !node_run.has_voted(by))
     }
@@ -497,9 +498,9 @@ impl Ticket {
             .or_else(|| self.opened.as_ref()?.priority.as_ref())
     }
 
-    /// Returns the id of the business (BlueKing: `bk_biz_id`) to which the ticket belongs, or -1 if the
-    /// ticket belongs to no business. If the form and the event `Opened` both contain an id, the id in the
-    /// form is used.
+    /// Returns the value of `bk_biz_id`: the id of the business (an organizational unit in BlueKing) to which
+    /// the ticket belongs. Returns -1 if the ticket belongs to no business. If the form and the event `Opened`
+    /// both contain an id, the id in the form is used.
     pub fn bk_biz_id(&self) -> i64 {
         let filled = self
             .form
@@ -600,8 +601,8 @@ impl Ticket {
         }
     }
 
-    /// Checks that the person `by` is a current processor, a service owner or a superuser. Only these people
-    /// may suspend, resume or terminate the ticket (reference/bk-itsm.md 3.10).
+    /// Checks that the person `by` is a current processor (a person who may act at a node), a service owner or
+    /// a superuser. Only these people may suspend, resume or terminate the ticket (reference/bk-itsm.md 3.10).
     fn may_manage(&self, by: &PersonId, context: &Context) -> Decision<()> {
         self.opened()?;
         let is_processor = self
@@ -656,8 +657,9 @@ impl Ticket {
         Ok(acts || acted || self.manages(by, context)?)
     }
 
-    /// Returns true if the person `by` is the creator, an invited follower, or a current or former processor.
-    /// Also returns true for the agent, who submitted the ticket for the creator.
+    /// Returns true if the person `by` is the creator, an invited follower, or a current or former processor
+    /// (a person who may act at a node). Also returns true for the agent, who submitted the ticket for the
+    /// creator.
     pub fn concerns(&self, by: &PersonId) -> bool {
         let acted_at = |node_run: &NodeRun| {
             node_run.processors.contains(by)
@@ -720,8 +722,8 @@ impl Ticket {
     }
 }
 
-/// Replaces one processor with other people. Returns the new list of processors, in order and without
-/// duplicates.
+/// Replaces one processor (a person who may act at a node) with other people. Returns the new list of
+/// processors, in order and without duplicates.
 fn replace_processor(
     processors: &[PersonId],
     replaced: &PersonId,

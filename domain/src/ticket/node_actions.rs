@@ -323,9 +323,9 @@ impl Ticket {
         ])
     }
 
-    /// Replaces the processors of a node with any other people, even if the workflow does not allow these
-    /// people at the node. Only managers of the ticket (superusers and service owners) may do this. BlueKing
-    /// calls this operation "exception distribution".
+    /// Replaces the processors (the people who may act at a node) with any other people, even if the workflow
+    /// does not allow these people at the node. Only managers of the ticket (superusers and service owners)
+    /// may do this. BlueKing calls this operation "exception distribution".
     pub(super) fn reassign(
         &self,
         id: NodeId,
@@ -388,9 +388,9 @@ impl Ticket {
         ])
     }
 
-    /// Claims the node (the person becomes its only processor) if the node waits for a claim. Otherwise the
-    /// function stores that the person has seen the work at the node. If this is already stored, the function
-    /// adds no event.
+    /// Claims the node (only this person may then act at the node) if the node waits for a claim. Otherwise
+    /// the function stores that the person has seen the work at the node. If this is already stored, the
+    /// function adds no event.
     pub(super) fn acknowledge(
         &self,
         node: Option<NodeId>,
@@ -446,9 +446,9 @@ impl Ticket {
         }
     }
 
-    /// Escalates the node: other people become additional processors of the node. These are the leaders of
-    /// the current processors. If there are no leaders, or if all leaders are already processors, the service
-    /// owners are added instead.
+    /// Escalates the node: other people get permission to act at the node. These people are the leaders of the
+    /// current processors (the people who may act). If there are no leaders, or if all leaders are already
+    /// processors, the service owners are added instead.
     pub(super) fn escalate(
         &self,
         node: Option<NodeId>,
@@ -475,9 +475,9 @@ impl Ticket {
         self.check_not_suspended()?;
         check_message(reason)?;
         let node_run = &self.nodes[&id];
-        // An open node, at which every person may act, has no list of processors. An escalation therefore
-        // finds no leaders. A countersign (a vote of all processors) cannot be escalated, because additional
-        // processors would change the result.
+        // An open node, at which every person may act, has no list of processors (people selected for the
+        // node). An escalation therefore finds no leaders. A countersign (a vote of all processors) cannot be
+        // escalated, because additional processors would change the result.
         if node_run.is_open_to_all()
             || workflow
                 .definition
@@ -578,8 +578,8 @@ fn may_submit(
     form: &[Entry],
     context: &Context,
 ) -> Decision<()> {
-    // Only these four kinds of rules limit the people who open a new ticket. Most other kinds need the data
-    // of an existing ticket, such as its creator. A new ticket does not have this data yet.
+    // Only these four kinds of rules can limit the people who open tickets. Most other kinds of rules need
+    // data of an existing ticket, such as its creator, and a new ticket has no such data.
     let is_restricted = matches!(
         &submit.processors,
         Processors::Person(_)
@@ -606,8 +606,8 @@ fn may_submit(
     }
 }
 
-/// Rejects the new processors if one of them has already voted at this node, because each person may vote
-/// only once.
+/// Returns an error if one of the new processors (people who shall act at the node) has already voted at this
+/// node. Each person may vote only once.
 fn check_not_voted(node_run: &NodeRun, people: &[PersonId]) -> Decision<()> {
     let voted: Vec<PersonId> = people
         .iter()

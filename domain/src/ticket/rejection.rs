@@ -175,8 +175,8 @@ pub enum Rejection {
 }
 
 impl Rejection {
-    /// Returns the key of the form field that caused the rejection. Returns `None` if no single field caused
-    /// the rejection.
+    /// Returns the key of the form field that caused the rejection. If several required fields are empty, the
+    /// first of them is returned. Returns `None` if no form field caused the rejection.
     pub fn field_key(&self) -> Option<&str> {
         match self {
             Self::FieldsMissing(keys) => keys.first().map(String::as_str),

@@ -68,8 +68,8 @@ pub struct Ticket {
     pub outputs: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub nodes: BTreeMap<NodeId, NodeRun>,
-    /// The nodes that the ticket has passed without work for a person or an API call, such as START and
-    /// gateways.
+    /// The nodes that the ticket has passed and that need no person and no API call. Examples are START and
+    /// gateways (nodes at which branches begin or end).
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub passed: BTreeSet<NodeId>,
     /// The people who have acted at a node of the ticket. Earlier executions of a node are included.
@@ -151,7 +151,7 @@ pub struct NodeRun {
     /// The kind of aggregate that executes the work of an automatic node, for example an API call.
     #[serde(default, skip_serializing_if = "Executor::is_api_call")]
     pub executor: Executor,
-    /// True if the processors of the node vote.
+    /// True if the processors (the people who may act) vote at the node.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_vote: bool,
     /// The number of the API call in the current execution of the node. The first call has number 1. Each
@@ -218,9 +218,9 @@ pub enum Action {
 }
 
 impl Action {
-    /// Returns true if a node with this status allows the action (reference/bk-itsm.md 3.9). At a node with
-    /// the status `Failed`, people may submit the form again. With new values in the form, a transition can
-    /// have a true condition.
+    /// Returns true if a node with this status allows the action (reference/bk-itsm.md 3.9). If no transition
+    /// has a true condition, the node gets the status `Failed`. People may then submit the form again, because
+    /// a condition can be true for the new values.
     pub fn fits(self, status: NodeStatus) -> bool {
         match self {
             Self::Submit => matches!(status, NodeStatus::Running | NodeStatus::Failed),
@@ -269,11 +269,11 @@ impl NodeRun {
     pub fn is_failed_call(&self) -> bool {
         self.automatic && self.status == NodeStatus::Failed
     }
-    /// Returns true if the node is open, so that every person may act.
+    /// Returns true if every person may act at the node.
     pub fn is_open_to_all(&self) -> bool {
         self.processors_type == "OPEN"
     }
-    /// Returns the processors of the node who have not voted yet.
+    /// Returns the processors of the node (the people who may act) who have not voted yet.
     pub fn waiting_for(&self) -> Vec<PersonId> {
         self.processors
             .iter()

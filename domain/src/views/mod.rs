@@ -20,8 +20,8 @@ pub trait Card:
     /// The name under which the stores keep the cards. The name must never change.
     const VIEW: &'static str;
     /// The names of the lists that clients read page by page. Some stores count the entries of these lists by
-    /// time and by filter values. Each entry therefore has a sort text that ends with a time in milliseconds,
-    /// written with 16 digits.
+    /// time and by filter values. Each entry must therefore have a sort text that ends with a time in
+    /// milliseconds, written with 16 digits.
     const COUNTED: &'static [&'static str] = &[];
 
     fn fold(&mut self, envelope: &Envelope<Self::Event>);
@@ -125,8 +125,9 @@ impl Card for crate::api_call::ApiCall {
     }
 }
 
-/// Returns the list entry of a draft or a template. The entry belongs to the list of the person who saved the
-/// draft or the template. Drafts are sorted by their deadlines, and templates by their services.
+/// Returns the list entry of a saved form: a draft, or a template for new tickets. The entry belongs to the
+/// list of the person who saved the form. Drafts are sorted by their deadlines, and templates by their
+/// services.
 fn draft_row(saved: &events::draft::Saved) -> (&'static str, String) {
     use events::draft::FormRef;
     let sort_key = match &saved.form_ref {

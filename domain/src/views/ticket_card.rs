@@ -141,8 +141,8 @@ impl TicketCard {
     }
 
     /// Returns the list entries of the ticket. Each entry contains the name of a list and a sort text, by
-    /// which this list is sorted. The sort text ends with the creation time of the ticket. Only in the list
-    /// `ended`, the sort text is the end time.
+    /// which this list is sorted. The sort text ends with the creation time of the ticket. In the list
+    /// `ended`, the sort text ends with the time at which the ticket ended.
     pub fn index(&self) -> Vec<(&'static str, String)> {
         let Some(opened) = &self.ticket.opened else {
             return Vec::new();

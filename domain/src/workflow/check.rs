@@ -24,8 +24,8 @@ pub const NODES_MAX: usize = 500;
 pub const LINES_MAX: usize = 2000;
 /// Maximum number of fields in one workflow. The largest known real workflow contains 24 fields.
 pub const FIELDS_MAX: usize = 1000;
-/// Maximum timeout in milliseconds for one request that the desk sends. The part of the desk that sends the
-/// request has a longer time limit.
+/// Maximum timeout in milliseconds for one request that the desk sends. The program part that sends the
+/// request stops a request only after a longer time.
 pub const TIMEOUT_MS_MAX: i64 = 20_000;
 /// Maximum timeout in milliseconds for a request that reads the options of a field. The timeout is short,
 /// because a person waits for the options.
@@ -189,8 +189,8 @@ impl Check<'_> {
     }
 
     /// Checks that the workflow has exactly one START and one END, and that each transition connects existing
-    /// nodes. Also checks that every node except END has a transition, and that START leads to the submit
-    /// node.
+    /// nodes. Also checks that every node except END has a transition, and that START leads to the submit node
+    /// (the node with the form that opens a ticket).
     fn shape(&mut self) {
         let definition = self.definition;
         for kind in [NodeKind::Start, NodeKind::End] {
@@ -342,9 +342,9 @@ impl Check<'_> {
             if node.kind.is_automatic() {
                 self.automatic(node, &name);
             }
-            // If the first vote decides the node (or-sign), a finish condition has no effect. The workflow
-            // can still contain a finish condition from an earlier setting. Such a finish condition is not
-            // checked.
+            // If the first vote decides the node (or-sign), a finish condition (a condition that ends a vote
+            // early) has no effect. The workflow can still contain a finish condition from an earlier setting.
+            // Such a finish condition is not checked.
             let finishes_early =
                 node.kind.is_vote() && (node.is_multi || node.kind == NodeKind::Sign);
             if let Some(condition) = node.finish_condition.as_ref().filter(|_| finishes_early) {
@@ -440,9 +440,9 @@ impl Check<'_> {
     }
 
     fn automatic(&mut self, node: &Node, name: &str) {
-        // The keys in placeholders of webhooks are not checked. A client may send additional variables with a
-        // ticket (`envs`, reference/bk-itsm.md 3.1), so a webhook may use keys that the workflow does not
-        // define.
+        // The keys in placeholders of webhooks are not checked. A client app may send further variables when
+        // it opens a ticket (`envs`, reference/bk-itsm.md 3.1). A webhook may therefore use keys that the
+        // workflow does not define.
         if let Some(service_task) = node
             .service_task
             .as_deref()

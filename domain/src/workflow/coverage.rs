@@ -25,7 +25,7 @@ const CASES_MAX: usize = 10_000;
 /// several seconds and delay other requests.
 pub(super) const TRIES_MAX: usize = 2_000_000;
 /// Maximum number of different list elements with which the conditions of a node compare the same key. Each
-/// further element doubles the number of cases that must be tested.
+/// further element doubles the number of cases (combinations of elements) that must be tested.
 const ELEMENTS_MAX: usize = 6;
 /// To test conditions on vote counts, the module simulates votes with 1 voter, 2 voters, and so on. This
 /// range limits the maximum number of simulated voters. Within this range, the maximum depends on the largest
@@ -559,8 +559,8 @@ impl<'a> Cases<'a> {
         let mut chosen = vec![0; dimensions.len()];
         loop {
             if self.is_open(dimensions, &chosen) {
-                // The description omits a list of cases if all conditions are false for every case in this
-                // list.
+                // The description omits a list of cases if the conditions stay false for every case in this
+                // list. The values in such a list have no influence on the open case.
                 let matters = |at: &usize| {
                     (0..dimensions[*at].len())
                         .any(|case| !self.is_open(dimensions, &changed(&chosen, *at, case)))
@@ -575,8 +575,8 @@ impl<'a> Cases<'a> {
                     words.join(", ")
                 });
             }
-            // The next combination is computed in the same way as the next number. Each list of cases is one
-            // digit.
+            // Each list of cases works like one digit of a number. The next combination is computed as if this
+            // number were increased by one.
             let at = (0..dimensions.len()).find(|at| chosen[*at] + 1 < dimensions[*at].len())?;
             chosen[..at].fill(0);
             chosen[at] += 1;
@@ -769,9 +769,9 @@ fn numbers(key: &str, tested_values: &BTreeSet<String>) -> Vec<Case> {
         .collect();
     sorted.sort_by(|(one, _), (other, _)| one.total_cmp(other));
     sorted.dedup_by(|(one, _), (other, _)| one.total_cmp(other).is_eq());
-    // Returns a distance. One value at this distance below all constants is tested, and one value at this
-    // distance above all constants. A distance of 1 would be lost by rounding for a very large constant, so
-    // the distance is then larger.
+    // Returns the distance between the highest or lowest constant and the value that is tested above or below
+    // this constant. Normally, the distance is 1. For a very large constant, the distance is larger, because
+    // rounding would remove a distance of 1.
     let step = |number: f64| 1.0_f64.max(number.abs() * 1e-6);
     ranges(key, &sorted, |below, above| {
         let value = match (below, above) {

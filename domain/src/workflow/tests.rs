@@ -8,7 +8,8 @@ use super::check::{FIELDS_MAX, problems};
 use super::import::{self, equals};
 use super::*;
 
-/// Returns the workflow in the sample events. Its nodes are START 1, submit node 2, approval 3 and END 4.
+/// Returns the workflow in the sample events. Its nodes are START 1, submit node 2 (which opens a ticket),
+/// approval 3 and END 4.
 fn deployed() -> Deployed {
     let sample = events::samples::history::<WorkflowEvent>()
         .into_iter()

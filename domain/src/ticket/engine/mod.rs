@@ -28,7 +28,8 @@ use crate::workflow::parallel_regions::{Areas, parallel_regions};
 /// The reason text of an automatic approval. If a workflow has the setting for automatic approvals, the desk
 /// approves on behalf of a creator who is an approver (reference/bk-itsm.md 5.5).
 pub const AUTO_PASS: &str = "检测到当前处理人包含提单人，系统自动过单";
-/// The reason text that the desk stores when it skips a node without processors.
+/// The reason text that the desk stores when it skips a node without processors (people who may act at the
+/// node).
 pub const SKIPPED_WITHOUT_PROCESSORS: &str = "当前节点处理人为空，系统自动跳过";
 /// Number of milliseconds in one day.
 const DAY_MS: i64 = 86_400_000;
@@ -57,8 +58,8 @@ pub(super) enum Step<'a> {
     Follow(&'a Transition),
 }
 
-/// The keys of form fields that change the ticket itself. The text of such a field is never used as the
-/// reason of a vote.
+/// The keys of form fields that change attributes of the ticket, such as its title. The text of such a field
+/// is never used as the reason of a vote.
 const IS_NO_REASON: [&str; 5] = ["title", "current_status", "impact", "urgency", "priority"];
 
 /// The changes of the ticket's status and priority that follow from the values in a form.
@@ -119,8 +120,8 @@ impl<'a> Run<'a> {
     }
 
     /// Returns an error if the engine needs inputs from other streams that the caller did not give. Without
-    /// these inputs, the engine can select too few people. Callers use this check before they reject a
-    /// command because of the selected people.
+    /// these inputs, the engine can select too few people for a node. Callers therefore make this check before
+    /// they reject a command because of the selected people.
     pub(super) fn check_complete(&self) -> Decision<()> {
         let missing = self.missing.borrow();
         if missing.is_empty() {
@@ -218,8 +219,8 @@ impl<'a> Run<'a> {
         given: Option<&str>,
     ) -> Decision<Remark> {
         // A form for votes has two text fields (reference/bk-itsm.md 3.11). The required field contains the
-        // reason of a rejection, and the optional field contains the remark for an approval. After the sort,
-        // the field for this kind of vote is first.
+        // reason of a rejection, and the optional field contains the remark for an approval. The sort moves
+        // the field for this kind of vote to the first position.
         let mut texts: Vec<_> = self
             .definition
             .fields_of(node)
@@ -271,9 +272,8 @@ impl<'a> Run<'a> {
         if is_multi(node) && !node_run.waiting_for().is_empty() && !is_met {
             return Vec::new();
         }
-        // Normally, one rejection is enough to reject the whole node. There is one exception: the finish
-        // condition (a condition on the vote counts) is true even if only the approvals are counted. In this
-        // case, the node is approved.
+        // Normally, one rejection is enough to reject the whole node. The node is approved despite a rejection
+        // if its finish condition (a condition on the vote counts) is true even without the rejections.
         let zero = ["REJECT_COUNT", "REJECT_RATE"].map(|key| (key, "0".to_owned()));
         let counters_of_passes = || {
             counters
@@ -307,8 +307,8 @@ impl<'a> Run<'a> {
     }
 
     /// Casts an approval vote for the creator of the ticket, and returns the next steps of the engine. The
-    /// vote is cast only if the creator may vote now and the workflow counts the submission of a ticket as an
-    /// approval.
+    /// vote is cast only if two conditions are true: the creator may vote now, and the workflow counts the
+    /// submission of a ticket as an approval.
     fn pass_for_creator(&mut self, node: &'a Node) -> Vec<Step<'a>> {
         let creator = self.creator();
         let is_next_voter = |run: &Self| {
@@ -746,10 +746,10 @@ impl<'a> Run<'a> {
         vec![Step::Leave(node)]
     }
 
-    /// Applies the result of an API call to the automatic node that made the call. The next node can already
-    /// have the maximum number of executions, so that the ticket cannot enter this node again. The automatic
-    /// node then fails and waits for a person. The engine does not reject the result, because people would
-    /// not notice a rejected result.
+    /// Applies the result of an API call to the automatic node that made the call. If the next node already
+    /// has the maximum number of executions, the ticket cannot enter this next node. The automatic node then
+    /// fails and waits for a person. In this case, the engine does not reject the result, because people would
+    /// not notice the rejection.
     pub(super) fn apply_result(
         &mut self,
         node: &'a Node,
@@ -1018,8 +1018,8 @@ impl<'a> Run<'a> {
     }
 
     /// Returns the vote counters of a node. Each key of the map is the code of a counter, such as
-    /// `PASS_COUNT`. The counters `PASS_RATE` and `REJECT_RATE` are percentages of all processors of the
-    /// node.
+    /// `PASS_COUNT`. The counters `PASS_RATE` and `REJECT_RATE` are percentages of all processors (people who
+    /// may act) of the node.
     fn counters(&self, id: NodeId) -> BTreeMap<&'static str, String> {
         let Some(node_run) = self.ticket.nodes.get(&id) else {
             return BTreeMap::new();
@@ -1066,8 +1066,8 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Returns true if the votes of all processors decide the result of the node. Returns false if the first vote
-/// decides the result.
+/// Returns true if all processors (people who may act) must vote before the result of the node is decided.
+/// Returns false if the first vote decides the result.
 pub(super) fn is_multi(node: &Node) -> bool {
     node.is_multi || node.kind == NodeKind::Sign
 }

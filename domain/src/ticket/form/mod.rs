@@ -58,8 +58,8 @@ pub(super) fn check(
     }
 }
 
-/// Checks only the given fields of a form. The sender changes these fields in an existing ticket. Returns the
-/// values in the format in which the ticket stores the values.
+/// Checks only the given fields of a form. The sender of the command changes these fields in an existing
+/// ticket. Returns the values in the format in which the ticket stores them.
 pub(super) fn check_some(
     input: &FormInput<'_>,
     given: &[Entry],
@@ -120,8 +120,8 @@ pub fn with_defaults(
     };
     let default = |field: &&Field| Entry::new(field.key.clone(), field.default.clone());
     let mut added: Vec<&Field> = Vec::new();
-    // A default value in one field can make another field visible. The loop repeats until the set of visible
-    // fields is stable.
+    // A default value in one field can make another field visible, so the loop repeats until no further field
+    // becomes visible.
     for _ in 0..=open.len() {
         let all: Vec<Entry> = given
             .iter()
@@ -213,7 +213,8 @@ impl<'a> Form<'a> {
         if !lookups.is_empty() {
             return Err(DecideError::Needs(lookups));
         }
-        // An empty value is stored only if the value replaces an earlier value of the same field.
+        // An empty value is stored only if the ticket already stores a value of the same field. The empty
+        // value then replaces this value.
         let filled = &self.input.current.form;
         Ok(self
             .given
@@ -340,8 +341,8 @@ impl<'a> Form<'a> {
             let other = match &comparison.other {
                 Other::Field { key } => match self.find(key) {
                     Found::Value(other) | Found::Personal(other) if !is_empty(&other) => other,
-                    // The other field, with which the value is compared, is empty. This comparison is
-                    // therefore skipped.
+                    // The rule compares the value with another field, and this other field is empty. The
+                    // comparison is therefore skipped.
                     _ => continue,
                 },
                 Other::System => now()?.into(),
@@ -633,7 +634,7 @@ fn is_blank_rich_text(html: &str) -> bool {
     let mut left = rest.as_str();
     while let Some((before, tag)) = left.split_once('<') {
         text.push_str(before);
-        // A `<` without a later `>` is normal text and not a tag, so the rich text has visible content.
+        // A `<` without a later `>` is normal text and not an HTML tag, so the text has visible content.
         let Some((_, after)) = tag.split_once('>') else {
             return false;
         };

@@ -16,12 +16,12 @@ use crate::value::plain;
 /// options is built first, because a search in a table is faster.
 const SEARCHED_MAX: usize = 8;
 
-/// The source of the options that people can select in a field.
+/// The source of the options that people can select in a form field.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Offer {
     /// The workflow contains the options.
     Own,
-    /// The dictionary with this code contains the options.
+    /// The dictionary (a shared list of options) with this code contains the options.
     Dictionary(String),
     /// An external system returns the options. The value is the request that the desk sends to this system.
     /// The error is an English text that explains why the desk cannot build the request.
@@ -69,7 +69,8 @@ impl<'a> Form<'a> {
 
     /// Checks that each selected option exists and is selected only once. Some fields also accept values that
     /// are not options, such as an input field with suggested options. Returns the names of the selected
-    /// options. If the workflow itself contains the options, the returned text is empty.
+    /// options. If the workflow itself contains the options, the returned text is empty, because the names can
+    /// be read from the workflow.
     pub(super) fn check_options(&self, field: &'a Field, value: &Value) -> Decision<String> {
         let text = plain(value);
         let chosen: Vec<&str> = match field.kind {

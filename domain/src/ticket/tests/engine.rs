@@ -52,8 +52,9 @@ fn all_fields() -> Vec<Field> {
     fields
 }
 
-/// Returns a workflow with the given nodes and transitions. The function adds the nodes START (id 1), submit
-/// node (id 2) and END (id 9). It also adds transition 1 from START to the submit node.
+/// Returns a workflow with the given nodes and transitions. The function adds the nodes START (id 1), the
+/// submit node (id 2, the node that opens a ticket) and END (id 9). It also adds transition 1 from START to
+/// the submit node.
 pub(super) fn graph(nodes: Vec<Node>, transitions: Vec<Transition>) -> Definition {
     let mut submit = node(2, NodeKind::Manual, &SUBMITTED);
     submit.processors = Processors::Open;
@@ -71,8 +72,8 @@ pub(super) fn graph(nodes: Vec<Node>, transitions: Vec<Transition>) -> Definitio
     }
 }
 
-/// Returns a workflow in which the given nodes follow each other between the submit node (id 2) and END (id
-/// 9). Each transition has the id of the node at which the transition starts.
+/// Returns a workflow in which the given nodes follow each other between the submit node (id 2, the node that
+/// opens a ticket) and END (id 9). Each transition has the id of the node at which the transition starts.
 pub(super) fn straight(nodes: Vec<Node>) -> Definition {
     let mut path = vec![2];
     path.extend(nodes.iter().map(|node| node.id.0));
@@ -158,8 +159,8 @@ impl Desk {
         desk
     }
 
-    /// Opens the ticket and returns the new events. The first three events are omitted. They open the
-    /// ticket, enter the submit node and complete this node.
+    /// Opens the ticket and returns the new events. The function omits the first three events: the ticket is
+    /// opened, enters the submit node (the node with the first form) and completes this node.
     pub(super) fn open(&mut self, open: Open) -> Vec<TicketEvent> {
         self.act(&Command::Open(Box::new(open))).split_off(3)
     }
@@ -214,8 +215,8 @@ pub(super) fn rejected(rejection: Rejection) -> Decision<Vec<TicketEvent>> {
     Err(DecideError::Rejected(rejection))
 }
 
-/// Returns the event that a ticket enters a manual node (a node at which people fill in a form) for the
-/// first time. The given people may act immediately.
+/// Returns the event that stores that a ticket enters a manual node (a node at which people fill in a form)
+/// for the first time. The given people may act immediately.
 pub(super) fn entered(id: i64, people: &[&str]) -> NodeEntered {
     NodeEntered {
         node: NodeId(id),
@@ -230,7 +231,7 @@ pub(super) fn entered(id: i64, people: &[&str]) -> NodeEntered {
     }
 }
 
-/// Returns the event that a ticket enters a node with votes for the first time.
+/// Returns the event that stores that a ticket enters a node with votes for the first time.
 pub(super) fn vote_entered(id: i64, people: &[&str]) -> NodeEntered {
     NodeEntered {
         is_vote: true,
@@ -290,7 +291,7 @@ pub(super) fn finished(approve_result: bool) -> Finished {
     }
 }
 
-/// Returns the event that the desk ends a ticket with the given final status.
+/// Returns the event that stores that the desk ends a ticket with the given final status.
 pub(super) fn closed(status: &str, approve_result: bool) -> Closed {
     Closed {
         by: PersonId::system(),
@@ -301,7 +302,8 @@ pub(super) fn closed(status: &str, approve_result: bool) -> Closed {
     }
 }
 
-/// Returns the event that the desk adds when it skips a node without processors.
+/// Returns the event that the desk adds when it skips a node without processors (people who may act at the
+/// node).
 pub(super) fn skipped(id: i64) -> NodeSkipped {
     NodeSkipped {
         node: NodeId(id),

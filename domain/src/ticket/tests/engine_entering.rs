@@ -1,5 +1,5 @@
-//! Tests how a ticket enters a node at which people act. The tests check the first status of the node, the
-//! automatic claim, the skipping of a node, and the repeated execution of a node.
+//! Tests how a ticket enters a node at which people act. The tests check the first status of the node and the
+//! automatic claim by a single person. They also check skipped nodes and the repeated execution of a node.
 
 use events::RoleId;
 use events::ticket::{NodeClaimed, NodeSkipped};

@@ -14,8 +14,8 @@ use crate::condition::Found;
 use crate::ticket::engine::find;
 use crate::workflow::import::equals;
 
-/// Returns a transition from the node `from` to the node `to` with a condition. The condition is true if the
-/// form field `amount` has the given value.
+/// Returns a conditional transition from the node `from` to the node `to`. The condition is true if the form
+/// field `amount` has the value in the parameter `amount`.
 fn if_amount(id: i64, from: i64, to: i64, amount: &str) -> Transition {
     Transition {
         condition: Some(equals("amount", amount)),
@@ -52,9 +52,9 @@ fn joined(id: i64, fork: i64, branch: i64, waiting_for: &[i64]) -> BranchJoined 
     }
 }
 
-/// Returns the events that the test expects when the test person BOSS completes a manual node. The ticket
-/// then follows the default transition (the transition without a condition) to the node `to`. In these tests,
-/// this transition has the same id as the node.
+/// Returns the events that the test expects when the test person BOSS completes a manual node (a node at which
+/// people fill in a form). The ticket then follows the default transition (the transition without a condition)
+/// to the node `to`. In these tests, this transition has the same id as the node.
 fn passed(id: i64, to: i64) -> Vec<TicketEvent> {
     vec![completed(id, BOSS).into(), taken(id, id, to).into()]
 }

@@ -1,4 +1,4 @@
-//! Tests the rules that select people, and the commands that contain people.
+//! Tests the rules that select the people for a node, and the commands that contain people.
 
 use events::RoleId;
 use events::ticket::{Escalated, NodeReassigned};
@@ -40,8 +40,8 @@ pub(super) fn add_people(context: &mut Context) {
     .into();
 }
 
-/// The values of a form that contains people and the id of a business. Only the field `word` contains
-/// neither people nor a business.
+/// The values of the form that the tests use. The field `word` contains normal text. The other fields contain
+/// people or the id of a business (an organizational unit in BlueKing).
 const FORM: [(&str, &str); 4] = [
     ("word", ","),
     ("members", "p-b,p-a"),

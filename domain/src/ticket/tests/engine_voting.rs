@@ -44,8 +44,9 @@ fn counter(key: &str, operator: Operator, number: &str) -> Condition {
     }
 }
 
-/// Returns the status of the node `three` (id 3) after each of the given votes. The first person in the list
-/// [`VOTERS`] casts the first vote, the second person casts the second vote, and so on.
+/// Returns the status of the node `three` (id 3) after each of the given votes. A vote is true for an approval
+/// and false for a rejection. The first person in the list [`VOTERS`] casts the first vote, the second person
+/// casts the second vote, and so on.
 fn results(three: Node, votes: &[bool]) -> Vec<&'static str> {
     let mut desk = Desk::opened(straight(vec![three]), &[]);
     let mut results = Vec::new();
@@ -250,9 +251,9 @@ fn a_pass_continues_if_only_a_rejection_terminates_the_ticket() {
     );
 }
 
-/// Returns the output variables of the node `three` (id 3) after the given votes, each in the form
-/// `key=value`. The first person in the list [`VOTERS`] casts the first vote, the second person casts the
-/// second vote, and so on.
+/// Returns the output variables of the node `three` (id 3) after the given votes (true for an approval). Each
+/// output variable has the form `key=value`. The first person in the list [`VOTERS`] casts the first vote, the
+/// second person casts the second vote, and so on.
 fn outputs(three: Node, votes: &[bool]) -> Vec<String> {
     let outputs = [
         ("result", Holds::ApproveResult),

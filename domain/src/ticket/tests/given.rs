@@ -9,7 +9,7 @@ use super::{BOSS, Command, Context, LISI, Open, ROOT, Ticket};
 use super::{context_of, definition, node, transition};
 use crate::decider::Decider;
 
-/// The second processor of each node that the helper function `node` builds.
+/// The second processor (person who may act) of each node that the helper function `node` builds.
 pub(super) const OTHER: &str = "p-other";
 /// The owner of the service in the contexts that the function [`with_owner`] returns.
 pub(super) const OWNER: &str = "p-owner";
@@ -51,8 +51,8 @@ pub(super) fn with_approval(change: impl FnOnce(&mut Node)) -> Context {
     context_of(definition)
 }
 
-/// Returns a context (the data that a ticket decision needs) with a workflow. If the approval node 3 is
-/// rejected, no transition has a true condition, so the node fails.
+/// Returns a context (the data that a ticket decision needs) with a workflow. If people reject the approval
+/// node 3, no transition has a true condition, so the node fails.
 pub(super) fn with_dead_end() -> Context {
     let mut definition = definition();
     definition.transitions.remove(2);
@@ -60,7 +60,8 @@ pub(super) fn with_dead_end() -> Context {
 }
 
 /// Returns a context (the data that a ticket decision needs) with a workflow of four nodes: START 1, submit
-/// node 2, manual node 5 and END 4. The function `change` modifies the manual node 5.
+/// node 2 (which opens a ticket), manual node 5 (at which people fill in a form) and END 4. The function
+/// `change` modifies the manual node 5.
 pub(super) fn with_manual(change: impl FnOnce(&mut Node)) -> Context {
     let mut definition = definition();
     definition.nodes[2] = node(5, NodeKind::Manual, &[]);
@@ -74,8 +75,8 @@ pub(super) fn with_manual(change: impl FnOnce(&mut Node)) -> Context {
 }
 
 /// Returns a context (the data that a ticket decision needs) with a workflow that has two parallel branches.
-/// The first branch contains the manual node 5, and the second branch contains the manual node 6. The
-/// function `change` modifies both nodes.
+/// The first branch contains node 5, and the second branch contains node 6. At both nodes, people fill in a
+/// form. The function `change` modifies both nodes.
 pub(super) fn with_branches(change: impl FnOnce(&mut Node, &mut Node)) -> Context {
     let mut definition = definition();
     let mut first = node(5, NodeKind::Manual, &[]);

@@ -289,9 +289,9 @@ fn reasons_have_at_most_255_characters() {
     }
 }
 
-/// The workflow has START 1, submit node 2, webhook 5 (a node that sends an HTTP request) and END 4. A
-/// result of the webhook arrives while the ticket is suspended. The test expects that the result is
-/// applied when the ticket is resumed.
+/// The workflow has START 1, submit node 2 (which opens a ticket), webhook 5 (a node that sends an HTTP
+/// request) and END 4. A result of the webhook arrives while the ticket is suspended. The test expects that
+/// the result is applied when the ticket is resumed.
 #[test]
 fn resuming_applies_the_results_that_arrived_during_the_suspension() {
     let mut definition = definition();

@@ -113,8 +113,8 @@ fn transition(id: i64, from: i64, to: i64, passes: Option<&str>) -> Transition {
     }
 }
 
-/// Returns a workflow with the nodes START 1, submit node 2, approval 3 and END 4. The ticket ends after an
-/// approval. After a rejection, the ticket returns to node 2.
+/// Returns a workflow with the nodes START 1, submit node 2 (which opens a ticket), approval 3 and END 4. The
+/// ticket ends after an approval. After a rejection, the ticket returns to node 2.
 fn definition() -> Definition {
     let choice = |key: &str| Choice {
         key: key.into(),

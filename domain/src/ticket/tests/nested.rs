@@ -47,8 +47,8 @@ impl Rng {
     }
 }
 
-/// A transition without a target node. The first value is the node at which the transition starts. The second
-/// value is the condition of the transition.
+/// A transition for which the test has not chosen the target node yet. The first value is the node at which
+/// the transition starts. The second value is the condition of the transition.
 type Exit = (NodeId, Option<Condition>);
 
 struct Builder {
@@ -210,8 +210,8 @@ impl Builder {
             .filter(|other| other.id == node)
             .for_each(|node| {
                 node.fields.push(key.clone());
-                // In the form of this node, a person selects the transition that the ticket follows. The node
-                // must therefore not be skipped.
+                // In the form of this node, a person selects the transition that the ticket follows. The
+                // setting for automatic skips is therefore disabled for this node.
                 node.is_allow_skip = false;
                 if node.processors == Processors::Empty {
                     node.processors = Processors::Person(vec!["p-a".into()]);
@@ -639,7 +639,7 @@ fn nested_workflows_end_and_hold_one_token_per_branch() {
         }
     }
     // The random workflows must contain many parallel branches, repeated nodes and rejections. Otherwise the
-    // test would not check enough.
+    // test would not check these situations often enough.
     assert!(
         forks > RUNS / 2 && rounds > RUNS / 2 && rejected > RUNS / 10,
         "forks {forks}, rounds {rounds}, rejected {rejected}"

@@ -23,7 +23,7 @@ use super::{context, context_of, definition, field, vote};
 use crate::decider::{DecideError, Decider};
 use crate::ticket::{Decision, FieldAt, Lookup, MESSAGE_MAX, REMARK_MAX, reject};
 
-/// The person who is the leader of a processor in the tests.
+/// The leader of a processor in the tests. A processor is a person who may act at a node.
 const CHIEF: &str = "p-chief";
 
 /// A function that builds a command with the given message.
@@ -225,8 +225,8 @@ fn definition_with_more_fields() -> Definition {
     definition
 }
 
-/// Returns a context (the data that a ticket decision needs) with a workflow. The form of the approval node
-/// 3 has the optional text field `why`.
+/// Returns a context (the data that a ticket decision needs) with a workflow. In this workflow, the form of
+/// the approval node 3 has the optional text field `why`.
 fn with_text_field() -> Context {
     let mut definition = definition();
     definition.nodes[2].fields.push("why".into());
@@ -238,8 +238,8 @@ fn waiting_for_claim() -> Context {
     with_manual(|node| node.handling = Handling::ClaimThenProcess)
 }
 
-/// Returns a context (the data that a ticket decision needs) with a workflow. At the manual node 5, the test
-/// person BOSS must assign the work to other people.
+/// Returns a context (the data that a ticket decision needs) with a workflow. At node 5, the test person BOSS
+/// must assign the work to other people.
 fn waiting_for_assignment(handling: Handling, processors: Processors) -> Context {
     with_manual(|node| {
         node.handling = handling;
@@ -1263,8 +1263,8 @@ fn the_node_to_resolve_is_in_process_if_possible() {
     }
 }
 
-/// Returns a copy of a context (the data that a ticket decision needs). The copy contains the given leaders
-/// of the two processors and the given owners of the service.
+/// Returns a copy of a context (the data that a ticket decision needs). In the copy, the people BOSS and OTHER
+/// have the given leaders, and the service has the given owners.
 fn with_leaders(leaders: [Option<&str>; 2], owners: &[&str], context: Context) -> Context {
     let mut context = with_service(context, |service| service.owners = people(owners));
     for (pid, leader) in [BOSS, OTHER].into_iter().zip(leaders) {
@@ -1444,8 +1444,8 @@ fn messages_have_at_most_255_characters() {
     }
 }
 
-/// Functions that each build a command for one node. If the node has a suitable status, the person in the
-/// command may execute this command.
+/// Functions that each build a command for one node. The ticket accepts each command only if the node has a
+/// suitable status.
 const OPERATIONS: [AtNode; 9] = [
     |node| submit(node, BOSS, vec![Entry::new("DECISION", "true")], ""),
     |node| decide(node, BOSS, true, ""),

@@ -168,9 +168,9 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Returns the code of the dictionary that contains the options of a field. For the fields `impact`,
-    /// `urgency` and `priority`, this code can be missing in the file. The code is then the key of the field
-    /// in upper case.
+    /// Returns the code of the dictionary (a shared list of options) that contains the options of a field. For
+    /// the fields `impact`, `urgency` and `priority`, this code can be missing in the file. The code is then
+    /// the key of the field in upper case.
     fn source_uri(&mut self, raw: &Value, key: &str) -> String {
         let uri = text(raw, "source_uri");
         if text(raw, "source_type") != "DATADICT" || !uri.is_empty() {
@@ -311,7 +311,7 @@ impl Reader<'_> {
         }
         let fields = self.definition.fields.clone();
         for field in &mut self.definition.fields {
-            // A field keeps the id of its node only if several fields have the same key.
+            // A field keeps the reference to its node only if another field has the same key.
             field.node = field
                 .node
                 .filter(|node| is_duplicated(&field.key, &fields) && known.contains(node));
@@ -367,9 +367,9 @@ impl Reader<'_> {
         }
     }
 
-    /// Adds a field to the forms of some nodes. In this field, a processor selects the next transition:
-    /// forward or back. Only old files need this field, because their transitions contain a direction
-    /// instead of a condition.
+    /// Adds a field to the forms of some nodes. In this field, a person selects the next transition: forward
+    /// or back. Only old files need this field, because their transitions contain a direction instead of a
+    /// condition.
     pub(super) fn read_directions(&mut self) {
         let edges = listed(self.flow, &["edges", "transitions"]);
         let back: Vec<(NodeId, NodeId)> = edges
@@ -460,7 +460,7 @@ impl Reader<'_> {
     }
 
     /// Makes two form fields optional: the reason for sending a ticket back and the reason for terminating a
-    /// ticket. A processor must enter these reasons only for some decisions.
+    /// ticket. People must enter these reasons only for some decisions.
     fn make_reasons_optional(&mut self) {
         for field in &mut self.definition.fields {
             if matches!(field.key.as_str(), "can_back_message" | "terminate_message") {

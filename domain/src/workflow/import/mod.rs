@@ -83,8 +83,8 @@ pub fn read(file: &Value, roles: &dyn Fn(&str) -> Option<RoleId>) -> Result<Impo
     })
 }
 
-/// Members that come from the database of BlueKing ITSM and do not change the behavior of a workflow. The
-/// import ignores these members.
+/// Members of objects in the imported file that come from the database of BlueKing ITSM. The members do not
+/// change the behavior of a workflow, so the import ignores them.
 const ROW: [&str; 13] = [
     "id",
     "workflow",
@@ -381,9 +381,9 @@ impl Reader<'_> {
                         format!("roles {} do not exist in this desk", unknown.join(", ")),
                     );
                 }
-                // In a rule, an empty list of roles means the members of all general roles. If this desk has
-                // none of the roles in the file, this meaning would be wrong. The imported rule then selects
-                // no people.
+                // In a rule that selects people, an empty list of roles means all general roles. If this desk
+                // has none of the roles in the file, an empty list would select wrong people. The imported
+                // rule therefore selects no people.
                 if known.is_empty() && has_names {
                     Processors::Person(Vec::new())
                 } else {
@@ -498,9 +498,9 @@ impl Reader<'_> {
                 })
                 .collect();
             let is_multi = flag(state, "is_multi") || kind == NodeKind::Sign;
-            // If the first vote decides the node (or-sign), a finish condition has no effect. The file can
-            // still contain a finish condition from an earlier setting. In that case, the import ignores the
-            // finish condition.
+            // If the first vote decides the node (or-sign), a finish condition (a condition that ends a vote
+            // early) has no effect. The file can still contain a finish condition from an earlier setting. In
+            // that case, the import ignores the finish condition.
             let early_finish = state
                 .get("finish_condition")
                 .filter(|condition| kind.is_vote() && is_multi && has_clause(condition));
@@ -741,8 +741,8 @@ fn without_blanks(group: &Value) -> Value {
 }
 
 /// Returns a copy of a condition on vote counters. In the copy, each key is replaced with the code of its
-/// counter, such as `PASS_COUNT`. The code comes from the output variable with this key. Without such a
-/// variable, the code comes from the clause (the comparison) itself.
+/// counter, such as `PASS_COUNT`. The function finds the code in the output variable with this key. If there
+/// is no such variable, the clause (comparison) itself contains the code.
 fn with_codes(condition: &Value, outputs: &[Output]) -> Value {
     let mut coded = condition.clone();
     let groups = coded

@@ -506,8 +506,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Returns the timeout `timeout_ms`, but at most `most`. Both values are in milliseconds. If the timeout
-    /// is reduced, the function adds this change to the import report.
+    /// Returns the timeout `timeout_ms`, or the maximum timeout `most` if `timeout_ms` is higher. Both values
+    /// are in milliseconds. If the timeout is reduced, the function adds this change to the import report.
     fn timeout(&mut self, timeout_ms: i64, most: i64, place: &str) -> i64 {
         if timeout_ms > most {
             self.changed(
@@ -662,8 +662,8 @@ impl Reader<'_> {
     }
 
     /// Returns the kind of credentials that a webhook needs. The kind is empty if the webhook needs no
-    /// credentials. Normally, the credentials themselves are not imported. There is one exception: if a
-    /// bearer token consists only of a placeholder, the function adds a header with this placeholder.
+    /// credentials. The credentials themselves are not imported. There is one exception: for a bearer token
+    /// that consists only of a placeholder, the function adds a header with this placeholder.
     fn credentials(&mut self, auth: &Value, headers: &mut Vec<Pair>, place: &str) -> String {
         match auth {
             Value::String(kind) if matches!(kind.as_str(), "none" | "no_auth") => {
@@ -755,8 +755,8 @@ impl Reader<'_> {
             Some(Value::Object(members)) => members
                 .iter()
                 .map(|(key, value)| match value {
-                    // In the constants of a BlueKing SOPS task, each constant is an object with a member
-                    // `value`.
+                    // In a task of BlueKing SOPS (an external system), each constant is an object with a
+                    // member `value`.
                     Value::Object(_) if value.get("value").is_some() => Pair {
                         key: key.clone(),
                         ..constant(value)
@@ -816,9 +816,9 @@ fn has_statements(body: &Value) -> bool {
     }
 }
 
-/// Returns the request with additional output variables (values that are read from the response). The
-/// imported node `state` contains these variables. If the request already has a variable with the same key,
-/// the variable is not added.
+/// Returns the request with additional output variables (values that are read from the response). These
+/// variables come from the imported node `state`. If the request already has a variable with the same key, the
+/// variable is not added.
 fn with_outputs(mut request: Request, state: &Value) -> Request {
     for output in output_mappings(state.pointer("/variables/outputs")) {
         if !request.outputs.iter().any(|known| known.key == output.key) {
