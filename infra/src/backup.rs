@@ -43,8 +43,8 @@ pub fn copy(source: &Path, target: &Path) -> Result<(), Error> {
 }
 
 /// Opens a database for reading, even if another process writes to the database. On a read-only
-/// file system, SQLite cannot create the files `-wal` and `-shm`. In this case, the database is
-/// opened as a file that does not change.
+/// file system, SQLite cannot create the files `-wal` and `-shm`. In this case, the function opens
+/// the database without these files and without locks.
 fn readable(source: &Path) -> Result<Connection, Error> {
     let connection = connect(source, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let read = connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| {

@@ -39,9 +39,9 @@ impl Crash {
         })
     }
 
-    /// Reports that the code reaches the crash point `point`. If this is the selected crash point,
-    /// its counter decreases by one. When the counter reaches zero, the function kills the process
-    /// with SIGKILL.
+    /// Reports that the code reaches the crash point `point`. If `point` is the selected crash
+    /// point, the number of remaining passes decreases by one. When this number reaches zero, the
+    /// function kills the process with SIGKILL.
     pub fn pass(&self, point: &str) {
         if self.point == point && self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
             let _ = rustix::process::kill_process(

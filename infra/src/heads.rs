@@ -149,7 +149,8 @@ pub fn lines(directory: &Path) -> Result<Vec<String>, Error> {
     Ok(lines)
 }
 
-/// Reads the file `heads` line by line, because the file becomes large over time.
+/// Reads the file `heads` line by line, and passes each complete line to the function `take`. The
+/// file becomes large over time, so its content is never loaded as a whole.
 fn read_lines(directory: &Path, take: &mut dyn FnMut(&str) -> Option<()>) -> Result<(), Error> {
     let path = directory.join(FILE);
     let unreadable = |error: std::io::Error| {

@@ -33,11 +33,11 @@ const STICKY: u32 = 0o1000;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Accepted {
     /// Whether the desk may start although commits are missing in the ledger. The desk finds
-    /// missing commits in two ways: the file `heads` contains their positions, or the views contain
-    /// their data.
+    /// missing commits in two ways: the file `heads` contains their positions, or the views (stored
+    /// documents for reading) contain their data.
     pub commits: bool,
-    /// Whether the desk may start although the key store does not contain all people who acted in
-    /// the ledger.
+    /// Whether the desk may start although people are missing in the key store. The ledger contains
+    /// actions of these people.
     pub people: bool,
 }
 
@@ -51,7 +51,7 @@ pub struct Look {
     pub has_keys: bool,
 }
 
-/// The views and the work queues of a directory, opened read-only.
+/// The views (stored documents for reading) and the work queues of a directory, opened read-only.
 pub struct LookedViews {
     pub views: Arc<dyn Views>,
     pub queue: Arc<dyn Queue>,
@@ -77,9 +77,9 @@ pub fn open(directory: &Path, crash: &Arc<Crash>, counted: &Counted) -> Result<P
 /// Opens the stores of a data directory for reading and writing, and returns these stores. The
 /// parameter `accepted` contains the losses of data that the operator accepts.
 ///
-/// If commits are missing and `accepted` permits this loss, the function removes the views and also
-/// returns the loss. The views contain data of the missing commits, so the desk must then fill new
-/// views from the ledger.
+/// If commits are missing and `accepted` permits this loss, the function removes the views (stored
+/// documents for reading), and also returns the loss. The views contain data of the missing
+/// commits, so the desk must then create new views from the ledger.
 pub fn open_despite_loss(
     directory: &Path,
     crash: &Arc<Crash>,
@@ -128,7 +128,8 @@ pub fn read(directory: &Path) -> Result<Ledger, Error> {
 }
 
 /// Opens the stores of a data directory while a desk runs in the same directory. The ledger is
-/// opened read-only. The key store, the views and the work queue are opened for writing.
+/// opened read-only. The key store, the views (stored documents for reading) and the work queue are
+/// opened for writing.
 pub fn beside(directory: &Path, counted: &Counted) -> Result<Ports, Error> {
     let store: Arc<dyn Store> = Arc::new(store::sqlite::Sqlite::read(directory)?);
     pair::check(directory, true)?;
@@ -136,7 +137,7 @@ pub fn beside(directory: &Path, counted: &Counted) -> Result<Ports, Error> {
 }
 
 /// Opens all stores of a directory read-only while a desk runs in the directory. If the directory
-/// contains no views, the returned views are empty.
+/// contains no views (stored documents for reading), the returned views are empty.
 pub fn read_all(directory: &Path) -> Result<Ports, Error> {
     let ledger = read(directory)?;
     pair::check(directory, true)?;
@@ -193,10 +194,10 @@ pub fn look_apart(directory: &Path, keys_at: &Path, is_written: bool) -> Result<
     })
 }
 
-/// Opens the views and the work queues of a data directory read-only. Returns `None` if the views
-/// are missing or outdated. In this case, a desk fills the views at its next start. If a desk runs
-/// in the directory, `is_written` must be true. With the value false, some reads use no locks, so a
-/// write of the desk could cause wrong results.
+/// Opens the views (stored documents for reading) and the work queues of a data directory
+/// read-only. Returns `None` if the views are missing or outdated. In this case, a desk fills the
+/// views at its next start. If a desk runs in the directory, `is_written` must be true. With the
+/// value false, some reads use no locks, so a write of the desk could cause wrong results.
 pub fn look_at_views(directory: &Path, is_written: bool) -> Result<Option<LookedViews>, Error> {
     let file = views::sqlite::ViewsFile::look(directory, is_written)?.map(Arc::new);
     Ok(file.map(|file| LookedViews {
@@ -413,8 +414,9 @@ fn lost(directory: &Path) -> Result<Option<Lost>, Error> {
     Ok(Lost::of(&published, &disagreeing, end))
 }
 
-/// Compares the last position of the ledger with the last position that the views contain. Returns
-/// a loss if the views contain data of commits that are missing in the ledger.
+/// Compares the last position of the ledger with the last position that the views (stored documents
+/// for reading) contain. Returns a loss if the views contain data of commits that are missing in
+/// the ledger.
 fn behind_views(directory: &Path) -> Result<Option<Lost>, Error> {
     let Some(followed) = views::sqlite::followed(directory)? else {
         return Ok(None);
@@ -431,7 +433,8 @@ fn behind_views(directory: &Path) -> Result<Option<Lost>, Error> {
     ))
 }
 
-/// Removes the files of the views. The desk later creates new views from the ledger.
+/// Removes the files of the views (stored documents for reading). The desk later creates new views
+/// from the ledger.
 fn remove_views(directory: &Path) -> Result<(), Error> {
     let path = directory.join("views.db");
     for path in [side(&path, "-wal"), side(&path, "-shm"), path] {

@@ -17,7 +17,7 @@ pub const PUTS_DOLLARS_PER_MILLION: f64 = 5.0;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counted {
     pub requests: u64,
-    /// Number of write request units (units in which DynamoDB charges writes) that all these
+    /// Number of write request units (units in which DynamoDB charges writes) that the counted
     /// requests used.
     pub write_units: f64,
     pub read_units: f64,

@@ -28,7 +28,7 @@ pub async fn holds(accounts: &dyn Accounts, server: &Server, names: Names<'_>) {
     assert_eq!(unlock(names.free).await, AccountState::NotLocked);
     assert_eq!(read("nobody").await, AccountState::Missing);
     assert_eq!(unlock("nobody").await, AccountState::Missing);
-    // The adapter must not use a name as a search pattern. No account has the name `*`.
+    // No account has the name `*`. An adapter that used the name as a search pattern would find other accounts here.
     assert_eq!(read("*").await, AccountState::Missing);
     assert_eq!(unlock("*)(uid=*").await, AccountState::Missing);
     assert_eq!(

@@ -25,9 +25,9 @@ use crate::http::egress::Egress;
 const LOCKED: &str = "pwdAccountLockedTime";
 /// The LDAP attribute that contains the times of failed logins with a wrong password.
 const FAILURES: &str = "pwdFailureTime";
-/// Result codes of a directory that does not let the desk remove the times of wrong passwords. The reasons are: the
-/// control is unknown (12), the attribute is missing or cannot be changed (16, 17, 19), the right is missing (50), or
-/// the directory is unwilling (53).
+/// The LDAP result codes with which a directory refuses to remove the times of wrong passwords. The reasons are:
+/// unknown control (12), attribute missing or protected (16, 17, 19), missing right (50), or an unwilling directory
+/// (53).
 const NOT_RELAXED: [u32; 6] = [12, 16, 17, 19, 50, 53];
 /// The value of `pwdAccountLockedTime` in an account that an administrator has locked for an unlimited time
 /// (draft-behera-ldap-password-policy-11, section 5.3.3).
@@ -67,7 +67,7 @@ impl Ldap {
             .set_std_stream(StdStream::Tcp(stream));
         let opened = LdapConnAsync::with_settings(settings, &server.target()).await;
         let (connection, mut handle) = opened.map_err(|error| unavailable(&error))?;
-        // The task ends when `handle` is dropped, because no further requests can arrive after that.
+        // The background task ends when `handle` is dropped, because no further requests can be sent after that.
         tokio::spawn(connection.drive());
         let bound = handle.with_timeout(server.timeout);
         let bound = bound.simple_bind(&server.user, &server.password).await;
@@ -254,7 +254,8 @@ fn check(what: &str, code: u32) -> Result<(), AccountsError> {
     })
 }
 
-/// Converts an error of the connection to a directory. Such an error contains no names of accounts.
+/// Converts an error of the LDAP connection to [`AccountsError::Unavailable`]. Such an error contains no names of
+/// accounts.
 fn unavailable(error: &LdapError) -> AccountsError {
     AccountsError::Unavailable(format!("the directory cannot be used: {error}"))
 }

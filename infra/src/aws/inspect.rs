@@ -17,9 +17,9 @@ pub struct TableFacts {
     pub is_protected: bool,
 }
 
-/// The required view types of DynamoDB streams. With the view type `WHOLE_ITEMS`, a stream record
-/// contains the complete item. With `KEYS_ALONE`, a stream record contains only the key of the
-/// item.
+/// The two view types of DynamoDB streams that a desk needs. With the type `WHOLE_ITEMS`, each
+/// stream record contains the complete changed item. With the type `KEYS_ALONE`, each stream record
+/// contains only the key of the changed item.
 pub const WHOLE_ITEMS: &str = "NEW_IMAGE";
 pub const KEYS_ALONE: &str = "KEYS_ONLY";
 
@@ -27,7 +27,8 @@ pub const KEYS_ALONE: &str = "KEYS_ONLY";
 /// lines, [`Lines::are_cut`] is true.
 const LINES_MAX: usize = 100_000;
 
-/// Lines of a log. `are_cut` is true if the log has further lines that were not read.
+/// Lines from the log of one Lambda function. `are_cut` is true if the log has further lines that
+/// were not read.
 #[derive(Clone, Debug, Default)]
 pub struct Lines {
     pub lines: Vec<String>,
@@ -102,8 +103,8 @@ impl Cloud {
             .map_or("no region", |region| region.as_ref())
     }
 
-    /// Returns the log lines of a function that contain the text `word` and are not older than the
-    /// time `since` (UTC, milliseconds).
+    /// Returns the log lines of a Lambda function that contain the text `word` and are not older
+    /// than the time `since` (UTC, milliseconds).
     pub async fn log_lines(&self, function: &str, word: &str, since: i64) -> Result<Lines, Error> {
         let client = aws_sdk_cloudwatchlogs::Client::new(&self.config);
         let group = format!("/aws/lambda/{}", self.names.function(function));

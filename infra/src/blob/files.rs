@@ -179,7 +179,8 @@ impl Blob for Files {
                     file.write_all(&bytes)
                         .await
                         .map_err(|error| failed(&what, error))?;
-                    // `flush` waits until the last write is complete, and returns its error.
+                    // `flush` waits until the last write is complete. If this write failed, `flush`
+                    // returns the error.
                     file.flush().await.map_err(|error| failed(&what, error))?;
                     file.sync_all()
                         .await

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use super::{Channel, Outgoing, Request, Response, TIMEOUT, only, text};
 use crate::http::{HttpError, HttpRequest, HttpResponse, RESPONSE_BYTES_MAX, Url};
 
-/// The default URL to which the desk sends messages for custom robots of DingTalk. A setting of the channel account can
-/// replace this URL.
+/// The default URL to which the desk sends messages for custom robots of DingTalk. The channel account (the settings
+/// for one robot) can contain another URL.
 const URL: &str = "https://oapi.dingtalk.com/robot/send";
 /// Maximum number of messages that one robot may send in one minute.
 const PER_MINUTE: u32 = 20;
@@ -28,8 +28,8 @@ const BLOCKED_MS: i64 = 600_000;
 #[derive(Clone, Copy, Debug)]
 pub struct DingtalkRobot;
 
-/// The secret of a channel account. It contains the token in the URL of the robot, and the key for
-/// signatures.
+/// The secret data of one DingTalk robot. `access_token` is the token in the URL of the robot. `secret` is the key for
+/// the signatures of requests.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Secret {

@@ -163,8 +163,8 @@ fn message(outgoing: &Outgoing<'_>, from: &Mailbox) -> Result<Vec<u8>, String> {
         .references(root.clone())
         .in_reply_to(root);
     for (name, value) in [
-        // The first three headers prevent automatic replies from other programs (RFC 3834). The
-        // last header contains the id of the delivery.
+        // The first three headers prevent automatic replies from other programs (RFC 3834). The last header contains
+        // the id of the delivery (the sending of one message to one person).
         ("Auto-Submitted", "auto-generated"),
         ("X-Auto-Response-Suppress", "All"),
         ("Precedence", "bulk"),

@@ -29,13 +29,14 @@ pub const TIMEOUT: Duration = Duration::from_secs(20);
 #[derive(Clone, Copy, Debug)]
 pub struct Outgoing<'a> {
     pub account: &'a Defined,
-    /// The secret of the channel account, such as a password. The text is empty if the account has no secret.
+    /// The secret of the channel account (the settings with which the messages are sent), such as a password. The text
+    /// is empty if the account has no secret.
     pub secret: &'a str,
     /// The address of the person who gets the message.
     pub to: &'a str,
     pub content: &'a Content,
-    /// The id of the delivery that sends the message: 32 hexadecimal digits. All attempts of one delivery use
-    /// the same id.
+    /// The id of the delivery (the sending of one message to one person): 32 hexadecimal digits. All attempts to send
+    /// the message use the same id.
     pub id: &'a str,
     /// The time at which the delivery of the message was requested.
     pub requested: Moment,
@@ -59,8 +60,8 @@ pub enum Response {
 
 /// A way to send messages to people, such as e-mail.
 pub trait Channel: Send + Sync {
-    /// Returns the name of the channel. This name must never change, because the ledger stores it in each
-    /// channel account.
+    /// Returns the name of the channel. This name must never change, because the ledger stores the name in each channel
+    /// account (the settings with which messages are sent).
     fn name(&self) -> &'static str;
     /// Returns the kind of address that a person needs to get messages through this channel, such as `email`.
     /// Several channels can use the same kind.
@@ -78,11 +79,11 @@ pub trait Channel: Send + Sync {
     /// Checks an address of a person. If the address is invalid, returns an English text that completes the
     /// words "the address must".
     fn check_address(&self, address: &str) -> Result<(), String>;
-    /// Checks the settings of a channel account. If a setting is invalid, returns an English text that names
-    /// this setting.
+    /// Checks the settings of a channel account (the settings with which messages are sent). If a setting is invalid,
+    /// returns an English text that names this setting.
     fn check(&self, account: &Defined) -> Result<(), String>;
-    /// Checks the secret of a channel account. If the secret is invalid, returns an English text that does
-    /// not contain the secret.
+    /// Checks the secret of a channel account, such as a password. If the secret is invalid, returns the reason as an
+    /// English text. This text does not contain the secret.
     fn check_secret(&self, secret: &str) -> Result<(), String>;
     /// Converts a message to a request that sends the message. If the conversion is not possible, returns the reason as
     /// an English text.
@@ -173,8 +174,7 @@ impl Mailer for NoMailer {
     }
 }
 
-/// Returns the setting `key` of an account if the setting is a text. Otherwise, returns an empty
-/// text.
+/// Returns the setting `key` of a channel account if the setting is a text. Otherwise, returns an empty text.
 fn text<'a>(account: &'a Defined, key: &str) -> &'a str {
     account
         .settings
@@ -183,8 +183,8 @@ fn text<'a>(account: &'a Defined, key: &str) -> &'a str {
         .unwrap_or_default()
 }
 
-/// Returns an error if an account contains a setting that is not in the list `known`. The error names the first unknown
-/// setting.
+/// Returns an error if a channel account contains a setting that is not in the list `known`. The error names the first
+/// unknown setting.
 fn only(account: &Defined, known: &[&str]) -> Result<(), String> {
     match account
         .settings

@@ -22,8 +22,8 @@ const RELAYS_MAX: usize = 100;
 /// A mailer that sends mails to real mail relays.
 pub struct Smtp {
     egress: Egress,
-    /// The TLS settings for each host name of a mail relay. These settings contain all trusted root certificates.
-    /// The mailer therefore creates the settings once per host name, and not for each mail.
+    /// The TLS settings for each host name of a mail relay. The creation of these settings loads all trusted root
+    /// certificates. The mailer therefore creates the settings once per host name, and not for each mail.
     tls: Cache<String, TlsParameters>,
 }
 

@@ -12,8 +12,8 @@ use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, 
 use crate::{Error, Kind};
 
 const DICTIONARY: &[u8] = include_bytes!("dictionary.v1");
-/// Format numbers of older programs. Data in these formats does not contain the permanent event
-/// names, so this program rejects such data.
+/// Format numbers that only older versions of this program wrote. Data in these formats contains
+/// event names that this program does not support, so the program rejects the data.
 const FORMER: [u8; 2] = [0, 1];
 const PLAIN: u8 = 2;
 const DEFLATED: u8 = 3;

@@ -13,7 +13,7 @@ pub type Hash = [u8; 32];
 /// databases limit the size of keys.
 pub const STREAM_BYTES_MAX: usize = 256;
 
-/// All events that one command adds to one stream.
+/// A commit: all events that one command adds to one event stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
     pub stream: String,
@@ -37,8 +37,8 @@ pub struct Commit {
     pub snapshot: Option<Snapshot>,
 }
 
-/// The serialized state of an aggregate. The fingerprint identifies the version of the code that
-/// computes the state from the events.
+/// A snapshot: the serialized state of an aggregate. The fingerprint identifies the version of the
+/// code that computes the state from the events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     pub fingerprint: [u8; 16],

@@ -27,7 +27,8 @@ name = "日志"
 roles = { OPS = ["lisi", "boss"] }
 "#;
 
-/// Runs all tests on a directory that contains [`ORGANIZATION`].
+/// Runs all tests on an adapter. The adapter must return the people, departments and businesses of
+/// [`ORGANIZATION`].
 pub async fn answers(directory: &dyn Directory) {
     assert_eq!(
         directory.leader("lisi").await.expect("answers"),

@@ -67,7 +67,7 @@ struct BusinessRoles {
 }
 
 impl File {
-    /// Parses the text of a directory file.
+    /// Parses the text of a directory file (a TOML file with people, departments and businesses).
     pub fn read(text: &str) -> Result<Self, Error> {
         toml::from_str(text).map_err(|error| {
             Error::because(Kind::Misconfigured, "cannot read the directory file", error)

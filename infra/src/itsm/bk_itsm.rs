@@ -19,7 +19,7 @@ use crate::http::{HttpError, HttpResponse};
 /// Timeout of one request, milliseconds.
 const TIMEOUT_MS: i64 = 10_000;
 
-/// The external ITSM with the name `bk_itsm`.
+/// The implementation of [`Itsm`] for BlueKing ITSM, an external system for IT service management.
 #[derive(Clone, Copy, Debug)]
 pub struct BkItsm;
 

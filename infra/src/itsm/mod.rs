@@ -40,8 +40,8 @@ pub enum Request {
     },
     /// Searches for the ticket that [`Request::Create`] created with the unique text `mark`.
     Find { creator: String, mark: String },
-    /// Sends the token from a callback to the external ITSM, which checks whether the token is
-    /// valid.
+    /// Sends the token of a callback (an incoming request that claims to come from the external
+    /// ITSM) to the external ITSM. The external ITSM checks whether the token is valid.
     Verify { token: String },
     /// Reads a ticket of the external ITSM.
     Read { external: String },

@@ -66,7 +66,8 @@ pub async fn check(keys: &dyn Keys) {
     );
 }
 
-/// Checks that the functions for many names return the same people as the functions for one name.
+/// Checks the functions that take a list of user names. They must return the same people as the
+/// functions that take one user name.
 async fn many_names_give_the_same_people(keys: &dyn Keys) {
     let names: Vec<String> = ["zhangsan", "wangwu", "zhaoliu"].map(str::to_owned).into();
     let zhangsan = keys.person("zhangsan").await.expect("person");

@@ -54,8 +54,8 @@ struct Properties {
 /// because another process must not write the id at the same time.
 ///
 /// If the two files do not belong together, the function returns an error and creates no file. It
-/// also returns an error if people who acted in the ledger are missing in the key store. However,
-/// if `is_loss_accepted` is true, the function records these people as erased.
+/// also returns an error if the ledger contains actions of people who are missing in the key store.
+/// However, if `is_loss_accepted` is true, the function records these people as erased.
 pub(crate) fn pair(directory: &Path, rng: &dyn Rng, is_loss_accepted: bool) -> Result<(), Error> {
     let open = |path: &Path| connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE);
     let files = Pair::open(directory, &open)?;
@@ -230,8 +230,8 @@ impl Pair {
         }
     }
 
-    /// Returns an error if people who acted in the ledger are missing in the key store. Such a key
-    /// store is damaged, or it is an older copy.
+    /// Returns an error if the ledger contains actions of people who are missing in the key store.
+    /// Such a key store is damaged, or it is an older copy.
     fn has_people(&self) -> Result<(), Error> {
         let words = |error: rusqlite::Error| failed("compare ledger and key store", error);
         let (ledger, keys) = (
@@ -257,8 +257,8 @@ impl Pair {
         Err(Error::new(Kind::Misconfigured, what))
     }
 
-    /// Searches the first and the last commits of the ledger for people who acted. Returns the
-    /// people who are missing in the key store.
+    /// Searches the first and the last commits of the ledger for the people who caused these
+    /// commits. Returns the people who are missing in the key store.
     fn lost_people(&self) -> rusqlite::Result<BTreeSet<String>> {
         let mut lost = BTreeSet::new();
         let (Some(ledger), Some(keys)) = (&self.ledger, &self.keys) else {
@@ -296,9 +296,9 @@ impl Pair {
         Ok(lost)
     }
 
-    /// Records people as erased if they acted in the ledger but are missing in the key store. If
-    /// the key store contains no person of the ledger at all, the key store belongs to another
-    /// ledger. The function then changes nothing.
+    /// Finds people whose actions the ledger contains but who are missing in the key store. Records
+    /// these people as erased. If the key store contains no person from the first commits of the
+    /// ledger, the key store belongs to another ledger. The function then changes nothing.
     fn note_lost_people(&self) -> rusqlite::Result<()> {
         let Some(keys) = &self.keys else {
             return Ok(());

@@ -28,8 +28,9 @@ use repository::{LoadedStream, Repository};
 /// Maximum number of attempts to execute one command. An attempt is repeated if another writer has
 /// changed the stream.
 const CONFLICTS_MAX: u32 = 5;
-/// Maximum number of decisions in one attempt to execute a command. A decision can request data
-/// from outside the stream of the command. The ledger then loads this data and decides again.
+/// Maximum number of decisions in one attempt to execute a command. (A decision computes new events
+/// from the command.) A decision can request data from outside the stream of the command. The
+/// ledger then loads this data and decides again.
 const LOOKUPS_MAX: u32 = 8;
 /// Number of locks. Each stream uses one of these locks, selected by the hash of the stream name.
 /// Commands on two streams with the same lock run one after the other.
@@ -498,9 +499,9 @@ impl Ledger {
         Ok((before, loaded.aggregate.0))
     }
 
-    /// Runs the query `question` and returns its result. No command is executed. The parameter of
-    /// the query is the context (the data that `loader` has loaded). If the query requests more
-    /// data, the function loads this data and runs the query again.
+    /// Runs the query `question` on a context (the data that `loader` has loaded), and returns the
+    /// result. If the query requests more data, the function loads this data and runs the query
+    /// again. No command is executed.
     pub async fn ask<D: Decider, T>(
         &self,
         loader: &dyn ContextLoader<D>,

@@ -337,9 +337,9 @@ impl<D: Decider> Repository<D> {
     }
 
     /// Builds the state of a stream from all its events, and compares this state with the snapshots
-    /// of the stream. Snapshots of other program versions (with another fingerprint) are ignored.
-    /// Returns the first sequence number of each commit with a wrong snapshot. The command `audit
-    /// verify` calls this function.
+    /// (serialized states) of the stream. Snapshots of other program versions (with another
+    /// fingerprint) are ignored. For each commit with a wrong snapshot, returns the sequence number
+    /// of the first event of the commit. The command `audit verify` calls this function.
     pub async fn check_snapshots(&self, stream: &str) -> Result<Vec<i64>, Error> {
         let mut wrong = Vec::new();
         let mut state = D::default();

@@ -28,7 +28,8 @@ const REPEATED: Policy = Policy {
     ..POLICY
 };
 
-/// The provider with the name `bk_sops`.
+/// The provider with the name `bk_sops`. A provider builds the requests of automatic workflow
+/// nodes.
 #[derive(Clone, Copy, Debug)]
 pub struct BkSops;
 
@@ -192,9 +193,9 @@ fn of_response(
         },
         CREATED => under_way("started", &call.task, TASK_POLL_MS),
         step => match body_json["data"]["state"].as_str().unwrap_or_default() {
-            // `RESUMED` means that the call continues with an existing task. If this task was never
-            // started, the next request starts the task. If the task was revoked or has expired,
-            // the next request creates a new task.
+            // `RESUMED` means that the API call (a series of requests) continues with an existing
+            // task. If this task was never started, the next request starts the task. If the task
+            // was revoked or has expired, the next request creates a new task.
             "CREATED" if step == RESUMED => under_way(CREATED, &call.task, 0),
             "REVOKED" | "EXPIRED" if step == RESUMED => under_way("", "", 0),
             "FINISHED" => done(true, String::new()),

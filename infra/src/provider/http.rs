@@ -12,7 +12,7 @@ use events::workflow::service_task::ServiceTask;
 use super::Provider;
 use crate::http::{HttpError, HttpResponse};
 
-/// The provider with the name `http`.
+/// The provider with the name `http`. A provider builds the requests of automatic workflow nodes.
 #[derive(Clone, Copy, Debug)]
 pub struct Http;
 

@@ -21,7 +21,8 @@ use crate::http::{HttpError, HttpResponse};
 /// Builds the requests and evaluates the responses for one kind of service task (the work of an
 /// automatic node).
 pub trait Provider: Send + Sync {
-    /// Returns the permanent name of this provider. The name must not change.
+    /// Returns the permanent name of this provider (builder of requests for automatic workflow
+    /// nodes). The name must not change.
     fn name(&self) -> &'static str;
     /// Returns whether this provider can execute a service task (the work of an automatic node).
     fn does(&self, service_task: &ServiceTask) -> bool;
@@ -49,7 +50,8 @@ pub trait Provider: Send + Sync {
     ) -> (Verdict, Policy);
 }
 
-/// All providers. The function [`find`] searches them in this order.
+/// All providers (builders of requests for automatic workflow nodes). The function [`find`]
+/// searches them in this order.
 pub const ALL: &[&dyn Provider] = &[&http::Http, &bk_sops::BkSops];
 
 /// Returns the provider for a service task. Returns `None` if no provider can execute the task.

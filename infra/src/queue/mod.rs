@@ -78,7 +78,8 @@ pub trait Queue: Send + Sync {
     ) -> Result<Vec<Message>, Error>;
     /// Removes a message after the worker has processed it.
     async fn done(&self, queue: &str, message: &Message) -> Result<(), Error>;
-    /// Makes a taken message available again at the time `due`.
+    /// Postpones a message that a worker has taken. The queue delivers the message again at the
+    /// time `due`.
     async fn defer(&self, queue: &str, message: &Message, due: Moment) -> Result<(), Error>;
     /// Parks a message and stores the reason. The queue does not deliver a parked message again.
     async fn park(&self, queue: &str, message: &Message, reason: &str) -> Result<(), Error>;

@@ -1,5 +1,5 @@
-//! Implements the work queues on SQLite, in the same file as the views. After a power loss, queues
-//! and views therefore contain the data of the same point in time.
+//! Implements the work queues on SQLite, in the same file as the views (documents for reading).
+//! After a power loss, queues and views therefore contain the data of the same point in time.
 
 use std::sync::Arc;
 

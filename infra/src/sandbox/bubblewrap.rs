@@ -77,8 +77,8 @@ impl Sandbox for Bubblewrap {
         let Some(program) = self.program.clone() else {
             return Level::None;
         };
-        // Only a successful result is cached. After a failure, an operator can therefore repair the machine while the
-        // desk runs.
+        // The test of the sandbox is repeated after a failure, because only a successful result is cached. An operator
+        // can therefore repair the machine while the desk runs.
         let probe = async || {
             let probed = tokio::task::spawn_blocking(move || supervisor::level(&program)).await;
             probed.ok().filter(|level| *level > Level::None).ok_or(())
@@ -127,8 +127,8 @@ impl Sandbox for Bubblewrap {
         if let Some(mut input) = child.stdin.take()
             && let Err(error) = input.write_all(&body).await
         {
-            // The supervisor starts no script before it has read its complete job. The directory of the run can
-            // therefore be removed.
+            // The job could not be sent to the supervisor process. A supervisor without a complete job starts no
+            // script. The directory of the run (execution of the script) can therefore be removed.
             let _ = std::fs::remove_dir_all(&directory);
             return Err(failed("the supervisor does not read its job", &error));
         }

@@ -39,8 +39,8 @@ pub async fn end_of(sandbox: &dyn Sandbox, job: &Job) -> Ended {
     panic!("{} does not end", job.id);
 }
 
-/// Checks that an adapter starts a script only once, returns its result, and removes its run on
-/// request.
+/// Checks that an adapter starts a script only once, returns the result of the script, and deletes
+/// the run (execution of the script) on request.
 ///
 /// # Panics
 ///

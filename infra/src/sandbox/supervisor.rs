@@ -45,13 +45,15 @@ const EXCEEDED: [i32; 3] = [137, 152, 153];
 const FIRST_FILE: i32 = 3;
 /// Number of bytes in one MiB.
 const MIB: u64 = 1 << 20;
-/// Maximum number of characters of a bubblewrap message that an error text contains.
+/// Maximum number of characters that an error text contains from a message of bubblewrap. Further characters are
+/// omitted.
 const MESSAGE_MAX: usize = 300;
 /// The text that replaces the middle of an output that is too long.
 const CUT: &str = "\n[...]\n";
 
-/// Runs a job in the directory of its run (execution of a script). If another supervisor uses this directory, or if the
-/// script was already started, the function does nothing. `program` is the path of bubblewrap.
+/// Executes a job (a request to run a script). `directory` is the directory of this run, and `program` is the path of
+/// bubblewrap. If another supervisor uses the directory, or if the script was already started, the function does
+/// nothing.
 pub fn run(directory: &Path, program: &Path, job: &Job) -> std::io::Result<()> {
     let lock = File::options()
         .create(true)
@@ -59,8 +61,8 @@ pub fn run(directory: &Path, program: &Path, job: &Job) -> std::io::Result<()> {
         .write(true)
         .mode(0o600)
         .open(directory.join(LOCK))?;
-    // The desk locks the same file for a moment when it reads the state of the run. The supervisor therefore makes
-    // several attempts.
+    // When the desk reads the state of a run, it locks the lock file of the run for a moment. An attempt of the
+    // supervisor to lock this file can then fail, so the supervisor makes several attempts.
     let mut tries = 0..LOCK_TRIES;
     let is_mine = tries.any(|_| {
         let is_mine = flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok();
@@ -268,8 +270,9 @@ fn arguments(job: &Job) -> Vec<String> {
     arguments
 }
 
-/// Returns the command that sets the limits and then starts the script. The command runs inside the sandbox, where the
-/// system counts only the processes of this sandbox. Outside, the system would count all processes of the user.
+/// Returns the command that sets the limits of a script and then starts the script. The command runs inside the
+/// sandbox. There, the limit for the number of processes counts only the processes of this sandbox. Outside, the limit
+/// would count all processes of the user.
 fn limited(job: &Job) -> [String; 6] {
     let Limits {
         memory_mib,

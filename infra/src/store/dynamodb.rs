@@ -195,8 +195,8 @@ impl Journal for Dynamodb {
                     );
                     match rejected.item() {
                         Some(item) => Ok(Appended::Taken(Box::new(self::commit(item)?))),
-                        // Some emulators do not return the stored item with the error. In this
-                        // case, the item is read separately.
+                        // Some emulators do not return the stored item when they reject a put. In this case, a separate
+                        // request reads the item.
                         None => self.taken(&commit).await,
                     }
                 }

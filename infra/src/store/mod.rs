@@ -32,8 +32,8 @@ pub const PAGE_BYTES_MAX: usize = 1 << 20;
 #[async_trait]
 pub trait Journal: Send + Sync {
     /// Appends a commit, and returns its position if the position is already known. If the stream
-    /// already contains a commit with the same first sequence number, the function stores nothing
-    /// and returns the existing commit. Returns after the commit is stored durably.
+    /// already contains a commit that begins with the same sequence number, the function stores
+    /// nothing and returns the existing commit. Returns after the commit is stored durably.
     async fn append(&self, commit: Commit) -> Result<Appended, Error>;
     /// Reads a stream backwards, newest commit first. If `before` is set, only commits before this
     /// sequence number are read. Returns at most `limit` commits with at most [`PAGE_BYTES_MAX`]
@@ -44,8 +44,8 @@ pub trait Journal: Send + Sync {
         before: Option<i64>,
         limit: usize,
     ) -> Result<Vec<Commit>, Error>;
-    /// Reads a stream forwards, oldest commit first. Commits with a `first` (first sequence number)
-    /// below `from` are skipped. Returns at most `limit` commits.
+    /// Reads a stream forwards, oldest commit first. Skips commits whose first event has a sequence
+    /// number below `from`. Returns at most `limit` commits.
     async fn forward(&self, stream: &str, from: i64, limit: usize) -> Result<Vec<Commit>, Error>;
     /// Returns the sequence number that the next event of a stream gets. The number is 1 if the
     /// stream does not exist.
@@ -107,9 +107,9 @@ pub enum Appended {
         /// is built later from a DynamoDB table stream, so that the position is not known yet.
         position: Option<i64>,
     },
-    /// The new commit was not stored, because the store already contains a commit with the same
-    /// stream and the same first sequence number. The variant contains this stored commit. The
-    /// stored commit is equal to the new commit if an earlier attempt stored the new commit.
+    /// The new commit was not stored, because the stream already contains a commit that begins with
+    /// the same sequence number. The variant contains this stored commit. The stored commit is
+    /// equal to the new commit if an earlier attempt stored the new commit.
     Taken(Box<Commit>),
 }
 

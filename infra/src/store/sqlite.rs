@@ -32,8 +32,8 @@ use crate::{Error, Kind, commit};
 const APPLICATION_ID: i32 = 0x4c44_444b;
 /// The version of the database layout that this program writes.
 const LAYOUT: i32 = 2;
-/// The layout version of files from older programs. These files do not contain the permanent event
-/// names, so this program rejects such a file.
+/// The version of the database layout in files from older programs. These files contain event names
+/// that this program does not support, so the program rejects such a file.
 const FORMER_LAYOUT: i32 = 1;
 /// Maximum number of jobs in the queue of the writer thread. If the queue is full, callers wait
 /// until the queue has space.

@@ -180,7 +180,8 @@ async fn pages(views: &dyn Views) {
     let mut colours: std::collections::HashMap<String, &str> = std::collections::HashMap::new();
     let begin = 1_795_000_000_000_u64;
     for number in 0..120_u64 {
-        // The times of the rows are spread over less than a second, over minutes, or over days.
+        // One third of the rows has times within 900 ms, one third within 90 seconds, and one third
+        // within about six days.
         let at = begin
             + [below(900), below(90_000), below(500_000_000)]
                 [usize::try_from(number % 3).unwrap_or_default()];
@@ -260,8 +261,8 @@ async fn pages(views: &dyn Views) {
             1 => ("p|".to_owned(), "p|~".to_owned()),
             2 => (cut(below(1_000)), cut(1_000 + below(499_000_000))),
             3 => (cut(below(80_000)), "p|~".to_owned()),
-            // The ends of the following ranges are not times. An end can be a time with more text
-            // after it, an incomplete time, or the value of a row with more text after it.
+            // In each of the following ranges, the start or the end is not exactly a time. For
+            // example, it is an incomplete time, or a time with additional text.
             4 => (
                 "p|".to_owned(),
                 format!(

@@ -257,7 +257,8 @@ fn bucket(value: &str, level: usize) -> Option<&str> {
 }
 
 /// Returns the bucket that contains `end`, which is the start or the end of a range. A bucket is a
-/// group of index values with one row counter. The range contains only a part of this bucket.
+/// group of index values with one row counter. It is possible that the range contains only a part
+/// of this bucket.
 ///
 /// `end` can be a time, a text that begins with a time, or an open end such as `p1|~`. An open end
 /// is not inside a bucket, so the result is `None`.
@@ -558,9 +559,9 @@ fn count_at(
     let begin = low.map_or_else(|| from.to_owned(), after);
     let end = high.unwrap_or(to);
     let whole = sum(connection, view, index, *level, (&begin, end), facets)?;
-    // Counts the rows at the start of the range, up to the end of the bucket `low` (a group of
-    // index values). The range can end inside this bucket, for example if `to` is not a time. `min`
-    // therefore stops the count at the end of the range.
+    // Counts the rows between the start of the range and the end of the bucket `low` (a group of
+    // index values). If the range ends inside this bucket, `min` stops the count at the end of the
+    // range.
     let below = low.map_or(Ok(0), |low| {
         count_at(
             file,
@@ -594,10 +595,9 @@ fn page_start(
         if skip == 0 || !file.is_counted(range.view, range.index) {
             break;
         }
-        // A bucket is a group of index values with one row counter. The first and the last bucket
-        // can be only partly inside the range. Their counters also count rows outside of the range,
-        // so this pass of the loop does not use them. A later pass searches these parts of the
-        // range with smaller buckets.
+        // A bucket is a group of index values with one row counter. If a bucket is only partly
+        // inside the range, its counter includes rows outside of the range. This pass of the loop
+        // therefore uses only complete buckets. A later pass uses smaller buckets.
         let begin = cut_bucket(&from, level).map_or_else(|| from.clone(), after);
         let end = cut_bucket(&to, level).map_or_else(|| to.clone(), str::to_owned);
         let edge = if range.descending {
@@ -646,9 +646,10 @@ fn page_start(
             left -= n;
         }
         skip = left;
-        // `first_bucket` is the bucket (group of index values) with the first row of the page. If
-        // no complete bucket contains this row, the row is in the last part of the range, which is
-        // smaller than one bucket. `min` and `max` ensure that the range never becomes larger.
+        // `first_bucket` is the complete bucket (group of index values) that contains the first row
+        // of the page. The next pass of the loop searches inside this bucket. Without such a
+        // bucket, the next pass searches after the last complete bucket. `min` and `max` ensure
+        // that the range never becomes larger.
         if range.descending {
             to = to.min(first_bucket.map_or(begin, |bucket| after(&bucket)));
         } else {

@@ -13,7 +13,8 @@ pub enum TopicKind {
     Factsheet,
 }
 
-/// The parts of the topic on which a robot sends: `interface/vMAJOR/manufacturer/serial/kind`.
+/// The parts of the MQTT topic on which a robot sends messages:
+/// `interface/vMAJOR/manufacturer/serial/kind`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topic {
     pub interface: String,
@@ -24,7 +25,8 @@ pub struct Topic {
 }
 
 impl Topic {
-    /// Parses a topic. Returns `None` if robots do not send messages to the desk on this topic.
+    /// Parses an MQTT topic. Returns `None` if robots do not send messages to the desk on this
+    /// topic.
     pub fn read(topic: &str) -> Option<Self> {
         let parts: Vec<&str> = topic.split('/').collect();
         let [interface, major, manufacturer, serial, kind] = parts[..] else {
@@ -50,7 +52,8 @@ impl Topic {
     }
 }
 
-/// Returns the topic for messages to a robot. `name` is the last part of the topic.
+/// Returns the MQTT topic on which the desk sends messages to a robot. `name` is the last part of
+/// the topic.
 pub fn topic_to(robot: &Defined, name: &str) -> String {
     format!(
         "{}/v{}/{}/{}/{name}",

@@ -323,10 +323,9 @@ impl Dynamodb {
                 .consistent_read(true);
             buckets.spawn(query.send());
         }
-        // Each partition sends one response. A truncated response contains no documents after its
-        // last key. `complete_until` is the smallest last key of all truncated responses. After
-        // this key, documents of a truncated response can be missing. The result therefore contains
-        // only documents up to this key.
+        // Each partition sends one response, sorted by document key. If a response is truncated,
+        // documents after its last key can be missing. `complete_until` is the smallest last key of
+        // all truncated responses. The result contains only documents up to this key.
         let (mut found, mut complete_until) = (BTreeMap::new(), None::<String>);
         while let Some(response) = buckets.join_next().await {
             let response = response.map_err(|error| {
