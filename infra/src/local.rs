@@ -59,7 +59,7 @@ pub struct LookedViews {
 
 /// Opens the stores of a data directory for reading and writing. Returns these stores as ports
 /// (interfaces to storage and to other systems). `counted` contains the indexes that get row
-/// counters in the views.
+/// counters in the views (stored documents for reading).
 ///
 /// Returns an error in these cases:
 ///
@@ -158,15 +158,16 @@ pub fn read_all(directory: &Path) -> Result<Ports, Error> {
 }
 
 /// Opens the stores of a data directory read-only. The function creates no file. If a desk runs in
-/// the directory, `is_written` must be true. With the value false, some reads use no locks, so a
-/// write of the desk could cause wrong results.
+/// the directory, `is_written` must be true. If `is_written` is false, some reads use no locks, so
+/// a concurrent write of the desk could cause wrong results.
 pub fn look(directory: &Path, is_written: bool) -> Result<Look, Error> {
     look_apart(directory, directory, is_written)
 }
 
 /// Opens the stores of a data directory read-only. The function creates no file. The key store is
-/// in another directory, `keys_at`. If a desk runs in the directory, `is_written` must be true.
-/// With the value false, some reads use no locks, so a write of the desk could cause wrong results.
+/// in another directory, `keys_at`. If a desk runs in the directory, `is_written` must be true. If
+/// `is_written` is false, some reads use no locks, so a concurrent write of the desk could cause
+/// wrong results.
 pub fn look_apart(directory: &Path, keys_at: &Path, is_written: bool) -> Result<Look, Error> {
     let store = store::sqlite::Sqlite::look(directory, is_written)?;
     let attachments = store.streams("attachment-")?;
@@ -196,8 +197,9 @@ pub fn look_apart(directory: &Path, keys_at: &Path, is_written: bool) -> Result<
 
 /// Opens the views (stored documents for reading) and the work queues of a data directory
 /// read-only. Returns `None` if the views are missing or outdated. In this case, a desk fills the
-/// views at its next start. If a desk runs in the directory, `is_written` must be true. With the
-/// value false, some reads use no locks, so a write of the desk could cause wrong results.
+/// views at its next start. If a desk runs in the directory, `is_written` must be true. If
+/// `is_written` is false, some reads use no locks, so a concurrent write of the desk could cause
+/// wrong results.
 pub fn look_at_views(directory: &Path, is_written: bool) -> Result<Option<LookedViews>, Error> {
     let file = views::sqlite::ViewsFile::look(directory, is_written)?.map(Arc::new);
     Ok(file.map(|file| LookedViews {
@@ -252,8 +254,8 @@ pub fn sqlite_version() -> &'static str {
 }
 
 /// Returns an error if the key store and the ledger of a data directory do not belong together. If
-/// a desk runs in the directory, `is_written` must be true. With the value false, some reads use no
-/// locks, so a write of the desk could cause wrong results.
+/// a desk runs in the directory, `is_written` must be true. If `is_written` is false, some reads
+/// use no locks, so a concurrent write of the desk could cause wrong results.
 pub fn check_keys(directory: &Path, is_written: bool) -> Result<(), Error> {
     pair::check(directory, is_written)
 }
@@ -277,8 +279,8 @@ pub fn has_unread_log(directory: &Path, name: &str) -> bool {
 
 /// Returns the published heads that do not match the ledger of a data directory. A published head
 /// is the position and the hash of a commit in the file `heads`. If a desk runs in the directory,
-/// `is_written` must be true. With the value false, some reads use no locks, so a write of the desk
-/// could cause wrong results.
+/// `is_written` must be true. If `is_written` is false, some reads use no locks, so a concurrent
+/// write of the desk could cause wrong results.
 pub fn disagreeing(
     directory: &Path,
     is_written: bool,

@@ -144,8 +144,8 @@ pub(crate) fn is_still(path: &Path, is_written: bool) -> Result<bool, Error> {
 }
 
 /// Opens a database read-only, without creating a `-wal` or `-shm` file. If a desk runs in the
-/// directory of the database, `is_written` must be true. With the value false, some reads use no
-/// locks, so a write of the desk could cause wrong results.
+/// directory of the database, `is_written` must be true. If `is_written` is false, some reads use
+/// no locks, so a concurrent write of the desk could cause wrong results.
 pub(crate) fn look(path: &Path, is_written: bool) -> Result<Connection, Error> {
     if is_still(path, is_written)? {
         connect_still(path)
@@ -229,8 +229,8 @@ impl Readers {
     }
 
     /// Returns a pool of connections that create no `-wal` or `-shm` file. If a desk runs in the
-    /// directory of the database, `is_written` must be true. With the value false, some reads use
-    /// no locks, so a write of the desk could cause wrong results.
+    /// directory of the database, `is_written` must be true. If `is_written` is false, some reads
+    /// use no locks, so a concurrent write of the desk could cause wrong results.
     pub(crate) fn look(path: &Path, is_written: bool) -> Result<Self, Error> {
         Ok(Self::over(path, is_still(path, is_written)?))
     }

@@ -49,9 +49,9 @@ struct Properties {
     secrets: i64,
 }
 
-/// Checks that the key store of a directory belongs to its ledger. If neither file has an id, the
-/// function writes a common id into both files. The caller must hold the lock of the directory,
-/// because another process must not write the id at the same time.
+/// Checks that the key store and the ledger of a directory belong together. If neither file has an
+/// id, the function writes a common id into both files. The caller must hold the lock of the
+/// directory, because another process must not write the id at the same time.
 ///
 /// If the two files do not belong together, the function returns an error and creates no file. It
 /// also returns an error if the ledger contains actions of people who are missing in the key store.
@@ -81,9 +81,9 @@ pub(crate) fn pair(directory: &Path, rng: &dyn Rng, is_loss_accepted: bool) -> R
     Ok(())
 }
 
-/// Checks that the key store of a directory belongs to its ledger, and changes no file. If a desk
-/// runs in the directory, `is_written` must be true. With the value false, some reads use no locks,
-/// so a write of the desk could cause wrong results.
+/// Checks that the key store and the ledger of a directory belong together, and changes no file. If
+/// a desk runs in the directory, `is_written` must be true. If `is_written` is false, some reads
+/// use no locks, so a concurrent write of the desk could cause wrong results.
 pub(crate) fn check(directory: &Path, is_written: bool) -> Result<(), Error> {
     let files = Pair::open(directory, &|path: &Path| look(path, is_written))?;
     files.common_id(&files.properties()?).map(drop)
@@ -91,8 +91,8 @@ pub(crate) fn check(directory: &Path, is_written: bool) -> Result<(), Error> {
 
 /// Reads the id of a ledger or a key store. A ledger and its key store have the same id. Returns
 /// `None` if the file contains no id. If a desk runs in the directory of the file, `is_written`
-/// must be true. With the value false, some reads use no locks, so a write of the desk could cause
-/// a wrong result.
+/// must be true. If `is_written` is false, some reads use no locks, so a concurrent write of the
+/// desk could cause a wrong result.
 pub(crate) fn id(path: &Path, is_written: bool) -> Result<Option<String>, Error> {
     meta(&look(path, is_written)?, ID)
         .map_err(|error| failed(&format!("read the id of {}", path.display()), error))

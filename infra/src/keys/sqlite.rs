@@ -67,8 +67,8 @@ impl Sqlite {
     }
 
     /// Opens `keys.db` in a directory read-only, without creating a `-wal` or `-shm` file. If a
-    /// desk runs in the directory, `is_written` must be true. With the value false, some reads use
-    /// no locks, so a write of the desk could cause wrong results.
+    /// desk runs in the directory, `is_written` must be true. If `is_written` is false, some reads
+    /// use no locks, so a concurrent write of the desk could cause wrong results.
     pub fn look(directory: &Path, is_written: bool, rng: Arc<dyn Rng>) -> Result<Self, Error> {
         let file = directory.join("keys.db");
         Ok(Self::over(look(&file, is_written)?, file, rng))

@@ -169,8 +169,8 @@ impl Sqlite {
     }
 
     /// Opens the ledger of a directory read-only, without creating a `-wal` or `-shm` file. If a
-    /// desk runs in the directory, `is_written` must be true. With the value false, some reads use
-    /// no locks, so a write of the desk could cause wrong results.
+    /// desk runs in the directory, `is_written` must be true. If `is_written` is false, some reads
+    /// use no locks, so a concurrent write of the desk could cause wrong results.
     pub fn look(directory: &Path, is_written: bool) -> Result<Self, Error> {
         let path = directory.join("ledger.db");
         find(directory, &path)?;

@@ -161,8 +161,9 @@ pub trait Views: Send + Sync {
     ) -> Result<Vec<Entry>, Error>;
     /// Returns the number of index rows with values from `from` (inclusive) to `to` (exclusive).
     async fn count(&self, view: &str, index: &str, from: &str, to: &str) -> Result<u64, Error>;
-    /// Returns whether the adapter has row counters for shared facets (filter texts). With
-    /// counters, [`Views::page_where`] is about as fast as [`Views::range`].
+    /// Returns whether the adapter stores how many index rows have each shared facet (filter text).
+    /// Such a number is a row counter. With counters, [`Views::page_where`] is about as fast as
+    /// [`Views::range`].
     fn has_counters(&self) -> bool {
         false
     }

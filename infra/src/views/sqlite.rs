@@ -124,8 +124,8 @@ impl ViewsFile {
 
     /// Opens `views.db` of a directory read-only, without creating a `-wal` or `-shm` file. Returns
     /// `None` if the file is missing or has another layout. If a desk runs in the directory,
-    /// `is_written` must be true. With the value false, some reads use no locks, so a write of the
-    /// desk could cause wrong results.
+    /// `is_written` must be true. If `is_written` is false, some reads use no locks, so a
+    /// concurrent write of the desk could cause wrong results.
     pub fn look(directory: &Path, is_written: bool) -> Result<Option<Self>, Error> {
         let path = directory.join("views.db");
         if !path.exists() {
