@@ -1,6 +1,6 @@
-//! Creates and checks callback tokens. Each callback contains a token. The receiver of a callback
-//! can send the token back to the desk. The response of the desk shows whether the callback comes
-//! from the desk.
+//! Creates and checks callback tokens. A callback is a request of the desk that informs a client
+//! app about a ticket. Each callback contains a token. The client app can send the token back to
+//! the desk, to find out whether the callback comes from the desk.
 //!
 //! A token contains a ticket number, an expiry time and a signature. Only the client app that
 //! received the callback can use the token.
@@ -32,8 +32,9 @@ pub fn ticket_of(key: &[u8; 32], app: &AppCode, token: &str, now: Moment) -> Opt
     (is_signed && until.parse::<i64>().ok()? >= now.0).then(|| TicketSn(ticket.to_owned()))
 }
 
-/// Returns the signature of the text `claim` in a token. The signature key is derived from a key of
-/// the desk and the app code.
+/// Returns the signature for a token. `claim` is the signed text, which contains the expiry time
+/// and the ticket number. The signature key is derived from the app code and the secret key `key`
+/// of the desk.
 fn mac(key: &[u8; 32], app: &AppCode, claim: &str) -> String {
     let of_the_app = blake3::keyed_hash(key, app.as_str().as_bytes());
     blake3::keyed_hash(of_the_app.as_bytes(), claim.as_bytes())

@@ -79,7 +79,7 @@ impl CardList {
     }
 }
 
-/// The stored documents of one page of a list, in the order of the list.
+/// One page of a list of stored documents. The documents have the same order as the list.
 pub struct Documents {
     /// The number of entries in the whole list, and not only on this page.
     pub count: u64,
@@ -128,8 +128,8 @@ pub async fn documents_of(
 }
 
 impl Documents {
-    /// Returns a hash of this page. The hash changes if a document changes, or if the page contains other
-    /// entries. The hash also includes the bytes in `context`. The function reads no personal values.
+    /// Returns a hash of this page. The hash changes if a document changes, or if the page contains other documents.
+    /// The hash also includes the bytes in `context`. The function reads no personal values.
     pub fn version(&self, context: &[u8]) -> String {
         let mut hasher = blake3::Hasher::new();
         hasher.update(context).update(&self.count.to_be_bytes());

@@ -1,5 +1,6 @@
-//! Manages client apps. A client app is a program that calls the APIs. Each app has an event stream
-//! with the name `app-<code>`. The key store contains a hash of each app secret.
+//! Manages client apps. A client app is a program that calls the APIs. Its app code is its id, and
+//! its event stream has the name `app-<app code>`. The key store contains a hash of each app
+//! secret.
 
 use domain::config;
 use domain::views::Card as _;
@@ -15,12 +16,14 @@ use crate::App;
 /// Maximum number of client apps that one read of the database returns. A desk usually has fewer
 /// than 100 client apps.
 const LIST_MAX: usize = 1000;
-/// A text that is greater than every app code in the sort order of the database.
+/// A text that is greater than every app code (the id of a client app) in the sort order of the
+/// database.
 const LAST: &str = "\u{10ffff}";
 /// Number of random bytes in the secret that the desk generates for a client app.
 const SECRET_BYTES: usize = 24;
 
-/// Returns the client app with the given code. Disabled apps are returned too.
+/// Returns the client app with the given app code (the id of the app). Disabled apps are returned
+/// too.
 pub async fn app(ledger: &Ledger, code: &str) -> Result<Option<Registered>, Error> {
     Ok(ledger
         .load::<config::App>(&stream(code))
@@ -30,8 +33,8 @@ pub async fn app(ledger: &Ledger, code: &str) -> Result<Option<Registered>, Erro
         .0)
 }
 
-/// Returns all client apps, sorted by code. The codes come from a view (a stored index), which the
-/// desk updates after each commit.
+/// Returns all client apps, sorted by app code (the id of an app). The app codes come from a view
+/// (a stored index), which the desk updates after each commit.
 pub async fn all(app: &App) -> Result<Vec<Registered>, Error> {
     let (mut apps, view) = (Vec::new(), config::App::VIEW);
     loop {
@@ -47,8 +50,8 @@ pub async fn all(app: &App) -> Result<Vec<Registered>, Error> {
         let page = app.views.range(range).await?;
         let is_last = page.len() < LIST_MAX;
         for entry in page {
-            // The view contains the app codes, but may be outdated. The definition of the app is
-            // therefore read from its event stream.
+            // The view (a stored index) contains the ids of the client apps, but may be outdated.
+            // The definition of each app is therefore read from its event stream.
             apps.extend(self::app(&app.ledger, &entry.value).await?);
         }
         if is_last {

@@ -272,8 +272,8 @@ impl Configuration {
         .await
     }
 
-    /// Returns the shared field with the given key. Returns `None` if the shared field does not exist or was
-    /// removed from the list of shared fields.
+    /// Returns the shared field (a form field that several workflows can use) with the given key. Returns `None` if the
+    /// shared field does not exist or was removed from the list of shared fields.
     pub async fn field(&self, key: &str) -> Result<Option<Field>, Error> {
         let shared = self
             .state(

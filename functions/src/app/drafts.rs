@@ -15,7 +15,8 @@ use crate::App;
 use crate::app::cards::read_card;
 use crate::app::{attachments, tickets};
 
-/// Maximum number of form templates that one person can save.
+/// Maximum number of form templates (forms that their owner can use for several tickets) that one
+/// person can save.
 pub const TEMPLATES_MAX: usize = 200;
 /// Number of drafts that a task reads before the task yields to other tasks.
 const READ_AT_ONCE: usize = 8;

@@ -9,8 +9,8 @@ const PAGE: usize = 100;
 /// Number of commits that a task decodes before the task lets other tasks run.
 const COMMITS_AT_ONCE: usize = 16;
 
-/// Returns the events of a stream, from the oldest to the newest. The parameter `from` is the sequence number
-/// of the first commit in the result.
+/// Returns the events of a stream, from the oldest to the newest. The parameter `from` is the sequence number of the
+/// first commit that is read.
 pub async fn history_from<E: Event>(
     ledger: &Ledger,
     stream: &str,

@@ -51,12 +51,12 @@ pub struct Credentials {
     ledger: Ledger,
     secrets: Arc<dyn Secrets>,
     key: OnceCell<[u8; 32]>,
-    /// A cache of the client apps whose secrets were checked successfully. The key is the app code.
-    /// Each app has at most one entry.
+    /// A cache of the client apps with successfully checked secrets. The key is the app code (the
+    /// id of a client app). Each app has at most one entry.
     kept: Mutex<HashMap<String, Cached>>,
-    /// Counts how often a secret was replaced. The counter increases only while the cache `kept` is
-    /// locked. A running check of a secret can therefore detect that a secret was replaced in the
-    /// meantime.
+    /// Counts how often a secret was replaced. If the counter changes during the check of a secret,
+    /// the result of this check may be outdated. The counter increases only while the cache `kept`
+    /// is locked.
     replaced: AtomicU64,
     /// The lock for writing a secret record. A check of a secret can replace an old Argon2 record.
     /// Without this lock, the check could overwrite a new secret of another request.
@@ -91,8 +91,8 @@ impl Credentials {
             .store(!address.to_canonical().is_loopback(), Ordering::Relaxed);
     }
 
-    /// Returns the reason why an app code or an app secret cannot be registered. Returns `None` if
-    /// the app code and the app secret are valid.
+    /// Returns the reason why an app code (the id of a client app) or an app secret cannot be
+    /// registered. Returns `None` if the app code and the app secret are valid.
     pub fn unfit(&self, code: &str, secret: &str) -> Option<String> {
         let is_plain = |text: &str| {
             !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control())
@@ -109,13 +109,14 @@ impl Credentials {
         (is_weak(secret) && self.is_reachable.load(Ordering::Relaxed)).then(|| guessable(code))
     }
 
-    /// Returns true if the desk has stored a secret for this app code.
+    /// Returns true if the desk has stored a secret for this app code (the id of a client app).
     pub async fn has_secret(&self, code: &str) -> Result<bool, Error> {
         Ok(self.ledger.keys.secret(&secret_name(code)).await?.is_some())
     }
 
     /// Registers a client app. If the app is already registered, replaces its definition and its
-    /// secret. Returns `Misconfigured` if the code or the secret is not valid.
+    /// secret. Returns `Misconfigured` if the app code (the id of the app) or the secret is not
+    /// valid.
     pub async fn register(&self, registered: &Registered, secret: &str) -> Result<(), Error> {
         let code = registered.code.as_str();
         if let Some(what) = self.unfit(code, secret) {
@@ -168,8 +169,8 @@ impl Credentials {
     }
 
     /// Returns the client app for an app code and a secret. Returns `None` if the code or the
-    /// secret is wrong. Unknown codes and wrong secrets need the same time, so a caller cannot find
-    /// out which codes exist.
+    /// secret is wrong. The check takes the same time for unknown app codes and for wrong secrets.
+    /// A caller can therefore not find out which app codes exist.
     ///
     /// The result is cached only until the desk reads its configuration again. A replaced secret
     /// therefore becomes invalid in every process of the desk.
@@ -237,9 +238,10 @@ impl Credentials {
         Ok(Some(app))
     }
 
-    /// Returns the client app with this code from the cache. `digest` is the hash of the secret in
-    /// the request, and `configuration` is the current version of the configuration. Returns `None`
-    /// if the secret or the configuration differs from the cached entry.
+    /// Returns the client app with the app code `code` (the id of the app) from the cache. `digest`
+    /// is the hash of the secret in the request, and `configuration` is the current version of the
+    /// configuration. Returns `None` if the secret or the configuration differs from the cached
+    /// entry.
     fn kept(&self, code: &str, configuration: u64, digest: blake3::Hash) -> Option<Registered> {
         let kept = self.kept.lock().expect("no holder panics");
         kept.get(code)

@@ -133,8 +133,8 @@ const OPEN_UPLOAD_RETRY_S: u32 = 60;
 /// attacker cannot fill the log.
 const GUESS_LOG_MS: i64 = 1_000;
 
-/// Identifies one pair of client app and user. The limits count the requests of each pair. The
-/// value is a digest of the app code and the user name.
+/// Identifies one pair of client app and user. The limits count the requests of each pair. The value contains a digest
+/// of the app code (the id of the app) and the user name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Of {
     short: [u8; 16],
@@ -308,9 +308,9 @@ impl Limits {
             .map_err(|seconds| limited("one person saves at most 8 MiB of drafts an hour", seconds))
     }
 
-    /// Counts a request with a wrong secret. `code` is the app code in the request. Returns
-    /// `Limited` after too many such requests for this app code, or from the IP address of the
-    /// current request.
+    /// Counts a request with a wrong secret. `code` is the app code (the id of a client app) in the request. Returns
+    /// `Limited` after too many such requests for this app code. Also returns `Limited` after too many such requests
+    /// from the IP address of the current request.
     pub(crate) fn guessed(&self, code: &str, now: Moment) -> Result<(), Error> {
         let address = request_scope::address();
         self.log_guess(code, address, now);
@@ -521,13 +521,13 @@ pub(crate) fn limited(what: &str, seconds: u32) -> Error {
 struct Bucket {
     level: i64,
     at: Moment,
-    /// The rate at which this bucket gains tokens. The buckets of one table may have different
-    /// rates. For example, a client app without a user has a higher rate.
+    /// The rate at which this token bucket gains tokens. The buckets of one table may have different rates. For
+    /// example, the bucket of a client app without a user has a higher rate.
     rate: Rate,
 }
 
-/// The number of parts of one token. The number equals the milliseconds of one hour. At a rate of
-/// one token per hour, a bucket therefore gains one part per millisecond.
+/// One token (the unit of a rate limit) is divided into this number of parts. The number equals the milliseconds of one
+/// hour. At a rate of one token per hour, a token bucket therefore gains one part per millisecond.
 const PARTS: i64 = HOUR_MS;
 
 impl Bucket {
@@ -548,7 +548,7 @@ impl Bucket {
         self.at = Moment(self.at.0.max(now.0));
     }
 
-    /// Returns the number of token parts that are missing until the bucket is full.
+    /// Returns how many parts of tokens are missing until this token bucket is full. One token has [`PARTS`] parts.
     fn missing(&self) -> i64 {
         self.rate
             .burst
@@ -556,7 +556,8 @@ impl Bucket {
             .saturating_sub(self.level)
     }
 
-    /// Returns the number of seconds to wait until the bucket contains `parts` token parts.
+    /// Returns the number of seconds to wait until this token bucket contains `parts` parts of tokens. One token has
+    /// [`PARTS`] parts.
     fn wait_s(&self, parts: i64) -> u32 {
         let ms = parts.saturating_sub(self.level).max(0) / self.rate.per_hour.max(1);
         u32::try_from(ms / 1000 + 1).unwrap_or(u32::MAX)
@@ -591,8 +592,8 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
         })
     }
 
-    /// Takes tokens for work that is already done, such as written bytes. The level of the bucket
-    /// can therefore become negative.
+    /// Takes tokens from the bucket of a key for work that is already done, such as written bytes. The number of tokens
+    /// in the bucket can therefore become negative.
     fn charge(&self, key: K, rate: Rate, tokens: i64, now: Moment) {
         self.with(key, rate, now, |bucket| {
             bucket.level = bucket.level.saturating_sub(tokens.saturating_mul(PARTS));
@@ -612,9 +613,9 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
     }
 }
 
-/// Removes the buckets that contain all their tokens. A new bucket also starts with all its tokens, so this
-/// removal changes no limit. If the table then still uses more than three quarters of its capacity, further
-/// buckets are removed. The buckets with the most tokens are removed first, until the table uses half of its
+/// Removes the token buckets (rate counters) that contain all their tokens. A new bucket also starts with all its
+/// tokens, so this removal changes no limit. If the table then still uses more than three quarters of its capacity,
+/// further buckets are removed. The buckets with the most tokens are removed first, until the table uses half of its
 /// capacity.
 fn make_place<K: Eq + Hash + Clone>(buckets: &mut HashMap<K, Bucket>, now: Moment) {
     buckets.retain(|_, bucket| {
@@ -674,8 +675,8 @@ impl Transfers {
     }
 }
 
-/// A file transfer, a request or a response that is in progress. Until this value is dropped, `Transfers`
-/// counts the transfer, the request or the response.
+/// Represents a file transfer, a request or a response that is in progress. The limits for work in progress include
+/// this value until the value is dropped.
 #[derive(Debug)]
 pub(crate) struct Transfer {
     of: Option<Of>,
@@ -782,9 +783,9 @@ mod tests {
         for key in 1..ENTRIES_MAX {
             assert_eq!(buckets.take(key, fast, 1, NOON), Ok(()));
         }
-        // At this point, the table contains the maximum number of keys. One minute later, a new key
-        // arrives, and the full buckets are removed. The bucket of the key 0 must remain, because
-        // this bucket is not full yet.
+        // The table now contains the maximum number of token buckets, one for each key. One minute later, a new key
+        // arrives, and the full buckets are removed. The bucket of the key 0 must remain, because this bucket is not
+        // full yet.
         assert_eq!(
             buckets.take(ENTRIES_MAX, fast, 1, NOON.plus_ms(60_000)),
             Ok(())

@@ -219,8 +219,8 @@ pub async fn accept(
     let user = invited(app, link).await?.ok_or(NotSet::NotInvited)?;
     let (person, code) = parts(link).ok_or(NotSet::NotInvited)?;
     check_password(&user, password).map_err(NotSet::Weak)?;
-    // The password hash is stored before the event. If the process ends between these two steps, the
-    // invitation link is still valid. The person can then set the password again.
+    // The password hash is stored before the event that marks the invitation link as used. If the process ends between
+    // these two steps, the link is still valid. The person can then set the password again.
     store_password(app, &person, password).await?;
     let command = Command::Accept {
         person: person.clone(),
@@ -359,8 +359,8 @@ pub async fn session(app: &App, cookie: &str) -> Result<Option<Session>, Error> 
     let (session, at) = (hash(code), app.ledger.clock.now());
     let account = app.ledger.load::<Account>(&stream(&person)).await?;
     let used = Command::Use { session, at };
-    // A request must extend the session only a few times per hour. The other requests execute no command.
-    // This saves time, because a command reads the event stream of the account again.
+    // A session is extended only a few times per hour. All other requests of the session execute no command. This saves
+    // time, because a command reads the event stream of the account again.
     let Ok(events) = account.aggregate.0.decide(&used, &()) else {
         return Ok(None);
     };

@@ -17,9 +17,9 @@ use tokio::sync::Mutex;
 /// day.
 const BLOCK: i64 = 200;
 
-/// Maximum number of attempts to reserve a block of ticket numbers with a pause after each attempt.
-/// An attempt fails if another process reserves a block at the same time. The pause has a random
-/// length. After these attempts, one last attempt follows.
+/// Maximum number of attempts to reserve a block of ticket numbers before the last attempt. An
+/// attempt fails if another process reserves a block at the same time. A pause of random length
+/// follows each failed attempt. After these attempts, one last attempt follows.
 const CROWD_MAX: u32 = 20;
 
 /// The blocks of ticket numbers that this process has reserved.

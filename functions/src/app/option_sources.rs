@@ -84,10 +84,10 @@ impl Offers {
         Ok(offered)
     }
 
-    /// Requests the options of all fields in `given` from other systems, and stores the options in
-    /// the cache. A command with these fields needs the options. The caller therefore calls this
-    /// function first and executes the command later. The requests run concurrently, and this
-    /// function holds no lock during the requests.
+    /// Requests the options of the form fields in `given` from other systems, and stores the
+    /// options in the cache. The caller uses this function before the caller executes a command
+    /// with these fields, because the command needs the options. The requests run concurrently, and
+    /// this function holds no lock during the requests.
     pub async fn ask_ahead(
         &self,
         definition: &Definition,

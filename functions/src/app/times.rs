@@ -1,5 +1,5 @@
-//! Formats and parses times. All times in UTC have the same RFC 3339 format with milliseconds.
-//! Sorting these texts therefore also sorts the times.
+//! Formats and parses times. All times in UTC have the same RFC 3339 format with milliseconds. If
+//! these formatted times are sorted as texts, the times are therefore in the correct order.
 
 use events::Moment;
 use infra::clock::{Clock as _, SystemClock};

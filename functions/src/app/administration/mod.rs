@@ -41,9 +41,9 @@ const OWN_IDS: i64 = 1000;
 /// id first.
 const RACES_MAX: u32 = 20;
 
-/// The lock for configuration changes in this process. A change first reads values, such as the
-/// list of used names, and then stores the result. Without the lock, another change between these
-/// two steps could make the values outdated.
+/// The lock for configuration changes in this process. A change first reads the configuration, such
+/// as the list of used names, and then stores the result. Without the lock, another change between
+/// these two steps could make the read values outdated.
 static CHANGING: Mutex<()> = Mutex::const_new(());
 
 /// Waits until other tasks of this process have finished their configuration changes. The caller

@@ -182,8 +182,8 @@ pub async fn define_service(
     }
     let known = app.configuration.service(defined.service).await?;
     let points_at = |service: &Defined| (service.workflow, service.workflow_version);
-    // The workflow version is checked only if the request changes this version. Even after the
-    // workflow was closed or removed, a person can therefore rename or disable the service.
+    // The workflow version is checked only if the request changes this version. The person can therefore rename or
+    // disable a service even after its workflow was closed or removed.
     if known.0.as_ref().map(points_at) != Some(points_at(defined)) {
         let workflow = app.configuration.drawn(defined.workflow).await?;
         if !workflow.is_listed(defined.workflow_version) {
@@ -203,9 +203,8 @@ pub async fn define_service(
     define::<Service>(app, by, format!("service-{}", defined.service), defined).await
 }
 
-/// Time for which a request reserves a name for a service that is not stored yet, in milliseconds.
-/// Each request stores its service within this time. If the service is not stored after this time,
-/// another service may use the name.
+/// Time for which a request reserves a name for a service that is not stored yet, in milliseconds. A request normally
+/// stores its service much earlier. If the service is not stored within this time, another service may use the name.
 const UNDEFINED_MS: i64 = 60_000;
 
 /// Reserves a name for a service. If `name` is `None`, releases the current name of the service.

@@ -126,8 +126,8 @@ pub(super) async fn check_template(
 /// Deploys the draft of a workflow as its next version. Returns the number of this version.
 ///
 /// At some nodes, the conditions of all outgoing transitions can be false. If `allows_open_cases`
-/// is false, a workflow with such a node is rejected. The parameter is true for imported workflows,
-/// and false for definitions from the API `/v1`.
+/// is false, a workflow with such a node is rejected. `allows_open_cases` is true for imported
+/// workflows, and false for definitions from the API `/v1`.
 pub async fn deploy(
     app: &App,
     by: &Meta,

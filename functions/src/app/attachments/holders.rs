@@ -1,8 +1,9 @@
 //! Links uploaded files to their holders. A holder is a ticket, a draft or a workflow that contains
 //! the file.
 //!
-//! A file is linked first, and then added to the holder. The desk deletes files without a link. In
-//! the opposite order, the desk could therefore delete a file that the holder already contains.
+//! A file is linked first, and then added to the holder. The reason is that the desk deletes files
+//! without a link. If the file were added first, the desk could delete a file that the holder
+//! already contains.
 
 use domain::attachment::{ALONE_MS, Attachment, Command, Rejection};
 use domain::draft::{DRAFT_MS, Draft};
@@ -64,7 +65,8 @@ pub async fn discard(app: &App, id: &AttachmentId, meta: &Meta) -> Result<(), No
         meta,
     )
     .await?;
-    // If this call fails, the desk deletes the content of the file at the deadline of the file.
+    // If this call fails, the desk deletes the content of the discarded file later. The time of
+    // this deletion is the deadline that is stored with the file.
     remove(app, id, meta).await
 }
 
@@ -74,8 +76,9 @@ async fn remove(app: &App, id: &AttachmentId, meta: &Meta) -> Result<(), NotTake
     Ok(())
 }
 
-/// Decides what happens to a file at its deadline. The file is kept if a ticket, a draft or a
-/// workflow contains the file. Otherwise, the file is deleted.
+/// Decides what happens to an uploaded file at its deadline (the time at which the desk checks the
+/// file). The file is kept if a ticket, a draft or a workflow contains the file. Otherwise, the
+/// file is deleted.
 pub async fn settle(app: &App, stream: &str) -> Result<(), Error> {
     let attachment = app.ledger.load::<Attachment>(stream).await?.aggregate.0;
     let Some(begun) = &attachment.upload_started else {
@@ -105,8 +108,8 @@ pub async fn settle(app: &App, stream: &str) -> Result<(), Error> {
     match settled {
         Ok(()) => Ok(()),
         Err(NotTaken::Technical(error)) => Err(error),
-        // Another command changed the file at the same time and set a new deadline. The desk
-        // handles the file again at the new deadline.
+        // Another command changed the file at the same time. The desk therefore does not change the
+        // file now.
         Err(other) => {
             tracing::info!(%other, stream, "a file was settled by somebody else");
             Ok(())

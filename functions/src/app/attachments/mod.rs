@@ -56,7 +56,8 @@ impl From<ExecuteError<Attachment>> for NotTaken {
 /// request therefore gets the same id. Other programs cannot guess the id, because the hash needs a
 /// secret key of the desk.
 ///
-/// The parameter `key` contains the code of the client app, the person and the idempotency key.
+/// The parameter `key` contains the app code (the id of the client app), the person and the
+/// idempotency key.
 pub async fn id(app: &App, key: Option<(&str, &PersonId, &str)>) -> Result<AttachmentId, Error> {
     let digits = match key {
         None => hex(&app.ledger.fresh_id()),

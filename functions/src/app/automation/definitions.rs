@@ -422,8 +422,8 @@ fn rule(entry: RuleEntry) -> Result<rule::Defined, String> {
     })
 }
 
-/// Checks the parameters that a rule passes to its script. Returns an English error text if the script does
-/// not have a parameter, or if a required parameter is missing. The text contains the name of this parameter.
+/// Checks the parameters that a rule passes to its script. Returns an English error text if the rule passes an unknown
+/// parameter or does not pass a required parameter. The text contains the name of this parameter.
 fn check_rule(rule: &rule::Defined, script: &script::Defined) -> Result<(), String> {
     let given: BTreeSet<&str> = rule.parameters.iter().map(|one| one.key.as_str()).collect();
     let known: BTreeSet<&str> = script

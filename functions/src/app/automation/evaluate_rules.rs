@@ -213,9 +213,9 @@ async fn request(
     Ok(Some(requested))
 }
 
-/// Adds the people who may approve the script to `requested`, and the time at which the request for approval
-/// expires. The requester may not approve the script. If no other person may approve, adds the reason why the
-/// script cannot be executed.
+/// Writes two values into `requested`: the people who may approve the script, and the time limit for the approval. The
+/// requester may not approve the script. If no other person may approve, writes the reason why the script cannot be
+/// executed.
 async fn ask_for_approval(
     app: &App,
     script: &Script,
@@ -261,8 +261,8 @@ pub(super) fn form(
     filled(&rule.form, &variables)
 }
 
-/// Replaces the placeholders in the values of `pairs`. If a placeholder has no value, returns an English
-/// error text that contains the key of the pair.
+/// Returns the names and values from `pairs` as a map, and replaces the placeholders in the values. If a placeholder
+/// has no value, returns an English error text that contains the name.
 fn filled(pairs: &[Pair], variables: &Variables) -> Result<Map<String, Value>, String> {
     pairs
         .iter()

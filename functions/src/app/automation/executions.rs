@@ -19,7 +19,8 @@ use crate::app::tickets;
 
 /// Maximum length of the value of one script parameter, in characters.
 pub const PARAMETER_MAX: usize = 1_000;
-/// The text at the start of the name under which the key store contains the secret of an automation platform.
+/// The first part of the name of a secret in the key store. The secret of an automation platform has the name
+/// `platform/<platform name>`.
 pub const PLATFORM: &str = "platform/";
 
 /// Returns the name of the event stream for the script execution with the given id.

@@ -84,8 +84,8 @@ fn step(step: &StepDone) -> String {
     format!("{mark} {name}：{}", observed(&step.text))
 }
 
-/// Translates the result of a step to Chinese. Returns an unknown text without change, because the exact text
-/// is evidence of the result.
+/// Translates the result of an execution step from English to Chinese. A result without a translation is returned
+/// without change, so that the remark always contains the result.
 fn observed(text: &str) -> String {
     for (english, chinese) in [
         ("the account is not locked", "账号未锁定"),

@@ -72,7 +72,7 @@ fn actions() -> String {
     "actions".into()
 }
 
-/// The definitions in a TOML file, after all checks.
+/// The checked definitions of sites, task types and robots from a TOML file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Definitions {
     pub sites: Vec<SiteDefined>,

@@ -93,10 +93,10 @@ pub async fn process(app: &App, message: &Message) -> Result<Result<(), Unused>,
     }
 }
 
-/// Stores whether the robot is connected. The messages are processed in the order of their arrival.
-/// The time in a message is not used for this order, because this time can be old. An example is
-/// the last will, which is the message of the broker about a lost connection. The time in this
-/// message is the start of the connection.
+/// Stores whether the robot is connected. The messages are processed in the order of their arrival,
+/// and not in the order of the times in the messages. A time in a message can be old. For example,
+/// the broker reports a lost connection with a message that contains the start time of the
+/// connection.
 async fn connection(
     app: &App,
     name: &str,
@@ -121,7 +121,7 @@ async fn connection(
 }
 
 /// Stores the state of a robot, and stores the progress of its missions (the work for the robot).
-/// The parameter `slot` is the reservation of the robot at the arrival of the message. If the
+/// The parameter `slot` is the state of the robot's reservation when the message arrived. If the
 /// message is ignored, the inner `Err` is the reason.
 async fn state(
     app: &App,
@@ -135,8 +135,8 @@ async fn state(
     let (mut known, last) = robots::state(app, name).await?;
     // A robot gives each state message a number and a time. A message is newer than the stored
     // state if its number or its time is greater. After a restart of the robot, the numbers start
-    // again, but the time is greater. If a message is not newer and contains another state, the
-    // message is outdated. The desk ignores outdated messages.
+    // again, but the time is greater. If a message is not newer and its state differs from the
+    // stored state, the desk ignores the message.
     let is_older = known.has_state
         && header.header <= known.header
         && header.timestamp <= known.timestamp
@@ -166,8 +166,8 @@ async fn state(
         missions::observe(app, &dispatch, epoch, &snapshot, received).await?;
     }
     if snapshot.is_idle() {
-        // While this state was processed, a mission of the robot can have ended the reservation of
-        // the robot. The reservation is therefore read again.
+        // While this message was processed, a mission (work for a robot) may have ended the
+        // reservation of the robot. The reservation is therefore read again.
         let robot = robots::load(app, &robots::stream_of(name)).await?;
         if matches!(
             robot.slot,

@@ -196,8 +196,9 @@ pub async fn observe(
     };
     let order = order_id(stream, epoch);
     let mut shown = progress(&order, requested.repetition, snapshot);
-    // The desk has requested the cancellation of the order. A state message without any order
-    // confirms the cancellation. A robot that never received the order also sends such a message.
+    // The desk has requested the cancellation of the order, and waits for a confirmation. A state
+    // message without any order is this confirmation. A robot that never received the order also
+    // sends such a message.
     let is_canceling = state.phase == Phase::Canceling && epoch == state.epoch;
     if shown == Progress::None && is_canceling && snapshot.is_idle() {
         shown = Progress::Dropped;
@@ -212,8 +213,8 @@ pub async fn observe(
         received,
         at,
     };
-    // Most state messages contain no new progress. The code executes no command for such a message,
-    // because a command reads the event stream again.
+    // Most state messages contain no new progress. For such a message, no command is executed,
+    // because each command would read the event stream again.
     let is_new = state
         .decide(&observe, &())
         .is_ok_and(|events| !events.is_empty());
@@ -354,7 +355,7 @@ async fn choose_robot(app: &App, stream: &str, state: &Dispatch, now: Moment) ->
                 at: app.ledger.clock.now(),
             };
             execute(app, stream, &offer, Cause::Own).await?;
-            // At the same time, another worker may have offered the mission to another robot. In
+            // At the same time, another worker may have chosen another robot for this mission. In
             // this case, the reservation of `robot` must end.
             let is_chosen = load(app, stream).await?.needs_robot(robot, epoch);
             return if is_chosen {
@@ -457,10 +458,10 @@ async fn follow_up(
     else {
         return Ok(());
     };
-    // A state message that ends an attempt may also show that the robot has no order. Such a
-    // message frees the robot only if the message arrived after the end of the reservation.
-    // Therefore, the end of the reservation is set to one millisecond before the arrival of the
-    // message.
+    // If a state message of the robot ends the attempt, the same message may also show that the
+    // robot has no order. Such a message frees the robot only if the message arrived later than the
+    // stored end of the reservation. The stored end is therefore one millisecond before the arrival
+    // of the message.
     let ended = match cause {
         Cause::State(received) => received.plus_ms(-1),
         Cause::Own | Cause::Deadline(_) => app.ledger.clock.now(),

@@ -165,8 +165,9 @@ pub async fn reserve(app: &App, name: &str, dispatch: &str, epoch: u32) -> Resul
     };
     let id = command_id(&["reserve", name, dispatch, &epoch.to_string()]);
     match execute(app, name, &command, id, dispatch).await {
-        // The ledger does not execute a repeated command again. Since the first execution, the
-        // reservation may have ended. The current reservation is therefore checked.
+        // If this command was already executed earlier, the ledger does not execute the command
+        // again. The reservation may have ended since then. The current reservation is therefore
+        // checked.
         Ok(slot) => Ok(matches!(
             slot,
             Slot::Held { dispatch: holder, epoch: held, .. } if holder == dispatch && held == epoch
@@ -216,7 +217,8 @@ pub async fn show_idle(app: &App, name: &str, since: Moment) -> Result<(), Error
     accepted(execute(app, name, &command, app.ledger.fresh_id(), &stream).await)
 }
 
-/// Executes a command that checks the reservation of the robot `name`.
+/// Executes a command about the reservation of the robot `name`. If the robot is not defined or not
+/// free, does nothing.
 pub async fn check(app: &App, name: &str, command: &Command) -> Result<(), Error> {
     let stream = stream_of(name);
     accepted(execute(app, name, command, app.ledger.fresh_id(), &stream).await)

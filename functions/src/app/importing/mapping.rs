@@ -56,8 +56,9 @@ pub struct Mapping {
     written: Written,
 }
 
-/// The mapping (the import configuration) for one opened file. This value contains the position of
-/// each used column in the header line, and the rules for the values of the columns.
+/// The mapping (the import configuration) for one opened log file. This value contains the position
+/// of each used column in the header line of this file. It also contains the rules for the values
+/// of the columns.
 pub struct Places {
     case: Column,
     time: Column,

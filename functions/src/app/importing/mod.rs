@@ -236,7 +236,7 @@ impl Unusable {
 fn header(head: &[u8], delimiter: u8, line: u64) -> Result<Vec<String>, Unusable> {
     let mut records = Records::new(head, delimiter, line);
     let mut record = Record::default();
-    // The header is read from memory. This read cannot fail, so the default value is never used.
+    // The header line is already in memory, so this read cannot fail. The default value is therefore never used.
     let read = records.read(&mut record).unwrap_or_default();
     let is_cut = head.len() > HEADER_BYTES_MAX && records.is_at_end().unwrap_or(true);
     match read {
@@ -511,8 +511,8 @@ fn read(
 ) -> Result<Totals, Error> {
     let mut totals = Totals::default();
     let mut cases = std::collections::HashSet::new();
-    // Counts how often each pair of case and row text was read so far. With this count, two equal
-    // rows of one case have different numbers. Each entry needs 12 bytes.
+    // Counts how often each pair of case (incident) and row text was read so far. The count is the number that
+    // distinguishes equal rows of one case. Each entry needs 12 bytes.
     let mut occurrences: HashMap<u64, u32> = HashMap::new();
     let mut group = Group {
         case: String::new(),
@@ -693,8 +693,8 @@ async fn take_over(ledger: &Ledger, source: &str, file: &str, group: Group) -> R
     }
 }
 
-/// A context loader for the import. A context loader reads the data that a command needs from other
-/// streams. The import command needs no such data, so this loader returns an error.
+/// A context loader for the import. A context loader reads the data that a command needs from other streams. The import
+/// command needs no such data, so a call of this loader is an error.
 struct Nobody;
 
 #[async_trait::async_trait]

@@ -22,12 +22,13 @@ const FRACTION_DIGITS_MAX: usize = 9;
 /// in spreadsheets. An earlier time is probably the result of a wrong format. For example, `%Y`
 /// reads the two-digit year 26 as the year 26, and not as 2026.
 const EARLIEST: i64 = -2_209_161_600_000;
-/// The smallest positive number that is accepted as milliseconds since 1970. A smaller number would
-/// mean a time before 1974. Such a number probably means seconds.
+/// A limit for distinguishing milliseconds from seconds. As milliseconds since 1970, a positive
+/// number below this limit would mean a time before 1974. Such a number is rejected, because the
+/// number probably means seconds.
 const SECONDS_MAX: i64 = 100_000_000_000;
-/// A sample time. Each time format of the mapping (the import configuration) is tested with this
-/// time. The month, the day, the hour, the minute and the second of this time have two digits, and
-/// the hour is after noon. A format therefore cannot confuse these parts.
+/// A sample time with which each time format of the mapping (the import configuration) is tested.
+/// The month, the day, the hour, the minute and the second have two digits, so leading zeros do not
+/// affect the test. The hour is after noon, so the test also includes PM.
 const SAMPLE: DateTime = datetime(2026, 11, 23, 15, 14, 15, 678_000_000);
 /// Texts that mean AM or PM in Chinese, Japanese, Korean and English. The parser replaces these
 /// texts with `AM` or `PM`.

@@ -1,9 +1,11 @@
-//! Receives and stores callbacks from external ITSMs. A callback is about an application (a ticket
-//! in an external ITSM). The callback URL of each application contains a secret.
+//! Receives and stores callbacks from external ITSMs. A callback is a request that reports the
+//! state of an application (a ticket in an external ITSM). The callback URL of each application
+//! contains a secret.
 //!
 //! The secret is computed from a key of the desk and the application id. The desk therefore does
-//! not need to store the secret. The application id exists before the external ITSM creates the
-//! application. The first request to the ITSM can therefore already contain the callback URL.
+//! not need to store the secret. The desk chooses the application id before the external ITSM
+//! creates the application. The first request to the ITSM can therefore already contain the
+//! callback URL.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;

@@ -1,8 +1,9 @@
 //! Receives records of external systems and creates or changes one ticket for each record
 //! (plans/external.md, "Cases in"). A case is the event stream that links a record to its ticket.
 //!
-//! The content of a record is stored first and processed later. If the process ends before the
-//! processing, the deadline of the case starts the processing again in the queue `sync`.
+//! The content of a record is stored first and processed later. Each case has a deadline for the
+//! processing. If the process of the desk ends before the processing, the queue `sync` starts the
+//! processing again at the deadline.
 
 use std::collections::BTreeMap;
 
@@ -201,8 +202,8 @@ async fn store(
         .execute::<Case>(&command_envelope, &Command::Receive(received), &NoContext)
         .await
         .map_err(not_expected)?;
-    // The new content replaces the earlier content of the same record. The earlier content is
-    // therefore deleted.
+    // The new content has replaced the earlier content of the same record. The earlier content is
+    // therefore deleted from the key store.
     if !case.digest.is_empty() && case.digest != digest {
         let replaced = secret_name(&stream, &case.digest);
         app.ledger.keys.remove_secret(&replaced).await?;
@@ -302,7 +303,7 @@ struct Step<'a> {
     app: &'a App,
     stream: &'a str,
     case: &'a Case,
-    /// The sequence number of the last event of the case.
+    /// The sequence number of the last event of the case (the event stream of one external record).
     last: i64,
     meta: Meta,
 }

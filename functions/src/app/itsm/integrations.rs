@@ -48,13 +48,14 @@ struct IntegrationEntry {
     user: Option<String>,
     #[serde(default)]
     senders: Vec<String>,
-    /// The path of a mapping file, which contains the rules for reading a case (a record of another
-    /// system) from JSON. The path is relative to the TOML file that contains this entry.
+    /// The file path of a mapping file, which contains the rules for reading a case (a record of
+    /// another system) from JSON. The path is relative to the TOML file that contains this entry.
     mapping: Option<PathBuf>,
 }
 
 /// The content of a mapping file. The file contains the rules for reading a case (a record of
-/// another system) from JSON. Each rule is a path in the JSON, or a table with more settings.
+/// another system) from JSON. Each rule is a JSON pointer such as `/id`, or a table with more
+/// settings.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct MappingFile {
@@ -66,8 +67,8 @@ struct MappingFile {
     fields: BTreeMap<String, Short>,
 }
 
-/// The rule for reading one value of a case (a record of another system). The rule is a path in the
-/// JSON of the case, or a table with the members of [`ValueSource`].
+/// The rule for reading one value of a case (a record of another system). The rule is a JSON
+/// pointer such as `/id`, or a table with the members of [`ValueSource`].
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Short {

@@ -19,8 +19,8 @@ use super::preferences;
 use crate::App;
 use crate::app::times;
 
-/// Creates the notification with the id `id`, because a ticket waits for a person. If the notification
-/// already exists, does nothing. A desk without a notification policy creates no notifications.
+/// Creates a notification for a person, because a ticket waits for this person. `id` is the id of the notification. If
+/// the notification already exists, does nothing. If the desk has no notification policy, creates no notification.
 pub async fn request(app: &App, id: &str, notify: Notify) -> Result<(), Error> {
     let policy = app
         .configuration

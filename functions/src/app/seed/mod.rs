@@ -20,7 +20,7 @@ use crate::App;
 use crate::app::context::SUPERUSER;
 use crate::app::people::{Unnamed, names_of, one_name, trimmed};
 
-/// The id of the built-in service for tickets from the request `fast_approval`.
+/// The id of the built-in service for tickets that are opened with the API request `fast_approval`.
 pub const FAST_APPROVAL: ServiceId = ServiceId(1);
 /// The user name of the person who becomes the first superuser.
 pub const ADMIN: &str = "admin";

@@ -82,8 +82,8 @@ pub async fn decide(
             .load::<Ticket>(&sn.stream())
             .await
             .map_err(ExecuteError::Technical)?;
-        // A repeated request gets the result of the first request. Its content is therefore not checked
-        // again.
+        // A repeated request gets the result of the first request. The ticket content is therefore not checked again
+        // for a repeated request.
         let is_repeated = loaded.knows(&command_id);
         if !is_repeated && fingerprint(&loaded.aggregate.0, vote.node) != vote.seen {
             return Err(NotCast::Changed);

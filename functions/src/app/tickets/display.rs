@@ -52,9 +52,9 @@ pub async fn updated_by(app: &App, card: &TicketCard) -> Result<String, Error> {
     }
 }
 
-/// Converts a field value to the form that users read. If the field has options, the result
-/// contains the names of the selected options instead of their keys (reference/bk-itsm.md 4.1). For
-/// a null value, the result is an empty text.
+/// Converts the stored value of a form field to the value that users read. If the field has options, the result
+/// contains the names of the selected options instead of their keys (reference/bk-itsm.md 4.1). For a null value, the
+/// result is an empty text.
 pub fn display(field: &Field, entry: Option<&Entry>, value: &Value) -> Value {
     if let Some(entry) = entry.filter(|entry| !entry.shown.is_empty()) {
         return entry.shown.clone().into();
@@ -82,8 +82,9 @@ pub fn display(field: &Field, entry: Option<&Entry>, value: &Value) -> Value {
     }
 }
 
-/// Returns the name and the readable value of each form field of a ticket that has a value. The value of an
-/// erased person is replaced with the text `erased`. The display-only fields from the API client come last.
+/// Returns the name and the readable value of each form field of a ticket that has a value. The value of an erased
+/// person is replaced with the text `erased`. The display-only fields (additional fields from the API client that
+/// people cannot edit) come last.
 pub async fn form_rows(
     app: &App,
     card: &TicketCard,

@@ -364,9 +364,10 @@ impl Plan {
         let ended = (filter.ended != (None, None) && pid.is_none())
             .then(|| Stretch::of("ended", "", filter.ended));
         let (index, owner) = match (index, one_status) {
-            // In two cases, the index for one status has no advantage. First, a store with counters
-            // can count the rows of each status in any index. Second, with a condition on the end
-            // time, every row is read and checked anyway.
+            // Otherwise, an index with the tickets of only one status could be used. In two cases,
+            // such an index has no advantage. First, a store with counters can count the rows of
+            // each status in any index. Second, with a condition on the end time, every row is read
+            // and checked anyway.
             (index, _) if has_counters || ended.is_some() => (index, pid.map(ToString::to_string)),
             (_, Some(status)) => {
                 shared.statuses.clear();
@@ -378,8 +379,9 @@ impl Plan {
             }
             (index, _) => (index, pid.map(ToString::to_string)),
         };
-        // The indexes `listed` and `mine` contain no withdrawn tickets. For such an index, the
-        // condition against withdrawn tickets is not necessary and is removed.
+        // The indexes `listed` and `mine` contain no withdrawn tickets. If the plan uses one of
+        // these indexes, the condition against withdrawn tickets is removed, because the condition
+        // is not necessary.
         shared.is_withdrawn_left_out &= ["ticket", "creator", "status"].contains(&index);
         let owner = owner.map_or_else(String::new, |owner| format!("{owner}|"));
         Some(Self {
@@ -633,8 +635,8 @@ async fn by_end(
     })
 }
 
-/// Reads the index range of a list until the requested page is full, and returns this page. The
-/// caller has already counted the matching tickets, and `page` contains this number.
+/// Reads the index range of a list until the requested page is full, and returns this page. `page`
+/// contains the number of matching tickets, because the caller has already counted these tickets.
 async fn by_walk_to(app: &App, plan: &Plan, page: Page, size: usize) -> Result<Page, Error> {
     let (skip, mut at, mut keys) = (page.skip(size), 0, Vec::new());
     let wanted = size.min(page.count.saturating_sub(skip));

@@ -127,8 +127,8 @@ pub async fn variables(
     Ok(variables)
 }
 
-/// Adds the form fields, the outputs of nodes and data of the ticket to the given variables. The result contains
-/// the secret values of the client only if `variables` contains them.
+/// Adds the form fields, the outputs of nodes and data of the ticket to the given variables. The secret values of the
+/// client are not added. The result contains these values only if `variables` already contains them.
 pub async fn of_ticket(
     app: &App,
     card: &TicketCard,
@@ -199,8 +199,8 @@ pub async fn of_ticket(
             display::status_name(card.ticket.status_key()).to_owned(),
         ),
         ("ticket_bk_biz_id", card.ticket.bk_biz_id().to_string()),
-        // The next two variables are always empty, because tickets of this desk have no sub-tasks.
-        // The variables exist because templates may use them.
+        // The next two variables are always empty, because tickets of this desk have no sub-tasks. Templates may use
+        // these variables, so the variables must exist.
         ("ticket_sops_task_summary", String::new()),
         ("ticket_all_task_processors", String::new()),
         (

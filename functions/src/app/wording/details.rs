@@ -19,7 +19,7 @@ use super::{Names, ended_parent};
 /// pages show the whole value.
 const VALUE_MAX: usize = 1_000;
 
-/// All operators that can occur in a tested condition.
+/// All operators that can occur in a tested condition of a workflow transition.
 const OPERATORS: [Operator; 10] = [
     Operator::Equal,
     Operator::NotEqual,
@@ -87,8 +87,8 @@ impl Details<'_> {
                 self.values(&retried.inputs);
             }
             TicketEvent::NodeSkipped(skipped) => {
-                // If the desk itself skipped the node, the timeline already shows the reason in the sentence
-                // about this event.
+                // If the desk itself skipped the node, the sentence about this event in the timeline already contains
+                // the reason.
                 if !skipped.by.is_system() {
                     self.remark(words.reason, &skipped.reason);
                 }
@@ -98,8 +98,8 @@ impl Details<'_> {
                 self.remark(words.message, &reassigned.message);
             }
             TicketEvent::Closed(closed) => {
-                // If the ticket ended because its parent ticket ended, the timeline already shows this reason
-                // in the sentence about the event.
+                // If the ticket ended because its parent ticket ended, the sentence about this event in the timeline
+                // already contains the reason.
                 if ended_parent(closed).is_none() {
                     self.remark(words.reason, &closed.reason);
                 }
@@ -124,7 +124,8 @@ impl Details<'_> {
                 }
             }
             TicketEvent::Rated(rated) => {
-                // If the desk itself rated the ticket, the comment is always the same text and is not shown.
+                // If the desk itself rated the ticket, the comment is always the same text. Such a comment is not
+                // shown.
                 if !rated.by.is_system() {
                     self.remark(words.comment, &rated.comment);
                 }
@@ -186,9 +187,8 @@ impl Details<'_> {
 
     fn vote(&mut self, vote: &VoteCast) {
         let reason = vote.reason.read();
-        // The timeline already shows the reason of an automatic vote in the sentence about the event. In
-        // another vote, one of the form values can be the reason. In both cases, the reason is not added
-        // again.
+        // The reason of a vote is not added in two cases. First, the sentence about an automatic vote already contains
+        // the reason. Second, one of the form values of the vote can be the same text as the reason.
         let is_automatic = vote.automatic && reason == AUTO_PASS;
         let is_in_form =
             !reason.is_empty() && vote.form.iter().any(|entry| plain(entry.read()) == reason);
@@ -204,7 +204,7 @@ impl Details<'_> {
         self.label(words.urgency, (words.level)(&priority.urgency));
     }
 
-    /// Adds a line with a label and a text. If the text is empty, no line is added.
+    /// Adds a line with a label and a text to the details of the event. If the text is empty, no line is added.
     fn label(&mut self, label: &str, text: &str) {
         if !text.is_empty() {
             self.lines
@@ -258,8 +258,8 @@ impl Details<'_> {
         }
     }
 
-    /// Adds a line with a label and a value. If the value is empty, the line contains a text such as
-    /// `(empty)`.
+    /// Adds a line with a label and a value to the details of the event. If the value is empty, the line contains a
+    /// text such as `(empty)`.
     fn filled(&mut self, label: &str, value: String) {
         let value = if value.is_empty() {
             self.words.empty.to_owned()

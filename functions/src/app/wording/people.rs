@@ -1,5 +1,5 @@
-//! Lists the people whose names occur in the texts. The web console can therefore read all names before the
-//! texts are written.
+//! Lists the people whose names occur in the texts about events and rejections of a ticket. With these lists, the web
+//! console can read all names before the texts are written.
 
 use domain::ticket::Rejection;
 use events::ticket::{Tested, TicketEvent};

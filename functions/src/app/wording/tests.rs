@@ -46,7 +46,7 @@ const CODES: [&str; 13] = [
     "sealed",
     "status",
 ];
-/// The keys of JSON members that are maps. The texts for people may contain the keys of these maps.
+/// The keys of JSON members of events whose values are maps. The texts for people may contain the keys of these maps.
 const MAPS: [&str; 5] = ["columns", "inputs", "numbers", "outputs", "value"];
 
 fn name_in(language: Language) -> &'static str {

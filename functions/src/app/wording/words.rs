@@ -9,11 +9,11 @@ pub(super) struct Words {
     pub(super) separator: &'static str,
     /// The separator between two rows of a table, such as a semicolon.
     pub(super) row_separator: &'static str,
-    /// The text between a label and its value.
+    /// The text between a label and its value, such as a colon.
     pub(super) colon: &'static str,
-    /// The text for a missing value.
+    /// The text that is shown instead of an empty value, such as `(empty)`.
     pub(super) empty: &'static str,
-    /// The text for a personal value that was erased.
+    /// The text that is shown instead of a personal value that was erased.
     pub(super) erased: &'static str,
     /// The text that is shown instead of a personal value that the reader may not see.
     pub(super) personal: &'static str,
