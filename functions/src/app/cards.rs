@@ -68,8 +68,8 @@ impl CardList {
             to: format!("{value}\u{1}"),
         }
     }
-    /// Selects the cards (stored summaries of streams) whose value in the given index begins with
-    /// `value` and a vertical bar.
+    /// Selects the cards (stored summaries of streams) by their value in the given index. The index value of a selected
+    /// card begins with `value` and a vertical bar.
     pub fn below(index: &'static str, value: &str) -> Self {
         Self {
             index,

@@ -1,8 +1,8 @@
-//! Loads the data that commands on tickets need: the configuration (such as services, workflow versions and
-//! role members), field options, and data from the company directory.
+//! Loads the data that commands on tickets need. Such data includes the configuration (for example, services and role
+//! members), field options, and data from the company directory.
 //!
-//! The configuration objects, such as services, are kept in a cache. After any change of the configuration,
-//! an object is read again before its next use.
+//! The configuration objects, such as services, are kept in a cache. After any change of the configuration, an object
+//! is read again before its next use.
 
 use std::collections::HashMap;
 use std::sync::Arc;

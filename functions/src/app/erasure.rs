@@ -58,19 +58,19 @@ pub struct Report {
     pub person: PersonId,
     /// True after an erasure. The value is false after a dry run, which does not change any data.
     pub erased: bool,
-    /// The event streams that contain values of the person. These values are encrypted with the key
-    /// of the person and become unreadable when the key is erased.
+    /// The event streams that contain values of the person to erase. These values are encrypted
+    /// with the key of the person and become unreadable when the key is erased.
     pub sealed: Vec<String>,
-    /// The event streams that contain the person id.
+    /// The event streams that contain the person id of the person to erase.
     pub named: Vec<String>,
-    /// The uploaded files that are encrypted with the key of the person. The erasure deletes the
-    /// content of these files.
+    /// The uploaded files that are encrypted with the key of the person to erase. The erasure
+    /// deletes the content of these files.
     pub files: Vec<AttachmentId>,
     /// The number of values of the person that were removed from the key store. Such a value
     /// contains the ticket variables or the inputs of an automatic workflow node.
     pub secrets: u64,
-    /// The number of cards and drafts that contained a value of the person. A card is the stored
-    /// summary of a ticket.
+    /// The number of cards and drafts that contained a value of the person to erase. A card is the
+    /// stored summary of a ticket.
     pub documents: u64,
     pub remaining: Vec<Remaining>,
 }

@@ -24,8 +24,8 @@ pub async fn history_from<E: Event>(
         };
         from = last.next();
         for (at, commit) in page.iter().enumerate() {
-            // A read of the key store may return at once without letting other tasks run. A long history
-            // would then block other tasks, so this task calls `yield_now` from time to time.
+            // A read of the key store may complete without waiting. A long history would then block other tasks, so
+            // this task yields from time to time.
             if at % COMMITS_AT_ONCE == COMMITS_AT_ONCE - 1 {
                 tokio::task::yield_now().await;
             }

@@ -14,8 +14,8 @@ use crate::app::limits::Of;
 use crate::app::people::is_name;
 use crate::app::seed::DEMO_PEOPLE;
 
-/// The app name under which the limits count the requests of the web console. The name contains a space. The
-/// code of a client app cannot contain a space, so no client app has the same name.
+/// The app name under which the limits count the requests of the web console. The name contains a space. The app code
+/// (the id) of a client app cannot contain a space, so no client app has the same name.
 const CONSOLE: &str = "console ";
 /// Minimum length of a password, in characters (NIST SP 800-63B requires at least 8).
 pub const PASSWORD_MIN: usize = 10;

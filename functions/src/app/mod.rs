@@ -146,9 +146,9 @@ pub struct App {
 pub struct DeskKeys {
     /// The key with which the desk signs callback tokens.
     pub token: [u8; 32],
-    /// The key for fingerprints (keyed hashes) in the ledger. Without this secret key, a reader of the
-    /// ledger could compute the fingerprints of guessed values, and compare them with the stored
-    /// fingerprints.
+    /// The key for fingerprints (keyed hashes) in the ledger. Without this secret key, a reader of the ledger cannot
+    /// compute fingerprints. The reader can therefore not find a value by comparing the fingerprints of guessed values
+    /// with the stored fingerprints.
     pub fingerprint: [u8; 32],
     /// The key that encrypts uploaded files that belong to no single person, such as workflow templates. A
     /// file of one person is encrypted with the key of this person.

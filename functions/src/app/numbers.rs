@@ -38,9 +38,9 @@ impl Numbers {
         }
     }
 
-    /// Reserves a block of ticket numbers, and returns the result of the command. If another
-    /// process reserves a block at the same time, this function tries again after a random pause.
-    /// Such conflicts occur, for example, at midnight, when many processes need a new block.
+    /// Executes the command that reserves a block of ticket numbers, and returns its result. If
+    /// another process reserves a block at the same time, this function tries again after a random
+    /// pause. Such conflicts occur, for example, at midnight, when many processes need a new block.
     async fn issue(
         &self,
         command_envelope: &CommandEnvelope,

@@ -15,10 +15,9 @@ use infra::{Error, Ledger};
 
 use crate::app::outbound::{self, Described};
 
-/// Time for which loaded options stay in the cache, in milliseconds.
+/// Time for which the loaded options of a form field stay in the cache, in milliseconds.
 const OFFER_MS: i64 = 60_000;
-/// Time for which an error stays in the cache, in milliseconds. The error is the result of a failed
-/// request for options.
+/// Time for which the error of a failed request for options stays in the cache, in milliseconds.
 const NO_OFFER_MS: i64 = 5_000;
 /// Maximum size of a response that contains options, in bytes.
 const OFFER_BYTES_MAX: usize = 1 << 20;

@@ -15,8 +15,9 @@ use crate::app::times;
 /// Maximum number of commits that one read of the feed (the sequence of all commits) returns.
 const PAGE: usize = 1000;
 
-/// Builds the incident log from all commits of the feed (the sequence of all commits), and returns
-/// this log. After each read, the function calls `progress` with the current feed position.
+/// Builds the log of all imported incidents from the commits of the feed (the sequence of all
+/// commits), and returns this log. After each read, the function calls `progress` with the current
+/// feed position.
 pub async fn incident_log(
     ledger: &Ledger,
     progress: &mut dyn FnMut(i64),
@@ -109,7 +110,7 @@ pub fn incidents(log: &IncidentLog) -> Value {
 }
 
 /// Returns the ISO weekday of a time in the time zone `zone`. If the time zone is unknown, returns
-/// a text with the name of this zone. The report then counts the case under this text.
+/// a text with the name of this zone. The report then counts the case (incident) under this text.
 fn weekday(Moment(at): Moment, zone: &str) -> Option<String> {
     let zone = match zone {
         "" => TimeZone::UTC,

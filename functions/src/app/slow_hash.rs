@@ -13,8 +13,8 @@ const HASHED_AT_ONCE: usize = 2;
 /// Maximum number of requests that run a hash computation or wait for such a computation. Further requests
 /// are rejected.
 const HASH_WAITERS_MAX: usize = 8;
-/// The cost of one hash computation: the memory in KiB, the number of passes over this memory, and the number
-/// of threads (OWASP Password Storage Cheat Sheet, Argon2id).
+/// The cost of one hash computation: the memory in KiB, the number of passes over this memory, and the number of
+/// threads. The values come from the OWASP Password Storage Cheat Sheet (Argon2id).
 const COST: (u32, u32, u32) = (19 * 1024, 2, 1);
 
 /// Computes and checks Argon2id hashes. The number of concurrent computations is limited.

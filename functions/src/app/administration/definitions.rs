@@ -13,9 +13,10 @@ use crate::App;
 
 use super::{AdministrationError, execute};
 
-/// Searches all workflows for a definition for which `uses` returns true. For each workflow, this
-/// function checks the draft and all listed versions. Returns a text with the id and the name of
-/// the first matching workflow. Returns `None` if no workflow has such a definition.
+/// Calls `uses` with the definitions of all workflows until `uses` returns true. For each workflow,
+/// these definitions are the draft and all listed versions. Returns a text with the id and the name
+/// of the first workflow for which `uses` returns true. Returns `None` if `uses` never returns
+/// true.
 pub(super) async fn used_in(
     app: &App,
     uses: impl Fn(&Definition) -> bool,

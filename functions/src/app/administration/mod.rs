@@ -78,7 +78,7 @@ pub enum AdministrationError {
 }
 
 /// Executes a command on a configuration object. Waits until the card (the stored summary) of this
-/// object contains the change. Returns the new state of the object.
+/// object contains the new state. Returns the new state of the object.
 async fn execute<D: Decider>(
     app: &App,
     by: &Meta,

@@ -147,8 +147,8 @@ pub async fn take_over(
     Ok((workflow, version, report))
 }
 
-/// Returns an error if another listed service already has the name `name`. The service with the id
-/// `of` may keep its own name, so its name is not compared.
+/// Returns an error if another listed service already has the name `name`. The service with the id `of` may keep its
+/// own name, so this service is not compared.
 pub async fn name_is_free(
     app: &App,
     name: &str,

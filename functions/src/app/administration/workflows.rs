@@ -104,8 +104,8 @@ pub async fn draft(
 }
 
 /// Checks the template file of a form field. Returns an error if the file is not completely
-/// uploaded. Also returns an error if the file is encrypted with the key of one person, because
-/// many people use the template.
+/// uploaded. Also returns an error if the file is encrypted with the key of one person. Such a file
+/// would become unreadable if this person were erased, but many people use the template.
 pub(super) async fn check_template(
     app: &App,
     template: &AttachmentId,

@@ -98,9 +98,10 @@ async fn execute(
         .state)
 }
 
-/// Starts an upload, and returns the state of the new attachment. `subject` is the person to whom
-/// the file belongs. If `subject` is set, the name and the bytes of the file are encrypted with the
-/// key of this person. Otherwise, the bytes are encrypted with a key of the desk.
+/// Starts an upload, and returns the state of the new attachment (the uploaded file). `subject` is
+/// the person to whom the file belongs. If `subject` is set, the name and the bytes of the file are
+/// encrypted with the key of this person. Otherwise, the bytes are encrypted with a key of the
+/// desk.
 pub async fn begin(
     app: &App,
     id: &AttachmentId,

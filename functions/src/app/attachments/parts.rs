@@ -199,8 +199,8 @@ async fn get_part(
 /// Completes an upload from stored parts. `tags` contains the tag (a digest of the bytes) of each
 /// part, in the order of the file. `claimed` is the media type that the client sent.
 ///
-/// Returns an error if a part does not exist, or if a part other than the last part does not have
-/// exactly `PART_BYTES` bytes.
+/// Returns an error if a part does not exist or has a wrong size. Each part except the last part
+/// must have exactly `PART_BYTES` bytes.
 pub async fn complete(
     app: &App,
     attachment: &Attachment,
@@ -406,7 +406,7 @@ impl<'a> Upload<'a> {
 
     /// Stores the bytes in `part` as the next part of the file. If an earlier request already
     /// completed the upload, no bytes are stored. The function then only updates the digest and the
-    /// size, which are later compared with the earlier file.
+    /// size of the sent bytes. These values are later compared with the earlier file.
     async fn store(&mut self) -> Result<(), NotTaken> {
         let number = u32::try_from(self.sum.parts.len() + 1).unwrap_or(u32::MAX);
         let name = match &self.attachment.uploaded {

@@ -183,9 +183,9 @@ impl Definitions {
         all.map(|(kind, name)| format!("{kind} {name}")).collect()
     }
 
-    /// Stores all definitions. If a definition is equal to the stored definition, no event is added. Returns
-    /// an error if a script uses an unknown platform or role, or if a rule uses an unknown script. A platform
-    /// or a script is unknown if it is neither in the file nor stored.
+    /// Stores all definitions from the TOML file. If a definition is equal to the stored definition, no event is added.
+    /// Returns an error if a script uses an unknown platform or role, or if a rule uses an unknown script. A platform
+    /// or a script is unknown if this platform or script is neither in the file nor stored.
     pub async fn store(&self, app: &App) -> Result<(), Error> {
         let wrong = |reason: String| Err(Error::new(Kind::Misconfigured, reason));
         for defined in &self.platforms {
@@ -321,8 +321,8 @@ fn check_approval(approval: &ApprovalEntry) -> Result<(), String> {
     Ok(())
 }
 
-/// Returns the executable part of a script. The entry contains either a built-in action with its platform, or
-/// a shell script with its sandbox level and its limits. Returns an error text if the entry is invalid.
+/// Returns the executable part of a script. The parameter `entry` contains either a built-in action with its platform,
+/// or a shell script with its sandbox level and its limits. Returns an error text if `entry` is invalid.
 fn body(entry: &ScriptEntry) -> Result<Body, String> {
     let limits = [
         ("level", entry.level.is_some()),

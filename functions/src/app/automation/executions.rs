@@ -161,9 +161,9 @@ pub async fn change_parameters(
         .map_err(NotChanged::Failed)
 }
 
-/// Returns the form values for the workflow node, which are computed with the changed parameters. If the rule
-/// or the ticket does not exist any more, the result has no values. The inner `Err` is an English text that
-/// contains the key of the wrong value.
+/// Computes the form values for the workflow node with the changed parameters, and returns the form values. If the rule
+/// or the ticket does not exist any more, the result has no values. The inner `Err` is an English text that contains
+/// the key of the wrong value.
 async fn form_of(
     app: &App,
     requested: &Requested,

@@ -117,7 +117,8 @@ impl Definitions {
         Ok(definitions)
     }
 
-    /// Stores all definitions. If the same definition is already stored, no event is added.
+    /// Stores all definitions from the TOML file. If the same definition is already stored, no
+    /// event is added.
     pub async fn store(&self, app: &App) -> Result<(), Error> {
         for defined in &self.sites {
             define::<Site>(app, &defined.name, defined).await?;

@@ -28,8 +28,8 @@ use crate::app::tickets::service_task::{self, Awaiting};
 
 /// Number of milliseconds in one minute.
 const MINUTE_MS: i64 = 60_000;
-/// Time limit for a mission (work for a robot) whose definition is missing or not valid, in
-/// minutes. After this time, a person gets the work.
+/// Time limit for a mission (work for a robot) without a valid definition, in minutes. After this
+/// time, a person gets the work.
 const DEFAULT_MIN: u32 = 10;
 /// Maximum number of steps that one call executes for a mission (work for a robot). The choice of a
 /// robot, for example, is one step.
@@ -397,7 +397,7 @@ async fn conclude(app: &App, stream: &str, state: &Dispatch) -> Result<(), Error
     execute(app, stream, &Command::Close { recorded }, Cause::Own).await
 }
 
-/// The reason why a command on a mission (work for a robot) is executed.
+/// What caused a command on a mission (work for a robot).
 #[derive(Clone, Copy)]
 enum Cause<'a> {
     Own,

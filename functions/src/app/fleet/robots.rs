@@ -16,8 +16,8 @@ use crate::App;
 use crate::app::cards::read_card;
 use events::{Meta, Origin};
 
-/// The name of the view that contains the last state of each robot. The view has one document for
-/// each robot, and the key of the document is the robot name.
+/// The name of the view (a stored table) that contains the last state of each robot. The view has
+/// one document for each robot, and the key of the document is the robot name.
 pub const STATES: &str = "robot_state";
 /// Maximum number of robots in one desk.
 pub const ROBOTS_MAX: usize = 10_000;

@@ -21,8 +21,8 @@ use crate::app::people::{NAMED_MAX, People};
 /// the case id becomes a part of the stream name. The stream name in turn becomes a part of
 /// database keys.
 const CASE_BYTES_MAX: usize = 128;
-/// Maximum length of the source name, in bytes. The source is the system that wrote the log. The
-/// length is limited because the source name becomes a part of the stream name.
+/// Maximum length of the source name, in bytes. The source is the system that wrote the imported
+/// log. The length is limited because the source name becomes a part of the stream name.
 const SOURCE_BYTES_MAX: usize = 64;
 /// Maximum length of the name of one person, in characters.
 const PERSON_CHARS_MAX: usize = 256;
@@ -30,8 +30,8 @@ const PERSON_CHARS_MAX: usize = 256;
 const PID_BYTES: usize = 40;
 /// Estimated size of an event without the texts from the CSV row, in bytes.
 const EVENT_BYTES: usize = 500;
-/// Maximum number of digits that a number in the log may have. The limit is higher than the number
-/// of digits of any 64-bit number.
+/// Maximum number of digits that a number in an imported CSV log may have. The limit is higher than
+/// the number of digits of any 64-bit number.
 const DIGITS_MAX: usize = 30;
 /// The default text between two values if an event field is the combination of several columns. For
 /// example, a title can consist of the values of two columns.
@@ -46,8 +46,8 @@ const PEOPLE_SEPARATORS: &str = ",;\u{ff0c}\u{3001}\u{ff1b}\u{ff64}\u{fe50}\u{fe
 /// A mapping (the import configuration from the TOML file) that was read and validated.
 #[derive(Clone, Debug)]
 pub struct Mapping {
-    /// A short name of the system that wrote the log. The name of each event stream with an
-    /// imported case (incident) contains this short name.
+    /// A short name of the system that wrote the imported log. The name of each event stream with
+    /// an imported case (incident) contains this short name.
     pub source: String,
     /// The encoding of a log file without a byte order mark. The value is `None` if the mapping
     /// defines no encoding.
@@ -97,8 +97,8 @@ struct Column {
     values: BTreeMap<String, String>,
 }
 
-/// One parsed row of the log. The row still contains the names of people. The method `observe`
-/// replaces these names with person ids.
+/// One parsed row of an imported log. The row still contains the names of people. The method
+/// `observe` replaces these names with person ids.
 #[derive(Clone, Debug)]
 pub struct Row {
     pub case: String,
@@ -336,8 +336,8 @@ impl Mapping {
         })
     }
 
-    /// Parses one row of the log. Returns `None` if the mapping (the import configuration) excludes
-    /// the row. Returns an error text if the row cannot be imported. `places` contains the
+    /// Parses one row of an imported log. Returns `None` if the mapping (the import configuration)
+    /// excludes the row. Returns an error text if the row cannot be imported. `places` contains the
     /// positions of the columns, and `key` is the secret key for the hash of the row.
     pub fn row(
         &self,

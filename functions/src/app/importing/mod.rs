@@ -58,7 +58,7 @@ const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// The delimiters between values that the import can detect in the header of a CSV file.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
-/// The numbers of rows and cases in the result of an import or a check.
+/// The numbers of rows and cases (incidents) in the result of an import or a check.
 #[derive(Clone, Debug, Default)]
 pub struct Totals {
     pub rows: u64,

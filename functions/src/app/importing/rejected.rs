@@ -48,8 +48,9 @@ impl Rejected {
             path: path.to_owned(),
             file: csv::WriterBuilder::new().flexible(true).from_writer(file),
         };
-        // The result file has two more columns than the log: `line` and `reason`. If the log
-        // already has a column with one of these names, the new column gets the prefix `import_`.
+        // The file of rejected rows has two more columns than the imported log: `line` and
+        // `reason`. If the log already has a column with one of these names, the new column gets
+        // the prefix `import_`.
         let own = ["line", "reason"].map(|name| {
             if log.headers.iter().any(|header| header == name) {
                 format!("import_{name}")

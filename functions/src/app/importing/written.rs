@@ -95,10 +95,9 @@ pub struct TextColumn {
     pub separator: Option<String>,
     /// A constant text. If this value is set, no column is read.
     pub value: Option<String>,
-    /// The default text for a row in which all columns are empty.
+    /// The text that is used for a row if all source columns of this value are empty.
     pub default: Option<String>,
-    /// The replacements for values. The key is a value in the log, and the value is the
-    /// replacement.
+    /// The replacements for values. The key is a value in the imported log, and the value is the replacement.
     #[serde(default)]
     pub values: BTreeMap<String, String>,
 }
@@ -122,7 +121,7 @@ pub struct TimeColumn {
 #[serde(deny_unknown_fields)]
 pub struct NumberColumn {
     pub column: String,
-    /// The factor by which the number is multiplied. For example, the factor 60 converts hours to
+    /// The factor by which the number in the column is multiplied. For example, the factor 60 converts hours to
     /// minutes.
     #[serde(default = "one")]
     pub factor: i64,

@@ -47,18 +47,19 @@ pub enum CaseError {
 /// The result of processing one record that the desk received from another system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// A ticket was opened for the record.
+    /// The desk opened a ticket for the received record.
     Opened,
-    /// The content of the record was newer than the stored content. The ticket was updated.
+    /// The content of the received record was newer than the stored content. The desk updated the
+    /// ticket of this record.
     Updated,
-    /// The desk has already stored the same content of this record.
+    /// The desk has already stored the same content of the received record.
     Unchanged,
-    /// The desk has already stored newer content of this record.
+    /// The desk has already stored newer content than the content of the received record.
     Older,
-    /// The content of the record was stored, but the desk could not open or update a ticket with
-    /// this content.
+    /// The desk stored the content of the received record, but could not open or update a ticket
+    /// with this content.
     Refused,
-    /// The content of the record was stored. The desk processes the content later.
+    /// The desk stored the content of the received record, and processes the content later.
     Pending,
 }
 
@@ -451,13 +452,13 @@ impl Step<'_> {
         }))
     }
 
-    /// Processes the content of the current case (the event stream of a record without a record id)
-    /// in a second case with the record id.
+    /// Stores the content of this case in a second case, and processes the second case. A case is
+    /// the event stream of one external record. The current case has no record id, and the second
+    /// case has the record id.
     ///
     /// An earlier version of the mapping (the rules for reading a record) did not find the record
-    /// id in the content. The corrected mapping finds the record id. This function stores the
-    /// content in the second case and processes the second case. Returns the command that stores
-    /// the name of the second case in the current case.
+    /// id in the content. The corrected mapping finds the record id. Returns the command that
+    /// stores the name of the second case in the current case.
     async fn identify(&self, mapping: &CaseMapping, record: &Value) -> Result<Command, Failure> {
         let arrival = Arrival {
             source: &self.case.source,

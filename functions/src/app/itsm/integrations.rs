@@ -108,7 +108,8 @@ fn yes() -> bool {
     true
 }
 
-/// The definitions in a TOML file, after all checks.
+/// The checked definitions from a TOML file: integrations (connections to other systems) and
+/// application kinds (types of tickets in external ITSMs).
 #[derive(Debug, Default)]
 pub struct Definitions {
     pub integrations: Vec<integration::Defined>,
@@ -146,9 +147,9 @@ impl Definitions {
         Ok(definitions)
     }
 
-    /// Stores all definitions. The integration of an application kind (a type of ticket in an
-    /// external ITSM) must be among these definitions or already stored. If the same definition is
-    /// already stored, no event is added.
+    /// Stores all definitions from the TOML file. The integration of an application kind (a type of
+    /// ticket in an external ITSM) must be among these definitions or already stored. If the same
+    /// definition is already stored, no event is added.
     pub async fn store(&self, app: &App) -> Result<(), Error> {
         for defined in &self.integrations {
             define::<Integration>(app, &defined.name, defined).await?;

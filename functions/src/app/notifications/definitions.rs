@@ -79,9 +79,9 @@ impl Definitions {
         Ok(Self { accounts, policy })
     }
 
-    /// Stores all definitions. If a definition is equal to the stored definition, no event is added. Returns
-    /// an error if the policy uses an unknown channel account. An account is unknown if it is neither in the
-    /// file nor stored.
+    /// Stores all definitions from the TOML file. If a definition is equal to the stored definition, no event is added.
+    /// Returns an error if the policy uses an unknown channel account. An account is unknown if the account is neither
+    /// in the file nor stored.
     pub async fn store(&self, app: &App) -> Result<(), Error> {
         for defined in &self.accounts {
             let known = app.configuration.channel_account(&defined.name).await?;

@@ -158,8 +158,8 @@ async fn ticket(app: &App, sn: &TicketSn) -> Result<Ticket, Error> {
     Ok(app.ledger.load::<Ticket>(&sn.stream()).await?.aggregate.0)
 }
 
-/// Decides what happens to a notification: it is sent now, delayed until the end of the quiet hours, or not
-/// needed. The decision depends on the ticket, the notification policy and the preferences of the person.
+/// Decides whether a notification is sent now, delayed until the end of the quiet hours (a time without messages), or
+/// not needed. The decision depends on the ticket, the notification policy and the preferences of the person.
 async fn next(
     app: &App,
     requested: &Requested,

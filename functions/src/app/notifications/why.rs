@@ -60,8 +60,8 @@ pub async fn steps(
             steps.push(step(&envelope, &account, text));
         }
     }
-    // The steps are sorted by time. At the same time, the start of the notification comes first, then the
-    // deliveries, and then the end of the notification. Events of the same stream keep their order.
+    // The steps are sorted by time. If several steps have the same time, the start of the notification comes first,
+    // then the deliveries, and then the end of the notification. Events of the same stream keep their order.
     steps.sort_by_key(|step| (step.at, rank(&step.event)));
     Ok(steps)
 }

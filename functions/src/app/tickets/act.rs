@@ -23,7 +23,7 @@ const CARD_WAIT: Duration = Duration::from_secs(1);
 ///
 /// If `version` is set and the ticket has another version, the command is rejected. If the command
 /// completes a form, the draft of this person for this form is deleted. At the end, the function
-/// waits until the card (the stored summary of the ticket) contains the change.
+/// waits until the card (the stored summary of the ticket) contains the new state of the ticket.
 pub async fn act(
     app: &App,
     sn: &TicketSn,

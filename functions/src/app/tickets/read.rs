@@ -46,8 +46,8 @@ fn allowed(answer: Result<bool, ExecuteError<Ticket>>) -> Result<bool, Error> {
 /// people come from the card (the stored summary of the ticket) and from newer commits. Therefore,
 /// even a ticket with a long history is read fast.
 pub async fn card(app: &App, sn: &TicketSn) -> Result<Option<TicketCard>, Error> {
-    // Every ticket number of the desk is shorter than this limit. Stores also limit the length of
-    // their keys.
+    // No ticket number of the desk is longer than this limit. A longer number is not passed to the
+    // store, because stores limit the length of their keys.
     if sn.as_str().len() > SN_BYTES_MAX {
         return Ok(None);
     }

@@ -127,8 +127,8 @@ pub async fn variables(
     Ok(variables)
 }
 
-/// Adds the form fields, the outputs of nodes and data of the ticket to the given variables. The secret values of the
-/// client are not added. The result contains these values only if `variables` already contains them.
+/// Adds the form fields, the outputs of nodes and data of the ticket to the given variables. Returns all variables.
+/// This function does not add the secret values that the client sent with the ticket.
 pub async fn of_ticket(
     app: &App,
     card: &TicketCard,

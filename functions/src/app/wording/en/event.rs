@@ -252,8 +252,8 @@ fn voted(vote: &VoteCast, names: &Names<'_>) -> String {
     format!("{result} {node}")
 }
 
-/// Describes the transition that the ticket followed in the workflow. Returns `None` if the desk followed the
-/// transition without testing a condition.
+/// Describes the transition that the ticket followed in the workflow. Returns `None` if the desk tested no condition of
+/// the transition.
 fn taken(taken: &TransitionTaken) -> Option<String> {
     let transition = if taken.name.is_empty() {
         format!("transition {}", taken.transition)
@@ -325,7 +325,7 @@ fn followed(changed: &FollowersChanged, names: &Names<'_>) -> String {
     }
 }
 
-/// Returns the words for the other ticket of a link, such as `parent ticket`.
+/// Returns the words for the other ticket of a link between two tickets. An example is `parent ticket`.
 fn other(relation: Relation) -> &'static str {
     match relation {
         Relation::RaisedFrom => "source ticket",

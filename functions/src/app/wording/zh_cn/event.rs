@@ -232,8 +232,8 @@ fn voted(vote: &VoteCast, names: &Names<'_>) -> String {
     format!("在{node}审批{result}")
 }
 
-/// Describes the transition that the ticket followed in the workflow. Returns `None` if the desk followed the
-/// transition without testing a condition.
+/// Describes the transition that the ticket followed in the workflow. Returns `None` if the desk tested no condition of
+/// the transition.
 fn taken(taken: &TransitionTaken) -> Option<String> {
     let transition = if taken.name.is_empty() {
         format!("流转线 {}", taken.transition)
@@ -294,7 +294,8 @@ fn followed(changed: &FollowersChanged, names: &Names<'_>) -> String {
     }
 }
 
-/// Returns the Chinese word for the other ticket of a link, such as the word for a parent ticket.
+/// Returns the Chinese word for the other ticket of a link between two tickets. An example is the word for a parent
+/// ticket.
 fn other(relation: Relation) -> &'static str {
     match relation {
         Relation::RaisedFrom => "来源单据",
