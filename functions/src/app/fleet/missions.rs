@@ -397,7 +397,7 @@ async fn conclude(app: &App, stream: &str, state: &Dispatch) -> Result<(), Error
     execute(app, stream, &Command::Close { recorded }, Cause::Own).await
 }
 
-/// What caused a command on a mission (work for a robot).
+/// The cause of a command on a mission (work for a robot).
 #[derive(Clone, Copy)]
 enum Cause<'a> {
     Own,

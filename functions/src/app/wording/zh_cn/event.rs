@@ -232,8 +232,8 @@ fn voted(vote: &VoteCast, names: &Names<'_>) -> String {
     format!("在{node}审批{result}")
 }
 
-/// Describes the transition that the ticket followed in the workflow. Returns `None` if the desk tested no condition of
-/// the transition.
+/// Describes the transition that the ticket followed in the workflow. Returns `None` if no person chose the transition
+/// and the desk tested no conditions.
 fn taken(taken: &TransitionTaken) -> Option<String> {
     let transition = if taken.name.is_empty() {
         format!("流转线 {}", taken.transition)
