@@ -26,7 +26,7 @@ pub enum Trigger {
         /// message can also contain a reached deadline. The handlers in [`crate::registry`] process these
         /// deadlines.
         execute: Execute,
-        /// Maximum number of messages that one machine processes at the same time.
+        /// Maximum number of messages of the queue that one machine processes at the same time.
         concurrency: usize,
     },
     /// Each message from a robot starts the function. In the cloud, the messages come from the queue `fleet`.
@@ -44,7 +44,7 @@ pub struct Function {
     pub does: &'static str,
 }
 
-/// All functions of the desk.
+/// All functions of the desk (separate parts of the program, such as the HTTP API).
 pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "command",

@@ -3,8 +3,9 @@
 //!
 //! A trigger ([`http`], [`stream`], [`queue`], [`timer`]) starts a function. The function parses
 //! its input, adds the current time and ids, and calls a use case in [`app`]. [`catalog`] lists all
-//! functions, and [`registry`] lists all aggregate types. Only [`host`] depends on the environment
-//! in which the functions run. [`cli`] is the command line program.
+//! functions. [`registry`] lists all aggregate types (kinds of objects with their own event
+//! stream). Only [`host`] depends on the environment in which the functions run. [`cli`] is the
+//! command line program.
 //!
 //! To add a function or a queue, create `functions/src/<trigger>/<name>.rs` and add one line to
 //! [`catalog`]. Then add the AWS resources to `infra/deploy/template.yaml`, and add one test to

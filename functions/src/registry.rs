@@ -219,8 +219,8 @@ pub static REGISTRY: Registry = &[
 /// All projections (documents that summarize the events of many streams) of the desk.
 pub static PROJECTIONS: Projections = &[&Of::<DeskBoard>(PhantomData)];
 
-/// Returns all lists for which the views (stored tables) also store the number of entries. Each result
-/// contains the name of a view and the name of a list in this view.
+/// Returns all lists of stored objects for which the desk also stores the number of entries. Each result contains the
+/// name of a view (a stored table) and the name of a list in this view.
 pub fn counted() -> Vec<(&'static str, &'static str)> {
     let lists = REGISTRY
         .iter()
@@ -230,9 +230,9 @@ pub fn counted() -> Vec<(&'static str, &'static str)> {
         .collect()
 }
 
-/// Returns true if the stream contains configuration. Also returns true if the type of the stream is unknown.
-/// The report of an erasure (removal of personal data) lists the streams with the result true. An additional
-/// stream in this list is safer than a missing stream.
+/// Returns true if the event stream contains configuration or has an unknown type. The erasure (removal of personal
+/// data) uses this function for its report. The report lists all streams with the result true. An additional stream in
+/// the report is safer than a missing stream.
 pub fn is_configuration(stream: &str) -> bool {
     find(REGISTRY, stream).is_none_or(|row| row.role() == StreamRole::Configuration)
 }

@@ -21,8 +21,8 @@ use serde_json::{Value, json};
 
 use crate::App;
 
-/// The longest time that `/readyz` waits for a test write. After this time, the response reports
-/// that the ledger cannot be written.
+/// Maximum time that `/readyz` waits for a test write. After this time, the response reports that
+/// the ledger (the database of all events) cannot be written.
 const WRITABLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Returns the router for all HTTP paths. The BlueKing API has path variants that routes of axum
@@ -45,7 +45,8 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// Handles a request without a matching route.
+/// Handles a request without a matching route. If a browser opens an unknown address, the response
+/// is an error page. All other requests go to the BlueKing API.
 async fn command_or_no_page(State(app): State<App>, request: Request) -> Response {
     let is_command = blueking::is_command(request.uri().path());
     if !is_command && console::is_opened_by_browser(&request) {
@@ -58,7 +59,8 @@ async fn healthz() -> &'static str {
     "ok"
 }
 
-/// Returns status 200 if the ledger can be read and written. Otherwise returns status 503.
+/// Returns status 200 if the ledger (the database of all events) can be read and written. Otherwise
+/// returns status 503.
 async fn readyz(State(app): State<App>) -> Response {
     let head = match app.ledger.store.head().await {
         Ok(head) => head,

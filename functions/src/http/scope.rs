@@ -45,9 +45,9 @@ pub(super) async fn open(State(app): State<App>, request: Request, next: Next) -
         } else {
             !blueking::is_read(path)
         };
-    // The limit for large responses can replace a response by an error. A write in the API `/v1`
-    // has already changed the ledger at this time, so an error response would be wrong. The limit
-    // therefore does not apply to these writes.
+    // The limit for large responses can replace a response by an error. A write in the API `/v1` is
+    // already stored at this time, so an error response would be wrong. The limit therefore does
+    // not apply to these writes.
     let is_bounded = !is_v1 || matches!(*request.method(), Method::GET | Method::HEAD);
     let request_id = blueking::render::request_id(request.headers(), &app);
     let (parts, body) = request.into_parts();

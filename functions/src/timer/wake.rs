@@ -1,5 +1,5 @@
-//! Finds reached deadlines. Each reached deadline becomes a message in the queue of its aggregate
-//! type.
+//! Finds reached deadlines. For each reached deadline, this module puts a message into a queue.
+//! Each aggregate type (kind of object with its own event stream) has one queue for its deadlines.
 
 use infra::Error;
 
@@ -11,11 +11,11 @@ use crate::stream::follow::due;
 /// deadlines. The next call handles the remaining deadlines.
 const SWEEP_MAX: usize = 100_000;
 
-/// Puts a message into a queue for every reached deadline. Each aggregate type has a queue for its
-/// deadlines. Returns how many messages were put into queues.
+/// Puts a message into a queue for every reached deadline. Each aggregate type (kind of object) has
+/// a queue for its deadlines. Returns how many messages were put into queues.
 ///
-/// The message for a deadline always has the same id. Some queues ignore a message with a known id.
-/// For such queues, `every_ms` is `None`.
+/// The message for a deadline always has the same id. Some queues ignore a message if they already
+/// received a message with the same id. For such queues, `every_ms` is `None`.
 ///
 /// For other queues, `every_ms` is the time between two calls of this function, in milliseconds.
 /// Each call then also handles the deadlines that are reached before the next call. If the work for
@@ -57,9 +57,9 @@ pub async fn wake(app: &App, registry: Registry, every_ms: Option<i64>) -> Resul
     }
 }
 
-/// Returns true if this call must put a message for an overdue deadline into the queue again.
-/// `overdue_ms` is the time since the deadline, and `every_ms` is the time between two calls, both
-/// in milliseconds. The interval between two repetitions doubles each time.
+/// Returns true if this call must put a message for a deadline into the queue, for the first time
+/// or again. `overdue_ms` is the time since the deadline, and `every_ms` is the time between two
+/// calls, both in milliseconds. The interval between two repetitions doubles each time.
 fn is_repeated(overdue_ms: i64, every_ms: i64) -> bool {
     let sweeps = overdue_ms.div_euclid(every_ms.max(1));
     sweeps < 1 || sweeps.count_ones() == 1

@@ -21,9 +21,9 @@ use crate::App;
 use crate::app::cards;
 pub(super) use crate::app::cards::CardList;
 
-/// The largest number of entries in one list.
+/// Maximum number of objects that are read from a view (a stored table) for one list.
 pub(super) const LIST_MAX: usize = 1000;
-/// The largest number of characters in a name or code.
+/// Maximum number of characters in the name or the code of a configuration object.
 pub(super) const NAME_MAX: usize = 64;
 
 pub(super) fn ok(body: Value) -> Response {
@@ -69,9 +69,10 @@ pub(super) async fn entries(app: &App, view: &str) -> Result<Vec<Entry>, Error> 
 }
 
 /// Returns one page of the cards (stored summaries of objects) in `list`, latest first. The
-/// response is a JSON object with two members. The member `count` contains the number of all cards
-/// in `list`. The member with the name `name` contains the cards of the page. The function `shown`
-/// converts a stream name and its card to JSON.
+/// response is a JSON object with two members. The member `count` is the number of all cards in
+/// `list`. The second member is an array with the cards of the page, and the parameter `name` is
+/// the name of this member. The function `shown` converts a card and the name of its event stream
+/// to JSON.
 pub(super) async fn page_of<C: Card>(
     request: &Asked,
     list: &CardList,

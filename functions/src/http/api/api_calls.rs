@@ -50,9 +50,9 @@ fn answer(call: Call) -> Answer {
 
 /// The largest number of API calls in the response for one ticket.
 const CALLS_MAX: usize = 500;
-/// Maximum number of first attempts, and also of last attempts, that a response contains for one
-/// API call. A call for a long task can have thousands of attempts, because the desk repeatedly
-/// reads the state of the task.
+/// Maximum number of attempts that a response contains from the beginning of an API call. The same
+/// maximum applies to the attempts from the end of the call. A call for a long task can have
+/// thousands of attempts, because the desk repeatedly reads the state of the task.
 const ATTEMPTS_SHOWN: u8 = 25;
 
 /// Lists the API calls of a ticket with their attempts, oldest first.

@@ -842,7 +842,8 @@ async fn pieces(app: &App, attachment: &Attachment, span: &Range<u64>) -> Result
 }
 
 /// A response body that receives the pieces of a file from a channel. The server limits the number
-/// of parallel downloads. A download is part of this number until its `Download` value is dropped.
+/// of parallel downloads. A download counts toward this limit until its `Download` value is
+/// dropped.
 struct Download {
     pieces: mpsc::Receiver<Result<Bytes, NotTaken>>,
     _transfer: Transfer,

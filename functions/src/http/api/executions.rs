@@ -125,8 +125,9 @@ fn only_one() -> Problem {
     )
 }
 
-/// Loads an execution. Returns its event stream, its state, and the id of the person who sent the request. If this
-/// person is not allowed to see the execution, the error is the same as for an execution that does not exist.
+/// Loads an execution (one run of a script). Returns the name of its event stream, its state, and the id of the person
+/// who sent the request. If this person may not see the execution, the error is the same as for an execution that does
+/// not exist.
 async fn allowed(request: &Asked, id: &str) -> Result<(String, Execution, PersonId), Problem> {
     let missing = || Problem::not_found(format!("there is no execution {}", quoted(id)));
     let stream = stream_of("execution", id).ok_or_else(missing)?;
@@ -227,7 +228,8 @@ async fn script(request: Asked, name: &str) -> ApiResult {
     Ok(Json(body).into_response())
 }
 
-/// Returns an execution with the names of its people, its parameters and its output.
+/// Returns an execution (one run of a script) as JSON. The JSON contains the user names of the approvers and of other
+/// people, the parameters and the output.
 async fn detail(request: &Asked, stream: &str, state: &Execution) -> ApiResult {
     let mut body = shown(request, stream, state);
     let requested = state.requested.as_ref();

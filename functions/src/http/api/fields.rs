@@ -56,8 +56,8 @@ pub(super) async fn from_library(app: &App, field: &mut Value, at: usize) -> Res
         .iter()
         .all(|member| field.get(*member).is_some());
     let Some(shared) = app.configuration.field(&key).await? else {
-        // The shared field does not exist, so the function copies no members. The workflow field is
-        // valid only if this field already contains all required members.
+        // The shared field does not exist, so no members can be copied from it. The field of the
+        // workflow is therefore valid only if it already contains all required members.
         let missing = || {
             Problem::malformed(
                 &format!("/definition/fields/{at}/library"),

@@ -103,8 +103,8 @@ async fn handle(State(app): State<App>, request: Request) -> Response {
     }
 }
 
-/// Converts an error to an error response. The server sends this response instead of a large response if the
-/// client already has too many unread response bytes.
+/// Converts an error to an error response. If a client already has too many unread response bytes, the server sends
+/// this error response instead of the next large response.
 pub(super) fn refused(error: Error) -> Response {
     Problem::from(error).into_response()
 }

@@ -122,8 +122,9 @@ fn described(operation: &Operation) -> Value {
         let mut parameter =
             json!({ "name": name, "in": "query", "schema": parameter_type.schema() });
         if parameter_type.is_list() {
-            // These two settings describe a list parameter that occurs only once in the query. Its
-            // values are separated by commas. The server rejects a repeated parameter.
+            // The settings `style` and `explode` describe a list parameter that occurs only once in
+            // the query. Commas separate the values of the list. The server rejects a repeated
+            // parameter.
             parameter["style"] = "form".into();
             parameter["explode"] = false.into();
         }

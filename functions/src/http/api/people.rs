@@ -1,5 +1,5 @@
-//! Implements the operations of the API `/v1` on people: erases a person, invites a person to use the console, and
-//! closes the account of a person.
+//! Implements the operations of the API `/v1` on people: erases the personal data of a person, invites a person to use
+//! the console, and closes the account of a person.
 
 use axum::Json;
 use axum::http::{Method, StatusCode};
@@ -47,15 +47,17 @@ fn answer(call: Call) -> Answer {
     Box::pin(async move { people(call.request, &call.method, &segments(&call.path)[1..]).await })
 }
 
-/// Executes an operation on a person. Only superusers may execute these operations. For the erasure, `{person}` is a
-/// user name or a person id. For the other operations, `{person}` is a user name.
+/// Executes an operation on a person. Only superusers may execute these operations. The path contains the person. For
+/// the erasure of personal data, the path contains a user name or a person id. For the other operations, the path
+/// contains a user name.
 async fn people(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     match (method, parts) {
         (&Method::POST, [person, "forget"]) => {
             superuser(&request).await?;
             let is_dry_run = request.flag("dry_run", false)?;
             let (app, person) = (request.app.clone(), (*person).to_owned());
-            // The erasure runs in a separate task, so that it is completed even if the client disconnects.
+            // The erasure of the personal data runs in a separate task. The erasure is therefore completed even if the
+            // client disconnects.
             let erasing = tokio::spawn(async move {
                 if is_dry_run {
                     erasure::survey(&app, &person, is_configuration, &|_| {}).await

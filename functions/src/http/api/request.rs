@@ -1,5 +1,6 @@
-//! Reads one request of the API `/v1`: its app, its user, its query and its body. The query and the
-//! body are checked against the description of the operation before the operation is executed.
+//! Reads one request of the API `/v1`: its headers, its query and its body. The headers identify
+//! the user and the app (the client program). The query and the body are checked against the
+//! description of the operation before the operation is executed.
 
 use std::collections::BTreeSet;
 
@@ -48,8 +49,9 @@ pub(super) struct Asked {
     pub(super) content_type: String,
     /// The value of the header `Range`, which requests a part of a file.
     pub(super) range: Option<String>,
-    /// A relative URL prefix. A link to a resource below the path of this request consists of this
-    /// prefix and the name of the resource.
+    /// The beginning of the relative URL for a new object. For a request to `/v1/tickets`, the
+    /// beginning is `tickets/`. The header `Location` of the response contains this beginning and
+    /// the id of the new object.
     pub(super) below: String,
 }
 
@@ -583,8 +585,9 @@ impl Tags {
 }
 
 /// Returns an error for each member that occurs twice in one JSON object of the body. Some JSON
-/// parsers use the first of the two values, and others use the second. The server therefore rejects
-/// this body. `bytes` must be valid JSON. The caller must already have checked the nesting depth.
+/// parsers use the first value of such a member, and others use the second value. The server
+/// therefore rejects a body with such a member. `bytes` must be valid JSON. The caller must already
+/// have checked the nesting depth.
 fn duplicate_members(bytes: &[u8]) -> Vec<Flaw> {
     let mut flaws = Vec::new();
     let mut reader = serde_json::Deserializer::from_slice(bytes);

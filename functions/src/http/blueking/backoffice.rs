@@ -62,9 +62,10 @@ pub(super) async fn workflow_detail(app: &App, request: &Asked) -> Result<Value,
     }))
 }
 
-/// Returns the nodes of a workflow that follow the submit node (the first node), in the order of
-/// the transitions. Each node contains its processors (the people who process the node). A client
-/// can choose other processors for a new ticket with `state_processors`.
+/// Returns the nodes for people and the automatic nodes that follow the submit node (the first
+/// node) of a workflow. The nodes are in the order of the transitions. Each node contains the
+/// people who process or assign the node. A client can choose other people in the parameter
+/// `state_processors` of a new ticket.
 pub(super) async fn service_roles(app: &App, request: &Asked) -> Result<Value, WireError> {
     let missing = || WireError::new(3_900_042, "服务未找到");
     let id = request.required_int("service_id")?;

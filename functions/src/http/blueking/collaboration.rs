@@ -104,7 +104,8 @@ pub(super) async fn edit_field(
     let card = reads::ticket_card(app, request).await?;
     let sn = TicketSn(request.required("sn")?);
     let operator = request.actor("operator")?;
-    // A client may send a list of fields in `fields`, or a single field in `field`.
+    // A client may send a list of fields in the parameter `fields`, or a single field in the
+    // parameter `field`.
     let mut form = match request.fields()? {
         Some(form) => form,
         None => match request.get("field") {

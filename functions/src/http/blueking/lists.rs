@@ -152,9 +152,9 @@ async fn page(
             item.as_object_mut()
                 .into_iter()
                 .for_each(|item| item.extend(person_keys.clone()));
-            // In the list of the tickets of one person, BlueKing ITSM gives the node id of a
-            // current step the name `id`. In all other lists, the name is `state_id`. This API
-            // therefore adds the member `id` with the same value.
+            // In a list of the tickets of one person, BlueKing ITSM uses the key `id` for the node
+            // id of a current step (an active node of a ticket). In all other lists, the key is
+            // `state_id`. This API therefore adds the key `id` with the same value.
             item["current_steps"]
                 .as_array_mut()
                 .into_iter()

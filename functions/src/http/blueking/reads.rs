@@ -291,8 +291,9 @@ pub(super) async fn token_verify(app: &App, request: &Asked) -> Result<Value, Wi
         &token,
         app.ledger.clock.now(),
     );
-    // The client asks whether the callback token in the request is valid. The request can also
-    // contain a ticket number. In this case, the token must belong to the ticket with this number.
+    // The request contains a callback token, and the response contains whether the token is valid.
+    // The request can also contain a ticket number. In this case, the token must belong to the
+    // ticket with this number.
     let fits = request.get("sn").is_none()
         || request.text("sn").as_deref() == ticket.as_ref().map(TicketSn::as_str);
     Ok(json!({ "is_passed": ticket.is_some() && fits, "sn": ticket }))

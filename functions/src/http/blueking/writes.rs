@@ -165,7 +165,8 @@ fn receiver(meta: &Value) -> Result<Option<Receiver>, WireError> {
             .iter()
             .map(|(name, value)| (name.clone(), text(value)))
             .collect(),
-        // Some clients send an empty text or an empty array if they have no headers.
+        // Some clients send an empty text or an empty array if the callback requests need no
+        // additional headers.
         Some(Value::String(empty)) if empty.is_empty() => Vec::new(),
         Some(Value::Array(empty)) if empty.is_empty() => Vec::new(),
         Some(_) => return Err(WireError::parameter("meta:headers 期望为一个字典。")),

@@ -1,5 +1,5 @@
-//! Creates the parts that all pages have in common: the navigation, the response headers, error pages, and
-//! texts for times.
+//! Creates the parts that all pages have in common: the navigation, the response headers, the error pages, and the
+//! display of dates and times.
 
 use askama::Template;
 use axum::http::{StatusCode, header};

@@ -1,8 +1,9 @@
-//! Serves the console: the pages on which people work in a browser. A page translates a request to a use case
-//! and shows the result as HTML. Pages work without JavaScript. A script of the desk only updates the open page.
+//! Serves the console: the pages on which people work in a browser. Each page reads a request, executes a use case and
+//! shows the result as HTML. All pages also work without JavaScript. A script of the desk only updates the open page.
 //!
 //! **Recipe, a page**: To add a page, create one file in this folder with its `PAGE`, and a template in
-//! `functions/src/console/templates`. A page that lists cards implements [`table::Listing`] and needs no template. Then add one line to `PAGES`, and one test to `tests/console`.
+//! `functions/src/console/templates`. A page that lists cards (stored summaries of objects) implements
+//! [`table::Listing`] and needs no template. Then add one line to `PAGES`, and one test to `tests/console`.
 
 mod applications;
 mod assets;
@@ -34,7 +35,7 @@ use frame::{Failure, redirect};
 use request::{Form, Guest, Visit};
 use texts::Texts;
 
-/// The result of a page or an action: a response, or the reason why there is none.
+/// The result of a page or an action: a response, or the reason why the desk cannot create a normal response.
 type Outcome = Result<Response, Failure>;
 
 /// A page of the console.
@@ -54,7 +55,8 @@ struct Page {
 
 /// A form of a page. The browser sends the form with the method POST.
 struct Action {
-    /// The path of the page with one more segment.
+    /// The URL path to which the browser sends the form. This path consists of the path of the page and one more
+    /// segment.
     path: &'static str,
     run: fn(Visit, Form) -> BoxFuture<'static, Outcome>,
 }
@@ -83,7 +85,8 @@ pub(super) fn routes() -> Router<App> {
             let run = move |State(app): State<App>, parameters: RawPathParams, request: Request| {
                 executed(app, action, parameters, request)
             };
-            // A person can open the address of a form, for example from the history of the browser.
+            // A person can open the path of a form with the method GET, for example from the history of the browser.
+            // The browser then gets the page that contains the form.
             let show_page = async |uri: Uri| redirect(&page_of_action(uri.path()));
             router = router.route(
                 action.path,
@@ -128,7 +131,8 @@ fn page_of_action(path: &str) -> String {
         .map_or_else(|| "/".to_owned(), |(page, _)| page.to_owned())
 }
 
-/// Returns true if a browser opens an address. Programs that use an API do not ask for HTML.
+/// Returns true if a browser opens an address. Browsers accept the media type `text/html`, but programs that use an API
+/// normally do not accept it.
 pub(super) fn is_opened_by_browser(request: &Request) -> bool {
     let accepted = request.headers().get(header::ACCEPT);
     request.method() == Method::GET
@@ -137,7 +141,7 @@ pub(super) fn is_opened_by_browser(request: &Request) -> bool {
             .is_some_and(|value| value.contains("text/html"))
 }
 
-/// Shows that no page has the requested address.
+/// Returns the error page for an address that does not belong to any page.
 pub(super) async fn no_page(app: App, request: Request) -> Response {
     let guest = Guest::of(&app, request.uri(), request.headers());
     match guest.clone().visit(BTreeMap::new()).await {
@@ -147,7 +151,8 @@ pub(super) async fn no_page(app: App, request: Request) -> Response {
     }
 }
 
-/// Executes the action of a form. If the session has ended, the login leads to the page with the form.
+/// Executes the action of a form. If the session has ended, the person must log in again. After the login, the browser
+/// shows the page with the form.
 async fn executed(
     app: App,
     action: &'static Action,

@@ -33,8 +33,8 @@ struct LoginPage {
     version: &'static str,
 }
 
-/// Shows the login page instead of the page that was requested. The start page keeps its address. Every other
-/// page leads to the address of the login page.
+/// Returns the response to a person who is not logged in. For the start page, the response is the login page itself.
+/// For any other page, the response redirects the browser to the address of the login page.
 pub(super) fn log_in_first(guest: &Guest) -> Response {
     if guest.here == "/" {
         return login(guest, StatusCode::OK, "/", "", None);
@@ -47,8 +47,8 @@ fn login_path(next: &str) -> String {
     format!("/login?next={}", query_value(next))
 }
 
-/// Sends the browser to the start page. A person can open the address of a form, for example from the history of
-/// the browser.
+/// Redirects the browser to the start page. This function handles GET requests to paths of forms. A person can open
+/// such a path, for example from the history of the browser.
 async fn start_page() -> Response {
     redirect("/")
 }
@@ -79,7 +79,8 @@ fn login(
         here: if next == "/" {
             guest.here.clone()
         } else {
-            // A change of the language shows the login page again. The page `next` must not be lost.
+            // After a change of the language, the browser returns to this address. The address contains the page
+            // `next`, which the browser shows after the login.
             login_path(next)
         },
         ..Frame::of_guest(guest)

@@ -90,16 +90,17 @@ pub(super) trait Listing: Card {
     /// The name of the page in the URL of its live updates.
     const NAME: &'static str;
     const PATH: &'static str;
-    /// The name of the index that contains all cards of this kind.
+    /// The name of the index that contains all cards (stored summaries of objects) of this kind.
     const INDEX: &'static str;
 
     fn head(texts: &'static Texts) -> Head;
-    /// Returns the table cells for one card. Returns `None` for a card that the page does not show.
+    /// Returns the table cells for one card (the stored summary of an object). Returns `None` for a card that the page
+    /// does not show.
     async fn row(&self, visit: &Visit) -> Result<Option<Vec<Cell>>, Error>;
 }
 
-/// Returns a page for superusers that lists all cards of one kind, latest first. `label` is the label in the
-/// navigation.
+/// Returns a page for superusers that lists all cards (stored summaries of objects) of one kind, latest first. `label`
+/// is the label of the page in the navigation.
 pub(super) const fn page<L: Listing>(label: fn(&Texts) -> &'static str) -> Page {
     Page {
         name: L::NAME,

@@ -1,5 +1,5 @@
-//! Shows one ticket: the form, the flow picture and the timeline. People vote, claim a node and add remarks on
-//! this page.
+//! Shows one ticket: the form, the picture of the workflow and the timeline (a list of events). People vote, claim a
+//! node and add remarks on this page.
 
 use std::collections::btree_map::Entry as MapEntry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -182,8 +182,8 @@ async fn show(visit: &Visit) -> Outcome {
     Ok(html(StatusCode::OK, visit.texts(), &page))
 }
 
-/// Returns the ticket number if the URL contains an integer ticket id instead. Links of BlueKing ITSM contain
-/// this id.
+/// The URL can contain an integer ticket id instead of a ticket number. In this case, the function returns the ticket
+/// number for this id. Links of BlueKing ITSM contain such ids.
 fn by_number(visit: &Visit) -> Option<TicketSn> {
     let id = visit.parameter("sn").parse().ok()?;
     domain::number_sequence::sn_of_id(id)

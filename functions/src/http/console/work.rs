@@ -69,8 +69,8 @@ struct WorkPage {
     pager: Pager,
 }
 
-/// Returns the name of the requested list and the name of its index. If the request contains no valid name,
-/// returns the first list.
+/// Returns the name of the requested ticket list and the name of the index that contains the tickets of the list. If
+/// the request contains no valid name, returns the first list.
 fn asked(visit: &Visit) -> (&'static str, &'static str) {
     let name = visit.guest.asked_for("list").unwrap_or_default();
     LISTS

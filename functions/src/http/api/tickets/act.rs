@@ -410,9 +410,9 @@ async fn check_link(
         .await
     {
         Ok(_) => Ok(()),
-        // The other ticket already has the reverse link, which is not an error here. The command
-        // that adds the link to the first ticket is executed later. This command rejects a link
-        // that already exists, but accepts a repeated request.
+        // The other ticket already has the reverse link. This is not an error here, because the request may be a
+        // repetition. The later command for the first ticket accepts a repetition, and rejects a new request for an
+        // existing link.
         Err(ExecuteError::Rejected(Rejection::LinkedAlready(with))) if with == opened.sn => Ok(()),
         Err(failure) => Err(failure.into()),
     }
@@ -471,8 +471,8 @@ async fn people(request: &Asked) -> Result<Option<Vec<PersonId>>, Problem> {
     Ok(Some(request.app.people.find_all(&names).await?))
 }
 
-/// Returns the people in the body member `people`, who start or stop to follow a ticket. If the
-/// member is absent, the result contains only the caller. An empty list is rejected.
+/// Returns the people in the body member `people`. These people start or stop following a ticket. If the member is
+/// absent, the result contains only the caller. An empty list is rejected.
 async fn followers(request: &Asked) -> Result<Vec<PersonId>, Problem> {
     match people(request).await? {
         Some(people) if people.is_empty() => Err(Problem::malformed(

@@ -261,8 +261,8 @@ impl Extras {
         )))
     }
 
-    /// Adds the processors (people who process a node), the dynamic fields and the callback to the
-    /// command that creates the ticket.
+    /// Adds the processors (people who process a node), the dynamic fields (additional fields for
+    /// display) and the callback to the command that creates the ticket.
     async fn put(&self, request: &Asked, open: &mut Open) -> Result<(), Problem> {
         for (node, names) in &self.processors {
             open.chosen_processors

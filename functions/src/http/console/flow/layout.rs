@@ -1,10 +1,10 @@
-//! Computes the positions of the nodes and edges in a workflow picture. The layout has ranks (columns of nodes)
-//! from left to right, as the method of Sugiyama describes. Equal graphs have equal layouts.
+//! Computes the positions of the nodes and edges in a workflow picture. The nodes are in ranks (columns) from left to
+//! right, as in the method of Sugiyama. Equal graphs have equal layouts.
 //!
-//! An edge to a higher rank runs from left to right. If this edge passes other ranks, it gets a bend in each of
-//! these ranks. The line of the edge therefore does not cross a node. All other edges are returns (edges that
-//! do not lead to the right). The line of each return has its own horizontal track below all nodes. The
-//! vertical parts of all lines are in the gaps between the ranks.
+//! An edge to a higher rank runs from left to right. In each rank between its two nodes, the edge has a bend (a point
+//! above, below or between the nodes). The line of the edge therefore does not cross a node. All other edges are
+//! returns (edges that do not lead to the right). Each return has its own horizontal line below all nodes. All lines
+//! change their vertical position only in the gaps between the ranks.
 
 mod grid;
 mod ranks;
@@ -20,19 +20,21 @@ use routes::Plan;
 const MARGIN: i64 = 16;
 /// The length of the horizontal line at each end of an edge, in pixels. The arrow head fits into this length.
 const STUB: i64 = 14;
-/// The distance between the vertical lines of two returns (edges that do not lead to the right), in pixels.
+/// The distance between the vertical lines of two neighboring returns (edges that do not lead to the right), in pixels.
 const LANE: i64 = 10;
 /// The horizontal distance in which an edge changes its vertical position, in pixels.
 const BEND: i64 = 48;
-/// The distance between the horizontal lines of two returns (edges that do not lead to the right), in pixels.
+/// The distance between the horizontal lines of two neighboring returns (edges that do not lead to the right), in
+/// pixels.
 const TRACK: i64 = 20;
 /// Minimum distance between the ends of two edges at one side of a node, in pixels. If the side is too short,
 /// the node becomes higher.
 const PORT: i64 = 4;
-/// The vertical distance between edges with labels before these edges reach the same node, in pixels. The value
-/// must be even, because the layout divides it by 2.
+/// Several edges with labels can lead to the same node. Near this node, their lines keep this vertical distance, in
+/// pixels, so that the labels do not overlap. The value must be even, because the layout divides it by 2.
 const FAN: i64 = 14;
-/// The horizontal distance in which edges with labels come together before a node, in pixels.
+/// Several edges with labels can lead to the same node. Their lines come together within this horizontal distance in
+/// front of the node, in pixels.
 const FAN_WIDTH: i64 = 20;
 /// The distance between the label of an edge and other lines, in pixels.
 const LABEL_GAP: i64 = 4;
@@ -173,9 +175,9 @@ impl Side {
             self.forward += 1;
         }
     }
-    /// Returns the number of intervals into which the ports divide one side of a node. A port is the end of an
-    /// edge at the side. The ports of returns (edges that do not lead to the right) are below all other ports.
-    /// The same space above the other ports stays empty.
+    /// Returns the number of equal intervals between the edge ends at one side of a node. The ends of returns (edges
+    /// that do not lead to the right) are below all other ends. An equal space above the other ends stays empty, so
+    /// that these ends are in the middle of the side.
     fn intervals(self) -> i64 {
         self.forward + 2 * self.returns + 1
     }
@@ -183,12 +185,12 @@ impl Side {
 
 /// The number of edges at the right side and at the left side of each node.
 struct Sides {
-    /// The right side of each node, where outgoing edges start.
+    /// For the right side of each node, the number of edges that start there.
     outgoing: Vec<Side>,
-    /// The left side of each node, where incoming edges end.
+    /// For the left side of each node, the number of edges that end there.
     incoming: Vec<Side>,
-    /// True for each node that at least two edges with labels reach from the previous rank (column). These
-    /// edges keep a distance for their labels and come together directly before the node.
+    /// True for each node with at least two labeled incoming edges from the previous rank (column). The lines of these
+    /// edges keep a vertical distance for their labels and come together directly before the node.
     is_fan: Vec<bool>,
 }
 
@@ -229,7 +231,7 @@ impl Sides {
             .collect()
     }
 
-    /// Returns the space that each node needs above and below its center.
+    /// Returns the space that each node needs above and below its center, in pixels.
     fn extents(&self, graph: &Graph, sizes: &[(i64, i64)]) -> Vec<Extent> {
         let nodes = graph.shapes.iter().zip(sizes).enumerate();
         nodes
@@ -261,26 +263,26 @@ fn returns(graph: &Graph, ranking: &Ranking) -> Vec<usize> {
     returns
 }
 
-/// The horizontal gap to the left of a rank (a column of nodes), or to the right of the last rank. The members
-/// after `has_fan` are horizontal positions in pixels, from left to right.
+/// The horizontal gap between two neighboring ranks (columns of nodes) of the picture. The first gap is to the left of
+/// the first rank, and the last gap is to the right of the last rank.
 #[derive(Clone, Debug, Default)]
 struct Gap {
-    /// The number of returns (edges that do not lead to the right) with a source node directly to the left of
-    /// the gap.
+    /// The number of returns (edges that do not lead to the right) that start at nodes directly to the left of this gap
+    /// between two ranks (columns).
     source_count: i64,
-    /// The number of returns (edges that do not lead to the right) with a target node directly to the right of
-    /// the gap.
+    /// The number of returns (edges that do not lead to the right) that end at nodes directly to the right of this gap
+    /// between two ranks (columns).
     target_count: i64,
-    /// The width of the widest edge label in the gap, in pixels.
+    /// The width of the widest edge label in this gap between two ranks (columns), in pixels.
     label_width: i64,
     has_fan: bool,
-    /// The position of the first vertical line of a return (an edge that does not lead to the right) from a
-    /// node to the left of the gap.
+    /// Returns are edges that do not lead to the right. This member is the horizontal position, in pixels, of the first
+    /// vertical line of a return that starts at a node directly to the left of this gap between two ranks (columns).
     sources: i64,
     bend_start: i64,
     bend_end: i64,
-    /// The position of the first vertical line of a return (an edge that does not lead to the right) to a node
-    /// to the right of the gap.
+    /// Returns are edges that do not lead to the right. This member is the horizontal position, in pixels, of the first
+    /// vertical line of a return that ends at a node directly to the right of this gap between two ranks (columns).
     targets: i64,
     labels: i64,
     fan_start: i64,

@@ -1,7 +1,7 @@
 //! Measures, cuts and escapes the texts of a workflow picture.
 
-/// Replaces white space with spaces and removes characters that must not appear in the picture. XML 1.0 forbids
-/// most control characters. A control character for the text direction could reverse the text after the name.
+/// Replaces white space with spaces and removes characters that must not appear in the picture. XML 1.0 forbids most
+/// control characters. A control character for the text direction could reverse the following text of the picture.
 pub(super) fn clean(text: &str) -> String {
     let text: String = text
         .chars()
@@ -76,9 +76,9 @@ pub(super) fn cut(text: &str, max: i64) -> String {
     format!("{}…", start.trim_end())
 }
 
-/// Divides a text into at most `lines_max` lines of at most `max` units (half-width characters). `max` must be
-/// at least 2. The last line ends with an ellipsis if the text is shortened. A line ends at a space if the
-/// remaining text then fits into the next line.
+/// Divides a text into at most `lines_max` lines of at most `max` units (half-width characters). `max` must be at least
+/// 2. If the text is too long, the last line ends with an ellipsis. A line ends at a space only if all words after the
+/// space fit into one more line. Otherwise, a line can end within a word.
 pub(super) fn wrap(text: &str, max: i64, lines_max: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut rest = text.trim();

@@ -4,13 +4,14 @@
 use super::ranks::Ranking;
 use super::{Graph, whole};
 
-/// The number of times that the order of the items in all ranks (columns) is improved. The direction changes
-/// each time: left to right, or right to left.
+/// The number of passes that improve the order of the nodes and edge bends in all ranks (columns). Passes from left to
+/// right alternate with passes from right to left.
 const ORDER_SWEEPS: usize = 8;
-/// The number of times that the vertical positions of all items are improved. The direction changes each time:
-/// left to right, or right to left.
+/// The number of passes that improve the vertical positions of all nodes and edge bends. Passes from left to right
+/// alternate with passes from right to left.
 const LEVEL_SWEEPS: usize = 12;
-/// The factor by which average positions are multiplied before they are converted to whole numbers.
+/// Averages of positions are calculated with integers. The sum of the positions is first multiplied by this factor, so
+/// that the average keeps its fraction.
 const SCALE: i64 = 1024;
 /// Minimum vertical distance between two nodes of one rank (column), in pixels.
 const BOX_GAP: i64 = 24;
@@ -163,7 +164,7 @@ impl Grid {
                     .iter()
                     .map(|item| (self.average_place(*item, is_rightward), *item))
                     .collect();
-                // The sort is stable, so items with equal averages keep their order.
+                // The sort is stable, so nodes and bends with equal average positions keep their order.
                 keyed.sort_by_key(|(average, _)| *average);
                 self.layers[rank] = keyed.into_iter().map(|(_, item)| item).collect();
                 self.number(rank);
@@ -191,8 +192,8 @@ impl Grid {
         }
     }
 
-    /// Computes the vertical positions of all items (nodes and bends of edges). First centers each rank
-    /// (column) on one horizontal line. Then moves each item as near as possible to the median position of its
+    /// Computes the vertical positions of all items (nodes and bends of edges). First places the middles of all ranks
+    /// (columns) on one horizontal line. Then moves each item as near as possible to the median position of its
     /// connected items. The order of the items in a rank does not change.
     fn level(&mut self) {
         let distances: Vec<Vec<i64>> = self

@@ -9,14 +9,14 @@ pub(super) struct Ranking {
     pub(super) ranks: Vec<usize>,
     /// True for each edge that does not lead to a higher rank (column number).
     pub(super) is_return: Vec<bool>,
-    /// The position of each node in the order in which the search reaches the nodes.
+    /// The position of each node in the order in which the depth-first search reaches the nodes.
     pub(super) visit_order: Vec<usize>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Visit {
     New,
-    /// The node is on the path from the root of the search to the current node.
+    /// The node is on the path from the root of the depth-first search to the current node.
     Open,
     Closed,
 }
@@ -27,12 +27,12 @@ struct Search<'a> {
     graph: &'a Graph,
     /// The indexes of the edges that begin at each node.
     outgoing: Vec<Vec<usize>>,
-    /// For each node, the number of outgoing edges that the search has already followed.
+    /// For each node, the number of outgoing edges that the depth-first search has already followed.
     followed: Vec<usize>,
     visits: Vec<Visit>,
     visit_order: Vec<usize>,
     visited: usize,
-    /// The indexes of the nodes in the order in which the search has completed them.
+    /// The indexes of the nodes in the order in which the depth-first search has completed them.
     closed: Vec<usize>,
     is_reachable: Vec<bool>,
     is_return: Vec<bool>,
@@ -110,14 +110,14 @@ impl Ranking {
         for edge in &graph.edges {
             is_target[edge.to] = true;
         }
-        // In the unreachable part of the graph, the search starts at the nodes without incoming edges. The
-        // edges of these nodes therefore point to the right.
+        // The depth-first search of the unreachable nodes begins at the nodes without incoming edges. The edges of
+        // these nodes therefore point to the right.
         let sources = (0..count).filter(|node| !is_target[*node]);
         for node in sources.chain(0..count) {
             search.visit(node);
         }
-        // This loop reverses the order in which the search has completed the nodes. The result is a topological
-        // order: every edge that is not a return leads to a later node.
+        // The loop uses the reverse of the order in which the depth-first search completed the nodes. In this order,
+        // every edge leads to a later node, except returns (edges that do not lead to the right).
         let mut ranks = vec![0_usize; count];
         for node in search.closed.iter().rev() {
             for edge in &search.outgoing[*node] {

@@ -21,8 +21,9 @@ pub(super) struct Plan<'a> {
 struct Ports {
     source: Point,
     target: Point,
-    /// The vertical position of the line in the gap before the target node. This position differs from `target`
-    /// only at a fan (several edges with labels that come together before one node).
+    /// The vertical position of the line in the gap before the target node, in pixels. If several edges with labels
+    /// come together before one node, this position can differ from `target`. Otherwise, it is the vertical position of
+    /// `target`.
     approach: i64,
 }
 
@@ -42,8 +43,8 @@ impl Plan<'_> {
             let edge = self.graph.edges[*index];
             let source_gap = self.ranking.ranks[edge.from] + 1;
             let target_gap = self.ranking.ranks[edge.to];
-            // A return with a lower horizontal track gets vertical lines that enclose all returns with higher
-            // tracks.
+            // The line of a return (an edge that does not lead to the right) has the shape of a U. A return with a
+            // lower horizontal track gets a wider U around the returns with higher tracks.
             let source_x = self.gaps[source_gap].sources + sources_used[source_gap] * LANE;
             sources_used[source_gap] += 1;
             targets_used[target_gap] += 1;
@@ -189,8 +190,8 @@ impl Plan<'_> {
         height * (side.returns + whole(place) + 1) / side.intervals() - height / 2
     }
 
-    /// Returns the horizontal distance between the center of a node and its outline. `offset` is the vertical
-    /// distance from the center at which the function measures.
+    /// Returns the horizontal distance between the center of a node and its outline. The outline can be a circle or a
+    /// diamond, so the distance depends on `offset`, the vertical distance from the center.
     fn inset(&self, node: usize, offset: i64) -> i64 {
         let Placed { width, height, .. } = self.nodes[node];
         let radius = height / 2;

@@ -272,7 +272,8 @@ fn each_line_connects_the_outlines_of_its_nodes() {
                 let x = (point.x - center.x) * direction;
                 let y = (point.y - center.y).abs();
                 assert!(y < height / 2, "seed {seed}: {point:?}");
-                // Coordinates are whole numbers, so a point can be up to one pixel inside the outline.
+                // The coordinates are whole numbers. The end of a line can therefore be up to one pixel inside the
+                // outline of the node.
                 let (near, far) = match graph.shapes[node].outline {
                     Outline::Rectangle => (width / 2 - x, 0),
                     Outline::Diamond => {
