@@ -115,7 +115,8 @@ fn metered(app: &App, of: Of, response: Response) -> Result<Response, Error> {
     let bytes = http_body::Body::size_hint(response.body())
         .exact()
         .and_then(|bytes| usize::try_from(bytes).ok());
-    // A response without a known size contains a file. Other limits apply to downloads of files.
+    // A response without a known size contains a file. Other limits apply to downloads of files. A
+    // small response does not count toward the limit for unread bytes.
     let Some(bytes) = bytes.filter(|bytes| *bytes > LARGE_ANSWER) else {
         return Ok(response);
     };
@@ -133,7 +134,7 @@ fn metered(app: &App, of: Of, response: Response) -> Result<Response, Error> {
 const PIECE_BYTES: usize = 32 << 10;
 
 /// A large response body that is sent in small pieces. The number of unread bytes of a caller is
-/// limited. The bytes of this body are part of this number until the last piece is sent.
+/// limited. The bytes of this body count toward this limit until the `Metered` value is dropped.
 struct Metered {
     body: Body,
     /// The unsent bytes of the data block that was last read from `body`.

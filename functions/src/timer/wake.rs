@@ -57,9 +57,10 @@ pub async fn wake(app: &App, registry: Registry, every_ms: Option<i64>) -> Resul
     }
 }
 
-/// Returns true if this call must put a message for a deadline into the queue, for the first time
-/// or again. `overdue_ms` is the time since the deadline, and `every_ms` is the time between two
-/// calls, both in milliseconds. The interval between two repetitions doubles each time.
+/// Returns true if this call of [`wake`] must put a message for a deadline into the queue, for the
+/// first time or again. `overdue_ms` is the time since the deadline, and `every_ms` is the time
+/// between two calls of [`wake`], both in milliseconds. The interval between two repetitions
+/// doubles each time.
 fn is_repeated(overdue_ms: i64, every_ms: i64) -> bool {
     let sweeps = overdue_ms.div_euclid(every_ms.max(1));
     sweeps < 1 || sweeps.count_ones() == 1

@@ -215,7 +215,8 @@ pub(super) async fn service_detail(app: &App, request: &Asked) -> Result<Value, 
     }))
 }
 
-/// Loads a ticket from the events of its stream. The parameter `sn` contains the ticket number.
+/// Loads a ticket from the events of its stream. The request parameter `sn` contains the ticket
+/// number.
 pub(super) async fn ticket_card(app: &App, request: &Asked) -> Result<TicketCard, WireError> {
     let sn = request
         .text("sn")

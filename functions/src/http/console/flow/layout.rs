@@ -264,7 +264,8 @@ fn returns(graph: &Graph, ranking: &Ranking) -> Vec<usize> {
 }
 
 /// The horizontal gap between two neighboring ranks (columns of nodes) of the picture. The first gap is to the left of
-/// the first rank, and the last gap is to the right of the last rank.
+/// the first rank, and the last gap is to the right of the last rank. The members after `has_fan` are horizontal
+/// positions in pixels.
 #[derive(Clone, Debug, Default)]
 struct Gap {
     /// The number of returns (edges that do not lead to the right) that start at nodes directly to the left of this gap

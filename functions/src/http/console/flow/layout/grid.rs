@@ -230,8 +230,8 @@ impl Grid {
         }
     }
 
-    /// Returns the minimum vertical distance between each node or bend of one rank (column) and the one above
-    /// it. The first distance is 0.
+    /// Returns the minimum vertical distances between the centers of neighboring nodes and bends in one rank (column),
+    /// from top to bottom. The first distance is 0, because no node or bend is above the first one.
     fn distances(&self, layer: &[usize]) -> Vec<i64> {
         let between = layer.windows(2).map(|pair| {
             let (upper, lower) = (&self.items[pair[0]], &self.items[pair[1]]);

@@ -83,8 +83,8 @@ impl<'a> Search<'a> {
             match self.visits[to] {
                 Visit::New => self.open(to, &mut path),
                 Visit::Open => self.is_return[edge] = true,
-                // An edge from an unreachable node to a reachable node is a return, because unreachable nodes
-                // have higher ranks than all reachable nodes.
+                // An edge from an unreachable node to a reachable node is a return (an edge that does not lead to the
+                // right). The reason is that unreachable nodes have higher ranks (columns) than all reachable nodes.
                 Visit::Closed => {
                     self.is_return[edge] = self.is_reachable[to] && !self.is_reachable[node];
                 }

@@ -28,8 +28,9 @@ struct Ports {
 }
 
 impl Plan<'_> {
-    /// Returns the lines of all edges. `returns` contains the indexes of the edges that do not lead to the
-    /// right, in the order of their horizontal tracks. The first track is below the vertical position `bottom`.
+    /// Returns the lines of all edges. `returns` contains the indexes of the edges that do not lead to the right. Each
+    /// of these edges has its own horizontal line below the vertical position `bottom`. The lines are in the order of
+    /// `returns`, from top to bottom.
     pub(super) fn routes(&self, returns: &[usize], bottom: i64) -> Vec<Route> {
         let ports = self.ports(returns);
         let mut routes: Vec<Route> = ports
