@@ -24,7 +24,7 @@ use super::target::{self, Target};
 use super::{Change, CommandError};
 use crate::app::{client_apps, seed};
 
-/// The largest number of commits that one read returns.
+/// The largest number of commits that one read of the ledger returns.
 const PAGE: usize = 1000;
 /// The longest time that the command waits for a response of the service desk.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -58,7 +58,7 @@ pub enum Command {
     List,
     /// Add an app. The desk creates the secret of the app and prints the secret only once.
     Add {
-        /// The code of the app.
+        /// The app code (the unique id of the app).
         code: String,
         /// This app may act only for users with a login token. Without this option, it may act for
         /// every user.
@@ -69,14 +69,14 @@ pub enum Command {
     },
     /// Disable an app. The service desk rejects all later requests of the app.
     Disable {
-        /// The code of the app.
+        /// The app code (the unique id of the app).
         code: String,
         #[command(flatten)]
         change: Change,
     },
     /// Enable a disabled app.
     Enable {
-        /// The code of the app.
+        /// The app code (the unique id of the app).
         code: String,
         #[command(flatten)]
         change: Change,
@@ -365,7 +365,7 @@ impl Running {
     }
 }
 
-/// Returns an error if the code is not valid for a new app.
+/// Returns an error if `code` is not a valid app code (the unique id of a new app).
 fn check_code(code: &str) -> Result<(), CommandError> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if (1..=CODE_MAX).contains(&code.len()) && code.chars().all(is_plain) {
@@ -394,7 +394,7 @@ fn report(json: bool, code: &str, result: &str) {
     });
 }
 
-/// Returns all apps of a ledger, ordered by code.
+/// Returns all apps of a ledger, ordered by app code (the unique id of an app).
 ///
 /// The function reads all commits of the ledger and not the views (stored tables), because the
 /// views of a stopped service desk can be outdated.

@@ -50,7 +50,8 @@ pub struct Backup {
     /// The data directory of the service desk. The service desk may run.
     #[arg(long, default_value = "data")]
     pub data: PathBuf,
-    /// The directory for people and keys, empty or new [default: the folder `keys` of the backup].
+    /// The directory for the names and keys of people, empty or new [default: the folder `keys` of
+    /// the backup].
     #[arg(long, value_name = "DIR")]
     pub keys: Option<PathBuf>,
     /// The value of the global option `--json`, which the caller sets.
@@ -95,7 +96,8 @@ pub(super) struct Manifest {
 }
 
 /// The manifest file of a copy of the key store (the names of people and their encryption keys).
-/// The user can store this copy outside of the backup directory.
+/// The file contains the ledger id, and the size and hash of the copy. The user can store this copy
+/// outside of the backup directory.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct KeysManifest {
     pub format: u32,

@@ -8,7 +8,7 @@ use super::{Cli, CommandError};
 
 #[derive(Debug, Args)]
 pub struct Completions {
-    /// The shell for which the script is printed.
+    /// The shell for which the completion script is printed.
     pub shell: Shell,
 }
 

@@ -69,7 +69,7 @@ pub struct Demo {
     pub search_path: String,
 }
 
-/// The callbacks that the callback receiver of the demo has accepted and rejected.
+/// The callbacks (HTTP requests about ended tickets) that the callback receiver of the demo has accepted and rejected.
 #[derive(Debug, Default)]
 struct Received {
     calls: AtomicU64,
@@ -132,8 +132,8 @@ impl Demo {
         external.introduce(&app, &client).await?;
         automation.introduce(&app, &client).await?;
         let password = access.demo_password.as_deref().unwrap_or_default();
-        // If a robot is lost, the desk waits some seconds before another robot gets the mission. The other parts of the
-        // demo therefore run at the same time.
+        // The demo switches off a robot, and the desk waits some seconds before another robot gets the mission of this
+        // robot. The other parts of the demo therefore run at the same time.
         let others = async {
             let tally = day::drive(&client, self.seed, self.tickets, &bar).await?;
             bar.finish_and_clear();
@@ -256,8 +256,8 @@ fn fresh_directory(seed: u64) -> PathBuf {
     std::env::temp_dir().join(format!("ledgerdesk-demo-{}-{seed}", std::process::id()))
 }
 
-/// Starts a callback receiver on this machine and returns its URL. The receiver has the same path
-/// and the same responses as the BlueKing log platform.
+/// Starts a callback receiver (an HTTP server for the callbacks of the desk) on this machine and returns its URL. The
+/// receiver has the same URL path and the same responses as the BlueKing log platform.
 async fn receive(received: Arc<Received>) -> Result<String, String> {
     let listener = TcpListener::bind("127.0.0.1:0")
         .await
@@ -302,7 +302,7 @@ async fn wait_for_callbacks(received: &Received, expected: u64) -> Result<(), St
         .map_err(|_| format!("only {} of {expected} callbacks arrived", arrived()))
 }
 
-/// The result of one system in the demo, such as the robots, for the printed summary.
+/// A part of the printed summary: the result of one system of the demo, such as the robots.
 struct SystemLine {
     /// The name of the system, such as `robots`.
     name: &'static str,
@@ -334,11 +334,11 @@ impl SystemLine {
 /// The results of the simulated day.
 struct Day {
     tally: Tally,
-    /// The lines of text about the scripted part of the demo.
+    /// The lines of the summary about the scripted part of the demo (an incident that causes a change).
     story: Vec<String>,
     /// The results of the other systems, in the order in which the summary shows them.
     systems: Vec<SystemLine>,
-    /// The number of tickets that the command line requested.
+    /// The number of tickets from the option `--tickets`.
     tickets: u64,
 }
 

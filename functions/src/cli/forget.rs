@@ -118,9 +118,9 @@ async fn head(app: &App) -> Result<i64, String> {
         .position)
 }
 
-/// The erasure reads all commits of the ledger. Returns a function that shows the position of the
-/// last read commit in a progress bar. `head` is the last position of the ledger. The bar is
-/// visible only on a terminal.
+/// Returns a function that shows the progress of the erasure in a progress bar. The argument of
+/// this function is the position of the last commit that the erasure has read. `head` is the last
+/// position of the ledger. The bar is visible only on a terminal.
 fn searching(head: i64) -> impl Fn(i64) + Send + Sync {
     let bar = ProgressBar::new(head.unsigned_abs());
     move |position: i64| {

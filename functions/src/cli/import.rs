@@ -100,8 +100,8 @@ impl Import {
         Ok(())
     }
 
-    /// Imports the log. Returns the totals (the numbers of imported, rejected and other rows) and
-    /// the duration of the import.
+    /// Imports the incident log (the CSV file). Returns the totals (the numbers of imported,
+    /// rejected and other rows) and the duration of the import.
     async fn import(
         &self,
         log: Log,
@@ -131,8 +131,8 @@ impl Import {
         ))
     }
 
-    /// Checks all rows in the same way as an import, but writes no events. Returns the totals (the
-    /// numbers of valid, rejected and other rows). The duration is `None`.
+    /// Checks all rows of the incident log in the same way as an import, but writes no events.
+    /// Returns the totals (the numbers of valid, rejected and other rows). The duration is `None`.
     async fn check(
         &self,
         log: Log,

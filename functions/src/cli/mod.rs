@@ -59,7 +59,7 @@ pub enum Command {
     App(app::App),
     /// Erase a person: the user name, the encryption key, and all data encrypted with this key.
     Forget(forget::Forget),
-    /// Copy a service desk, which may be running. People and keys are copied separately.
+    /// Copy a service desk, which may be running. The names and keys of people get their own folder.
     Backup(backup::Backup),
     /// Create the directory of a service desk from a backup.
     Restore(restore::Restore),

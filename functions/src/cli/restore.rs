@@ -26,7 +26,8 @@ pub struct Restore {
     /// The directory for the restored service desk. It must be empty or not exist yet.
     #[arg(long)]
     pub data: PathBuf,
-    /// The directory with the copy of people and keys [default: the folder `keys` of the backup].
+    /// The directory with the copy of the names and keys of people [default: the folder `keys` of
+    /// the backup].
     #[arg(long, value_name = "DIR")]
     pub keys: Option<PathBuf>,
     /// Verify the backup and write nothing.
@@ -264,8 +265,9 @@ impl Restore {
     }
 }
 
-/// Reads and returns the manifest file of a directory. If the file is missing, the function returns
-/// an error. This error text ends with the advice `otherwise`.
+/// Reads and returns the manifest file of a directory (the list of the files in a backup). If the
+/// manifest is missing, the function returns an error. This error text ends with the advice
+/// `otherwise`.
 fn manifest<T: DeserializeOwned>(directory: &Path, otherwise: &str) -> Result<T, String> {
     let path = directory.join(MANIFEST);
     let text = std::fs::read(&path).map_err(|error| match error.kind() {
@@ -291,8 +293,8 @@ fn manifest_of_keys(keys_at: &Path) -> Result<KeysManifest, String> {
     manifest(keys_at, "this is not a complete copy of people and keys")
 }
 
-/// Returns whether a path from the manifest leads to a file outside the backup. Such a path means
-/// that the manifest is forged.
+/// Returns whether a path from the manifest (the list of the files in a backup) leads to a file
+/// outside the backup. Such a path means that the manifest is forged.
 fn points_outside(path: &str) -> bool {
     path.is_empty()
         || !Path::new(path)
@@ -300,8 +302,8 @@ fn points_outside(path: &str) -> bool {
             .all(|part| matches!(part, Component::Normal(_)))
 }
 
-/// Compares a file of a backup with its entry in the manifest. Returns a description of the
-/// difference, or `None` if file and entry match.
+/// Compares a file of a backup with its entry in the manifest (the list of the files in a backup).
+/// Returns a description of the difference, or `None` if file and entry match.
 fn wrong(directory: &Path, entry: &Entry) -> Result<Option<String>, String> {
     let Entry {
         path,
@@ -335,7 +337,8 @@ fn wrong(directory: &Path, entry: &Entry) -> Result<Option<String>, String> {
     Ok((entry_of(&file, path)?.blake3 != *blake3).then(|| format!("{path} was changed")))
 }
 
-/// Returns a description of each file that the directory contains but the manifest does not list.
+/// Returns a description of each file that is in the directory but not in the manifest (the list of
+/// the files in a backup).
 fn extra<'a>(
     directory: &Path,
     known: impl Iterator<Item = &'a str>,
@@ -356,8 +359,8 @@ fn extra<'a>(
         .collect())
 }
 
-/// Copies a file of a backup. Returns an error if the size or the hash of the copy differs from the
-/// manifest entry.
+/// Copies a file of a backup. Returns an error if the size or the hash of the copy differs from
+/// `entry`, the description of the file in the backup.
 fn take(source: &Path, target: &Path, entry: &Entry) -> Result<(), String> {
     if let Some(folder) = target.parent() {
         make_folder(folder)?;

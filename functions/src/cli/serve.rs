@@ -68,7 +68,7 @@ pub struct Serve {
     /// The address to listen on.
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "HOST:PORT")]
     pub listen: String,
-    /// The directory of the ledger, the keys and the views.
+    /// The directory for the ledger (all events), the keys, the views (stored tables) and the uploaded files.
     #[arg(long, default_value = "data", value_name = "DIR")]
     pub data: PathBuf,
     #[command(flatten)]
@@ -91,20 +91,19 @@ pub struct Serve {
     /// `--demo` adds `loopback`.
     #[arg(long, value_name = "LIST")]
     pub egress: Option<String>,
-    /// The broker of the robots, such as mqtt://127.0.0.1:1883. Without this option, no robot gets a
-    /// mission.
+    /// The MQTT broker of the robots, such as mqtt://127.0.0.1:1883. Without this option, no robot gets a mission.
     #[arg(long, value_name = "URL")]
     pub mqtt_broker: Option<String>,
     /// The largest file that may be uploaded, in MiB.
     #[arg(long, default_value_t = 100, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=4096))]
     pub file_max_mib: u64,
-    /// The login service that checks a `bk_token`. Without this option, no token is valid.
+    /// The login service that checks a login token (`bk_token`). Without this option, no token is valid.
     #[arg(long, value_name = "URL")]
     pub login: Option<String>,
     /// The directories in which the desk searches bubblewrap, the program that runs shell scripts in a sandbox.
     #[arg(long, env = "PATH", hide = true, default_value = "/usr/bin:/bin")]
     pub search_path: String,
-    /// Start even if the ledger lost commits that it already published or processed.
+    /// Start even if the ledger lacks commits that were already published or processed.
     ///
     /// The loss is recorded in the ledger, and the views are rebuilt.
     #[arg(long)]
@@ -117,7 +116,7 @@ pub struct Serve {
     /// Log every request: method, path, status, duration, app and request id.
     #[arg(long)]
     pub access_log: bool,
-    /// For tests only: end the process when the code reaches POINT for the N-th time.
+    /// For tests only: kill the process when the code reaches the crash point POINT for the N-th time.
     #[arg(long, hide = true, value_name = "POINT:N")]
     pub crash_at: Option<String>,
 }

@@ -68,8 +68,7 @@ pub struct Wanted {
     /// Load the demo company once and enable its app. The secret of this app is published.
     #[arg(long)]
     pub demo: bool,
-    /// Register an app that may act for any user. Only for trials: other users can see the
-    /// arguments.
+    /// Register an app that may act for any user. Only for trials: other users of this machine can see the arguments.
     #[arg(long = "app", value_name = "CODE:SECRET")]
     pub apps: Vec<String>,
     /// Register apps from a file, one CODE:SECRET per line. They may act for any user. `-` reads
@@ -93,7 +92,7 @@ pub struct Wanted {
     /// `channel` or `platform`.
     #[arg(long = "secret", value_name = "KIND/NAME=FILE")]
     pub secrets: Vec<String>,
-    /// Define integrations and application kinds from a TOML file (docs/integrations.md).
+    /// Define integrations (connected systems) and application kinds from a TOML file (docs/integrations.md).
     #[arg(long = "integrations", value_name = "FILE")]
     pub integrations: Vec<PathBuf>,
     /// Define sites, task types and robots from a TOML file (docs/fleet.md).
@@ -448,8 +447,8 @@ fn read_all<T>(
     files.iter().map(one).collect()
 }
 
-/// Returns an error if two apps with the same code have different secrets. Also returns an error if only one
-/// of these two apps may act for other users.
+/// Returns an error if two entries with the same app code (the id of an app) have different secrets. Also returns an
+/// error if only one of these two entries may act for other users.
 fn reject_duplicates(named: &[Named]) -> Result<(), CommandError> {
     let mut first = BTreeMap::new();
     for Named {

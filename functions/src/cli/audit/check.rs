@@ -83,8 +83,8 @@ pub(super) async fn check(
                 commit,
             })
             .collect();
-        // The order in which the missing commits were stored is unknown. The commits are therefore
-        // sorted by commit time.
+        // The feed does not contain these commits, so the order in which they were stored is
+        // unknown. The commits are therefore sorted by commit time.
         lost.sort_by_key(|arrived| (arrived.commit.at, arrived.commit.first));
         let filled = Indexer::new(cloud.pages, cloud.ports.blob, ledger.clock.clone())
             .index(&lost)

@@ -18,8 +18,9 @@ pub struct List {
     pub kind: Option<String>,
 }
 
-/// The totals of one stream. Also contains the time of its last commit, and the position of this
-/// commit in the feed (the ordered list of all commits).
+/// The number of commits and the number of events of one stream. `at` is the time of the last commit
+/// of this stream. `position` is the position of this commit in the feed (the ordered list of all
+/// commits).
 #[derive(Default)]
 struct Totals {
     commits: u64,

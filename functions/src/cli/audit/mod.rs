@@ -40,10 +40,10 @@ use crate::stream::{parked, project};
 pub use export::cloud_events;
 pub use rebuild::rebuild_view;
 
-/// The largest number of commits that one read returns.
+/// The largest number of commits that one read of the ledger returns.
 const PAGE: usize = 1000;
-/// The largest number of entries in a printed list. One list contains the streams and messages
-/// whose processing failed. Another list contains signs that another program changed the ledger.
+/// The largest number of entries that the command reads for one printed list. For example, the
+/// command prints a list of the streams whose processing failed.
 const PARKED_MAX: usize = 1000;
 
 #[derive(Debug, Args)]
@@ -103,9 +103,10 @@ pub enum Command {
     },
     /// Process every stream again after views (stored tables) were lost.
     ///
-    /// The card of a stream (the stored state) contains the number of its last commit. The command
-    /// starts at this commit. It builds views, deadlines and the totals of the desk again. Repeated
-    /// requests to other systems keep their ids, so the receivers can reject them as duplicates.
+    /// The card of a stream (its stored state) contains the sequence number of the last processed
+    /// event. The command processes all later events, or all events if the card is lost. It builds
+    /// views, deadlines and the totals of the desk again. Repeated requests to other systems keep
+    /// their ids, so the receivers can reject them as duplicates.
     Follow {
         #[command(flatten)]
         change: Change,

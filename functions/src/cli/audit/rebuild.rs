@@ -87,10 +87,10 @@ pub async fn rebuild_view(
     }
 }
 
-/// Processes every stream of the ledger again. The card of a stream (the stored state) contains the
-/// number of its last commit, and the processing starts at this commit. The function then updates
-/// the board (the totals of the service desk). With `--dry-run`, the function only prints the last
-/// position of the ledger.
+/// Processes the streams of the ledger again. The card of a stream (its stored state) contains the
+/// sequence number of the last processed event. The function processes all later events, or all
+/// events if the card is lost. The function then updates the board (the totals of the service
+/// desk). With `--dry-run`, the function only prints the last position of the ledger.
 pub(super) async fn follow_again(
     target: &Target,
     change: Change,

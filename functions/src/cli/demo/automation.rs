@@ -30,8 +30,8 @@ use crate::app::automation::executions::PLATFORM;
 const FOLDER: &str = "ldap";
 /// The user name of the person who approves the scripts of the demo.
 const APPROVER: &str = "wangwu";
-/// The user name of the superuser, who opens one of the tickets. Even a superuser is not allowed to approve a script
-/// for an own ticket.
+/// The user name of the superuser, who opens one of the tickets. The desk must reject an approval by the person who
+/// opened the ticket, even if this person is the superuser.
 const SUPERUSER: &str = "admin";
 /// The tickets that request the unlock of an account. Each entry contains the user name of the requester, the account,
 /// and the expected final state of the script execution.
@@ -92,8 +92,8 @@ parameters = { host = "${account}" }
 form = { result = "见执行记录" }
 "#;
 
-/// Returns the TOML definition of the platform on which the scripts unlock accounts. The platform is an LDAP directory.
-/// `port` is the port of the OpenLDAP server.
+/// Returns the TOML definition of the platform (the system in which the scripts unlock accounts). This platform is an
+/// LDAP directory. `port` is the port of the OpenLDAP server.
 fn platform(port: u16) -> String {
     format!(
         "[[platform]]\nname = \"company_directory\"\nkind = \"ldap\"\nurl = \"ldap://127.0.0.1:{port}\"\n\
@@ -101,8 +101,8 @@ fn platform(port: u16) -> String {
     )
 }
 
-/// Returns the workflow of the tickets for accounts and shell scripts. At node 3, the rules of the demo select the
-/// script of a ticket.
+/// Returns the workflow of the tickets for accounts and shell scripts. At node 3 (a step of the workflow), the rules of
+/// the demo select the script of a ticket.
 fn workflow() -> Value {
     json!({
         "name": "账号服务",
@@ -145,8 +145,8 @@ impl Directory {
         }
     }
 
-    /// Returns the port of the OpenLDAP server. The imitation has no server, so the desk sends no request to the
-    /// returned port.
+    /// Returns the port of the OpenLDAP server. For the imitation, the result is only a placeholder, because the
+    /// imitation has no server.
     fn port(&self) -> u16 {
         match self {
             Self::Slapd(slapd) => slapd.port,

@@ -17,9 +17,9 @@ use super::{SystemLine, find_program};
 const PEOPLE: (&str, &str) = ("zhangsan", "wangwu");
 /// The number of tickets on which the approver votes.
 const TICKETS: usize = 3;
-/// The longest time that the demo waits for a page.
+/// The longest time that the demo waits for a page of the console.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// The largest size of a page that the demo accepts, in bytes.
+/// The largest size of a console page that the demo accepts, in bytes.
 const PAGE_BYTES_MAX: usize = 1 << 20;
 /// The longest time that chromium may need for the picture of a page.
 const PICTURE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -89,7 +89,7 @@ impl Visitor {
         sent.map_err(|error| format!("{path}: {error}"))
     }
 
-    /// Opens a page and returns its HTML.
+    /// Requests a page of the console and returns its HTML.
     async fn page(&self, path: &str) -> Result<String, String> {
         let response = self.send(path, None).await?;
         if response.status == 200 {
@@ -208,8 +208,8 @@ async fn picture(base: &str, data: &Path, search_path: &str) -> (Option<PathBuf>
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .kill_on_drop(true);
-    // For the user root, chromium refuses to start with its sandbox. The sandbox is not necessary here, because the
-    // page comes from this program.
+    // If the user is root, chromium refuses to start with its own sandbox. The sandbox is not necessary here, because
+    // the page comes from this program.
     if is_root(&data) {
         command.arg("--no-sandbox");
     }

@@ -2,8 +2,8 @@
 //! desk. Each alarm becomes a ticket. Each ticket starts a mission: a robot drives to a station and measures a
 //! temperature.
 //!
-//! The robots are imitations that speak VDA 5050 ([`super::fakes::vda5050`]). The MQTT broker is the program mosquitto.
-//! If mosquitto is missing on this machine, the messages of the robots stay in memory.
+//! The robots are imitations that communicate by the standard VDA 5050 ([`super::fakes::vda5050`]). The MQTT broker is
+//! the program mosquitto. If mosquitto is missing on this machine, the messages of the robots stay in memory.
 
 use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File};
@@ -41,7 +41,8 @@ const LISTEN_WAIT: Duration = Duration::from_secs(10);
 const INTERFACE: &str = "uagv";
 const MANUFACTURER: &str = "ImitatedRobots";
 const MAP: &str = "hall_map";
-/// The name of the task type that the missions use. For this task type, a robot does the VDA 5050 action [`ACTION`].
+/// The name of the task type (the kind of robot work) of all missions. For this task type, a robot does the VDA 5050
+/// action [`ACTION`].
 const TASK_TYPE: &str = "patrol";
 const ACTION: &str = "measure";
 /// The duration of the work at a station, in milliseconds.
@@ -95,17 +96,17 @@ static ROBOTS: [Robot; 3] = [
 
 /// The name of the imitated monitoring system, which sends cases (records of alarms) to the desk.
 const SOURCE: &str = "monitoring";
-/// The station of each alarm, in the order of the alarms.
+/// The station to which a robot drives after each alarm, in the order of the alarms.
 const PLACES: [&str; 6] = ["S3", "S1", "S2", "S1", "S2", "S1"];
 
 /// The robots of the demo, and their connection to the desk.
 pub(super) struct Robots {
     vehicles: Vehicles,
     broker: Option<Broker>,
-    /// The objects that connect a desk with robots without a broker. The value is `None` if the robots use a broker, or
-    /// if [`Robots::take_parts`] was called.
+    /// The connection between the desk and the robots if they use no MQTT broker. The value is `None` if the robots use
+    /// a broker, or after a call of [`Robots::take_parts`].
     parts: Option<(Arc<dyn Fleet>, local::Robots)>,
-    /// The reason why the robots use no broker. The text is empty if the robots use a broker.
+    /// The reason why the robots use no MQTT broker. The text is empty if the robots use a broker.
     no_broker: String,
 }
 
@@ -142,8 +143,8 @@ impl Robots {
         self.broker.as_ref().map(|broker| broker.url.clone())
     }
 
-    /// Returns the objects that connect a desk with robots without a broker. Returns `None` if the robots use a broker,
-    /// or if this function was called before.
+    /// Returns the connection between the desk and the robots if they use no MQTT broker. Returns `None` if the robots
+    /// use a broker, or if this function was called before.
     pub(super) fn take_parts(&mut self) -> Option<(Arc<dyn Fleet>, local::Robots)> {
         self.parts.take()
     }

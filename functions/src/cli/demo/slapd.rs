@@ -64,7 +64,7 @@ const SCHEMAS: [&str; 3] = [
 /// The slapd modules that the demo needs: `back_mdb` is the database, and `ppolicy` locks accounts after wrong
 /// passwords.
 const MODULE_NAMES: [&str; 2] = ["back_mdb", "ppolicy"];
-/// The schema files that the demo needs.
+/// The names of the LDAP schema files that the slapd configuration of the demo includes.
 const SCHEMA_NAMES: [&str; 3] = ["core", "cosine", "inetorgperson"];
 /// A shell script that runs slapd to load its data. `$0` is the path of slapd.
 const LOAD: &str = r#"exec "$0" "$@""#;
@@ -242,8 +242,8 @@ impl Slapd {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)
-            // Ctrl-C ends all processes of a process group. The shell gets its own process group, because the shell
-            // must first end slapd.
+            // Ctrl-C ends all processes in the process group of the demo. The shell has its own process group, so it
+            // continues to run and can end slapd.
             .process_group(0);
         let mut shell = serve.spawn().map_err(failed)?;
         let input = shell.stdin.take().ok_or("slapd has no standard input")?;

@@ -26,9 +26,9 @@ use crate::stream::{parked, project};
 /// all commits) and the views (stored tables) should contain each commit that is older than this
 /// time.
 const PROCESSING_MAX_MS: i64 = 60_000;
-/// Maximum age of the commits that the command `doctor` searches in the feed, in milliseconds. A
-/// search for older commits would read the whole feed. The command `audit check` performs this
-/// larger search.
+/// Maximum age of the commits that the command `doctor` searches in the feed (the ordered list of
+/// all commits), in milliseconds. A search for older commits would read the whole feed. The command
+/// `audit check` performs this larger search.
 const RECENT_MS: i64 = 24 * 3_600_000;
 /// The largest number of feed pages that the check of the cards reads. A card is the stored state
 /// of one ticket. The feed is the ordered list of all commits, and each page of the feed contains
@@ -40,7 +40,7 @@ const OVERDUE_MS: i64 = 5 * 60_000;
 /// The largest normal number of commits that are missing in the board (the stored totals of the
 /// service desk).
 const BOARD_LAG_MAX: i64 = 10_000;
-/// Maximum number of tickets that a check reads. The check begins with the newest ticket.
+/// The number of tickets after which a check stops reading. The limit keeps the command fast.
 const TICKETS: usize = 20;
 /// The largest number of parked streams that the check counts. A stream is parked if its processing
 /// has failed.
@@ -225,7 +225,7 @@ async fn queue(cloud: &Cloud, name: &str) -> Finding {
 }
 
 /// Checks whether the feed (the ordered list of all commits) contains the latest commits. Only the
-/// streams of tickets, number sequences and configuration are checked.
+/// newest tickets, the counters for ticket numbers and two configuration streams are checked.
 async fn index(cloud: &Cloud) -> Finding {
     match missing_in_feed(cloud).await {
         Ok((position, late)) if late.is_empty() => {
@@ -306,8 +306,8 @@ async fn missing_in_feed(cloud: &Cloud) -> Result<(i64, Vec<String>), Error> {
     ))
 }
 
-/// Checks whether the cards of the newest tickets are up to date. A card is the stored state of one
-/// ticket.
+/// Checks the tickets of the latest commits. The card of a ticket (its stored state) must contain
+/// these commits.
 async fn cards(cloud: &Cloud) -> Finding {
     match outdated_cards(cloud).await {
         Ok(behind) if behind.is_empty() => fine("follow", "cards are up to date"),
@@ -334,8 +334,8 @@ async fn outdated_cards(cloud: &Cloud) -> Result<Vec<String>, Error> {
     };
     let mut behind = BTreeSet::new();
     let mut checked = 0;
-    // Feed pages of the last minute are skipped, because the desk may still process the commits on
-    // these pages.
+    // The pages belong to the feed (the ordered list of all commits). Pages of the last minute are
+    // skipped, because the desk may still process their commits.
     for number in (1..=newest.number)
         .rev()
         .take_while(|number| newest.number - number < PAGES_MAX)

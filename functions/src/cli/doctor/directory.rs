@@ -19,7 +19,8 @@ use crate::stream::{parked, project};
 
 /// The largest normal number of commits that are missing in the views (stored tables).
 const LAG_MAX: i64 = 10_000;
-/// Maximum number of streams that the advice for failed callbacks lists after the first stream.
+/// Maximum number of further streams in the advice for failed callbacks. The advice describes the
+/// first stream, and then lists the next streams.
 const SHOWN_MAX: usize = 4;
 /// The largest number of missing uploads in the text of one check result.
 const NAMED_MAX: usize = 5;
@@ -146,9 +147,10 @@ fn permissions(data: &Path) -> Option<Finding> {
     ))
 }
 
-/// Returns advice for a problem with a database file. If the service desk is stopped, SQLite can
-/// need write access for reading the file. The advice is then to start the service desk once. In
-/// all other situations, the function returns the advice `otherwise`.
+/// Returns advice for a problem with a database file. SQLite may have to create a file before it
+/// can read the database, for example in an incomplete copy. In this situation, if the desk is
+/// stopped, the advice is to start the desk once. In all other situations, the function returns the
+/// advice `otherwise`.
 fn next_step(data: &Path, name: &str, is_running: bool, otherwise: &'static str) -> &'static str {
     if !is_running && has_unread_log(data, name) {
         START
@@ -178,15 +180,16 @@ fn sound(data: &Path, name: &str, is_running: bool) -> Option<Finding> {
     }
 }
 
-/// Returns true if the current user has no permission to read a file of the directory.
+/// Returns true if the current user has no permission to read the file `name` in the directory
+/// `data`.
 fn is_denied(data: &Path, name: &str) -> bool {
     std::fs::File::open(data.join(name))
         .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
-/// Returns the last part of the advice for failed callbacks: the streams of at most [`SHOWN_MAX`]
-/// entries of `failing`. The first entry is omitted, because the first part of the advice contains
-/// this entry.
+/// Returns the last part of the advice for failed callbacks. This part lists at most [`SHOWN_MAX`]
+/// streams of `failing`. The first stream is omitted, because the first part of the advice contains
+/// it.
 fn others(failing: &[Entry]) -> String {
     let names: Vec<&str> = failing
         .iter()

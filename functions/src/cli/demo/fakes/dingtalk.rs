@@ -1,6 +1,6 @@
-//! Imitates a custom robot of a DingTalk group (reference/notifications.md, section 1.2). The imitation
-//! checks the token, the time, the signature, the content and the rate of messages. A refused message
-//! also gets a response with HTTP status 200, in the same way as from DingTalk.
+//! Imitates a custom robot (a program that posts messages) of a DingTalk group (reference/notifications.md,
+//! section 1.2). The imitation checks the token, the time, the signature, the content and the rate of
+//! messages. The response to a refused message also has HTTP status 200, as at DingTalk.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -36,8 +36,8 @@ struct Seen {
     accepted: Vec<Value>,
 }
 
-/// An imitation of a DingTalk robot. The robot accepts only requests that contain its token and are signed
-/// with its secret.
+/// An imitation of a DingTalk robot (a program that posts messages to a chat group). The robot accepts only
+/// requests that contain its token and are signed with its secret.
 pub struct Robot {
     token: String,
     secret: String,
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     const NOW: i64 = 1_577_262_236_757;
-    /// A URL query with a signature. Two other programs computed the same signature
+    /// A URL query with a correct signature: two other programs computed the same signature
     /// (reference/notifications.md, section 3).
     const SIGNED: &str = "access_token=t&timestamp=1577262236757&sign=5q4b548N312N4pjSdO3kMfu43KzSAjl0odWcLyS2W1s%3D";
     const TEXT: &[u8] = br#"{"msgtype":"text","text":{"content":"x"}}"#;

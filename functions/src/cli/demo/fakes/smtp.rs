@@ -27,8 +27,7 @@ pub struct Accepted {
     pub at: Moment,
 }
 
-/// An imitation of a mail relay. The relay stores the mails that the relay accepts, and sends no
-/// mails.
+/// An imitation of a mail relay. It stores the accepted mails, and does not forward them.
 pub struct Relay {
     clock: Arc<dyn Clock>,
     accepted: Mutex<Vec<Accepted>>,
@@ -57,7 +56,7 @@ impl Relay {
         }
     }
 
-    /// Receives the mails of one connection.
+    /// Receives all mails that one mail client sends through the connection `stream`.
     async fn converse(&self, stream: TcpStream) -> std::io::Result<()> {
         let mut stream = BufReader::new(stream);
         stream.write_all(b"220 relay.example\r\n").await?;

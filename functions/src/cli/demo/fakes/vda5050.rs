@@ -1,5 +1,5 @@
-//! Imitates mobile robots that speak VDA 5050, version 2.0 (reference/fleet.md, section 1). A robot checks each message
-//! as the standard requires. It drives in straight lines, and does one kind of action.
+//! Imitates mobile robots that communicate by the standard VDA 5050, version 2.0 (reference/fleet.md, section 1). A
+//! robot checks each message as the standard requires. It drives in straight lines, and does one kind of action.
 //!
 //! [`Vehicle`] is one robot without network and clock. Its methods receive the messages and the current time as
 //! arguments. [`Vehicles`] connects several robots to an MQTT broker, or directly to a desk in the same program.
@@ -24,8 +24,8 @@ use order::{Action, Edge, Node, Order, Refusal, distance};
 pub const STATE_EVERY_MS: i64 = 1_000;
 /// Time in milliseconds that a robot needs to end a canceled order.
 const CANCEL_MS: i64 = 100;
-/// Maximum number of instant actions in the state of a robot. If there are more, the robot removes the oldest finished
-/// instant actions.
+/// Maximum number of instant actions (actions that the robot does immediately) in the state of a robot. If there are
+/// more, the robot removes the oldest finished instant actions.
 const INSTANT_MAX: usize = 50;
 /// Maximum number of errors in the state of a robot. If there are more, the robot removes the oldest error.
 const ERRORS_MAX: usize = 20;
@@ -111,7 +111,7 @@ pub struct Vehicle {
     setup: Setup,
     /// The current time in milliseconds since 1970.
     now: i64,
-    /// The position at which the current drive began. If the robot does not drive, this field is its current position.
+    /// The position at which the current drive began. If the robot does not drive, `position` is its current position.
     position: Position,
     order: String,
     update: u32,
@@ -120,7 +120,7 @@ pub struct Vehicle {
     /// The id and the sequence id of the last released node (the last node to which the robot may drive). An update of
     /// the order must begin with this node.
     base_end: (String, u32),
-    /// The nodes and edges of the order that the robot has not passed yet.
+    /// The nodes (places) and the edges (ways between two nodes) of the order that the robot has not passed yet.
     nodes: VecDeque<Node>,
     edges: VecDeque<Edge>,
     actions: Vec<ActionState>,
@@ -225,7 +225,7 @@ impl Vehicle {
         self.changes()
     }
 
-    /// Sets the current time of the robot, and does the steps that are due at this time. Returns the messages that the
+    /// Sets the current time of the robot, and does everything that is due at this time. Returns the messages that the
     /// robot publishes.
     pub fn tick(&mut self, now_ms: i64) -> Vec<Outgoing> {
         self.now = self.now.max(now_ms);
@@ -233,8 +233,8 @@ impl Vehicle {
         self.changes()
     }
 
-    /// Returns the time at which the robot does its next step, if no message arrives earlier. The step ends an action,
-    /// a drive or a cancellation, or sends a state message.
+    /// Returns the time of the next step of the robot, in milliseconds since 1970. The step ends an action, a drive or
+    /// a cancellation, or sends a state message. A new message to the robot can cause an earlier step.
     pub fn due(&self) -> i64 {
         let ends = [
             self.working.as_ref().map(|(_, until)| *until),
@@ -398,7 +398,7 @@ impl Vehicle {
     }
 
     /// Does everything that the robot can do at the current time: ends finished actions and drives, and begins the next
-    /// ones.
+    /// action or drive.
     fn advance(&mut self) {
         let now = self.now;
         loop {
@@ -431,7 +431,8 @@ impl Vehicle {
         self.has_changed = true;
     }
 
-    /// Begins the drive to the next node. Returns false if the order has no next released node.
+    /// Begins the drive to the next node. Returns false if the order has no next node, or if the next node is not
+    /// released (the robot may not drive to it yet).
     fn depart(&mut self) -> bool {
         let Some(node) = self.nodes.front().filter(|node| node.released) else {
             return false;
@@ -552,8 +553,8 @@ mod tests {
     const ORDER: &str = "5d41402abc4b2a76b9719d911017c592-e1";
     const START: i64 = 1_795_312_800_000;
 
-    /// Creates a robot. The robot needs 1 s to drive from its start to the station, and 400 ms for its work at the
-    /// station.
+    /// Creates the robot of the tests. The robot drives for 1 s from its start to the station of the test order. It
+    /// then works at the station for 400 ms.
     fn vehicle() -> Vehicle {
         let setup = Setup {
             interface: "uagv".into(),
@@ -607,7 +608,8 @@ mod tests {
         }
     }
 
-    /// Sends a message to the robot. Returns the messages that the robot publishes.
+    /// Sends a message to the robot. `name` is the last level of the MQTT topic, such as `order`. Returns the messages
+    /// that the robot publishes.
     fn send(vehicle: &mut Vehicle, name: &str, message: &Value) -> Vec<Outgoing> {
         let topic = topic_to(&defined(), name);
         vehicle.receive(&topic, message.to_string().as_bytes())

@@ -114,8 +114,8 @@ impl Vehicles {
         self.running.insert(serial, running);
     }
 
-    /// Switches a robot off. The robot sends nothing more, and the broker reports its lost connection. Returns
-    /// the properties of the robot with its last position, or `None` if the robot is not switched on.
+    /// Switches a robot off. The robot sends no more messages, and the desk gets a message about the lost connection.
+    /// Returns the properties of the robot with its last position, or `None` if the robot is not switched on.
     pub async fn switch_off(&mut self, serial: &str) -> Option<Setup> {
         let mut running = self.running.remove(serial)?;
         running.tasks.shutdown().await;

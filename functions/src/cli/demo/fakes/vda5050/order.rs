@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::Setup;
 
-/// Maximum distance in meters at which a robot counts as being on a node. This default is used if the order contains no
-/// distance.
+/// Maximum distance in meters between a robot and a node (a place) at which the robot counts as being at the node. This
+/// default is used if the order contains no distance for the node.
 const DEVIATION_M: f64 = 0.5;
 
 /// The reason why a robot refuses a message. The robot reports the reason as an error in its state message.
@@ -40,7 +40,8 @@ impl Refusal {
         }
     }
 
-    /// Creates the reason for the refusal of an order that has a valid format, but that the robot does not execute.
+    /// Creates the reason for the refusal of an order. The format of this order is valid, but the robot does not
+    /// execute the order.
     pub(super) fn of_order(
         kind: &'static str,
         order: &Order,
@@ -66,7 +67,7 @@ impl Refusal {
         }
     }
 
-    /// Returns the reason as JSON, for the list `errors` in the state message of the robot.
+    /// Returns the reason for the refusal as JSON, for the list `errors` in the state message of the robot.
     pub(super) fn entry(&self) -> Value {
         let references = self.references.iter();
         let references = references
