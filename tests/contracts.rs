@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::routing::get;
 use cqrs_es::CqrsFramework;
@@ -431,6 +432,63 @@ async fn sixteen_writers_on_one_stream_lose_and_duplicate_nothing() {
         .await
         .expect("loaded");
     assert_eq!((loaded.aggregate.0.issued, loaded.next), (400, 401));
+}
+
+/// Writers and readers use the same streams at the same time. After each command, a writer loads the stream. The
+/// loaded state must contain the command, and it must have one issued number for each event.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_only_writer_never_loads_an_outdated_state() {
+    const STREAMS: u32 = 3;
+    const WRITERS: u32 = 6;
+    const COMMANDS: u32 = 60;
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = store::sqlite::Sqlite::open(directory.path(), Arc::default()).expect("a ledger");
+    let ledger = ledger_over(Arc::new(store), 5).as_only_writer();
+    let stream = |number: u32| format!("number_sequence-REQ2026112{}", number % STREAMS);
+    let load = async |ledger: &Ledger, stream: &str| {
+        let loaded = ledger.load::<NumberSequence>(stream).await.expect("loaded");
+        assert_eq!(loaded.aggregate.0.issued, loaded.next - 1);
+        loaded.next - 1
+    };
+    let done = Arc::new(AtomicBool::new(false));
+    let mut readers = tokio::task::JoinSet::new();
+    for reader in 0..STREAMS {
+        let (ledger, done, stream) = (ledger.clone(), done.clone(), stream(reader));
+        readers.spawn(async move {
+            let mut last = 0;
+            while !done.load(Ordering::SeqCst) {
+                let now = load(&ledger, &stream).await;
+                assert!(now >= last, "{stream} went back from {last} to {now}");
+                last = now;
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..WRITERS {
+        let (ledger, stream) = (ledger.clone(), stream(writer));
+        writers.spawn(async move {
+            for command in 0..COMMANDS {
+                let envelope = CommandEnvelope {
+                    stream: stream.clone(),
+                    ..command_envelope(writer * COMMANDS + command)
+                };
+                let issue = Command::Issue { size: 1 };
+                let outcome = ledger
+                    .execute::<NumberSequence>(&envelope, &issue, &NoContext)
+                    .await
+                    .expect("issued");
+                assert!(load(&ledger, &stream).await >= outcome.last);
+            }
+        });
+    }
+    writers.join_all().await;
+    done.store(true, Ordering::SeqCst);
+    readers.join_all().await;
+    for number in 0..STREAMS {
+        let all = i64::from(WRITERS / STREAMS * COMMANDS);
+        assert_eq!(load(&ledger, &stream(number)).await, all);
+    }
 }
 
 #[tokio::test]

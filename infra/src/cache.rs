@@ -137,6 +137,28 @@ impl<K: Eq + Hash, V> Cache<K, V> {
     pub fn clear(&self) {
         *self.lock() = Generations::empty();
     }
+
+    /// Passes the cached value of `key` to the function `read`, and returns the result. Returns
+    /// `None` if the cache does not contain the value, or if the value expired at or before `now`.
+    pub fn read<Q, R>(&self, key: &Q, now: Moment, read: impl FnOnce(&V) -> R) -> Option<R>
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        let mut generations = self.lock();
+        if let Some(entry) = generations.young.get(key) {
+            return (entry.until > now).then(|| read(&entry.value));
+        }
+        // An entry in the map `old` moves to the map `young` when it is read. Otherwise, the cache
+        // would drop the entry together with the map `old`.
+        let (key, entry) = generations.old.remove_entry(key)?;
+        if entry.until <= now {
+            return None;
+        }
+        let result = read(&entry.value);
+        generations.insert(self.bounds, key, entry);
+        Some(result)
+    }
 }
 
 impl<K: Eq + Hash, V: Clone> Cache<K, V> {
@@ -147,19 +169,7 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         K: Borrow<Q>,
         Q: Eq + Hash + ?Sized,
     {
-        let mut generations = self.lock();
-        if let Some(entry) = generations.young.get(key) {
-            return (entry.until > now).then(|| entry.value.clone());
-        }
-        // An entry in the map `old` moves to the map `young` when it is read. Otherwise, the cache
-        // would drop the entry together with the map `old`.
-        let (key, entry) = generations.old.remove_entry(key)?;
-        if entry.until <= now {
-            return None;
-        }
-        let value = entry.value.clone();
-        generations.insert(self.bounds, key, entry);
-        Some(value)
+        self.read(key, now, V::clone)
     }
 
     /// Returns the cached value of a key. If no valid value is cached, the function `new` creates a

@@ -106,7 +106,9 @@ pub fn open_despite_loss(
         crash.clone(),
     )?);
     files(directory).sweep()?;
-    Ok((over(directory, store, crash, counted)?, lost))
+    let mut ports = over(directory, store, crash, counted)?;
+    ports.ledger = ports.ledger.as_only_writer();
+    Ok((ports, lost))
 }
 
 /// Opens the ledger of a directory read-only while a desk runs in the directory. If the directory

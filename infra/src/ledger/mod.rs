@@ -66,6 +66,12 @@ pub struct Ledger {
     /// because other processes can change the configuration. `None` if this process is the only
     /// writer.
     other_writers_ttl_ms: Option<i64>,
+    /// True if no other process and no other value of this type writes to the store. A cached state of a
+    /// stream is then always the current state.
+    is_only_writer: bool,
+    /// Number of erased people. While a state is loaded, an increase of this number shows that the state
+    /// may contain decrypted values of an erased person.
+    erasures: Arc<AtomicU64>,
 }
 
 /// A cache with the states of recently written streams, by stream name. If the cache contains the
@@ -173,6 +179,18 @@ impl Ledger {
             cache: Arc::new(Cache::new(CACHE)),
             configured: Arc::default(),
             other_writers_ttl_ms: None,
+            is_only_writer: false,
+            erasures: Arc::default(),
+        }
+    }
+
+    /// Returns this ledger for a store to which nobody else writes. The returned ledger then loads the
+    /// state of a stream from the cache, without a read from the store.
+    #[must_use]
+    pub fn as_only_writer(self) -> Self {
+        Self {
+            is_only_writer: true,
+            ..self
         }
     }
 
@@ -196,6 +214,11 @@ impl Ledger {
         }
     }
 
+    /// Returns true if nobody else writes to the store of this ledger.
+    pub fn is_only_writer(&self) -> bool {
+        self.is_only_writer
+    }
+
     /// Returns an event store for one aggregate type. The returned type implements the trait
     /// `EventStore` of the crate cqrs-es.
     pub fn repository<D: Decider>(&self) -> Repository<D> {
@@ -204,7 +227,24 @@ impl Ledger {
 
     /// Loads the state of a stream.
     pub async fn load<D: Decider>(&self, stream: &str) -> Result<LoadedStream<D>, Error> {
-        self.repository().load(stream).await
+        if !self.is_only_writer {
+            return self.repository().load(stream).await;
+        }
+        let now = self.clock.now();
+        let copy = |state: &Box<dyn Any + Send>| state.downcast_ref::<LoadedStream<D>>().cloned();
+        if let Some(loaded) = self.cache.read(stream, now, copy).flatten() {
+            return Ok(loaded);
+        }
+        // While a command on the stream runs, the loaded state can become out of date. The state is
+        // therefore cached only if no command runs. The function does not wait for the lock, because
+        // its caller can be a command that holds the same lock.
+        let no_command = self.locks[lock_of(stream)].try_lock();
+        let erasures = self.erasures.load(Ordering::SeqCst);
+        let loaded = self.repository::<D>().load(stream).await?;
+        if no_command.is_ok() && loaded.next > 1 {
+            self.cache_state(now, loaded.clone(), erasures);
+        }
+        Ok(loaded)
     }
 
     /// Executes a command on its stream. Returns after the events are stored durably.
@@ -234,6 +274,7 @@ impl Ledger {
     ) -> Result<Outcome<D>, ExecuteError<D>> {
         let repository = self.repository::<D>();
         let _guard = self.locks[lock_of(&command_envelope.stream)].lock().await;
+        let erasures = self.erasures.load(Ordering::SeqCst);
         let mut context = D::Context::default();
         // A list of commits that were sent to the store, but for which no response arrived. It is
         // not known which of these commits the store contains.
@@ -248,7 +289,7 @@ impl Ledger {
             } else {
                 None
             };
-            let mut is_unverified = cache.is_some();
+            let mut is_unverified = cache.is_some() && !self.is_only_writer;
             let loaded = match cache {
                 Some(loaded) => Ok(loaded),
                 // A command that creates a stream is tried on an empty stream, without loading the
@@ -345,7 +386,7 @@ impl Ledger {
                 Ok(Appended::Stored { position }) => {
                     let state = loaded.aggregate.0.clone();
                     self.configured::<D>();
-                    self.cache_state(at, loaded);
+                    self.cache_state(at, loaded, erasures);
                     return Ok(Outcome {
                         last,
                         state,
@@ -568,13 +609,18 @@ impl Ledger {
     /// Stores the state of a stream in the cache after a commit at the time `at`. The state can
     /// contain decrypted values that describe people. If other processes also write to the store,
     /// the state expires after one minute, because another process can erase the key of a person.
-    fn cache_state<D: Decider>(&self, at: Moment, mut loaded: LoadedStream<D>) {
+    /// `erasures` is the number of erased people at the time at which the state was read.
+    fn cache_state<D: Decider>(&self, at: Moment, mut loaded: LoadedStream<D>, erasures: u64) {
         loaded.read = Vec::new();
         let until = self
             .other_writers_ttl_ms
             .map_or(NEVER, |_| at.plus_ms(CACHED_MS));
         let (stream, bytes) = (loaded.stream.clone(), loaded.bytes);
-        self.cache.put(stream, Box::new(loaded), bytes, until);
+        self.cache
+            .put(stream.clone(), Box::new(loaded), bytes, until);
+        if self.erasures.load(Ordering::SeqCst) != erasures {
+            self.cache.remove(&stream);
+        }
     }
 
     /// Waits a random time before the next attempt to execute a command. The maximum wait before
@@ -608,6 +654,7 @@ impl Ledger {
     /// cache of stream states. Returns whether the key store contained the person.
     pub async fn forget(&self, pid: &PersonId) -> Result<bool, Error> {
         let forgotten = self.keys.erase(pid).await?;
+        self.erasures.fetch_add(1, Ordering::SeqCst);
         self.cache.clear();
         Ok(forgotten)
     }
