@@ -253,6 +253,13 @@ impl Robot {
     pub fn identity(interface: &str, manufacturer: &str, serial: &str) -> String {
         format!("{interface}/{manufacturer}/{serial}")
     }
+
+    /// Returns true if the robot is defined and has the given identity (see [`Robot::identity`]).
+    pub fn has_identity(&self, identity: &str) -> bool {
+        self.defined.as_ref().is_some_and(|robot| {
+            Self::identity(&robot.interface, &robot.manufacturer, &robot.serial) == identity
+        })
+    }
 }
 
 /// Adds each robot to two lists. The list `name` contains the names of all robots. The list `identity`

@@ -54,6 +54,7 @@ use tokio::sync::{OnceCell, watch};
 use infra::directory::Directory;
 
 use crate::app::context::Configuration;
+use crate::app::fleet::robots::KnownRobots;
 use crate::app::identity::Credentials;
 use crate::app::limits::Limits;
 use crate::app::numbers::Numbers;
@@ -120,6 +121,8 @@ pub struct App {
     pub sandbox: Arc<dyn Sandbox>,
     /// Counts the messages to robots. Each message contains its number.
     pub fleet_messages: Arc<AtomicU32>,
+    /// Robots that have sent messages to this process.
+    pub known_robots: Arc<KnownRobots>,
     pub configuration: Arc<Configuration>,
     pub numbers: Arc<Numbers>,
     pub credentials: Arc<Credentials>,
@@ -211,6 +214,7 @@ impl App {
             accounts,
             sandbox,
             fleet_messages: Arc::default(),
+            known_robots: Arc::default(),
             crash,
             secrets,
             keys: Arc::default(),

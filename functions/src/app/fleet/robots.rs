@@ -1,10 +1,13 @@
 //! Reads robots and their last states, changes their reservations, and sends messages to robots.
 
+use std::collections::BTreeMap;
+
 use domain::fleet::choice::Candidate;
 use domain::fleet::model::{Order, Snapshot};
 use domain::fleet::robot::{Command, Rejection, Robot, Slot};
 use events::Moment;
 use events::robot::Defined;
+use infra::cache::{Bounds, Cache, NEVER};
 use infra::fleet::vda5050::{topic_to, v2};
 use infra::ledger::{NoContext, command_id};
 use infra::views::{Document, Range};
@@ -48,6 +51,26 @@ impl RobotState {
     }
 }
 
+/// Robots that have sent messages to this process. The values of this type are copies of stored data.
+pub struct KnownRobots {
+    /// The name of the event stream of a robot, by the identity of the robot.
+    streams: Cache<String, String>,
+    /// The last state of a robot and the sequence number of the stored document, by the robot name.
+    /// The cache is empty if other processes also store states.
+    states: Cache<String, (RobotState, i64)>,
+}
+
+impl Default for KnownRobots {
+    fn default() -> Self {
+        // The cache drops old entries when one of its two halves is full.
+        let bounds = Bounds::entries(2 * ROBOTS_MAX);
+        Self {
+            streams: Cache::new(bounds),
+            states: Cache::new(bounds),
+        }
+    }
+}
+
 /// Returns the name of the event stream for a robot.
 pub fn stream_of(name: &str) -> String {
     format!("robot-{name}")
@@ -64,6 +87,14 @@ pub fn meta(correlation: &str) -> Meta {
 /// Returns the robot with the given identity, and the state of its reservation. The identity is a
 /// part of the MQTT topics of the robot. Returns `None` if the identity is unknown.
 pub async fn find(app: &App, identity: &str) -> Result<Option<Robot>, Error> {
+    let now = app.ledger.clock.now();
+    if let Some(stream) = app.known_robots.streams.get(identity, now) {
+        let robot = load(app, &stream).await?;
+        // The definition of the robot may have changed since the last message.
+        if robot.has_identity(identity) {
+            return Ok(Some(robot));
+        }
+    }
     let end = format!("{identity}\u{1}");
     let range = Range {
         view: "robot",
@@ -77,7 +108,10 @@ pub async fn find(app: &App, identity: &str) -> Result<Option<Robot>, Error> {
     let Some(entry) = app.views.range(range).await?.into_iter().next() else {
         return Ok(None);
     };
-    Ok(Some(load(app, &entry.key).await?))
+    let robot = load(app, &entry.key).await?;
+    let streams = &app.known_robots.streams;
+    streams.put(identity.to_owned(), entry.key, 0, NEVER);
+    Ok(Some(robot))
 }
 
 /// Reads a robot from its event stream.
@@ -87,20 +121,10 @@ pub async fn load(app: &App, stream: &str) -> Result<Robot, Error> {
 
 /// Returns all robots, sorted by name, with the states of their reservations.
 pub async fn all(app: &App) -> Result<Vec<Robot>, Error> {
-    let range = Range {
-        view: "robot",
-        index: "name",
-        from: "",
-        to: "~",
-        descending: false,
-        skip: 0,
-        limit: ROBOTS_MAX,
-    };
+    // The keys of the view are stream names, so their order is the order of the robot names.
     let mut robots = Vec::new();
-    for entry in app.views.range(range).await? {
-        if let Some(document) = app.views.get("robot", &entry.key).await? {
-            robots.push(read_card::<Robot>(&app.ledger, &entry.key, &document).await?);
-        }
+    for (stream, document) in app.views.scan("robot", "", ROBOTS_MAX).await? {
+        robots.push(read_card::<Robot>(&app.ledger, &stream, &document).await?);
     }
     Ok(robots)
 }
@@ -109,11 +133,10 @@ pub async fn all(app: &App) -> Result<Vec<Robot>, Error> {
 /// definition, the reservation and the last state of the robot.
 pub async fn candidates(app: &App) -> Result<Vec<Candidate>, Error> {
     let mut candidates = Vec::new();
-    for robot in all(app).await? {
+    for (robot, state) in with_states(app).await? {
         let Some(defined) = robot.defined else {
             continue;
         };
-        let (state, _) = state(app, &defined.name).await?;
         candidates.push(Candidate {
             robot: defined,
             slot: robot.slot,
@@ -124,20 +147,43 @@ pub async fn candidates(app: &App) -> Result<Vec<Candidate>, Error> {
     Ok(candidates)
 }
 
+/// Returns all robots, sorted by name, and the last state of each robot.
+pub async fn with_states(app: &App) -> Result<Vec<(Robot, RobotState)>, Error> {
+    let documents = app.views.scan(STATES, "", ROBOTS_MAX).await?;
+    let mut states = BTreeMap::new();
+    for (name, document) in documents {
+        states.insert(name.clone(), read_state(&name, &document)?);
+    }
+    let robots = all(app).await?.into_iter();
+    let with_state = robots.map(|robot| {
+        let name = robot.defined.as_ref().map(|defined| &defined.name);
+        let state = name.and_then(|name| states.remove(name));
+        (robot, state.unwrap_or_default())
+    });
+    Ok(with_state.collect())
+}
+
 /// Returns the last state of a robot, and the sequence number of the stored document. [`keep`]
 /// needs this number.
 pub async fn state(app: &App, name: &str) -> Result<(RobotState, i64), Error> {
+    let now = app.ledger.clock.now();
+    if let Some(known) = app.known_robots.states.get(name, now) {
+        return Ok(known);
+    }
     let Some(document) = app.views.get(STATES, name).await? else {
         return Ok((RobotState::default(), 0));
     };
-    let state = serde_json::from_slice(&document.body).map_err(|error| {
+    Ok((read_state(name, &document)?, document.sequence))
+}
+
+fn read_state(name: &str, document: &Document) -> Result<RobotState, Error> {
+    serde_json::from_slice(&document.body).map_err(|error| {
         Error::because(
             infra::Kind::Corrupt,
             format!("cannot read the state of robot {name}"),
             error,
         )
-    })?;
-    Ok((state, document.sequence))
+    })
 }
 
 /// Stores the last state of a robot. `last` is the sequence number of the document that the caller
@@ -150,7 +196,14 @@ pub async fn keep(app: &App, name: &str, state: &RobotState, last: i64) -> Resul
         sequence: last + 1,
         body,
     };
-    app.views.put(STATES, name, &document, &[], last).await?;
+    let is_stored = app.views.put(STATES, name, &document, &[], last).await?;
+    let states = &app.known_robots.states;
+    if is_stored && app.ledger.is_only_writer() {
+        let known = (state.clone(), document.sequence);
+        states.put(name.to_owned(), known, 0, NEVER);
+    } else {
+        states.remove(name);
+    }
     Ok(())
 }
 

@@ -62,9 +62,8 @@ fn answer(call: Call) -> Answer {
 
 async fn all_robots(request: Asked) -> ApiResult {
     let mut shown = Vec::new();
-    for robot in robots::all(&request.app).await? {
-        if let Some(defined) = &robot.defined {
-            let (state, _) = robots::state(&request.app, &defined.name).await?;
+    for (robot, state) in robots::with_states(&request.app).await? {
+        if robot.defined.is_some() {
             shown.push(robot_body(&request, &robot, &state));
         }
     }
