@@ -260,6 +260,29 @@ async fn bubblewrap_passes_its_contract() {
     assert!(without.start(&job("run-2", "true")).await.is_err());
 }
 
+/// Bubblewrap can create the namespaces and then fail, for example at a mount. It then ends with the exit status 1, and
+/// the script has not run. The test starts bubblewrap with a mount whose source does not exist.
+#[tokio::test]
+async fn a_script_whose_sandbox_cannot_be_set_up_has_not_run() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let wrapper = folder.path().join("bwrap");
+    let text = format!(
+        "#!/bin/sh\nexec {} --ro-bind /nonexistent /work/missing \"$@\"\n",
+        installed().join("bwrap").display()
+    );
+    std::fs::write(&wrapper, text).expect("written");
+    let mode = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(&wrapper, mode.clone()).expect("executable");
+    std::fs::set_permissions(folder.path(), mode).expect("readable");
+    let search = folder.path().display().to_string();
+    let sandbox = Bubblewrap::new(folder.path().join("runs"), program(), &search);
+    assert_eq!(sandbox.level().await, Level::None);
+    let end = sandboxes::end_of(&sandbox, &job("run", "echo ran")).await;
+    assert!(!end.is_lost, "{end:?}");
+    assert_eq!(end.level, Level::None, "{end:?}");
+    assert!(end.problem.contains("/nonexistent"), "{end:?}");
+}
+
 /// The test runs hostile scripts in the sandbox. A script must not read files or environment variables of the
 /// desk, connect to the network, or exceed its limits.
 #[tokio::test]

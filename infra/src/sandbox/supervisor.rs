@@ -158,7 +158,7 @@ fn watch(program: &Path, job: &Job) -> std::io::Result<Ended> {
     let output = in_background(move || Output::read(output_reader, output_max));
     let (pid_sender, pid) = channel();
     let status = in_background(move || read_status(status_reader, &pid_sender));
-    let is_timed_out = wait(child, &pid, Duration::from_millis(job.timeout_ms))?;
+    let (is_timed_out, status_code) = wait(child, &pid, Duration::from_millis(job.timeout_ms))?;
     let output = output.recv().unwrap_or_default();
     let (is_created, exit_code) = status.recv().unwrap_or_default();
     Ok(match exit_code {
@@ -179,14 +179,15 @@ fn watch(program: &Path, job: &Job) -> std::io::Result<Ended> {
             output,
             ..Ended::default()
         },
-        None if is_created => Ended {
+        // Bubblewrap was killed by a signal, so it has no exit status of its own.
+        None if is_created && status_code.is_none() => Ended {
             level: Level::Network,
             is_lost: true,
             output,
             ..Ended::default()
         },
-        // Bubblewrap did not create the sandbox, so the script did not run. `output` therefore contains a message of
-        // bubblewrap.
+        // Bubblewrap ended by itself before it started the script. It may have created the namespaces before, for
+        // example if a mount failed. `output` contains the message of bubblewrap.
         None => {
             let message: String = output.chars().take(MESSAGE_MAX).collect();
             Ended {
@@ -313,25 +314,30 @@ fn in_background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -
 
 /// Waits until bubblewrap ends. If the script exceeds its maximum duration, sends the signal TERM to the script. If
 /// bubblewrap still runs after the time `GRACE`, sends the signal KILL to bubblewrap. All processes of the sandbox then
-/// end. Returns true if the maximum duration was exceeded.
-fn wait(mut child: Child, pid: &Receiver<Pid>, timeout: Duration) -> std::io::Result<bool> {
+/// end. Returns true if the maximum duration was exceeded, and the exit status of bubblewrap. The exit status is `None`
+/// if a signal ended bubblewrap.
+fn wait(
+    mut child: Child,
+    pid: &Receiver<Pid>,
+    timeout: Duration,
+) -> std::io::Result<(bool, Option<i32>)> {
     let id = Pid::from_child(&child);
-    let ended = in_background(move || child.wait().map(drop));
+    let ended = in_background(move || child.wait().map(|status| status.code()));
     match ended.recv_timeout(timeout) {
-        Ok(done) => return done.map(|()| false),
-        Err(RecvTimeoutError::Disconnected) => return Ok(false),
+        Ok(done) => return done.map(|code| (false, code)),
+        Err(RecvTimeoutError::Disconnected) => return Ok((false, None)),
         Err(RecvTimeoutError::Timeout) => {}
     }
     if let Ok(group) = pid.try_recv() {
         let _ = kill_process_group(group, Signal::TERM);
     }
     if let Ok(done) = ended.recv_timeout(GRACE) {
-        return done.map(|()| true);
+        return done.map(|code| (true, code));
     }
     let _ = rustix::process::kill_process(id, Signal::KILL);
     match ended.recv() {
-        Ok(done) => done.map(|()| true),
-        Err(_) => Ok(true),
+        Ok(done) => done.map(|code| (true, code)),
+        Err(_) => Ok((true, None)),
     }
 }
 
