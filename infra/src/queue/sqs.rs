@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
+use aws_sdk_sqs::operation::delete_message::DeleteMessageError;
 use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
 use events::Moment;
 use serde::{Deserialize, Serialize};
@@ -197,12 +198,22 @@ impl Sqs {
             .receipt_handle(receipt)
             .send()
             .await;
-        deleted.map(drop).map_err(|error| {
-            failed(
-                &format!("delete a message of {}", self.names.queue(queue)),
-                error,
-            )
-        })
+        match deleted {
+            Ok(_) => Ok(()),
+            // SQS accepts the second deletion of a message. Stand-ins for SQS reject it. The client repeats a
+            // deletion if the response to the first one was lost.
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(DeleteMessageError::is_receipt_handle_is_invalid) =>
+            {
+                Ok(())
+            }
+            Err(error) => {
+                let what = format!("delete a message of {}", self.names.queue(queue));
+                Err(failed(&what, error))
+            }
+        }
     }
 
     /// Makes a received message of a dead-letter queue visible again, so that other readers can
