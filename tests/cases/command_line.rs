@@ -170,6 +170,38 @@ fn a_filtered_export_is_marked_and_fails_verification() {
     }
 }
 
+/// The independent verifier explains wrong arguments and a missing package in words, without a traceback
+/// (cases/first-use.md, section 5).
+#[test]
+fn the_independent_verifier_explains_its_use() {
+    let directory = tempfile::tempdir().unwrap();
+    let without_package = directory.path().join("blake3.py");
+    std::fs::write(&without_package, "raise ImportError('no package')\n").unwrap();
+    let python = root().join("target/python/bin/python");
+    let verifier = root().join("tests/verify.py");
+    for (arguments, path, expected) in [
+        (&[][..], "", "usage: verify.py"),
+        (&["--help"][..], "", "usage: verify.py"),
+        (&["a", "b", "c"][..], "", "usage: verify.py"),
+        (
+            &["export.jsonl"][..],
+            directory.path().to_str().unwrap(),
+            "pip install blake3",
+        ),
+    ] {
+        let output = Command::new(&python)
+            .arg(&verifier)
+            .args(arguments)
+            .env("PYTHONPATH", path)
+            .output()
+            .unwrap();
+        let errors = text(&output.stderr);
+        assert!(!output.status.success(), "{arguments:?}");
+        assert!(errors.contains(expected), "{arguments:?}: {errors}");
+        assert!(!errors.contains("Traceback"), "{arguments:?}: {errors}");
+    }
+}
+
 /// The command `audit` lists the streams of the ledger, and can show user names instead of person ids
 /// (cases/first-use.md, section 5).
 #[test]

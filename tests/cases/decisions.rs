@@ -355,6 +355,22 @@ async fn every_operation_keeps_its_message() {
     }
 }
 
+/// A completed node waits for no person, also if a processor did not vote (cases/first-use.md, section 2).
+#[tokio::test]
+async fn a_completed_node_waits_for_no_person() {
+    let data = tempfile::tempdir().expect("a directory");
+    let desk = Served::start(data.path(), &[]);
+    let service = approval(&desk, json!({})).await;
+    let sn = opened(&desk, &service).await;
+    assert_eq!(third(&desk, &sn).await["waiting_for"], "zhangsan,wangwu");
+    operated(&desk, &sn, "decide", "zhangsan", json!({ "pass": true })).await;
+    let node = third(&desk, &sn).await;
+    assert_eq!(
+        (&node["status"], &node["waiting_for"]),
+        (&json!("FINISHED"), &json!(""))
+    );
+}
+
 /// In a list of user names, English and Chinese commas separate the names. Other separators are rejected
 /// (cases/crossings.md, case 2).
 #[tokio::test]

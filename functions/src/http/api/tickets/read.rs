@@ -208,9 +208,14 @@ async fn shown(request: &Asked, card: &TicketCard) -> Result<Value, Problem> {
         for vote in &node_run.votes {
             votes.push(json!({ "by": app.people.name(&vote.by).await?, "pass": vote.pass, "reason": vote.reason.read() }));
         }
+        let waiting_for = if node_run.is_current() {
+            node_run.waiting_for()
+        } else {
+            Vec::new()
+        };
         nodes.push(json!({
             "node": id, "name": node_run.name, "round": node_run.round, "status": node_run.status, "automatic": node_run.automatic, "pass": node_run.pass,
-            "waiting_for": app.people.names(&node_run.waiting_for()).await?, "votes": votes, "reason": node_run.why(), "level": node_run.level,
+            "waiting_for": app.people.names(&waiting_for).await?, "votes": votes, "reason": node_run.why(), "level": node_run.level,
         }));
     }
     let links: Vec<Value> = card
