@@ -7,7 +7,8 @@
 //!
 //! The test measures the response times of the normal client, and compares the 99th percentile during the
 //! attack with the value before the attack. It also measures the response time of `/healthz` and the memory
-//! of the desk. The test fails if a measured value exceeds its limit.
+//! of the desk. The test fails if a measured value exceeds its limit. With the argument `--report-times`, the
+//! test only prints that a response time exceeds its limit. Only the memory can then make the test fail.
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -139,21 +140,31 @@ async fn main() -> ExitCode {
     );
     println!("/healthz maximum          {health:?}");
     println!("memory of the desk        {} MiB", memory >> 10);
+    let is_time_reported = std::env::args().any(|argument| argument == "--report-times");
     let bounds = [
         (
+            is_time_reported,
             attack_p99 <= idle_p99.max(IDLE_MIN) * SLOWER_MAX,
             "the good client is more than ten times slower",
         ),
-        (health <= HEALTH_MAX, "/healthz took more than 0.5 s"),
         (
+            is_time_reported,
+            health <= HEALTH_MAX,
+            "/healthz took more than 0.5 s",
+        ),
+        (
+            false,
             memory > 0 && memory <= MEMORY_KIB_MAX,
             "the desk takes more than 256 MiB",
         ),
     ];
-    for (_, exceeded) in bounds.iter().filter(|(is_met, _)| !is_met) {
+    for (_, _, exceeded) in bounds.iter().filter(|(_, is_met, _)| !is_met) {
         println!("EXCEEDED: {exceeded}");
     }
-    if bounds.iter().all(|(is_met, _)| *is_met) {
+    if bounds
+        .iter()
+        .all(|(is_only_reported, is_met, _)| *is_only_reported || *is_met)
+    {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
