@@ -491,6 +491,49 @@ async fn an_only_writer_never_loads_an_outdated_state() {
     }
 }
 
+/// A caller can stop to wait for a command, for example if a client closes its connection. The store can then still
+/// store the commit. A later load must never return an older state than the store has.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_command_leaves_no_outdated_state() {
+    const COMMANDS: u32 = 400;
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = store::sqlite::Sqlite::open(directory.path(), Arc::default()).expect("a ledger");
+    let ledger = ledger_over(Arc::new(store), 5).as_only_writer();
+    let stream = command_envelope(0).stream;
+    let mut interrupted = 0;
+    for command in 0..COMMANDS {
+        let writer = ledger.clone();
+        let issuing = tokio::spawn(async move {
+            let (envelope, issue) = (command_envelope(command), Command::Issue { size: 1 });
+            let executed = writer.execute::<NumberSequence>(&envelope, &issue, &NoContext);
+            executed.await.expect("issued");
+        });
+        for _ in 0..command % 100 * 20 {
+            tokio::task::yield_now().await;
+        }
+        issuing.abort();
+        interrupted += u32::from(issuing.await.is_err());
+        // The first load can happen before the store has the commit. The second load happens after a read of the store.
+        ledger
+            .load::<NumberSequence>(&stream)
+            .await
+            .expect("loaded");
+        let stored = ledger.repository::<NumberSequence>().load(&stream).await;
+        let stored = stored.expect("loaded").next;
+        let loaded = ledger
+            .load::<NumberSequence>(&stream)
+            .await
+            .expect("loaded");
+        assert!(
+            loaded.next >= stored,
+            "command {command}: {} < {stored}",
+            loaded.next
+        );
+    }
+    println!("{interrupted} of {COMMANDS} commands were interrupted");
+    assert!(interrupted > 0, "the test interrupts commands");
+}
+
 #[tokio::test]
 async fn a_command_for_an_older_version_is_stale() {
     let store: Arc<dyn Store> = Arc::new(store::memory::Memory::default());

@@ -649,7 +649,12 @@ async fn unknown_addresses_show_a_page_to_browsers_and_an_error_to_programs() {
         assert_eq!(guest.get("/no/such/page").await.status, 403);
     }
     let mut guest = Browser::new(&desk);
-    for path in ["/v1/no/such/path", "/openapi/ticket/get_tickets/"] {
+    for path in [
+        "/v1/no/such/path",
+        "/openapi/ticket/get_tickets/",
+        "/openapi/ticket/no_such_operation/",
+        "/api/c/compapi/v2/itsm/no_such_operation/",
+    ] {
         let page = guest.open(path).await;
         assert!(page.text.starts_with('{'), "{path}: {}", page.text);
     }

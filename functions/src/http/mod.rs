@@ -48,8 +48,8 @@ pub fn router(app: App) -> Router {
 /// Handles a request without a matching route. If a browser opens an unknown address, the response
 /// is an error page. All other requests go to the BlueKing API.
 async fn command_or_no_page(State(app): State<App>, request: Request) -> Response {
-    let is_command = blueking::is_command(request.uri().path());
-    if !is_command && console::is_opened_by_browser(&request) {
+    let is_of_api = blueking::has_prefix(request.uri().path());
+    if !is_of_api && console::is_opened_by_browser(&request) {
         return console::no_page(app, request).await;
     }
     blueking::command(State(app), request).await

@@ -21,7 +21,7 @@ use crate::http::egress::Egress;
 /// The type of the connection to a mail relay before the client sends its first command.
 enum Connection {
     Plain(TcpStream),
-    /// The library opens a connection with TLS to one of these addresses.
+    /// The library opens a connection with TLS to one of these addresses. It cannot set the TCP option `nodelay`.
     Tls(Vec<SocketAddr>, TlsParameters),
 }
 

@@ -16,12 +16,12 @@ use cqrs_es::event_sink::EventSink;
 use domain::decider::Nothing;
 use domain::{DecideError, Decider, EsAggregate, StreamRole};
 use events::{Meta, Moment, PersonId, Personal};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::cache::{Bounds, Cache, NEVER};
 use crate::clock::{Clock, Rng};
 use crate::keys::{Keys, seal};
-use crate::store::{Appended, Hash, Store};
+use crate::store::{Appended, Commit, Hash, Store};
 use crate::{Error, Kind};
 use repository::{LoadedStream, Repository};
 
@@ -57,7 +57,7 @@ pub struct Ledger {
     pub rng: Arc<dyn Rng>,
     /// Number of commits between two snapshots (serialized states) of a stream.
     pub(crate) snapshot_every: usize,
-    locks: Arc<Vec<Mutex<()>>>,
+    locks: Arc<Vec<Arc<Mutex<()>>>>,
     cache: Arc<StateCache>,
     /// Number of commits to configuration streams (for example, streams of services and workflows)
     /// that this process has written.
@@ -69,8 +69,7 @@ pub struct Ledger {
     /// True if no other process and no other value of this type writes to the store. A cached state of a
     /// stream is then always the current state.
     is_only_writer: bool,
-    /// Number of erased people. While a state is loaded, an increase of this number shows that the state
-    /// may contain decrypted values of an erased person.
+    /// Number of people whom this ledger has erased. See [`CachedState::erasures`].
     erasures: Arc<AtomicU64>,
 }
 
@@ -81,7 +80,16 @@ pub struct Ledger {
 /// the sequence number of its first event. The store rejects the commit if the stream already
 /// contains a commit with this number. If a command fails on a cached state, the ledger loads the
 /// stream and tries the command again.
-type StateCache = Cache<String, Box<dyn Any + Send>>;
+type StateCache = Cache<String, CachedState>;
+
+/// A cached state of a stream.
+struct CachedState {
+    /// The number of erased people at the time at which the state was read. The state is valid only while this number
+    /// stays the same, because the state can contain decrypted values of a person who was erased later.
+    erasures: u64,
+    /// A [`LoadedStream`].
+    loaded: Box<dyn Any + Send>,
+}
 
 /// A commit that was sent to the store. The store sent no response, so it is not known whether the
 /// store contains the commit.
@@ -168,7 +176,7 @@ impl Ledger {
         clock: Arc<dyn Clock>,
         rng: Arc<dyn Rng>,
     ) -> Self {
-        let locks = (0..LOCKS).map(|_| Mutex::new(())).collect();
+        let locks = (0..LOCKS).map(|_| Arc::default()).collect();
         Self {
             store,
             keys,
@@ -231,7 +239,12 @@ impl Ledger {
             return self.repository().load(stream).await;
         }
         let now = self.clock.now();
-        let copy = |state: &Box<dyn Any + Send>| state.downcast_ref::<LoadedStream<D>>().cloned();
+        let erasures = self.erasures.load(Ordering::SeqCst);
+        let copy = |state: &CachedState| {
+            let is_valid = state.erasures == erasures;
+            let loaded = state.loaded.downcast_ref::<LoadedStream<D>>();
+            loaded.filter(|_| is_valid).cloned()
+        };
         if let Some(loaded) = self.cache.read(stream, now, copy).flatten() {
             return Ok(loaded);
         }
@@ -239,7 +252,6 @@ impl Ledger {
         // therefore cached only if no command runs. The function does not wait for the lock, because
         // its caller can be a command that holds the same lock.
         let no_command = self.locks[lock_of(stream)].try_lock();
-        let erasures = self.erasures.load(Ordering::SeqCst);
         let loaded = self.repository::<D>().load(stream).await?;
         if no_command.is_ok() && loaded.next > 1 {
             self.cache_state(now, loaded.clone(), erasures);
@@ -273,7 +285,8 @@ impl Ledger {
         loader: &dyn ContextLoader<D>,
     ) -> Result<Outcome<D>, ExecuteError<D>> {
         let repository = self.repository::<D>();
-        let _guard = self.locks[lock_of(&command_envelope.stream)].lock().await;
+        let lock = &self.locks[lock_of(&command_envelope.stream)];
+        let mut guard = lock.clone().lock_owned().await;
         let erasures = self.erasures.load(Ordering::SeqCst);
         let mut context = D::Context::default();
         // A list of commits that were sent to the store, but for which no response arrived. It is
@@ -382,11 +395,21 @@ impl Ledger {
                 )
                 .await?;
             let (first, hash, last) = (commit.first, commit.hash, commit.next() - 1);
-            match repository.put(&mut loaded, commit).await {
+            let putting = self.clone().put(loaded, commit, at, erasures, guard);
+            // The caller can stop to wait for this command at any time, for example if a client closes its connection.
+            // The store still stores the commit. Another task therefore holds the lock until the store has answered, so
+            // that nobody loads and caches the state before the commit.
+            let (state, appended);
+            (state, appended, guard) = if self.is_only_writer {
+                let put = tokio::spawn(putting).await;
+                put.map_err(|error| {
+                    Error::because(Kind::Unavailable, "a commit was interrupted", error)
+                })?
+            } else {
+                putting.await
+            };
+            match appended {
                 Ok(Appended::Stored { position }) => {
-                    let state = loaded.aggregate.0.clone();
-                    self.configured::<D>();
-                    self.cache_state(at, loaded, erasures);
                     return Ok(Outcome {
                         last,
                         state,
@@ -448,6 +471,27 @@ impl Ledger {
             )
         };
         Err(failure.unwrap_or_else(conflict).into())
+    }
+
+    /// Appends a commit, and caches the new state of its stream. Returns the state, the answer of the store, and the lock
+    /// of the stream.
+    async fn put<D: Decider>(
+        self,
+        mut loaded: LoadedStream<D>,
+        commit: Commit,
+        at: Moment,
+        erasures: u64,
+        guard: OwnedMutexGuard<()>,
+    ) -> (D, Result<Appended, Error>, OwnedMutexGuard<()>) {
+        let appended = self.repository::<D>().put(&mut loaded, commit).await;
+        let state = loaded.aggregate.0.clone();
+        if matches!(appended, Ok(Appended::Stored { .. })) {
+            self.configured::<D>();
+            if loaded.is_complete {
+                self.cache_state(at, loaded, erasures);
+            }
+        }
+        (state, appended, guard)
     }
 
     /// Checks whether the store contains one of the commits in `sent`. For these commits, the store
@@ -600,7 +644,11 @@ impl Ledger {
     /// cache does not contain the state.
     fn cached<D: Decider>(&self, stream: &str) -> Option<LoadedStream<D>> {
         let state = self.cache.take(stream, self.clock.now())?;
+        if state.erasures != self.erasures.load(Ordering::SeqCst) {
+            return None;
+        }
         state
+            .loaded
             .downcast::<LoadedStream<D>>()
             .ok()
             .map(|loaded| *loaded)
@@ -616,11 +664,9 @@ impl Ledger {
             .other_writers_ttl_ms
             .map_or(NEVER, |_| at.plus_ms(CACHED_MS));
         let (stream, bytes) = (loaded.stream.clone(), loaded.bytes);
-        self.cache
-            .put(stream.clone(), Box::new(loaded), bytes, until);
-        if self.erasures.load(Ordering::SeqCst) != erasures {
-            self.cache.remove(&stream);
-        }
+        let loaded = Box::new(loaded);
+        let state = CachedState { erasures, loaded };
+        self.cache.put(stream, state, bytes, until);
     }
 
     /// Waits a random time before the next attempt to execute a command. The maximum wait before
@@ -653,10 +699,11 @@ impl Ledger {
     /// Erases the user name and the encryption key of a person in the key store, and clears the
     /// cache of stream states. Returns whether the key store contained the person.
     pub async fn forget(&self, pid: &PersonId) -> Result<bool, Error> {
-        let forgotten = self.keys.erase(pid).await?;
+        let forgotten = self.keys.erase(pid).await;
+        // The key can be erased although the key store reports an error.
         self.erasures.fetch_add(1, Ordering::SeqCst);
         self.cache.clear();
-        Ok(forgotten)
+        forgotten
     }
 
     /// Returns a new unpredictable id.
@@ -668,11 +715,12 @@ impl Ledger {
 
     /// Seals (encrypts) the values in `personals`. Each value is encrypted with the key of the
     /// person whom the value describes. If this person has no key, the value is removed and cannot
-    /// be read again.
+    /// be read again. Returns true if no value was removed.
     pub async fn seal<'a>(
         &self,
         personals: impl Iterator<Item = &'a mut Personal> + Send,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
+        let mut is_complete = true;
         for personal in personals {
             if personal.value.is_null() || personal.sealed.is_some() {
                 continue;
@@ -681,10 +729,12 @@ impl Ledger {
                 let mut nonce = [0; seal::NONCE_BYTES];
                 self.rng.fill(&mut nonce);
                 personal.sealed = Some(seal::seal(&key, nonce, &personal.subject, &personal.value));
+            } else {
+                is_complete = false;
             }
             personal.value = serde_json::Value::Null;
         }
-        Ok(())
+        Ok(is_complete)
     }
 
     /// Opens (decrypts) the sealed values in `personals`. Each value describes a person. If the

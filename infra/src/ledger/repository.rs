@@ -42,6 +42,9 @@ pub struct LoadedStream<D: Decider> {
     /// Size in bytes of the snapshot and the commits from which the state was built. The cache uses
     /// this size as an estimate of the memory that the state needs.
     pub(crate) bytes: usize,
+    /// False if the state contains a value about an erased person. The commit with this value does not contain it, so
+    /// the state must not be cached.
+    pub(crate) is_complete: bool,
     /// The commits that were read when the stream was loaded, newest first. `Ledger::execute`
     /// searches this list for commits that it sent, but for which no response arrived.
     pub read: Vec<Commit>,
@@ -57,6 +60,7 @@ impl<D: Decider> LoadedStream<D> {
             recent: VecDeque::new(),
             since_snapshot: 0,
             bytes: 0,
+            is_complete: true,
             read: Vec::new(),
         }
     }
@@ -217,7 +221,8 @@ impl<D: Decider> Repository<D> {
             .iter()
             .map(|event| (event.clone(), event.occurred_at()))
             .collect();
-        self.ledger
+        loaded.is_complete &= self
+            .ledger
             .seal(
                 unsealed
                     .iter_mut()

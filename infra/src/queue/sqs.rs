@@ -207,6 +207,10 @@ impl Sqs {
                     .as_service_error()
                     .is_some_and(DeleteMessageError::is_receipt_handle_is_invalid) =>
             {
+                tracing::warn!(
+                    queue,
+                    "a message was already deleted, or has another receipt"
+                );
                 Ok(())
             }
             Err(error) => {

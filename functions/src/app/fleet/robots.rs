@@ -119,11 +119,25 @@ pub async fn load(app: &App, stream: &str) -> Result<Robot, Error> {
     Ok(app.ledger.load::<Robot>(stream).await?.aggregate.0)
 }
 
+/// Returns all documents of a view about robots, sorted by key. A response of the store can contain only some of the
+/// documents, so the function reads until a response is empty.
+async fn documents(app: &App, view: &str) -> Result<Vec<(String, Document)>, Error> {
+    let mut all: Vec<(String, Document)> = Vec::new();
+    loop {
+        let after = all.last().map_or("", |(key, _)| key.as_str());
+        let page = app.views.scan(view, after, ROBOTS_MAX).await?;
+        if page.is_empty() {
+            return Ok(all);
+        }
+        all.extend(page);
+    }
+}
+
 /// Returns all robots, sorted by name, with the states of their reservations.
 pub async fn all(app: &App) -> Result<Vec<Robot>, Error> {
     // The keys of the view are stream names, so their order is the order of the robot names.
     let mut robots = Vec::new();
-    for (stream, document) in app.views.scan("robot", "", ROBOTS_MAX).await? {
+    for (stream, document) in documents(app, "robot").await? {
         robots.push(read_card::<Robot>(&app.ledger, &stream, &document).await?);
     }
     Ok(robots)
@@ -149,9 +163,8 @@ pub async fn candidates(app: &App) -> Result<Vec<Candidate>, Error> {
 
 /// Returns all robots, sorted by name, and the last state of each robot.
 pub async fn with_states(app: &App) -> Result<Vec<(Robot, RobotState)>, Error> {
-    let documents = app.views.scan(STATES, "", ROBOTS_MAX).await?;
     let mut states = BTreeMap::new();
-    for (name, document) in documents {
+    for (name, document) in documents(app, STATES).await? {
         states.insert(name.clone(), read_state(&name, &document)?);
     }
     let robots = all(app).await?.into_iter();

@@ -157,6 +157,11 @@ pub(super) fn is_read(path: &str) -> bool {
 /// The function ignores repeated slashes and a slash at the end. It also ignores path segments
 /// before the API prefix, because API gateways add such segments.
 fn operation(path: &str) -> Option<Operation> {
+    Operation::named(&operation_name(path)?)
+}
+
+/// Returns the name of the operation in a path. Returns `None` if the path does not begin like the paths of this API.
+fn operation_name(path: &str) -> Option<String> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let after = |marker: &[&str]| {
         parts
@@ -164,7 +169,7 @@ fn operation(path: &str) -> Option<Operation> {
             .position(|window| window == marker)
             .map(|at| parts[at + marker.len()..].join("/"))
     };
-    let name = after(&["api", "c", "compapi", "v2", "itsm"])
+    after(&["api", "c", "compapi", "v2", "itsm"])
         .or_else(|| after(&["api", "c", "compapi", "itsm"]))
         .or_else(|| after(&["v2", "itsm"]))
         .or_else(|| {
@@ -180,8 +185,7 @@ fn operation(path: &str) -> Option<Operation> {
         .or_else(|| {
             (parts.ends_with(&["openapi", "service_catalog"]))
                 .then(|| "create_service_catalog".to_owned())
-        })?;
-    Operation::named(&name)
+        })
 }
 
 /// Converts an error to an error response. The number of unread response bytes of a caller is
@@ -200,9 +204,9 @@ pub async fn only_read(State(app): State<App>, request: Request) -> Response {
     }
 }
 
-/// Returns true if a path is an operation of this API.
-pub fn is_command(path: &str) -> bool {
-    operation(path).is_some()
+/// Returns true if a path belongs to this API. The operation after the prefix may be unknown.
+pub fn has_prefix(path: &str) -> bool {
+    operation_name(path).is_some()
 }
 
 /// Handles all requests whose paths belong to no other API.
