@@ -17,6 +17,7 @@ use infra::fleet::contract::messages_arrive_unchanged_and_in_order;
 use infra::fleet::mqtt::{Address, Mqtt};
 use serde_json::{Value, json};
 use tests::foreign::{installed, mosquitto, spawn};
+use tests::patrol_workflow;
 use tests::process::{APP, Process, free_port, root, until};
 
 use crate::desk::Desk;
@@ -207,19 +208,7 @@ async fn desk(broker: &Broker) -> Desk {
     );
     let url = format!("mqtt://127.0.0.1:{}", broker.port);
     let mut desk = Desk::start(&["--fleet", &fleet, "--mqtt-broker", &url]);
-    let definition = json!({
-        "name": "Patrol",
-        "nodes": [
-            { "id": 1, "name": "Start", "kind": "START" },
-            { "id": 2, "name": "Request", "kind": "NORMAL", "processors": { "type": "OPEN" }, "fields": ["title", "station"] },
-            { "id": 3, "name": "Robot", "kind": "TASK", "processors": { "type": "PERSON", "who": ["admin"] },
-              "service_task": { "does": "mission", "task_type": "patrol", "site": "hall", "station": "${station}", "expires_after_min": 3 } },
-            { "id": 9, "name": "End", "kind": "END" },
-        ],
-        "transitions": [{ "id": 1, "from": 1, "to": 2 }, { "id": 2, "from": 2, "to": 3 }, { "id": 3, "from": 3, "to": 9 }],
-        "fields": [{ "id": 1, "key": "title", "type": "STRING", "name": "Title", "is_required": true },
-                   { "id": 2, "key": "station", "type": "STRING", "name": "Station", "is_required": true }],
-    });
+    let definition = patrol_workflow();
     let service = desk.served().publish(definition, json!({})).await;
     write(
         "crm.toml",

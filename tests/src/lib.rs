@@ -484,6 +484,24 @@ pub fn change() -> Value {
     })
 }
 
+/// Returns the definition of a workflow with one mission (the work of a robot). The form contains the station to
+/// which the robot drives in the site `hall`.
+pub fn patrol_workflow() -> Value {
+    json!({
+        "name": "Patrol",
+        "nodes": [
+            { "id": 1, "name": "Start", "kind": "START" },
+            { "id": 2, "name": "Request", "kind": "NORMAL", "processors": { "type": "OPEN" }, "fields": ["title", "station"] },
+            { "id": 3, "name": "Robot", "kind": "TASK", "processors": { "type": "PERSON", "who": ["admin"] },
+              "service_task": { "does": "mission", "task_type": "patrol", "site": "hall", "station": "${station}", "expires_after_min": 3 } },
+            { "id": 9, "name": "End", "kind": "END" },
+        ],
+        "transitions": [{ "id": 1, "from": 1, "to": 2 }, { "id": 2, "from": 2, "to": 3 }, { "id": 3, "from": 3, "to": 9 }],
+        "fields": [{ "id": 1, "key": "title", "type": "STRING", "name": "Title", "is_required": true },
+                   { "id": 2, "key": "station", "type": "STRING", "name": "Station", "is_required": true }],
+    })
+}
+
 /// Returns a workflow for tickets about accounts. Each ticket waits at the node 3 with the given name until the user
 /// zhangsan enters a result. The requester enters a title, and optionally the kind of the request and the account.
 pub fn account_workflow(name: &str, node: &str) -> Value {

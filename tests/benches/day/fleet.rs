@@ -33,6 +33,7 @@ use infra::fleet::mqtt::Address;
 use rumqttc::{AsyncClient, Event, Incoming, MqttOptions, PublishOptions, QoS};
 use serde_json::{Value, json};
 use tests::foreign::{installed, mosquitto};
+use tests::patrol_workflow;
 use tests::process::{APP, Process, Served, free_port, resident_kib, root};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -112,19 +113,7 @@ impl Hall {
         let data = folder.path().join("data");
         let more = ["--fleet", &fleet, "--mqtt-broker", &url];
         let desk = Served::start(&data, &more);
-        let definition = json!({
-            "name": "Patrol",
-            "nodes": [
-                { "id": 1, "name": "Start", "kind": "START" },
-                { "id": 2, "name": "Request", "kind": "NORMAL", "processors": { "type": "OPEN" }, "fields": ["title", "station"] },
-                { "id": 3, "name": "Robot", "kind": "TASK", "processors": { "type": "PERSON", "who": ["admin"] },
-                  "service_task": { "does": "mission", "task_type": "patrol", "site": "hall", "station": "${station}", "expires_after_min": 3 } },
-                { "id": 9, "name": "End", "kind": "END" },
-            ],
-            "transitions": [{ "id": 1, "from": 1, "to": 2 }, { "id": 2, "from": 2, "to": 3 }, { "id": 3, "from": 3, "to": 9 }],
-            "fields": [{ "id": 1, "key": "title", "type": "STRING", "name": "Title", "is_required": true },
-                       { "id": 2, "key": "station", "type": "STRING", "name": "Station", "is_required": true }],
-        });
+        let definition = patrol_workflow();
         let service = desk.publish(definition, json!({})).await;
         desk.kill();
         write(
