@@ -236,7 +236,7 @@ impl Decider for Attachment {
 impl Attachment {
     /// Returns true if one of the given people may use the file in a form of the ticket. The uploader may use
     /// the file until the file has the maximum number of holders. Every person may use the file if the file
-    /// is already attached to this ticket. Nobody may use a discarded file.
+    /// is already attached to this ticket. A discarded file cannot be used.
     pub fn is_for(&self, people: &[&PersonId], ticket: &TicketSn) -> bool {
         let is_attached =
             !ticket.as_str().is_empty() && self.places.contains(&Holder::Ticket(ticket.clone()));

@@ -182,7 +182,7 @@ impl Personals for Rejected {
     }
 }
 
-/// Nobody approved the execution of the script in time. A person must therefore do the work of the node.
+/// No person approved the execution of the script in time. A person must therefore do the work of the node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expired {
     pub due: Moment,

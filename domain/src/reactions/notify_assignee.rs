@@ -25,7 +25,7 @@ pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent>
     let (Some(opened), Some(node_run)) = (&card.ticket.opened, card.ticket.nodes.get(&node)) else {
         return Vec::new();
     };
-    // If every person may process the node, `waiting_for` returns no people, and nobody gets a
+    // If every person may process the node, `waiting_for` returns no people, and no person gets a
     // notification.
     let people = node_run.waiting_for().into_iter();
     people

@@ -192,7 +192,7 @@ impl Ledger {
         }
     }
 
-    /// Returns this ledger for a store to which nobody else writes. The returned ledger then loads the
+    /// Returns this ledger for a store to which no other ledger writes. The returned ledger loads the
     /// state of a stream from the cache, without a read from the store.
     #[must_use]
     pub fn as_only_writer(self) -> Self {
@@ -222,7 +222,7 @@ impl Ledger {
         }
     }
 
-    /// Returns true if nobody else writes to the store of this ledger.
+    /// Returns true if no other ledger writes to the store of this ledger.
     pub fn is_only_writer(&self) -> bool {
         self.is_only_writer
     }
@@ -396,9 +396,9 @@ impl Ledger {
                 .await?;
             let (first, hash, last) = (commit.first, commit.hash, commit.next() - 1);
             let putting = self.clone().put(loaded, commit, at, erasures, guard);
-            // The caller can stop to wait for this command at any time, for example if a client closes its connection.
-            // The store still stores the commit. Another task therefore holds the lock until the store has answered, so
-            // that nobody loads and caches the state before the commit.
+            // The caller can stop waiting for this command at any time, for example if a client closes its connection.
+            // The store still stores the commit. A separate task therefore holds the lock until the store has answered.
+            // Otherwise, a load could cache the state before the commit.
             let (state, appended);
             (state, appended, guard) = if self.is_only_writer {
                 let put = tokio::spawn(putting).await;
