@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use tests::process::root;
 
@@ -75,21 +75,25 @@ impl Copy {
     /// Checks that the copy compiles. The command `cargo check` is faster than a build, because this command
     /// does not link a program.
     fn check(&self, packages: &[&str]) {
-        let mut command = Command::new("cargo");
-        command.args(["check", "--quiet", "--offline"]);
-        for package in packages {
-            command.args(["-p", package]);
-        }
-        let output = command
-            .current_dir(&self.directory)
-            .env("CARGO_TARGET_DIR", target())
-            .output()
-            .expect("cargo runs");
+        let output = self.checked(packages);
         assert!(
             output.status.success(),
             "{}",
             String::from_utf8_lossy(&output.stderr)
         );
+    }
+
+    fn checked(&self, packages: &[&str]) -> Output {
+        let mut command = Command::new("cargo");
+        command.args(["check", "--quiet", "--offline"]);
+        for package in packages {
+            command.args(["-p", package]);
+        }
+        command
+            .current_dir(&self.directory)
+            .env("CARGO_TARGET_DIR", target())
+            .output()
+            .expect("cargo runs")
     }
 }
 
@@ -383,4 +387,33 @@ fn an_aggregate_edits_five_files_a_provider_a_resource_and_a_page_one() {
     assert_eq!(provider.len(), 1, "{provider:?}");
     assert_eq!(resource.len(), 1, "{resource:?}");
     assert_eq!(page.len(), 1, "{page:?}");
+    invalid_policies_stop_the_build(&copy);
+}
+
+/// Checks that the build stops at a permission policy with an unknown attribute or an unknown action, and that the
+/// error names it. This is no test of its own, because two tests must not change the copy at the same time.
+fn invalid_policies_stop_the_build(copy: &Copy) {
+    let path = copy.path("infra/src/policy/ledgerdesk.cedar");
+    let valid = std::fs::read_to_string(&path).expect("readable");
+    for (old, new) in [
+        ("context.invited", "context.invitted"),
+        ("Action::\"read_role\"", "Action::\"read_rolle\""),
+        ("@id(\"own-data\")\n", ""),
+    ] {
+        let invalid = valid.replacen(old, new, 1);
+        assert_ne!(valid, invalid, "{old}");
+        std::fs::write(&path, invalid).expect("written");
+        let output = copy.checked(&["infra"]);
+        let error = String::from_utf8_lossy(&output.stderr);
+        let named = new
+            .split(['.', '"'])
+            .nth(1)
+            .unwrap_or("has no annotation @id");
+        assert!(!output.status.success(), "{new}: the build succeeded");
+        assert!(
+            error.contains(named) && error.contains("ledgerdesk.cedar"),
+            "{error}"
+        );
+    }
+    std::fs::write(&path, valid).expect("written");
 }

@@ -36,6 +36,7 @@ pub mod ledger;
 pub mod notification;
 pub mod number_sequence;
 pub mod options;
+pub mod permission;
 pub mod placeholder;
 pub mod projections;
 pub mod reaction;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Personals, event_enum};
 use crate::ticket::ServiceKind;
-use crate::{PersonId, ServiceId, WorkflowId};
+use crate::{PersonId, RoleId, ServiceId, WorkflowId};
 
 event_enum! {
     /// The events of one service.
@@ -27,6 +27,9 @@ pub struct Defined {
     pub is_enabled: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owners: Vec<PersonId>,
+    /// The roles whose members may read all tickets of the service.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub readers: Vec<RoleId>,
     /// The code of the group of people to whom the desk displays the service. Examples are `OPEN`, `GENERAL`,
     /// `PERSON`, `INVISIBLE` and `API`.
     pub display_type: String,

@@ -96,6 +96,22 @@ impl TicketEvent {
             _ => None,
         }
     }
+    /// Returns the person who acted on the ticket as a whole, if this event records such an action. Returns `None`
+    /// for actions at a node and for all other events.
+    pub fn acted_by(&self) -> Option<&PersonId> {
+        match self {
+            Self::Suspended(suspended) => Some(&suspended.by),
+            Self::Resumed(resumed) => Some(&resumed.by),
+            Self::Withdrawn(withdrawn) => Some(&withdrawn.by),
+            Self::Terminated(terminated) => Some(&terminated.by),
+            Self::Closed(closed) => Some(&closed.by),
+            Self::FieldsChanged(changed) => Some(&changed.by),
+            Self::Acknowledged(acknowledged) => Some(&acknowledged.by),
+            Self::Escalated(escalated) => Some(&escalated.by),
+            Self::TransitionTaken(taken) => taken.by.as_ref(),
+            _ => None,
+        }
+    }
     /// Returns true if the ticket ends with this event.
     pub fn ends(&self) -> bool {
         matches!(

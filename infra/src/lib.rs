@@ -16,6 +16,7 @@
 //! | [`accounts`] | reads and unlocks accounts in directories such as an LDAP server |
 //! | [`channel`] | ways to send messages to people, and a port that sends e-mails |
 //! | [`provider`] | builds the requests of automatic workflow nodes |
+//! | [`policy`] | the permission policies |
 //! | [`sandbox`] | runs shell scripts in a sandbox |
 //! | [`itsm`] | external systems for IT service management (ITSM) that decide on requests for approval |
 //! | [`fleet`] | messages to and from robots |
@@ -55,6 +56,7 @@ pub mod local;
 pub mod login;
 pub mod meter;
 pub mod pages;
+pub mod policy;
 pub mod ports;
 pub mod provider;
 pub mod queue;

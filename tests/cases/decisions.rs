@@ -709,10 +709,9 @@ async fn two_users_with_one_idempotency_key_never_share_a_ticket() {
     // For operations on a ticket, two users may use the same idempotency key. The desk then executes two
     // different commands.
     let sn = annas["data"]["sn"].clone();
-    let follow =
-        |user: &str| json!({ "sn": sn, "users": "zhaoliu", "bk_token": format!("tok-{user}") });
-    for user in ["lisi", "zhangsan"] {
-        let answer = send("add_follower", "f", &[], follow(user)).await;
+    for (user, follower) in [("anna", "zhaoliu"), ("zhangsan", "weier")] {
+        let body = json!({ "sn": sn, "users": follower, "bk_token": format!("tok-{user}") });
+        let answer = send("add_follower", "f", &[], body).await;
         assert_eq!(answer["result"], true, "{answer}");
     }
     let (_, history) = desk

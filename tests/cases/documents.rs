@@ -274,6 +274,12 @@ fn the_commands_of_the_cases_guide_work() {
     execute("docs/cases.md");
 }
 
+/// All code blocks with commands in docs/permissions.md succeed.
+#[test]
+fn the_commands_of_the_permissions_guide_work() {
+    execute("docs/permissions.md");
+}
+
 #[test]
 fn blocks_are_found_with_purpose_and_line() {
     let document = "text\n```sh run\na\n```\n\n```toml file=x/y.toml\nb = 1\n```\n- item\n  ```sh background\n  c :8080\n    d\n  ```\n```\ne\n```\n";

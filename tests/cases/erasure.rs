@@ -314,7 +314,7 @@ async fn variables_of_automatic_nodes_are_in_no_response_and_export() {
             format!("tickets/{sn}/api-calls"),
             "tickets?list=all".to_owned(),
         ] {
-            let (status, answer) = desk.v1("GET", &path, "wangwu", Value::Null).await;
+            let (status, answer) = desk.v1("GET", &path, "admin", Value::Null).await;
             assert!(
                 status == 200 && !answer.to_string().contains(VARIABLE),
                 "{path}: {answer}"

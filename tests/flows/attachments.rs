@@ -233,7 +233,13 @@ async fn a_file_of_a_ticket_is_readable_by_the_people_of_that_ticket_only() {
         code == 3_900_003 && message.contains("【截图】"),
         "{message}"
     );
-    desk.operate(&sn, "follow", "zhangsan", json!({})).await;
+    assert_eq!(
+        desk.not_operated(&sn, "follow", "zhangsan", json!({}))
+            .await
+            .0,
+        403,
+        "a person without a relation to the ticket cannot follow it"
+    );
     assert_eq!(status_of(&desk, "zhangsan", &file["id"]).await, 404);
     desk.operate(&sn, "follow", "wangwu", json!({ "people": ["zhangsan"] }))
         .await;

@@ -216,7 +216,7 @@ async fn a_failed_call_waits_for_a_person_and_a_retry_keeps_its_key() {
         .v1(
             "GET",
             &format!("tickets/{}/events", sn.as_str().expect("sn")),
-            "wangwu",
+            "admin",
             Value::Null,
         )
         .await;

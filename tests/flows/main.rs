@@ -29,6 +29,7 @@ mod matrix;
 mod notifications;
 mod once;
 mod people;
+mod permissions;
 mod races;
 mod reading;
 mod refilling;

@@ -116,7 +116,12 @@ async fn an_agent_does_not_approve_automatically_for_the_creator() {
         body
     };
     let status = async |sn: &Value| {
-        desk.must("get_ticket_status", json!({ "sn": sn })).await["current_status"].clone()
+        desk.must(
+            "get_ticket_status",
+            json!({ "sn": sn, "bk_username": "zhangsan" }),
+        )
+        .await["current_status"]
+            .clone()
     };
     let own = desk.must("create_ticket", body(None)).await["sn"].clone();
     assert_eq!(

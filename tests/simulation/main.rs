@@ -180,6 +180,7 @@ impl Company {
             roles: BTreeMap::from([(role.role, role.members)]),
             general_roles: Some(Vec::new()),
             superusers: Some(vec![PersonId::from("p-root")]),
+            permissions: Some(domain::ticket::Permissions(infra::policy::permits)),
             ..Context::default()
         })
     }

@@ -170,7 +170,8 @@ impl TestDesk {
             clock.clone(),
             rng,
         );
-        let login = Login([("lisi-is-logged-in".to_owned(), "lisi".to_owned())].into());
+        let tokens = LOGGED_IN.map(|name| (format!("{name}-is-logged-in"), name.to_owned()));
+        let login = Login(tokens.into());
         let ports = Ports {
             http: receiver.clone(),
             mailer: mailer.clone(),
@@ -642,6 +643,9 @@ impl TestDesk {
         )
     }
 }
+
+/// The users that the login service knows. The login token of a user is the name with `-is-logged-in` at the end.
+const LOGGED_IN: [&str; 4] = ["lisi", "admin", "zhangsan", "stranger"];
 
 /// Returns the request body with the credentials of the app [`PLAIN`] and the login token of the user lisi.
 /// With this body, a request can act only for the user lisi.

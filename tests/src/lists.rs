@@ -3,12 +3,18 @@
 
 use std::sync::Arc;
 
+use domain::config::{Role, Service};
 use domain::ticket::{NodeRun, Status, Ticket};
 use domain::views::ticket_card::TicketCard;
 use events::ticket::{NodeStatus, Opened, ServiceKind};
-use events::{CategoryId, Moment, NodeId, PersonId, ServiceId, TicketSn};
+use events::{
+    AppCode, CategoryId, Meta, Moment, NodeId, PersonId, RoleId, ServiceId, TicketSn, role, service,
+};
 use functions::App;
 use functions::app::Settings;
+use functions::app::administration;
+use functions::app::context::SUPERUSER;
+use functions::app::permissions::Reader;
 use functions::app::tickets::list::{self, Filter, Number};
 use infra::Ledger;
 use infra::Ports;
@@ -54,6 +60,27 @@ const SERVICES: [i64; 4] = [1, 2, 17, 22];
 const CATALOGS: [i64; 3] = [2, 4, 40];
 const TAGS: [&str; 3] = ["", "early", "a|b~c"];
 
+/// The client apps that opened the tickets, and the apps of readers.
+const APPS: [Option<&str>; 3] = [None, Some("portal"), Some("other")];
+const SUPERUSER_PERSON: &str = "p-root";
+const OWNER: &str = "p05";
+const OWNED: ServiceId = ServiceId(17);
+const ROLE_MEMBER: &str = "p08";
+const READ_BY_ROLE: ServiceId = ServiceId(22);
+/// The people who read lists. The person p09 has no relation to any ticket.
+const READERS: [Option<&str>; 10] = [
+    None,
+    Some(SUPERUSER_PERSON),
+    Some(SUPERUSER_PERSON),
+    Some("p01"),
+    Some("p03"),
+    Some(OWNER),
+    Some("p06"),
+    Some("p07"),
+    Some(ROLE_MEMBER),
+    Some("p09"),
+];
+
 /// How many tickets, filters, pages and listed tickets one run of [`check`] compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Compared {
@@ -98,14 +125,98 @@ fn card(below: &mut Below, number: usize) -> TicketCard {
         .then(|| Moment(at + i64::try_from(below.next(9_000_000)).unwrap_or_default()));
     let dealt = (0..below.next(3))
         .map(|at| PersonId::from(PEOPLE[at + 1]))
-        .collect();
+        .collect::<Vec<_>>();
+    ticket.acted.extend(dealt.iter().cloned());
+    if below.next(5) == 0 {
+        ticket.handled.insert(PersonId::from("p06"));
+    }
+    if below.next(5) == 0 {
+        ticket.invited.insert(PersonId::from("p07"));
+    }
     TicketCard {
         ticket,
         created_at: Moment(at),
         updated_at: Moment(at),
         ended_at,
         dealt,
-        app: None,
+        app: below.one_of(&APPS).map(AppCode::from),
+    }
+}
+
+/// The reader of a list, and a name for error messages.
+fn reader(below: &mut Below) -> Reader {
+    let person = below.one_of(&READERS).map(PersonId::from);
+    let app = match below.next(4) {
+        0 => below.one_of(&APPS).map(AppCode::from),
+        _ => None,
+    };
+    Reader { person, app }
+}
+
+/// Returns true if the reader may read the ticket. The function repeats the rules in their simplest form, because the
+/// test checks the policies and the indexes.
+fn may_read(reader: &Reader, card: &TicketCard) -> bool {
+    let (ticket, opened) = (&card.ticket, card.ticket.opened.as_ref().expect("opened"));
+    let takes_part = |pid: &PersonId| {
+        opened.creator == *pid
+            || opened.agent.as_ref() == Some(pid)
+            || ticket.followers.contains(pid)
+            || ticket.invited.contains(pid)
+            || ticket.handled.contains(pid)
+            || ticket.acted.contains(pid)
+            || ticket
+                .nodes
+                .values()
+                .any(|node_run| node_run.processors.contains(pid))
+    };
+    (reader.app.is_some() && reader.app == card.app)
+        || reader.person.as_ref().is_some_and(|pid| {
+            pid.as_str() == SUPERUSER_PERSON
+                || takes_part(pid)
+                || (pid.as_str() == OWNER && opened.service == OWNED)
+                || (pid.as_str() == ROLE_MEMBER && opened.service == READ_BY_ROLE)
+        })
+}
+
+/// Defines the services with their owners and readers, and the roles with their members.
+async fn define(app: &App) {
+    let by = Meta::system("lists", "lists");
+    let role = |id: i64, member: &str| {
+        let role: role::Defined = serde_json::from_value(json!({
+            "role": id, "kind": "GENERAL", "key": format!("role{id}"), "name": format!("role{id}"), "members": [member],
+        }))
+        .expect("a role");
+        role
+    };
+    for role in [role(SUPERUSER.0, SUPERUSER_PERSON), role(90, ROLE_MEMBER)] {
+        administration::define::<Role>(app, &by, format!("role-{}", role.role), &role)
+            .await
+            .expect("a role");
+    }
+    for id in SERVICES {
+        let mut service: service::Defined = serde_json::from_value(json!({
+            "service": id, "name": format!("s{id}"), "kind": "request", "workflow": 1, "workflow_version": 1, "is_enabled": true, "display_type": "OPEN",
+        }))
+        .expect("a service");
+        if service.service == OWNED {
+            service.owners = vec![OWNER.into()];
+        }
+        if service.service == READ_BY_ROLE {
+            service.readers = vec![RoleId(90)];
+        }
+        let stream = format!("service-{id}");
+        administration::define::<Service>(app, &by, stream.clone(), &service)
+            .await
+            .expect("a service");
+        let document = Document {
+            sequence: 1,
+            body: b"{}".to_vec(),
+        };
+        let index = [("id", id.to_string())];
+        app.views
+            .put_with("service", &stream, &document, &index, "", 0)
+            .await
+            .expect("put");
     }
 }
 
@@ -292,13 +403,26 @@ pub async fn check(views: Arc<dyn Views>, tickets: usize, filters: usize) -> Com
         put(card, 2).await;
     }
     let app = app(views);
+    define(&app).await;
     let mut compared = Compared {
         tickets,
         ..Compared::default()
     };
     for _ in 0..filters {
         let filter = filter(&mut below);
-        let expected = expected_keys(&cards, &filter);
+        let reader = reader(&mut below);
+        let readable: Vec<TicketCard> = cards
+            .iter()
+            .filter(|card| may_read(&reader, card))
+            .cloned()
+            .collect();
+        let expected = expected_keys(&readable, &filter);
+        let single = below.one_of(&cards);
+        assert_eq!(
+            reader.may_read(&app, &single).await.expect("an answer"),
+            may_read(&reader, &single),
+            "{reader:?} {single:?}"
+        );
         let size = 1 + below.next(40);
         let pages = expected.len().div_ceil(size).max(1);
         compared.filters += 1;
@@ -309,13 +433,13 @@ pub async fn check(views: Arc<dyn Views>, tickets: usize, filters: usize) -> Com
             Number::This(pages),
             Number::Last,
         ] {
-            let page = list::page(&app, &filter, number, size)
+            let page = list::page(&app, &filter, &reader, number, size)
                 .await
                 .expect("a page");
             assert_eq!(
                 (page.count, page.pages),
                 (expected.len(), pages),
-                "{filter:?}"
+                "{reader:?} {filter:?}"
             );
             let expected_page: Vec<String> = expected
                 .iter()
@@ -325,7 +449,7 @@ pub async fn check(views: Arc<dyn Views>, tickets: usize, filters: usize) -> Com
                 .collect();
             assert_eq!(
                 page.keys, expected_page,
-                "page {} of {size} of {filter:?}",
+                "page {} of {size} of {reader:?} {filter:?}",
                 page.number
             );
             compared.pages += 1;

@@ -27,7 +27,7 @@ impl Ticket {
         context: &Context,
     ) -> Decision<Vec<TicketEvent>> {
         // The desk itself may always add a remark, for example if the desk could not do the work of a node.
-        if !by.is_system() && !self.may_see(by, context)? {
+        if !by.is_system() && !self.may_take_part(by, context)? {
             return reject(Rejection::NotAllowedToSee(by.clone()));
         }
         if is_blank(text) || text.chars().count() > REMARK_MAX {
@@ -65,22 +65,28 @@ impl Ticket {
     }
 
     /// Adds followers (people who watch the ticket) or removes followers. The function skips people for whom
-    /// nothing changes. If the person `by` may see the whole ticket, new followers may also see the whole
-    /// ticket.
+    /// nothing changes. Followers may read the ticket. Therefore, only a person who takes part in the ticket, or a
+    /// client app that may read the ticket, can add followers.
     pub(super) fn follow(
         &self,
         by: &PersonId,
         people: &[PersonId],
         follows: bool,
+        app_may_read: bool,
         context: &Context,
     ) -> Decision<Vec<TicketEvent>> {
-        let sees = self.may_see(by, context)?;
-        // Each person may stop following the ticket. To remove other followers, a person must be allowed to
-        // see the ticket.
-        if !follows && !sees && people.iter().any(|pid| pid != by) {
+        let takes_part = self.may_take_part(by, context)?;
+        // Each person may stop following the ticket. To remove other followers, a person must take part in the
+        // ticket.
+        let is_permitted = if follows {
+            takes_part || app_may_read
+        } else {
+            takes_part || people.iter().all(|pid| pid == by)
+        };
+        if !is_permitted {
             return reject(Rejection::NotAllowedToSee(by.clone()));
         }
-        let invited = follows && sees;
+        let invited = follows && takes_part;
         let is_new = |pid: &&PersonId| {
             self.followers.contains(pid) != follows || (invited && !self.invited.contains(*pid))
         };
@@ -284,7 +290,7 @@ impl Ticket {
     pub fn may_relate(&self, by: &PersonId, relation: Relation, context: &Context) -> Decision<()> {
         match relation {
             Relation::ChildOf | Relation::ParentOf => self.may_manage(by, context),
-            _ if self.may_see(by, context)? => Ok(()),
+            _ if self.may_take_part(by, context)? => Ok(()),
             _ => reject(Rejection::NotAllowedToSee(by.clone())),
         }
     }

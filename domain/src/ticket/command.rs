@@ -140,10 +140,15 @@ pub enum Command {
         mentions: Vec<PersonId>,
         internal: bool,
     },
+    /// Adds or removes followers. Followers may read the ticket. Only a person who takes part in the ticket can
+    /// therefore add followers.
     Follow {
         by: PersonId,
         people: Vec<PersonId>,
         follows: bool,
+        /// True if the client app of the command may read the ticket. The app can then add followers for a person
+        /// who does not take part in the ticket.
+        app_may_read: bool,
     },
     /// Rates a ticket that has the status "finished".
     Rate {
@@ -317,6 +322,7 @@ impl Command {
                 by,
                 people: others,
                 follows: true,
+                ..
             } => {
                 people.push(by);
                 people.extend(others);

@@ -12,6 +12,7 @@ use super::{Rejection, Ticket};
 use crate::attachment::Attachment;
 use crate::decider::DecideError;
 use crate::options::{Offered, Question};
+use crate::permission::AccessRequest;
 
 /// Data that a ticket decision needs but that is not in the stream of the ticket.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +28,7 @@ pub struct Context {
     pub general_roles: Option<Vec<RoleId>>,
     /// The members of the built-in role SUPERUSER.
     pub superusers: Option<Vec<PersonId>>,
+    pub permissions: Option<Permissions>,
     /// The leader of each person. The value is `None` if the person has no leader.
     pub leaders: BTreeMap<PersonId, Option<PersonId>>,
     /// The members of each department, including the members of its subdepartments.
@@ -44,6 +46,10 @@ pub struct Context {
     pub options: BTreeMap<Question, Offered>,
     pub now: Option<Now>,
 }
+
+/// The permission policies: a function that returns true if a request is permitted.
+#[derive(Clone, Copy, Debug)]
+pub struct Permissions(pub fn(AccessRequest) -> bool);
 
 /// The time of a decision. The value contains the time in UTC and the local time in the time zone of the
 /// desk.
@@ -63,6 +69,8 @@ pub enum Lookup {
     Role(RoleId),
     GeneralRoles,
     Superusers,
+    /// The permission policies.
+    Permissions,
     Leader(PersonId),
     Department(String),
     BusinessRole(i64, String),
@@ -131,6 +139,26 @@ impl Context {
             || needs(Lookup::Service(id)),
             |service| Ok(service.as_ref()),
         )
+    }
+
+    /// Returns true if the policies permit the request.
+    pub(super) fn permits(&self, request: AccessRequest) -> Decision<bool> {
+        self.permissions.map_or_else(
+            || needs(Lookup::Permissions),
+            |Permissions(permits)| Ok(permits(request)),
+        )
+    }
+
+    /// Returns true if the person is a member of one of the roles.
+    pub(super) fn is_member(&self, pid: &PersonId, roles: &[RoleId]) -> Decision<bool> {
+        for role in roles {
+            match self.roles.get(role) {
+                Some(members) if members.contains(pid) => return Ok(true),
+                Some(_) => {}
+                None => return needs(Lookup::Role(*role)),
+            }
+        }
+        Ok(false)
     }
 
     pub(super) fn is_superuser(&self, pid: &PersonId) -> Decision<bool> {

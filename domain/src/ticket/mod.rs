@@ -21,6 +21,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use events::ticket::{NodeStatus, Opened, Priority, TicketEvent};
@@ -28,11 +29,12 @@ use events::workflow::{Definition, Deployed, Node, NodeKind, Revoke};
 use events::{Entry, NodeId, PersonId, Personal, Remark};
 
 use crate::decider::{Decider, StreamRole};
+use crate::permission::{AccessRequest, Operation, Relation, Relations};
 use crate::user_name::is_blank;
 use crate::value::{people, plain};
 pub use automatic::INPUT_MAX;
 pub use command::{Command, NodeResult, Open};
-pub use context::{Context, Lookup, Now};
+pub use context::{Context, Lookup, Now, Permissions};
 pub(crate) use context::{Decision, reject};
 pub use engine::{AUTO_PASS, SKIPPED_WITHOUT_PROCESSORS};
 pub use import_row::Observation;
@@ -157,7 +159,8 @@ impl Decider for Ticket {
                 by,
                 people,
                 follows,
-            } => self.follow(by, people, *follows, context),
+                app_may_read,
+            } => self.follow(by, people, *follows, *app_may_read, context),
             Command::Rate { by, stars, comment } => self.rate(by, *stars, comment),
             Command::Remind { by, message } => self.remind(by, message, context),
             Command::Link {
@@ -180,6 +183,9 @@ impl Decider for Ticket {
     fn evolve(&mut self, event: &TicketEvent) {
         if let Some(by) = event.handled_by().filter(|by| !by.is_system()) {
             self.handled.insert(by.clone());
+        }
+        if let Some(by) = event.acted_by().filter(|by| !by.is_system()) {
+            self.acted.insert(by.clone());
         }
         match event {
             TicketEvent::Opened(opened) => {
@@ -615,65 +621,124 @@ impl Ticket {
         }
     }
 
-    /// Returns true if the person `by` is a manager of the ticket. A superuser is a manager of every ticket,
-    /// and a service owner is a manager of the tickets of the service.
+    /// Returns true if the person `by` may act as a manager of the ticket. The permission policies decide this
+    /// ([`Operation::ManageTicket`]).
     fn manages(&self, by: &PersonId, context: &Context) -> Decision<bool> {
-        let owns = context
-            .known_service(self.opened()?.service)?
-            .is_some_and(|service| service.owners.contains(by));
-        Ok(owns || context.is_superuser(by)?)
+        self.may(Operation::ManageTicket, by, context)
     }
 
-    /// Returns true if the person `by` may see the ticket. The creator, the agent, current and former
-    /// processors, invited followers and managers may see the ticket. (The agent submitted the ticket for the
-    /// creator.)
+    /// Returns true if the person `by` may read the ticket. The permission policies decide this
+    /// ([`Operation::ReadTicket`]).
     pub fn may_see(&self, by: &PersonId, context: &Context) -> Decision<bool> {
-        self.opened()?;
-        Ok(self.concerns(by) || self.manages(by, context)?)
+        self.may(Operation::ReadTicket, by, context)
     }
 
-    /// Returns true if the person `by` works on the ticket. The managers and the processors of all nodes
-    /// except the submit node work on the ticket. (The submit node contains the form that opens the ticket.)
+    /// Returns true if the person `by` may take part in the ticket. The permission policies decide this
+    /// ([`Operation::TakePart`]).
+    pub fn may_take_part(&self, by: &PersonId, context: &Context) -> Decision<bool> {
+        self.may(Operation::TakePart, by, context)
+    }
+
+    /// Returns true if the permission policies permit the operation on this ticket to the person `by`.
+    ///
+    /// A further relation never removes a permission. The services, roles and superusers are therefore read only
+    /// if the relations that the ticket itself contains do not permit the operation.
+    pub fn may(&self, operation: Operation, by: &PersonId, context: &Context) -> Decision<bool> {
+        let service = self.opened()?.service;
+        let permits = |relations| {
+            context.permits(AccessRequest {
+                operation,
+                relations,
+            })
+        };
+        let mut relations = self.relations(by);
+        if operation == Operation::ReadInternalRemarks {
+            relations = relations.with_if(Relation::Worker, self.is_worker(by, context)?);
+        }
+        if permits(relations)? {
+            return Ok(true);
+        }
+        if let Some(service) = context.known_service(service)? {
+            relations = relations
+                .with_if(Relation::ServiceOwner, service.owners.contains(by))
+                .with_if(
+                    Relation::ServiceReader,
+                    context.is_member(by, &service.readers)?,
+                );
+        }
+        if permits(relations)? {
+            return Ok(true);
+        }
+        permits(relations.with_if(Relation::Superuser, context.is_superuser(by)?))
+    }
+
+    /// Returns the relations between the person `by` and the ticket that the events of the ticket contain.
+    pub fn relations(&self, by: &PersonId) -> Relations {
+        let is_creator = self
+            .opened
+            .as_ref()
+            .is_some_and(|opened| opened.creator == *by);
+        let is_agent = self
+            .opened
+            .as_ref()
+            .is_some_and(|opened| opened.agent.as_ref() == Some(by));
+        Relations::NONE
+            .with_if(Relation::Creator, is_creator)
+            .with_if(Relation::Agent, is_agent)
+            .with_if(
+                Relation::Processor,
+                self.nodes.values().any(|node_run| node_run.is_at(by)),
+            )
+            .with_if(
+                Relation::FormerProcessor,
+                self.handled.contains(by) || self.acted.contains(by),
+            )
+            .with_if(Relation::Follower, self.followers.contains(by))
+            .with_if(Relation::Invited, self.invited.contains(by))
+    }
+
+    /// Returns the people who take part in the ticket: the people who have a relation in [`Ticket::relations`].
+    pub fn people_who_take_part(&self) -> BTreeSet<&PersonId> {
+        let opened = self.opened.iter();
+        let submitted = opened.flat_map(|opened| [Some(&opened.creator), opened.agent.as_ref()]);
+        let at_nodes = self.nodes.values().flat_map(|node_run| {
+            let votes = node_run.votes.iter().map(|vote| &vote.by);
+            node_run.processors.iter().chain(&node_run.by).chain(votes)
+        });
+        submitted
+            .flatten()
+            .chain(at_nodes)
+            .chain(&self.handled)
+            .chain(&self.acted)
+            .chain(&self.followers)
+            .chain(&self.invited)
+            .collect()
+    }
+
+    /// Returns true if the person `by` may read the internal remarks of the ticket. The permission policies
+    /// decide this ([`Operation::ReadInternalRemarks`]).
     pub fn works_on(&self, by: &PersonId, context: &Context) -> Decision<bool> {
+        self.may(Operation::ReadInternalRemarks, by, context)
+    }
+
+    /// Returns true if the person `by` is or was a processor of a node. The submit node does not count, because
+    /// its form opens the ticket.
+    fn is_worker(&self, by: &PersonId, context: &Context) -> Decision<bool> {
         let opened = self.opened()?;
         let submit = self
             .workflow(context)?
             .definition
             .submit_node()
             .map(|node| node.id);
-        let is_at = |node_run: &NodeRun| {
-            node_run.processors.contains(by)
-                || node_run.by.as_ref() == Some(by)
-                || node_run.has_voted(by)
-        };
         let acts = self
             .nodes
             .iter()
-            .any(|(id, node_run)| Some(*id) != submit && is_at(node_run));
+            .any(|(id, node_run)| Some(*id) != submit && node_run.is_at(by));
         // The submission of the ticket does not count as work on the ticket. The creator, and the agent who
         // submitted the ticket for the creator, are therefore excluded here.
         let acted =
             self.handled.contains(by) && opened.creator != *by && opened.agent.as_ref() != Some(by);
-        Ok(acts || acted || self.manages(by, context)?)
-    }
-
-    /// Returns true if the person `by` is the creator, an invited follower, or a current or former processor
-    /// (a person who may act at a node). Also returns true for the agent, who submitted the ticket for the
-    /// creator.
-    pub fn concerns(&self, by: &PersonId) -> bool {
-        let acted_at = |node_run: &NodeRun| {
-            node_run.processors.contains(by)
-                || node_run.by.as_ref() == Some(by)
-                || node_run.has_voted(by)
-        };
-        let opened = self
-            .opened
-            .as_ref()
-            .is_some_and(|opened| opened.creator == *by || opened.agent.as_ref() == Some(by));
-        opened
-            || self.invited.contains(by)
-            || self.handled.contains(by)
-            || self.nodes.values().any(acted_at)
+        Ok(acts || acted)
     }
 
     /// Converts a text to a remark (free text from a person). If the service of the ticket encrypts free

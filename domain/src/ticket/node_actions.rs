@@ -466,7 +466,7 @@ impl Ticket {
                 .map_or_else(|| reject(Rejection::Ended), Ok)?,
         };
         self.check_node(id)?;
-        if !self.may_see(by, context)? {
+        if !self.may_take_part(by, context)? {
             return reject(Rejection::NotAllowed {
                 by: by.clone(),
                 node: id,

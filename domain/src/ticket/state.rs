@@ -75,6 +75,9 @@ pub struct Ticket {
     /// The people who have acted at a node of the ticket. Earlier executions of a node are included.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub handled: BTreeSet<PersonId>,
+    /// The people who have acted on the ticket as a whole, for example the person who suspended the ticket.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub acted: BTreeSet<PersonId>,
     /// The open branches of each parallel gateway (the node at which the branches begin). A branch is open
     /// until it reaches the join node (the node at which the branches end). Each branch is identified by the
     /// id of its first transition.
@@ -280,6 +283,10 @@ impl NodeRun {
             .filter(|pid| !self.has_voted(pid))
             .cloned()
             .collect()
+    }
+    /// Returns true if the person is or was a processor of the node, or has acted at the node.
+    pub fn is_at(&self, pid: &PersonId) -> bool {
+        self.processors.contains(pid) || self.by.as_ref() == Some(pid) || self.has_voted(pid)
     }
     pub fn has_voted(&self, pid: &PersonId) -> bool {
         self.votes.iter().any(|vote| vote.by == *pid)

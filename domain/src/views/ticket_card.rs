@@ -22,6 +22,8 @@ pub struct Facets {
     pub catalog: i64,
     pub bk_biz_id: i64,
     pub tag: String,
+    /// The client app that opened the ticket. `None` if no app opened the ticket.
+    pub app: Option<AppCode>,
 }
 
 /// Further values by which lists of tickets are filtered, such as the creation time. Normally, these values
@@ -45,6 +47,7 @@ impl Facets {
             catalog: opened.catalog.0,
             bk_biz_id: card.ticket.bk_biz_id(),
             tag: opened.tag.clone(),
+            app: card.app.clone(),
         })
     }
 
@@ -74,6 +77,9 @@ impl OwnFacets {
         serde_json::from_str(text).ok()
     }
 }
+
+/// The lists that together contain all tickets in which a person takes part. A ticket can be in several of them.
+pub const TAKES_PART: [&str; 5] = ["creator", "dealt", "follows", "todo", "takes_part"];
 
 /// The stored summary of one ticket.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -123,6 +129,7 @@ impl TicketCard {
                 catalog,
                 bk_biz_id,
                 tag,
+                app,
             }),
             Some(OwnFacets {
                 creator,
@@ -134,7 +141,7 @@ impl TicketCard {
             return String::new();
         };
         let (shared, own) = (
-            serde_json::json!([status, service, kind, catalog, bk_biz_id, tag]),
+            serde_json::json!([status, service, kind, catalog, bk_biz_id, tag, app]),
             serde_json::json!([creator, created_at, ended_at]),
         );
         format!("{shared}\t{own}")
@@ -202,6 +209,21 @@ impl TicketCard {
                     .map(|pid| ("approval", format!("{pid}|{age}"))),
             );
         }
+        // Most people who take part in a ticket already have a row in a list above. The other people get a row in
+        // this list. Therefore, the tickets in which a person takes part are the tickets in [`TAKES_PART`].
+        let listed: BTreeSet<&str> = rows
+            .iter()
+            .filter(|(name, _)| TAKES_PART.contains(name))
+            .filter_map(|(_, value)| value.split('|').next())
+            .collect();
+        let others: Vec<_> = self
+            .ticket
+            .people_who_take_part()
+            .into_iter()
+            .filter(|pid| !pid.is_system() && !listed.contains(pid.as_str()))
+            .map(|pid| ("takes_part", format!("{pid}|{age}")))
+            .collect();
+        rows.extend(others);
         rows
     }
 }

@@ -14,7 +14,7 @@ use domain::config::{
     ApplicationKind, Catalog, ChannelAccount, Dictionary, Integration, NotificationPolicy,
     Platform, Role, Rule, Script, Service, SharedField, Site, TaskType,
 };
-use domain::ticket::{Context, Lookup, Now, Ticket};
+use domain::ticket::{Context, Lookup, Now, Permissions, Ticket};
 use domain::workflow::Workflow;
 use events::role::RoleKind;
 use events::workflow::{Choice, Deployed, Field};
@@ -430,6 +430,9 @@ impl ContextLoader<Ticket> for Configuration {
                 }
                 Lookup::Superusers => {
                     context.superusers = Some(self.superusers().await?);
+                }
+                Lookup::Permissions => {
+                    context.permissions = Some(Permissions(infra::policy::permits));
                 }
                 Lookup::Leader(pid) => {
                     let leader = self.directory.leader(&self.people.name(pid).await?).await?;

@@ -25,6 +25,7 @@ pub mod numbers;
 pub mod option_sources;
 pub mod outbound;
 pub mod people;
+pub mod permissions;
 pub mod reports;
 pub mod request_scope;
 pub mod seed;

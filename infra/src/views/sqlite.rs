@@ -21,7 +21,7 @@ use crate::sqlite::{Readers, WriterThread, at_most, connect, failed, look};
 
 /// The layout version of `views.db`. A file with another layout is emptied, and the desk fills the
 /// file again from the ledger.
-const LAYOUT: i64 = 9;
+const LAYOUT: i64 = 10;
 
 const CREATE: &str = "
     CREATE TABLE IF NOT EXISTS documents (

@@ -155,6 +155,26 @@ fn definition() -> Definition {
     }
 }
 
+/// A short form of the permission policies of the desk, for the operations that the ticket decider needs.
+const PERMISSIONS: Permissions = Permissions(|request| {
+    let has = |relation| request.relations.contains(relation);
+    has(Relation::Superuser)
+        || has(Relation::ServiceOwner)
+        || match request.operation {
+            Operation::ReadTicket | Operation::TakePart => [
+                Relation::Creator,
+                Relation::Agent,
+                Relation::Processor,
+                Relation::FormerProcessor,
+                Relation::Invited,
+            ]
+            .into_iter()
+            .any(has),
+            Operation::ReadInternalRemarks => has(Relation::Worker),
+            _ => false,
+        }
+});
+
 fn context_of(definition: Definition) -> Context {
     let service = service::Defined {
         service: ServiceId(7),
@@ -165,6 +185,7 @@ fn context_of(definition: Definition) -> Context {
         workflow_version: 1,
         is_enabled: true,
         owners: Vec::new(),
+        readers: Vec::new(),
         display_type: "OPEN".into(),
         display_roles: Vec::new(),
         seals_text: false,
@@ -188,6 +209,7 @@ fn context_of(definition: Definition) -> Context {
         roles: BTreeMap::default(),
         general_roles: Some(Vec::new()),
         superusers: Some(vec![ROOT.into()]),
+        permissions: Some(PERMISSIONS),
         ..Context::default()
     }
 }
@@ -633,6 +655,7 @@ fn any_command() -> impl Strategy<Value = Command> {
                 by,
                 people: vec!["p-other".into()],
                 follows: flag,
+                app_may_read: false,
             },
             17 => Command::Rate {
                 by,

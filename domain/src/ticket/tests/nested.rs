@@ -280,6 +280,7 @@ fn context(definition: &Definition) -> Context {
         )]
         .into(),
         superusers: Some(vec![BOSS.into()]),
+        permissions: Some(super::PERMISSIONS),
         now: Some(Now {
             at: Moment(0),
             local: jiff::civil::datetime(2026, 11, 25, 10, 0, 0, 0),

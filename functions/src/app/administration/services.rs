@@ -94,6 +94,7 @@ pub async fn import_service(
         workflow_version,
         is_enabled: requested.is_enabled,
         owners,
+        readers: old.map(|old| old.readers.clone()).unwrap_or_default(),
         display_type: requested.display_type,
         display_roles: requested.display_roles,
         seals_text: old.is_some_and(|old| old.seals_text),

@@ -17,9 +17,11 @@ use events::{Moment, PersonId};
 use infra::Error;
 use infra::views::{Entry, Range};
 
+use super::readable;
 use crate::App;
 use crate::app::cards::stored_card;
 use crate::app::people::NAME_MAX;
+use crate::app::permissions::{Readable, Reader};
 use crate::app::tickets::SN_BYTES_MAX;
 
 /// The names of the ticket lists of one person. Each entry contains the name of a list and the name
@@ -79,7 +81,7 @@ pub struct Page {
 }
 
 impl Page {
-    fn of(count: usize, number: Number, size: usize) -> Self {
+    pub(super) fn of(count: usize, number: Number, size: usize) -> Self {
         let pages = count.div_ceil(size).max(1);
         let number = match number {
             Number::This(number) => number,
@@ -92,24 +94,73 @@ impl Page {
             keys: Vec::new(),
         }
     }
-    fn skip(&self, size: usize) -> usize {
+    pub(super) fn skip(&self, size: usize) -> usize {
         (self.number - 1).saturating_mul(size)
     }
 }
 
-/// Returns one page of the tickets that match a filter. `size` is the number of tickets per page.
-pub async fn page(app: &App, filter: &Filter, number: Number, size: usize) -> Result<Page, Error> {
+/// Returns one page of the tickets that match a filter and that the reader may read. `size` is the number of tickets
+/// per page.
+pub async fn page(
+    app: &App,
+    filter: &Filter,
+    reader: &Reader,
+    number: Number,
+    size: usize,
+) -> Result<Page, Error> {
+    // A person may read all tickets in the lists of this person.
+    let owner = match &filter.list {
+        Some((_, owner)) => Some(owner),
+        None => filter.creator.as_ref(),
+    };
+    if owner.is_some() && owner == reader.person.as_ref() {
+        return page_of_all(app, filter, number, size).await;
+    }
+    match reader.readable(app).await? {
+        Readable::All => page_of_all(app, filter, number, size).await,
+        Readable::Some { .. } if !filter.sns.is_empty() => {
+            let Some(plan) = Plan::of(filter, true) else {
+                return Ok(Page::of(0, number, size));
+            };
+            by_number(app, filter, &plan, Some(reader), number, size).await
+        }
+        Readable::Some {
+            services,
+            app: reader_app,
+            person,
+        } => {
+            readable::page(
+                app,
+                filter,
+                services,
+                reader_app,
+                person.as_ref(),
+                number,
+                size,
+            )
+            .await
+        }
+    }
+}
+
+/// Returns one page of all tickets that match a filter.
+async fn page_of_all(
+    app: &App,
+    filter: &Filter,
+    number: Number,
+    size: usize,
+) -> Result<Page, Error> {
     let Some(plan) = Plan::of(filter, app.views.has_counters()) else {
         return Ok(Page::of(0, number, size));
     };
     if !filter.sns.is_empty() {
-        return by_number(app, filter, &plan, number, size).await;
+        return by_number(app, filter, &plan, None, number, size).await;
     }
     if let Some(ended) = plan.ended.as_ref() {
         return by_end(app, &plan, ended, number, size).await;
     }
     if plan.own.has_any() {
-        return by_walk(app, &plan, number, size).await;
+        return by_walk(app, &plan.stretch, |entry| plan.fits(entry), number, size).await;
     }
     if plan.shared.has_any() {
         return by_facets(app, &plan, number, size).await;
@@ -189,7 +240,7 @@ fn is_between(at: Moment, (from, to): (Option<Moment>, Option<Moment>)) -> bool 
 /// The conditions on shared facets. Shared facets are ticket fields with the same value in many
 /// tickets, such as the service or the status. An empty set of values accepts every value.
 #[derive(Debug, Default)]
-struct Shared {
+pub(super) struct Shared {
     statuses: HashSet<String>,
     /// True if the list does not contain withdrawn tickets.
     is_withdrawn_left_out: bool,
@@ -201,7 +252,7 @@ struct Shared {
 }
 
 impl Shared {
-    fn has_any(&self) -> bool {
+    pub(super) fn has_any(&self) -> bool {
         let sets = [
             &self.statuses,
             &self.catalogs,
@@ -225,7 +276,7 @@ impl Shared {
 
     /// Returns true if an index row meets all conditions on shared facets (ticket fields such as
     /// the status). `text` contains the encoded shared facets of the row.
-    fn fit_text(&self, text: &str) -> bool {
+    pub(super) fn fit_text(&self, text: &str) -> bool {
         Facets::read(text).is_some_and(|facets| self.fit(&facets))
     }
 }
@@ -233,14 +284,14 @@ impl Shared {
 /// The conditions on own facets. Own facets are ticket fields whose values usually differ from
 /// ticket to ticket, such as the end time.
 #[derive(Debug, Default)]
-struct Own {
+pub(super) struct Own {
     creator: Option<PersonId>,
     created: (Option<Moment>, Option<Moment>),
     ended: (Option<Moment>, Option<Moment>),
 }
 
 impl Own {
-    fn has_any(&self) -> bool {
+    pub(super) fn has_any(&self) -> bool {
         self.creator.is_some() || self.ended != (None, None)
     }
 
@@ -259,16 +310,20 @@ impl Own {
 /// A range of rows in a database index. The range contains all rows of a list. A page is a part of
 /// this range.
 #[derive(Clone, Debug)]
-struct Stretch {
+pub(super) struct Stretch {
     index: &'static str,
-    from: String,
+    pub(super) from: String,
     to: String,
 }
 
 impl Stretch {
     /// Returns the range of index rows that start with `owner` and have a time from `from` to `to`.
     /// `owner` is, for example, a person id. The comparison of times ignores fractions of a second.
-    fn of(index: &'static str, owner: &str, (from, to): (Option<Moment>, Option<Moment>)) -> Self {
+    pub(super) fn of(
+        index: &'static str,
+        owner: &str,
+        (from, to): (Option<Moment>, Option<Moment>),
+    ) -> Self {
         let digits = |at: i64| format!("{owner}{:016}", at.saturating_mul(1000).max(0));
         Self {
             index,
@@ -280,7 +335,7 @@ impl Stretch {
         }
     }
 
-    fn range(&self, skip: usize, limit: usize) -> Range<'_> {
+    pub(super) fn range(&self, skip: usize, limit: usize) -> Range<'_> {
         Range {
             view: "ticket",
             index: self.index,
@@ -296,10 +351,10 @@ impl Stretch {
 /// The plan for reading a list. The plan contains an index range with all matching tickets, and the
 /// conditions for each row of this range.
 #[derive(Debug)]
-struct Plan {
-    stretch: Stretch,
-    shared: Shared,
-    own: Own,
+pub(super) struct Plan {
+    pub(super) stretch: Stretch,
+    pub(super) shared: Shared,
+    pub(super) own: Own,
     /// The range of the index `ended` with the tickets that ended in the requested period. The
     /// value is `None` if the filter has no condition on the end time, or if the list belongs to
     /// one person.
@@ -310,7 +365,7 @@ impl Plan {
     /// Returns the plan for a list, which contains the index to read. Returns `None` if no ticket
     /// can match the filter. If the store has no counters for index rows, this function may choose
     /// an index with the tickets of only one status.
-    fn of(filter: &Filter, has_counters: bool) -> Option<Self> {
+    pub(super) fn of(filter: &Filter, has_counters: bool) -> Option<Self> {
         let is_long = |pid: &PersonId| pid.as_str().len() > 4 * NAME_MAX;
         let whose = filter.list.as_ref().map(|(_, pid)| pid);
         if filter.creator.as_ref().is_some_and(is_long) || whose.is_some_and(is_long) {
@@ -394,7 +449,7 @@ impl Plan {
 
     /// Returns true if an index row meets all conditions of the plan. The row contains facets
     /// (copies of ticket fields).
-    fn fits(&self, entry: &Entry) -> bool {
+    pub(super) fn fits(&self, entry: &Entry) -> bool {
         (!self.shared.has_any() || self.shared.fit_text(entry.shared()))
             && (!self.own.has_any()
                 || OwnFacets::read(entry.own()).is_some_and(|own| self.own.fit(&own)))
@@ -479,11 +534,13 @@ async fn by_facets(app: &App, plan: &Plan, number: Number, size: usize) -> Resul
 }
 
 /// Returns one page of the tickets whose ticket numbers are in the filter. Loads the card (the
-/// stored summary) of each of these tickets, and checks all conditions of the filter.
+/// stored summary) of each of these tickets, and checks all conditions of the filter. If `reader` is set, the page
+/// contains only tickets that this reader may read.
 async fn by_number(
     app: &App,
     filter: &Filter,
     plan: &Plan,
+    reader: Option<&Reader>,
     number: Number,
     size: usize,
 ) -> Result<Page, Error> {
@@ -493,6 +550,11 @@ async fn by_number(
         if let Some(card) = card(app, &key).await?
             && filter.fits(plan, &card)
         {
+            if let Some(reader) = reader
+                && !reader.may_read(app, &card).await?
+            {
+                continue;
+            }
             fitting.push((card.created_at.0, key));
         }
     }
@@ -520,7 +582,7 @@ async fn card(app: &App, key: &str) -> Result<Option<TicketCard>, Error> {
 
 /// Calls `take` with every row of an index range, from newest to oldest. Stops as soon as `take`
 /// returns true.
-async fn walk(
+pub(super) async fn walk(
     app: &App,
     stretch: &Stretch,
     mut take: impl FnMut(Entry) -> bool,
@@ -547,17 +609,23 @@ async fn walk(
     }
 }
 
-/// Reads every row of the index range, counts the matching tickets and returns one page. The number
+/// Reads every row of an index range, counts the rows that `fits` accepts and returns one page. The number
 /// of the last page depends on the count. For the last page, the rows are therefore read twice.
-async fn by_walk(app: &App, plan: &Plan, number: Number, size: usize) -> Result<Page, Error> {
+pub(super) async fn by_walk(
+    app: &App,
+    stretch: &Stretch,
+    fits: impl Fn(&Entry) -> bool,
+    number: Number,
+    size: usize,
+) -> Result<Page, Error> {
     let window = |number: usize| {
         let first = (number - 1).saturating_mul(size);
         first..first.saturating_add(size)
     };
     let walked = async |window: std::ops::Range<usize>| {
         let (mut count, mut keys) = (0, Vec::new());
-        walk(app, &plan.stretch, |entry| {
-            if plan.fits(&entry) {
+        walk(app, stretch, |entry| {
+            if fits(&entry) {
                 if window.contains(&count) {
                     keys.push(entry.key);
                 }
@@ -608,7 +676,7 @@ async fn by_end(
                 return by_walk_to(app, plan, page, size).await;
             }
         } else if of_list < count {
-            return by_walk(app, plan, number, size).await;
+            return by_walk(app, &plan.stretch, |entry| plan.fits(entry), number, size).await;
         }
     }
     let mut found = Vec::new();

@@ -7,11 +7,13 @@ pub mod display;
 pub mod extras;
 pub mod idempotency;
 pub mod list;
+pub mod operations;
 pub mod read;
+mod readable;
 pub mod service_task;
 pub mod submit;
 
 pub use act::{act, await_card, execute, is_done};
 pub use idempotency::{Key, NotOpened, opened_before};
-pub use read::{SN_BYTES_MAX, card, history, may_see, works_on};
+pub use read::{SN_BYTES_MAX, Unread, card, history, may_see, read, works_on};
 pub use submit::{NotRaised, TAG_MAX, consider, may_raise, open, with_people};

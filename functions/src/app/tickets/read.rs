@@ -8,6 +8,7 @@ use infra::{Error, ExecuteError, Ledger};
 use crate::App;
 use crate::app::cards::read_card;
 use crate::app::history::history_from;
+use crate::app::permissions::Reader;
 
 /// Maximum length of a ticket number in a request, in bytes. Real ticket numbers have 17 bytes.
 pub const SN_BYTES_MAX: usize = 64;
@@ -17,6 +18,17 @@ pub async fn may_see(app: &App, ticket: &Ticket, by: &PersonId) -> Result<bool, 
     allowed(
         app.ledger
             .ask(&*app.configuration, |context| ticket.may_see(by, context))
+            .await,
+    )
+}
+
+/// Returns true if a person may take part in a ticket ([`Ticket::may_take_part`]).
+pub async fn may_take_part(app: &App, ticket: &Ticket, by: &PersonId) -> Result<bool, Error> {
+    allowed(
+        app.ledger
+            .ask(&*app.configuration, |context| {
+                ticket.may_take_part(by, context)
+            })
             .await,
     )
 }
@@ -65,6 +77,31 @@ pub async fn card(app: &App, sn: &TicketSn) -> Result<Option<TicketCard>, Error>
     // the event stream.
     card.ticket = app.ledger.load::<Ticket>(&stream).await?.aggregate.0;
     Ok(card.ticket.opened.is_some().then_some(card))
+}
+
+/// The reason why a reader cannot read a ticket.
+#[derive(Debug)]
+pub enum Unread {
+    Unknown,
+    NotPermitted,
+    Technical(Error),
+}
+
+impl From<Error> for Unread {
+    fn from(error: Error) -> Self {
+        Self::Technical(error)
+    }
+}
+
+/// Reads one ticket for a reader. Returns an error if the ticket does not exist, or if the reader may not read the
+/// ticket.
+pub async fn read(app: &App, sn: &TicketSn, reader: &Reader) -> Result<TicketCard, Unread> {
+    let card = card(app, sn).await?.ok_or(Unread::Unknown)?;
+    if reader.may_read(app, &card).await? {
+        Ok(card)
+    } else {
+        Err(Unread::NotPermitted)
+    }
 }
 
 /// Returns all events of a ticket, from the oldest to the newest.

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use axum::Json;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use domain::permission::{Operation, Relations};
 use domain::views::Card;
 use events::Meta;
 use events::workflow::Choice;
@@ -18,8 +19,8 @@ use super::request::Asked;
 use super::resource::{PAGE_SIZE_MAX, PAGES_MAX};
 use super::shape::{named, quoted};
 use crate::App;
-use crate::app::cards;
 pub(super) use crate::app::cards::CardList;
+use crate::app::{cards, permissions};
 
 /// Maximum number of objects that are read from a view (a stored table) for one list.
 pub(super) const LIST_MAX: usize = 1000;
@@ -43,10 +44,20 @@ pub(super) fn wrong_method(method: &Method) -> Problem {
 }
 
 /// Returns the metadata for the commits of a configuration change. Returns an error if the acting
-/// user is not a superuser, because only superusers may change the configuration.
-pub(super) async fn superuser(request: &Asked) -> Result<Meta, Problem> {
+/// user may not change the configuration ([`Operation::ChangeConfiguration`]).
+pub(super) async fn changes_configuration(request: &Asked) -> Result<Meta, Problem> {
+    permitted(request, Operation::ChangeConfiguration).await
+}
+
+/// Returns the metadata of the request. Returns an error if the acting user may not read what the
+/// whole desk does ([`Operation::ReadOperations`]).
+pub(super) async fn reads_operations(request: &Asked) -> Result<Meta, Problem> {
+    permitted(request, Operation::ReadOperations).await
+}
+
+async fn permitted(request: &Asked, operation: Operation) -> Result<Meta, Problem> {
     let pid = request.app.people.find(request.user()?).await?;
-    if request.app.configuration.is_superuser(&pid).await? {
+    if permissions::may(&request.app, operation, &pid, Relations::NONE).await? {
         Ok(request.meta(pid))
     } else {
         Err(Problem::forbidden("only superusers may do this"))

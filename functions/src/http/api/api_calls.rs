@@ -9,7 +9,7 @@ use events::api_call::{ApiCallEvent, Exchange};
 use infra::views::Range;
 use serde_json::{Value, json};
 
-use super::admin::superuser;
+use super::admin::reads_operations;
 use super::problem::{ApiResult, Problem};
 use super::request::Asked;
 use super::resource::{
@@ -75,7 +75,7 @@ async fn of_ticket(request: Asked, sn: &str) -> ApiResult {
 /// Lists the API calls of all tickets, newest first. With the parameter `state=failed`, the list
 /// contains only failed API calls.
 async fn all(request: Asked) -> ApiResult {
-    superuser(&request).await?;
+    reads_operations(&request).await?;
     let size = request.number("page_size", 20, PAGE_SIZE_MAX)?;
     let page = request.number("page", 1, PAGES_MAX)?;
     let index = match request.asked_for("state").unwrap_or("all") {

@@ -8,7 +8,7 @@ use events::Meta;
 use events::app::Registered;
 use serde_json::{Value, json};
 
-use super::admin::superuser;
+use super::admin::changes_configuration;
 use super::problem::{ApiResult, Problem};
 use super::request::Asked;
 use super::resource::{Answer, Call, EMPTY, Operation, Resource, get, post, put, segments};
@@ -50,7 +50,7 @@ const SECRET_MIN: usize = 16;
 const NAME_MAX: usize = 128;
 
 async fn apps(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
-    superuser(&request).await?;
+    changes_configuration(&request).await?;
     let meta = request.meta(request.actor().await?);
     match (method, parts) {
         (&Method::GET | &Method::HEAD, []) => {

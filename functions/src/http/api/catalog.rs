@@ -5,7 +5,7 @@ use events::catalog::CategoryChanged;
 use events::{CategoryId, ServiceId};
 use serde_json::{Value, json};
 
-use super::admin::{created, done, number, ok, superuser, wrong_method};
+use super::admin::{changes_configuration, created, done, number, ok, wrong_method};
 use super::problem::{ApiResult, Problem};
 use super::request::Asked;
 use super::resource::{Answer, Call, EMPTY, Operation, Resource, delete, get, post, put, segments};
@@ -82,7 +82,7 @@ async fn catalog(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
             Ok(ok(shown))
         }
         (&Method::POST, []) => {
-            let by = superuser(&request).await?;
+            let by = changes_configuration(&request).await?;
             let parent = CategoryId(request.required_int("parent")?);
             if !app
                 .configuration
@@ -107,7 +107,7 @@ async fn catalog(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
             Ok(created(json!(added)))
         }
         (&Method::PUT, [id]) => {
-            let by = superuser(&request).await?;
+            let by = changes_configuration(&request).await?;
             let id = CategoryId(number(id, "catalog")?);
             let catalog = app.configuration.catalog().await?;
             let category = catalog
@@ -136,7 +136,7 @@ async fn catalog(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
             Ok(done())
         }
         (&Method::DELETE, [id]) => {
-            let by = superuser(&request).await?;
+            let by = changes_configuration(&request).await?;
             administration::remove_catalog(app, &by, CategoryId(number(id, "catalog")?)).await?;
             Ok(done())
         }

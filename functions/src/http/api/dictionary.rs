@@ -9,7 +9,8 @@ use events::workflow::Choice;
 use serde_json::json;
 
 use super::admin::{
-    NAME_MAX, check_code, check_options, done, entries, is_name, ok, same, superuser, wrong_method,
+    NAME_MAX, changes_configuration, check_code, check_options, done, entries, is_name, ok, same,
+    wrong_method,
 };
 use super::definition::OPTIONS;
 use super::problem::{ApiResult, Problem};
@@ -74,7 +75,7 @@ async fn dictionary(request: Asked, method: &Method, parts: &[&str]) -> ApiResul
             None => Err(Problem::not_found(format!("there is no dictionary {code}"))),
         },
         (&Method::PUT, [code]) => {
-            let by = superuser(&request).await?;
+            let by = changes_configuration(&request).await?;
             check_code(code, "code")?;
             same(&request, "code", code)?;
             // The stored dictionary provides the values of all members that the request omits.
@@ -132,7 +133,7 @@ async fn dictionary(request: Asked, method: &Method, parts: &[&str]) -> ApiResul
             Ok(ok(json!(defined)))
         }
         (&Method::DELETE, [code]) => {
-            let by = superuser(&request).await?;
+            let by = changes_configuration(&request).await?;
             let known = app.configuration.dictionary(code).await?;
             let known = known
                 .0

@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::response::IntoResponse;
 use domain::automation::execution::{End, Execution, Rejection};
+use domain::permission::{Operation as Permission, Relation, Relations};
 use domain::ticket::Ticket;
 use events::{Moment, PersonId};
 use infra::ExecuteError;
 use serde_json::{Value, json};
 
-use super::admin::{CardList, page_of, stream_of, superuser};
+use super::admin::{CardList, page_of, reads_operations, stream_of};
 use super::problem::{ApiResult, Problem};
 use super::request::Asked;
 use super::resource::{
@@ -21,6 +22,7 @@ use super::shape::{Member, Shape, quoted, required};
 use super::time;
 use crate::app::automation::executions::{self, NotChanged, id_of};
 use crate::app::definition_files::check_name;
+use crate::app::permissions;
 use crate::app::tickets::works_on;
 
 const FINGERPRINT: Member = required("fingerprint", Shape::Text);
@@ -98,12 +100,12 @@ async fn all(request: Asked) -> ApiResult {
         (None, None, Some(name)) => {
             let approver = request.app.people.find(name).await?;
             if request.app.people.find(request.user()?).await? != approver {
-                superuser(&request).await?;
+                reads_operations(&request).await?;
             }
             CardList::below("approver", approver.as_str())
         }
         (state, ticket, None) => {
-            superuser(&request).await?;
+            reads_operations(&request).await?;
             match (state, ticket) {
                 (None, None) => CardList::whole("execution"),
                 (Some("open"), None) => CardList::whole("open"),
@@ -139,10 +141,13 @@ async fn allowed(request: &Asked, id: &str) -> Result<(String, Execution, Person
         .ledger
         .load::<Ticket>(&requested.ticket.stream())
         .await?;
-    let may_see = requested.approvers.contains(&actor)
-        || works_on(app, &ticket.aggregate.0, &actor).await?
-        || app.configuration.is_superuser(&actor).await?;
-    if may_see {
+    let relations = Relations::NONE
+        .with_if(Relation::Approver, requested.approvers.contains(&actor))
+        .with_if(
+            Relation::Worker,
+            works_on(app, &ticket.aggregate.0, &actor).await?,
+        );
+    if permissions::may(app, Permission::ReadExecution, &actor, relations).await? {
         Ok((stream, state, actor))
     } else {
         Err(missing())
@@ -208,13 +213,13 @@ fn refused(failure: ExecuteError<Execution>) -> Problem {
 }
 
 async fn rules(request: Asked) -> ApiResult {
-    superuser(&request).await?;
+    reads_operations(&request).await?;
     let rules = request.app.configuration.rules().await?;
     Ok(Json(json!({ "count": rules.len(), "rules": rules })).into_response())
 }
 
 async fn script(request: Asked, name: &str) -> ApiResult {
-    superuser(&request).await?;
+    reads_operations(&request).await?;
     let missing = || Problem::not_found(format!("there is no script {}", quoted(name)));
     if check_name("script", name).is_err() {
         return Err(missing());

@@ -8,7 +8,9 @@ use events::field;
 use events::workflow::Field;
 use serde_json::{Map, Value, json};
 
-use super::admin::{check_code, check_options, done, entries, ok, same, superuser, wrong_method};
+use super::admin::{
+    changes_configuration, check_code, check_options, done, entries, ok, same, wrong_method,
+};
 use super::definition::SHARED_FIELD;
 use super::problem::{ApiResult, Problem};
 use super::request::Asked;
@@ -102,7 +104,7 @@ async fn fields(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
         )
         .await?)),
         (&Method::PUT, [key]) => {
-            let by = superuser(&request).await?;
+            let by = changes_configuration(&request).await?;
             check_code(key, "key")?;
             same(&request, "key", key)?;
             // The stored field provides the values of all members that the request omits.
@@ -164,7 +166,7 @@ async fn fields(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
             Ok(ok(shared(app, field).await?))
         }
         (&Method::DELETE, [key]) => {
-            let by = superuser(&request).await?;
+            let by = changes_configuration(&request).await?;
             let field = app
                 .configuration
                 .field(key)

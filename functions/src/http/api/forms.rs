@@ -9,15 +9,17 @@ use domain::options;
 use domain::ticket::Ticket;
 use domain::ticket::form::{self, Offer};
 use events::workflow::{Definition, Deployed, Field, Node};
-use events::{Entry, NodeId, ServiceId, TicketSn};
+use events::{Entry, NodeId, ServiceId};
 use serde_json::{Value, json};
 
 use super::problem::{ApiResult, Problem};
 use super::request::Asked;
 use super::resource::{Answer, Call, Operation, Resource, get, post, segments};
 use super::shape::{FORM, Member, Shape, optional, required};
+use super::tickets::found;
 use crate::App;
-use crate::app::{seed, tickets};
+use crate::app::permissions::{self, Reader};
+use crate::app::seed;
 
 const FIELD: Member = required("field", Shape::Text);
 const FIELDS: Member = optional("fields", FORM);
@@ -71,6 +73,13 @@ async fn of_service(request: Asked, method: &Method, id: &str, resource: &str) -
     let service = service
         .filter(|service| service.is_enabled)
         .ok_or_else(missing)?;
+    let reader = Reader::user_or_app(app, &request.caller).await?;
+    if !permissions::may_read_service(app, &reader, &service).await? {
+        return Err(Problem::forbidden(format!(
+            "service {id} is not displayed to {}",
+            request.caller.user.as_deref().unwrap_or("this application")
+        )));
+    }
     let workflow = app
         .configuration
         .workflow(service.workflow, service.workflow_version)
@@ -99,10 +108,7 @@ async fn of_ticket(
 ) -> ApiResult {
     let app = &request.app;
     let missing = || Problem::not_found(format!("there is no node {node} in ticket {sn}"));
-    let ticket = tickets::card(app, &TicketSn(sn.to_owned()))
-        .await?
-        .ok_or_else(missing)?
-        .ticket;
+    let ticket = found(&request, sn).await?.1.ticket;
     let opened = ticket.opened.as_ref().ok_or_else(missing)?;
     let workflow = app
         .configuration

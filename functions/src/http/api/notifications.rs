@@ -9,11 +9,12 @@ use axum::Json;
 use axum::response::IntoResponse;
 use domain::notification::delivery::{Delivery, End};
 use domain::notification::{Notification, Phase};
+use domain::permission::Operation as Permission;
 use events::person::{Language, PreferencesChanged};
 use events::{Moment, PersonId};
 use serde_json::{Value, json};
 
-use super::admin::{CardList, page_of, stream_of, superuser};
+use super::admin::{CardList, page_of, reads_operations, stream_of};
 use super::problem::{ApiResult, Problem};
 use super::request::Asked;
 use super::resource::{
@@ -23,6 +24,7 @@ use super::shape::{Member, Shape, optional, quoted, required};
 use super::time;
 use crate::app::notifications::preferences::{self, Preferences};
 use crate::app::notifications::{notify, why};
+use crate::app::permissions;
 
 /// The languages in which the desk writes messages. These are the allowed values of the member `language`.
 const LANGUAGES: &[&str] = &["zh-CN", "en"];
@@ -109,11 +111,15 @@ fn answer(call: Call) -> Answer {
     })
 }
 
-/// Returns the id of the person who sent the request. This sender must be the person `person` or a
-/// superuser. For any other sender, the function returns an error.
-async fn own_or_superuser(request: &Asked, person: &PersonId) -> Result<PersonId, Problem> {
+/// Returns the id of the person who sent the request. Returns an error if this person may not execute the operation
+/// on the data of the person `person`.
+async fn permitted(
+    request: &Asked,
+    operation: Permission,
+    person: &PersonId,
+) -> Result<PersonId, Problem> {
     let actor = request.app.people.find(request.user()?).await?;
-    if actor == *person || request.app.configuration.is_superuser(&actor).await? {
+    if permissions::may_on_person(&request.app, operation, &actor, person).await? {
         Ok(actor)
     } else {
         Err(Problem::forbidden(
@@ -123,7 +129,7 @@ async fn own_or_superuser(request: &Asked, person: &PersonId) -> Result<PersonId
 }
 
 async fn all(request: Asked) -> ApiResult {
-    superuser(&request).await?;
+    reads_operations(&request).await?;
     let state = request.asked_for("state").filter(|state| *state != "all");
     let list = match (state, request.asked_for("ticket")) {
         (None, None) => CardList::whole("notification"),
@@ -142,7 +148,7 @@ async fn all(request: Asked) -> ApiResult {
 
 async fn inbox(request: Asked, person: &str) -> ApiResult {
     let pid = request.app.people.find(person).await?;
-    own_or_superuser(&request, &pid).await?;
+    permitted(&request, Permission::ReadPerson, &pid).await?;
     let index = match request.asked_for("state") {
         Some("unread") => "unread",
         _ => "inbox",
@@ -157,7 +163,7 @@ async fn page(request: &Asked, list: &CardList) -> ApiResult {
 }
 
 async fn deliveries(request: Asked) -> ApiResult {
-    superuser(&request).await?;
+    reads_operations(&request).await?;
     let index = match request.asked_for("state") {
         Some("open") => "open",
         Some("failed") => "failed",
@@ -210,9 +216,13 @@ fn missing(id: &str) -> Problem {
 }
 
 /// Loads the notification with the given id. Returns the event stream and the state of the
-/// notification, and the id of the person who sent the request. If this person is not allowed to
-/// read the notification, the error is the same as for a notification that does not exist.
-async fn allowed(request: &Asked, id: &str) -> Result<(String, Notification, PersonId), Problem> {
+/// notification, and the id of the person who sent the request. If this person may not execute the
+/// operation on the notification, the error is the same as for a notification that does not exist.
+async fn allowed(
+    request: &Asked,
+    operation: Permission,
+    id: &str,
+) -> Result<(String, Notification, PersonId), Problem> {
     let stream = stream(id)?;
     let state = request
         .app
@@ -222,19 +232,19 @@ async fn allowed(request: &Asked, id: &str) -> Result<(String, Notification, Per
         .aggregate
         .0;
     let requested = state.requested.as_ref().ok_or_else(|| missing(id))?;
-    let actor = own_or_superuser(request, &requested.person)
+    let actor = permitted(request, operation, &requested.person)
         .await
         .map_err(|_| missing(id))?;
     Ok((stream, state, actor))
 }
 
 async fn one(request: Asked, id: &str) -> ApiResult {
-    let (stream, state, _) = allowed(&request, id).await?;
+    let (stream, state, _) = allowed(&request, Permission::ReadPerson, id).await?;
     Ok(Json(shown(&request, &stream, &state)).into_response())
 }
 
 async fn read(request: Asked, id: &str) -> ApiResult {
-    let (stream, _, actor) = allowed(&request, id).await?;
+    let (stream, _, actor) = allowed(&request, Permission::ChangePerson, id).await?;
     let meta = request.meta(actor);
     let state = notify::mark_read(&request.app, &stream, meta).await?;
     let state = state.ok_or_else(|| missing(id))?;
@@ -242,7 +252,7 @@ async fn read(request: Asked, id: &str) -> ApiResult {
 }
 
 async fn explain(request: Asked, id: &str) -> ApiResult {
-    let (stream, state, actor) = allowed(&request, id).await?;
+    let (stream, state, actor) = allowed(&request, Permission::ReadPerson, id).await?;
     let app = &request.app;
     let preferences = preferences::read(app, &actor).await?;
     let language = match request.asked_for("language") {
@@ -316,7 +326,7 @@ fn shown(request: &Asked, stream: &str, state: &Notification) -> Value {
 
 async fn shown_preferences(request: Asked, person: &str) -> ApiResult {
     let pid = request.app.people.find(person).await?;
-    own_or_superuser(&request, &pid).await?;
+    permitted(&request, Permission::ReadPerson, &pid).await?;
     let preferences = preferences::read(&request.app, &pid).await?;
     Ok(Json(preferences_body(&preferences)).into_response())
 }
@@ -325,7 +335,7 @@ async fn change(request: Asked, person: &str) -> ApiResult {
     let name = crate::app::people::one_name(person)
         .ok_or_else(|| Problem::not_found(format!("{} is not a user name", quoted(person))))?;
     let found = request.app.people.find(name).await?;
-    let actor = own_or_superuser(&request, &found).await?;
+    let actor = permitted(&request, Permission::ChangePerson, &found).await?;
     let wanted = wanted(&request)?;
     preferences::check(&wanted).map_err(|wrong| Problem::malformed(&wrong.field, wrong.reason))?;
     let pid = request.app.people.pid(name).await?;

@@ -7,7 +7,7 @@ use axum::response::IntoResponse;
 use infra::{Error, Kind};
 use serde_json::json;
 
-use super::admin::superuser;
+use super::admin::changes_configuration;
 use super::problem::{ApiResult, Problem};
 use super::request::Asked;
 use super::resource::{Answer, Call, Operation, Resource, delete, post, segments};
@@ -53,7 +53,7 @@ fn answer(call: Call) -> Answer {
 async fn people(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     match (method, parts) {
         (&Method::POST, [person, "forget"]) => {
-            superuser(&request).await?;
+            changes_configuration(&request).await?;
             let is_dry_run = request.flag("dry_run", false)?;
             let (app, person) = (request.app.clone(), (*person).to_owned());
             // The erasure of the personal data runs in a separate task. The erasure is therefore completed even if the
@@ -75,7 +75,7 @@ async fn people(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
             Ok(Json(report?).into_response())
         }
         (&Method::POST, [person, "invitation"]) => {
-            let meta = superuser(&request).await?;
+            let meta = changes_configuration(&request).await?;
             let link = logins::invite(&request.app, user_name(person)?, meta).await?;
             let app = &request.app;
             let url = format!("{}{}", app.settings.site, link.path);
@@ -83,7 +83,7 @@ async fn people(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
             Ok(Json(body).into_response())
         }
         (&Method::DELETE, [person, "account"]) => {
-            let meta = superuser(&request).await?;
+            let meta = changes_configuration(&request).await?;
             if logins::close(&request.app, user_name(person)?, meta).await? {
                 Ok(StatusCode::NO_CONTENT.into_response())
             } else {

@@ -9,7 +9,7 @@ use domain::fleet::robot::{Robot, Slot};
 use events::Moment;
 use serde_json::{Value, json};
 
-use super::admin::{CardList, page_of, stream_of, superuser};
+use super::admin::{CardList, page_of, reads_operations, stream_of};
 use super::problem::{ApiResult, Problem};
 use super::request::Asked;
 use super::resource::{
@@ -50,7 +50,7 @@ pub(super) const RESOURCE: Resource = Resource {
 
 fn answer(call: Call) -> Answer {
     Box::pin(async move {
-        superuser(&call.request).await?;
+        reads_operations(&call.request).await?;
         match *segments(&call.path) {
             ["robots"] => all_robots(call.request).await,
             ["robots", name] => one_robot(call.request, name).await,

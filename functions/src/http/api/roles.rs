@@ -8,14 +8,14 @@ use events::role::RoleKind;
 use events::{RoleId, role};
 use serde_json::{Value, json};
 
-use super::admin::{done, is_name, number, ok, same, superuser, wrong_method};
+use super::admin::{changes_configuration, done, is_name, number, ok, same, wrong_method};
 use super::problem::{ApiResult, Problem};
 use super::request::Asked;
 use super::resource::{Answer, Call, EMPTY, Operation, Resource, delete, get, put, segments};
 use super::shape::{Member, NAMES, Shape, optional};
-use crate::App;
 use crate::app::administration;
 use crate::app::context::SUPERUSER;
+use crate::app::permissions;
 
 /// The largest number of members in one role. This limit ensures that the ids of all members fit
 /// into one commit.
@@ -25,8 +25,14 @@ const NEW_NAME: Member = optional("name", Shape::Text);
 const MEMBERS: Member = optional("members", NAMES);
 
 const OPERATIONS: &[Operation] = &[
-    get("/v1/roles", "lists roles with their members"),
-    get("/v1/roles/{id}", "shows a role with its members"),
+    get(
+        "/v1/roles",
+        "lists roles; the members are shown to members and superusers",
+    ),
+    get(
+        "/v1/roles/{id}",
+        "shows a role; the members are shown to members and superusers",
+    ),
     put(
         "/v1/roles/{id}",
         "defines a role",
@@ -65,7 +71,7 @@ async fn roles(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
                 .iter()
                 .filter_map(|role| role.0.as_ref())
             {
-                shown.push(shown_role(app, role).await?);
+                shown.push(shown_role(&request, role).await?);
             }
             Ok(ok(json!({ "roles": shown })))
         }
@@ -79,12 +85,12 @@ async fn roles(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
                 .as_ref()
                 .filter(|role| role.is_listed)
             {
-                Some(role) => Ok(ok(shown_role(app, role).await?)),
+                Some(role) => Ok(ok(shown_role(&request, role).await?)),
                 None => Err(Problem::not_found(format!("there is no role {id}"))),
             }
         }
         (&Method::PUT, [id]) => {
-            let by = superuser(&request).await?;
+            let by = changes_configuration(&request).await?;
             let id = RoleId(number(id, "role")?);
             let known = app.configuration.role(id).await?;
             let known = known.0.as_ref().filter(|known| known.is_listed);
@@ -168,7 +174,7 @@ async fn roles(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
             Ok(done())
         }
         (&Method::DELETE, [id]) => {
-            let by = superuser(&request).await?;
+            let by = changes_configuration(&request).await?;
             let id = RoleId(number(id, "role")?);
             let known = app.configuration.role(id).await?;
             let known = known
@@ -183,13 +189,25 @@ async fn roles(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     }
 }
 
-/// Returns a role as JSON, with user names instead of person ids.
-async fn shown_role(app: &App, role: &role::Defined) -> Result<Value, Problem> {
-    let mut members = Vec::new();
-    for member in &role.members {
-        members.push(app.people.name(member).await?);
+/// Returns a role as JSON, with user names instead of person ids. The JSON contains the members only
+/// if the acting user may read them ([`permissions::may_read_role`]).
+async fn shown_role(request: &Asked, role: &role::Defined) -> Result<Value, Problem> {
+    let app = &request.app;
+    let mut shown =
+        json!({ "role": role.role, "kind": role.kind, "key": role.key, "name": role.name });
+    let may_read = match &request.caller.user {
+        Some(user) => {
+            let person = app.people.find(user).await?;
+            permissions::may_read_role(app, &person, &role.members).await?
+        }
+        None => false,
+    };
+    if may_read {
+        let mut members = Vec::new();
+        for member in &role.members {
+            members.push(app.people.name(member).await?);
+        }
+        shown["members"] = json!(members);
     }
-    Ok(
-        json!({ "role": role.role, "kind": role.kind, "key": role.key, "name": role.name, "members": members }),
-    )
+    Ok(shown)
 }

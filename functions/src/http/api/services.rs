@@ -8,10 +8,12 @@ use domain::config::Catalog;
 use domain::workflow::Rejection;
 use domain::workflow::import::Note;
 use events::ticket::ServiceKind;
-use events::{CategoryId, Meta, ServiceId, WorkflowId, service};
+use events::{CategoryId, Meta, RoleId, ServiceId, WorkflowId, service};
 use serde_json::{Value, json};
 
-use super::admin::{NAME_MAX, created, done, is_name, number, ok, superuser, wrong_method};
+use super::admin::{
+    NAME_MAX, changes_configuration, created, done, is_name, number, ok, wrong_method,
+};
 use super::problem::{ApiResult, Problem};
 use super::request::Asked;
 use super::resource::{Answer, Call, Operation, Resource, delete, get, post, put, segments};
@@ -22,6 +24,9 @@ use crate::app::administration;
 use crate::app::administration::AdministrationError;
 use crate::app::people::NAMED_MAX;
 
+/// The largest number of roles whose members may read the tickets of a service. The roles are read for each
+/// check of a permission.
+const READERS_MAX: usize = 20;
 /// The valid values of `display_type`, which determines who sees a service (reference/bk-itsm.md
 /// 13).
 const DISPLAY_SHAPE: Shape = Shape::Words(&[
@@ -69,6 +74,7 @@ macro_rules! service {
             optional("desc", Shape::Text),
             optional("is_enabled", Shape::Flag),
             optional("owners", NAMES),
+            optional("readers", Shape::List(&INTEGER)),
             optional("catalog", Shape::Nullable(&INTEGER)),
             optional("workflow_file", Shape::Given),
             optional("display_type", DISPLAY_SHAPE),
@@ -161,7 +167,7 @@ async fn services(request: Asked, method: &Method, parts: &[&str]) -> ApiResult 
             Ok(ok(shown(app, &service, &catalog).await?))
         }
         (&Method::POST, []) => {
-            let by = superuser(&request).await?;
+            let by = changes_configuration(&request).await?;
             // BlueKing ITSM uses the name `key` for the member `kind`. Both names are accepted, but
             // a request may use only one of them.
             let kind = match (request.text("kind")?, request.text("key")?) {
@@ -191,6 +197,7 @@ async fn services(request: Asked, method: &Method, parts: &[&str]) -> ApiResult 
                 workflow_version: chosen("version")?,
                 is_enabled: true,
                 owners: Vec::new(),
+                readers: Vec::new(),
                 display_type: "OPEN".into(),
                 display_roles: Vec::new(),
                 seals_text: false,
@@ -215,7 +222,7 @@ async fn services(request: Asked, method: &Method, parts: &[&str]) -> ApiResult 
             ))
         }
         (&Method::PUT, [id]) => {
-            let by = superuser(&request).await?;
+            let by = changes_configuration(&request).await?;
             let id = ServiceId(number(id, "service")?);
             let known = app.configuration.service(id).await?;
             let known = known
@@ -242,7 +249,7 @@ async fn services(request: Asked, method: &Method, parts: &[&str]) -> ApiResult 
             ))
         }
         (&Method::DELETE, [id]) => {
-            let by = superuser(&request).await?;
+            let by = changes_configuration(&request).await?;
             administration::remove_service(app, &by, ServiceId(number(id, "service")?)).await?;
             Ok(done())
         }
@@ -257,6 +264,30 @@ async fn shown(app: &App, service: &service::Defined, catalog: &Catalog) -> Resu
     shown["owners"] = app.people.names(&service.owners).await?.into();
     shown["catalog"] = json!(catalog.places.get(&service.service));
     Ok(shown)
+}
+
+/// Returns the roles in the body member `readers`. The members of these roles may read all tickets of the
+/// service. Rejects a role that does not exist.
+async fn readers(request: &Asked) -> Result<Vec<RoleId>, Problem> {
+    let wrong = |reason: String| Problem::malformed("/readers", reason);
+    let roles: Vec<RoleId> = serde_json::from_value(request.body["readers"].clone())
+        .map_err(|_| wrong("`readers` must be an array of role ids".into()))?;
+    if roles.len() > READERS_MAX {
+        return Err(wrong(format!(
+            "`readers` must have at most {READERS_MAX} entries"
+        )));
+    }
+    let mut seen = BTreeSet::new();
+    let mut known = Vec::new();
+    for role in roles {
+        if request.app.configuration.role(role).await?.0.is_none() {
+            return Err(wrong(format!("there is no role {role}")));
+        }
+        if seen.insert(role) {
+            known.push(role);
+        }
+    }
+    Ok(known)
 }
 
 /// Rejects a request that contains a workflow file and also the member `workflow` or `version`.
@@ -340,6 +371,9 @@ async fn with_changes(
             .filter(|name| seen.insert(name.clone()))
             .collect();
         changed.owners = request.app.people.find_all(&names).await?;
+    }
+    if request.body.contains_key("readers") {
+        changed.readers = readers(request).await?;
     }
     changed.workflow = request
         .int("workflow")?

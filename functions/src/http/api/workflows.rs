@@ -8,7 +8,7 @@ use events::WorkflowId;
 use events::workflow::{Definition, Processors};
 use serde_json::{Value, json};
 
-use super::admin::{created, done, entries, number, ok, superuser, wrong_method};
+use super::admin::{changes_configuration, created, done, entries, number, ok, wrong_method};
 use super::definition::WORKFLOW;
 use super::fields::from_library;
 use super::problem::{ApiResult, Problem};
@@ -100,7 +100,7 @@ async fn workflows(request: Asked, method: &Method, parts: &[&str]) -> ApiResult
             Ok(ok(json!({ "workflows": cards })))
         }
         (&Method::POST, []) => {
-            let by = superuser(&request).await?;
+            let by = changes_configuration(&request).await?;
             let (definition, warnings) = definition(&request).await?;
             let problems = check::problems(&definition);
             let id = administration::draft(app, &by, definition, None).await?;
@@ -109,7 +109,7 @@ async fn workflows(request: Asked, method: &Method, parts: &[&str]) -> ApiResult
             ))
         }
         (&Method::POST, ["import"]) => {
-            let by = superuser(&request).await?;
+            let by = changes_configuration(&request).await?;
             let file = request
                 .body
                 .get("workflow")
@@ -162,7 +162,7 @@ async fn workflow(request: &Asked, method: &Method, id: WorkflowId, rest: &[&str
             ))
         }
         (&Method::PUT, ["draft"]) => {
-            let by = superuser(request).await?;
+            let by = changes_configuration(request).await?;
             let (definition, warnings) = definition(request).await?;
             let problems = check::problems(&definition);
             administration::draft(app, &by, definition, Some(id)).await?;
@@ -171,12 +171,12 @@ async fn workflow(request: &Asked, method: &Method, id: WorkflowId, rest: &[&str
             ))
         }
         (&Method::POST, ["deploy"]) => {
-            let by = superuser(request).await?;
+            let by = changes_configuration(request).await?;
             let version = administration::deploy(app, &by, id, false).await?;
             Ok(created(json!({ "workflow": id, "version": version })))
         }
         (&Method::POST, ["close" | "reopen"]) => {
-            let by = superuser(request).await?;
+            let by = changes_configuration(request).await?;
             administration::close_workflow(app, &by, id, rest[0] == "close").await?;
             Ok(done())
         }
@@ -199,12 +199,12 @@ async fn workflow(request: &Asked, method: &Method, id: WorkflowId, rest: &[&str
                     )))
                 }
                 (&Method::POST, ["restore"]) => {
-                    let by = superuser(request).await?;
+                    let by = changes_configuration(request).await?;
                     administration::restore(app, &by, id, version).await?;
                     Ok(done())
                 }
                 (&Method::DELETE, []) => {
-                    let by = superuser(request).await?;
+                    let by = changes_configuration(request).await?;
                     administration::remove_version(app, &by, id, version).await?;
                     Ok(done())
                 }

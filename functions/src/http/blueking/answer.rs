@@ -289,6 +289,9 @@ async fn rejected(app: &App, rejection: Rejection) -> WireError {
         Rejection::NotInProcess => first("抱歉，该单据不在流程中，无法操作".into()),
         Rejection::NotSuspended => first("抱歉，该单据不在挂起中，无法操作".into()),
         Rejection::NotTheCreator => first("抱歉，你无权撤销单据，只有提单人可以撤单".into()),
+        Rejection::NotAllowedToSee(by) => {
+            first(format!("抱歉，{}没有权限查看该单据", name(by).await))
+        }
         Rejection::NotRevocable => first("抱歉，当前流程配置无法撤单，请联系服务负责人".into()),
         Rejection::AlreadyEnded => first("抱歉，单据已经结束，无法撤销".into()),
         Rejection::HandledAlready => first("抱歉，单据执行中，无法撤销".into()),

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use domain::permission::{Operation, Relations};
 use domain::ticket::{Context, Lookup};
 use domain::workflow::export;
 use events::workflow::{Handling, NodeKind, Processors};
@@ -18,6 +19,7 @@ use super::request::Asked;
 use crate::App;
 use crate::app::administration::{self, AdministrationError, ServiceImport};
 use crate::app::people::NAMED_MAX;
+use crate::app::permissions;
 use crate::app::seed;
 
 pub(super) async fn workflow_detail(app: &App, request: &Asked) -> Result<Value, WireError> {
@@ -108,11 +110,17 @@ pub(super) async fn service_roles(app: &App, request: &Asked) -> Result<Value, W
             Processors::Person(people) => app.people.names(people).await?,
             Processors::Starter => request.text("ticket_creator").unwrap_or_default(),
             Processors::StarterLeader => match request.text("ticket_creator") {
+                Some(creator) if !request.caller.may_act_as(&creator) => String::new(),
                 Some(creator) => app.directory.leader(&creator).await?.unwrap_or_default(),
                 None => String::new(),
             },
             Processors::General(_) | Processors::Organization(_) => {
-                app.people.names(&members(app, processors).await?).await?
+                let members = members(app, processors).await?;
+                if may_read(app, request, &members).await? {
+                    app.people.names(&members).await?
+                } else {
+                    String::new()
+                }
             }
             other => export::who(other).trim_matches(',').to_owned(),
         };
@@ -122,6 +130,19 @@ pub(super) async fn service_roles(app: &App, request: &Asked) -> Result<Value, W
         }));
     }
     Ok(roles.into())
+}
+
+/// Returns true if the caller may read the members of a role or of a department. An app that the desk trusts to act
+/// for every user may always read them.
+async fn may_read(app: &App, request: &Asked, members: &[PersonId]) -> Result<bool, Error> {
+    match &request.caller.user {
+        _ if request.caller.may_impersonate => Ok(true),
+        Some(user) => {
+            let person = app.people.find(user).await?;
+            permissions::may_read_role(app, &person, members).await
+        }
+        None => Ok(false),
+    }
 }
 
 /// Returns the people who currently belong to the roles or to the department in `processors`. These
@@ -242,9 +263,9 @@ pub(super) async fn import_service(
         ),
         may_name_secrets: match &request.caller.user {
             Some(user) => {
-                app.configuration
-                    .is_superuser(&app.people.find(user).await?)
-                    .await?
+                let person = app.people.find(user).await?;
+                let operation = Operation::ChangeConfiguration;
+                permissions::may(app, operation, &person, Relations::NONE).await?
             }
             None => false,
         },

@@ -11,6 +11,7 @@ use super::reads;
 use super::request::Asked;
 use super::writes::act;
 use crate::App;
+use crate::app::permissions::Reader;
 use crate::app::tickets;
 
 /// The largest number of characters in the comment text of a rating.
@@ -63,9 +64,11 @@ pub(super) async fn add_follower(
     }
     // The ticket is read before the people are registered. A request for an unknown ticket
     // therefore registers no people.
-    tickets::card(app, &sn)
+    let card = tickets::card(app, &sn)
         .await?
         .ok_or_else(WireError::no_ticket)?;
+    let reader = Reader::app_of(&request.caller);
+    let app_may_read = reader.may_read(app, &card).await?;
     let follows = !matches!(
         request.text("attention").as_deref(),
         Some("false" | "False" | "0")
@@ -91,6 +94,7 @@ pub(super) async fn add_follower(
             by,
             people,
             follows,
+            app_may_read,
         },
     )
     .await

@@ -21,7 +21,8 @@ use super::render;
 use super::request::Asked;
 use crate::App;
 use crate::app::callback_token;
-use crate::app::tickets;
+use crate::app::permissions::{self, Reader};
+use crate::app::tickets::{self, Unread};
 
 /// The largest number of ticket numbers in one request.
 const NUMBERS_MAX: usize = 20_000;
@@ -195,6 +196,13 @@ pub(super) async fn service_detail(app: &App, request: &Asked) -> Result<Value, 
         .as_ref()
         .filter(|service| service.is_listed)
         .ok_or_else(missing)?;
+    let reader = Reader::user_and_app(app, &request.caller).await?;
+    if !permissions::may_read_service(app, &reader, service).await? {
+        return Err(WireError::new(
+            3_900_015,
+            format!("权限不足: 没有权限查看服务【{}】", service.name),
+        ));
+    }
     let workflow = app
         .configuration
         .workflow(service.workflow, service.workflow_version)
@@ -216,15 +224,28 @@ pub(super) async fn service_detail(app: &App, request: &Asked) -> Result<Value, 
 }
 
 /// Loads a ticket from the events of its stream. The request parameter `sn` contains the ticket
-/// number.
+/// number. Returns an error if the caller may not read the ticket.
 pub(super) async fn ticket_card(app: &App, request: &Asked) -> Result<TicketCard, WireError> {
     let sn = request
         .text("sn")
         .filter(|sn| !sn.is_empty())
         .ok_or_else(WireError::no_ticket)?;
-    tickets::card(app, &TicketSn(sn))
-        .await?
-        .ok_or_else(WireError::no_ticket)
+    let reader = Reader::user_and_app(app, &request.caller).await?;
+    match tickets::read(app, &TicketSn(sn), &reader).await {
+        Ok(card) => Ok(card),
+        Err(Unread::Unknown) => Err(WireError::no_ticket()),
+        Err(Unread::NotPermitted) => Err(may_not_read(request)),
+        Err(Unread::Technical(error)) => Err(error.into()),
+    }
+}
+
+/// Creates the error for a caller that may not read a ticket.
+fn may_not_read(request: &Asked) -> WireError {
+    let who = match &request.caller.user {
+        Some(user) => format!("用户【{user}】"),
+        None => format!("应用【{}】", request.caller.app),
+    };
+    WireError::new(3_900_015, format!("权限不足: {who}没有权限查看该单据"))
 }
 
 pub(super) async fn workflow_of(
@@ -314,10 +335,14 @@ pub(super) async fn approval_results(
             "sn:请确保这个列表不超过 {NUMBERS_MAX} 项。"
         )));
     }
+    let reader = Reader::user_and_app(app, &request.caller).await?;
     let mut results = Vec::new();
     for sn in numbers {
-        let Some(card) = tickets::card(app, &TicketSn(sn)).await? else {
-            continue;
+        let card = match tickets::read(app, &TicketSn(sn), &reader).await {
+            Ok(card) => card,
+            // The result contains only tickets that exist and that the caller may read.
+            Err(Unread::Unknown | Unread::NotPermitted) => continue,
+            Err(Unread::Technical(error)) => return Err(error.into()),
         };
         let Some(opened) = &card.ticket.opened else {
             continue;

@@ -5,6 +5,7 @@
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header;
+use domain::permission::{Operation, Relations};
 use domain::placeholder::percent;
 use domain::value::plain;
 use events::{Entry, Moment};
@@ -18,6 +19,7 @@ use super::answer::{Refused, WireError};
 use crate::App;
 use crate::app::identity::{Caller, Presented, identify};
 use crate::app::people::{Unnamed, is_name, names_of};
+use crate::app::permissions;
 use crate::http::body::{self, BODY_BYTES_MAX, DEPTH_MAX, NoObject, NotRead, nested, object};
 
 /// The parameters that contain credentials.
@@ -233,9 +235,9 @@ impl Asked {
     pub(super) async fn administers(&self, app: &App) -> Result<(), WireError> {
         let may = match &self.caller.user {
             Some(user) => {
-                app.configuration
-                    .is_superuser(&app.people.find(user).await?)
-                    .await?
+                let person = app.people.find(user).await?;
+                let operation = Operation::ChangeConfiguration;
+                permissions::may(app, operation, &person, Relations::NONE).await?
             }
             None => self.caller.may_impersonate,
         };

@@ -75,7 +75,7 @@ impl Frame {
         let path = visit.guest.here.split('?').next().unwrap_or_default();
         let links = PAGES.iter().filter_map(|page| {
             let label = page.label?;
-            (visit.is_superuser || !page.is_for_superusers).then(|| Link {
+            (visit.may_read_operations || !page.is_for_superusers).then(|| Link {
                 href: page.path,
                 label: label(visit.texts()),
                 is_current: page.path == path,

@@ -73,7 +73,7 @@ async fn changes(State(app): State<App>, Path(name): Path<String>, request: Requ
         Ok(None) => return StatusCode::FORBIDDEN.into_response(),
         Err(_) => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
     };
-    if page(&name).is_none_or(|page| page.is_for_superusers && !visit.is_superuser) {
+    if page(&name).is_none_or(|page| page.is_for_superusers && !visit.may_read_operations) {
         return StatusCode::NOT_FOUND.into_response();
     }
     let Ok(permit) = PAGES.try_acquire() else {

@@ -117,7 +117,7 @@ async fn shown(
         Ok(None) => return session::log_in_first(&guest),
         Err(error) => return guest.failed(Failure::from(error)),
     };
-    let outcome = if page.is_for_superusers && !visit.is_superuser {
+    let outcome = if page.is_for_superusers && !visit.may_read_operations {
         Err(Failure::Forbidden)
     } else {
         (page.show)(visit.clone()).await

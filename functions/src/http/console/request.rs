@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::extract::Request;
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::Response;
+use domain::permission::{Operation, Relations};
 use events::Meta;
 use events::person::Language;
 use infra::Error;
@@ -14,6 +15,7 @@ use super::frame::{Failure, Frame};
 use super::texts::{Texts, texts};
 use crate::App;
 use crate::app::logins::{self, Session};
+use crate::app::permissions;
 use crate::http::blueking::render::request_id;
 use crate::http::body;
 
@@ -75,11 +77,17 @@ impl Guest {
         let Some(session) = self.session().await? else {
             return Ok(None);
         };
-        let is_superuser = self.app.configuration.is_superuser(&session.person).await?;
+        let may_read_operations = permissions::may(
+            &self.app,
+            Operation::ReadOperations,
+            &session.person,
+            Relations::NONE,
+        )
+        .await?;
         Ok(Some(Visit {
             guest: self,
             session,
-            is_superuser,
+            may_read_operations,
             parameters,
         }))
     }
@@ -119,7 +127,7 @@ const PAGES_MAX: usize = 10_000;
 pub(super) struct Visit {
     pub(super) guest: Guest,
     pub(super) session: Session,
-    pub(super) is_superuser: bool,
+    pub(super) may_read_operations: bool,
     parameters: BTreeMap<String, String>,
 }
 

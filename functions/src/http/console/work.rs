@@ -15,6 +15,7 @@ use super::table::{Pager, or_dash, pager};
 use super::{Outcome, Page};
 use crate::App;
 use crate::app::cards::{self, Documents};
+use crate::app::permissions::Reader;
 use crate::app::tickets::list::{self, Filter, LISTS, Number};
 use crate::app::wording;
 
@@ -98,8 +99,19 @@ fn filter(visit: &Visit, index: &'static str) -> Filter {
     }
 }
 
+fn reader(visit: &Visit) -> Reader {
+    Reader::person(visit.session.person.clone())
+}
+
 async fn length(visit: &Visit, index: &'static str) -> Result<usize, Error> {
-    let page = list::page(visit.app(), &filter(visit, index), Number::This(1), 1).await?;
+    let page = list::page(
+        visit.app(),
+        &filter(visit, index),
+        &reader(visit),
+        Number::This(1),
+        1,
+    )
+    .await?;
     Ok(page.count)
 }
 
@@ -119,7 +131,7 @@ impl Contents {
         }
         let number = Number::This(visit.guest.page_number());
         let (_, index) = asked(visit);
-        let page = list::page(app, &filter(visit, index), number, ROWS).await?;
+        let page = list::page(app, &filter(visit, index), &reader(visit), number, ROWS).await?;
         let found = cards::documents_of(app, TicketCard::VIEW, page.keys.into_iter()).await?;
         let documents = Documents {
             count: page.count as u64,

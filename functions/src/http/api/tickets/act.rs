@@ -12,7 +12,7 @@ use infra::ledger::command_id;
 use infra::{ExecuteError, Kind, Outcome};
 use serde_json::{Value, json};
 
-use super::read::found;
+use super::read::for_command;
 use crate::app::people::NAMED_MAX;
 use crate::app::tickets;
 use crate::app::tickets::extras::keep_inputs;
@@ -23,7 +23,7 @@ use crate::http::api::request::{Asked, Expected};
 const BATCH_MAX: usize = 200;
 
 pub(super) async fn operate(request: Asked, sn: &str, operation: &str) -> ApiResult {
-    let (sn, card) = found(&request, sn).await?;
+    let (sn, card) = for_command(&request, sn).await?;
     let id = own_command_id(&request, &sn, operation).await?;
     // A repeated request must get the response of the first request. If the first request completed the node,
     // the ticket no longer waits for the person who sends the request. The desk would then reject a new
@@ -323,11 +323,13 @@ async fn command(
         "follow" => Command::Follow {
             people: followers(request).await?,
             follows: true,
+            app_may_read: false,
             by,
         },
         "unfollow" => Command::Follow {
             people: followers(request).await?,
             follows: false,
+            app_may_read: false,
             by,
         },
         "rate" => {

@@ -8,14 +8,16 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use domain::views::ticket_card::TicketCard;
 use events::ticket::TicketEvent;
+use events::workflow::Definition;
 use events::{Moment, TicketSn, WorkflowId};
 use serde_json::{Value, json};
 
 use crate::App;
 use crate::app::cards::read_card;
 use crate::app::names::Names;
-use crate::app::tickets;
+use crate::app::permissions::Reader;
 use crate::app::tickets::list::{self, Filter, Number};
+use crate::app::tickets::{self, Unread, operations};
 use crate::app::times;
 use crate::http::api::problem::{ApiResult, Problem};
 use crate::http::api::request::Asked;
@@ -133,7 +135,12 @@ pub(super) async fn list(request: Asked) -> ApiResult {
             filter.list = Some((index, list_owner().await?));
         }
     }
-    let found = list::page(app, &filter, Number::This(page), size).await?;
+    // An app that the desk trusts may ask for the list of every user without naming the user as the caller.
+    let reader = match (&filter.list, &request.caller.user) {
+        (Some((_, owner)), None) if request.caller.may_impersonate => Reader::person(owner.clone()),
+        _ => Reader::user_or_app(app, &request.caller).await?,
+    };
+    let found = list::page(app, &filter, &reader, Number::This(page), size).await?;
     let mut items = Vec::new();
     for key in &found.keys {
         let Some(document) = app.views.get("ticket", key).await? else {
@@ -242,15 +249,44 @@ async fn shown(request: &Asked, card: &TicketCard) -> Result<Value, Problem> {
     Ok(shown)
 }
 
+/// Reads a ticket. Returns an error if the ticket does not exist, or if the caller may not read the ticket.
 pub(in crate::http::api) async fn found(
     request: &Asked,
     sn: &str,
 ) -> Result<(TicketSn, TicketCard), Problem> {
     let sn = TicketSn(sn.to_owned());
-    let card = tickets::card(&request.app, &sn)
-        .await?
-        .ok_or_else(|| Problem::not_found(format!("there is no ticket {sn}")))?;
-    Ok((sn, card))
+    let reader = Reader::user_or_app(&request.app, &request.caller).await?;
+    match tickets::read(&request.app, &sn, &reader).await {
+        Ok(card) => Ok((sn, card)),
+        Err(Unread::Unknown) => Err(no_ticket(&sn)),
+        Err(Unread::NotPermitted) => Err(Problem::forbidden(match &request.caller.user {
+            Some(user) => {
+                format!("{user} may not read ticket {sn}. The creator can add followers.")
+            }
+            None => format!(
+                "application {} may not read ticket {sn}, because another application opened it",
+                request.caller.app
+            ),
+        })),
+        Err(Unread::Technical(error)) => Err(error.into()),
+    }
+}
+
+/// Reads a ticket for a command. The ticket itself checks whether the caller may execute the command. This function
+/// therefore does not check whether the caller may read the ticket.
+pub(super) async fn for_command(
+    request: &Asked,
+    sn: &str,
+) -> Result<(TicketSn, TicketCard), Problem> {
+    let sn = TicketSn(sn.to_owned());
+    match tickets::card(&request.app, &sn).await? {
+        Some(card) => Ok((sn, card)),
+        None => Err(no_ticket(&sn)),
+    }
+}
+
+fn no_ticket(sn: &TicketSn) -> Problem {
+    Problem::not_found(format!("there is no ticket {sn}"))
 }
 
 pub(super) async fn get(request: Asked, sn: &str) -> ApiResult {
@@ -293,10 +329,40 @@ pub(super) async fn get(request: Asked, sn: &str) -> ApiResult {
         body["fields"] = render::filled(&request.app, &card, &workflow.definition)
             .await?
             .into();
-        body["operations"] = render::ticket_operations(&card, &workflow.definition).into();
+        add_operations(&request, &card, &workflow.definition, &mut body).await?;
     }
     body["dynamic_fields"] = json!(opened.dynamic_fields);
     Ok((tag, Json(body)).into_response())
+}
+
+/// Adds the operations that the caller can execute now to the JSON of a ticket and of each current node. An app without
+/// a user can execute none, because every operation needs an acting user.
+async fn add_operations(
+    request: &Asked,
+    card: &TicketCard,
+    definition: &Definition,
+    body: &mut Value,
+) -> Result<(), Problem> {
+    let app = &request.app;
+    let person = match &request.caller.user {
+        Some(user) => Some(app.people.find(user).await?),
+        None => None,
+    };
+    let of_ticket = match &person {
+        Some(person) => operations::of_ticket(app, card, person).await?,
+        None => Vec::new(),
+    };
+    body["operations"] = json!(of_ticket);
+    for (at, (id, node_run)) in card.ticket.nodes.iter().enumerate() {
+        let of_node = match &person {
+            Some(person) if node_run.is_current() => {
+                operations::of_node(app, card, definition, *id, node_run, person).await?
+            }
+            _ => Vec::new(),
+        };
+        body["nodes"][at]["operations"] = json!(of_node);
+    }
+    Ok(())
 }
 
 /// Returns whether the caller works on a ticket. Only people who work on a ticket may read its
