@@ -715,3 +715,60 @@ async fn a_form_without_session_leads_to_the_page_with_the_form() {
         assert_eq!((page.status, page.location), (303, "/".to_owned()));
     }
 }
+
+/// Converts an event of an HTTP API of AWS (payload format 2.0) to a request, as the host of the functions does.
+fn of_http_api(event: &Value) -> Request<Body> {
+    lambda_http::request::from_str(&event.to_string())
+        .expect("an event")
+        .map(Body::new)
+}
+
+/// An HTTP API of AWS sends cookies in an array of their own, and sends the body of a form as text or in base64. Local
+/// stand-ins send cookies as a header. The desk accepts all of these shapes.
+#[tokio::test]
+async fn a_person_logs_in_through_both_shapes_of_http_api_events() {
+    let desk = TestDesk::open().await;
+    give_password(&desk, "lisi").await;
+    let event = |method: &str, path: &str| {
+        json!({
+            "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": "",
+            "headers": { "host": "desk", "origin": "http://desk", "content-type": "application/x-www-form-urlencoded", "accept-language": "en" },
+            "requestContext": {
+                "accountId": "1", "apiId": "a", "domainName": "desk", "domainPrefix": "a", "requestId": "r", "routeKey": "$default", "stage": "$default",
+                "time": "29/Nov/2026:12:00:00 +0000", "timeEpoch": 1_795_953_600_000_i64,
+                "http": { "method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1", "userAgent": "t" },
+            },
+            "isBase64Encoded": false,
+        })
+    };
+    let form = format!("user=lisi&password={}&next=%2F", PASSWORD.replace(' ', "+"));
+    let encoded = {
+        use base64::Engine as _;
+        base64::engine::general_purpose::STANDARD.encode(&form)
+    };
+    for (body, is_base64) in [(form, false), (encoded, true)] {
+        let mut login = event("POST", "/login");
+        login["body"] = body.into();
+        login["isBase64Encoded"] = is_base64.into();
+        let response = desk.answer(of_http_api(&login)).await;
+        assert_eq!(response.status(), 303, "base64: {is_base64}");
+        let cookie = response.headers()[header::SET_COOKIE]
+            .to_str()
+            .expect("text");
+        let cookie = cookie.split(';').next().expect("a cookie").to_owned();
+        let mut as_array = event("GET", "/");
+        as_array["cookies"] = json!(["other=1", cookie]);
+        let mut as_header = event("GET", "/");
+        as_header["headers"]["cookie"] = format!("other=1; {cookie}").into();
+        for (page, is_logged_in) in [
+            (as_array, true),
+            (as_header, true),
+            (event("GET", "/"), false),
+        ] {
+            let response = desk.answer(of_http_api(&page)).await;
+            let body = axum::body::to_bytes(response.into_body(), 1 << 24).await;
+            let text = String::from_utf8(body.expect("a body").to_vec()).expect("text");
+            assert_eq!(text.contains("lisi"), is_logged_in, "{page}: {text}");
+        }
+    }
+}

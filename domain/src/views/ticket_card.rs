@@ -28,9 +28,10 @@ pub struct Facets {
 
 /// Further values by which lists of tickets are filtered, such as the creation time. Normally, these values
 /// are different for each ticket.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OwnFacets {
-    pub creator: PersonId,
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct OwnFacets<'a> {
+    /// The id of the person who created the ticket.
+    pub creator: &'a str,
     pub created_at: Moment,
     pub ended_at: Option<Moment>,
 }
@@ -58,13 +59,13 @@ impl Facets {
     }
 }
 
-impl OwnFacets {
+impl<'a> OwnFacets<'a> {
     /// Returns the filter values that normally only this ticket has, such as the creation time. Lists of
     /// tickets are filtered by these values. Returns `None` if the ticket does not exist.
-    pub fn of(card: &TicketCard) -> Option<Self> {
+    pub fn of(card: &'a TicketCard) -> Option<Self> {
         let opened = card.ticket.opened.as_ref()?;
         Some(Self {
-            creator: opened.creator.clone(),
+            creator: opened.creator.as_str(),
             created_at: card.created_at,
             ended_at: card.ended_at,
         })
@@ -73,7 +74,7 @@ impl OwnFacets {
     /// Parses the filter values that normally only one ticket has, such as the creation time. The parameter
     /// is the second part of the text that [`TicketCard::facets`] returns. Returns `None` if the text is
     /// invalid.
-    pub fn read(text: &str) -> Option<Self> {
+    pub fn read(text: &'a str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 }

@@ -1,6 +1,8 @@
 //! Contains the contract suite of the views: the tests that every adapter of the views must pass.
 
-use super::{Counted, Document, Range, Views};
+use std::sync::Arc;
+
+use super::{Counted, Document, Range, RowFilter, Views};
 
 fn document(sequence: i64, text: &str) -> Document {
     Document {
@@ -381,6 +383,32 @@ async fn pages(views: &dyn Views) {
                 .collect::<Vec<_>>(),
             "{chosen:?} from {from} to {to}, {skip} skipped"
         );
+        // The same filter, applied row by row. With the last argument, the function may stop at the
+        // end of the page.
+        let shared: Vec<String> = chosen.iter().map(ToString::to_string).collect();
+        let filter = RowFilter {
+            shared: Arc::new(move |colour| shared.iter().any(|chosen| chosen == colour)),
+            own: Arc::new(|_| true),
+        };
+        for until_full in [false, true] {
+            let (count, rows) = views
+                .rows_where(range, &filter, until_full)
+                .await
+                .expect("rows");
+            assert!(
+                if until_full {
+                    count <= fitting.len() as u64
+                } else {
+                    count == fitting.len() as u64
+                },
+                "{count} of {chosen:?} from {from} to {to}"
+            );
+            let rows: Vec<_> = rows
+                .into_iter()
+                .map(|entry| (entry.value, entry.key))
+                .collect();
+            assert_eq!(rows, page, "{chosen:?} from {from} to {to}, {skip} skipped");
+        }
         // The test reads the range from `from` to `to` page by page. Each page starts after the
         // last entry of the previous page. Together, the pages must contain all rows of the range.
         let range = Range {

@@ -11,6 +11,7 @@ mod page_writer;
 pub mod sqlite;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -60,6 +61,16 @@ pub fn shared_and_own(facets: &str) -> (&str, &str) {
 /// A filter for index rows. Its parameter is the shared facets (filter text) of a row. The filter
 /// returns true if the row belongs to the filtered list.
 pub type Fits<'a> = &'a (dyn Fn(&str) -> bool + Send + Sync);
+
+/// A filter for index rows with two parts. A row passes if both parts return true.
+#[derive(Clone)]
+pub struct RowFilter {
+    /// Checks the shared facets (filter text) of a row. The result depends only on the text, so an
+    /// adapter may call this function only once for rows with the same text.
+    pub shared: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+    /// Checks the own facets (filter text) of a row.
+    pub own: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+}
 
 /// A part of an index in sorted order. The range contains the rows with values from `from`
 /// (inclusive) to `to` (exclusive).
@@ -175,7 +186,20 @@ pub trait Views: Send + Sync {
         range: Range<'_>,
         fits: Fits<'_>,
     ) -> Result<(u64, Vec<Entry>), Error> {
-        walk(self, range, fits).await
+        walk(self, range, &|entry| fits(entry.shared()), false).await
+    }
+    /// Reads a range row by row, and applies a filter to each row. Returns one page of the rows that
+    /// pass, and the number of all rows that pass. The page starts after `skip` rows and contains at
+    /// most `limit` rows. If `until_full` is true, the function stops when the page is full. The
+    /// number then counts only the rows that were read.
+    async fn rows_where(
+        &self,
+        range: Range<'_>,
+        filter: &RowFilter,
+        until_full: bool,
+    ) -> Result<(u64, Vec<Entry>), Error> {
+        let fits = |entry: &Entry| (filter.shared)(entry.shared()) && (filter.own)(entry.own());
+        walk(self, range, &fits, until_full).await
     }
     /// Returns at most `limit` documents of a view, in ascending order of their keys. Starts with
     /// the first key that is greater than `after`.
@@ -191,12 +215,13 @@ pub trait Views: Send + Sync {
     async fn clear(&self, view: &str) -> Result<(), Error>;
 }
 
-/// Reads a whole range row by row. Returns the number of rows that pass the filter `fits`, and one
-/// page of these rows.
+/// Reads a range row by row. Returns the number of rows that pass the filter `fits`, and one page of
+/// these rows. If `until_full` is true, the function stops when the page is full.
 async fn walk(
     views: &(impl Views + ?Sized),
     range: Range<'_>,
-    fits: Fits<'_>,
+    fits: &(dyn Fn(&Entry) -> bool + Send + Sync),
+    until_full: bool,
 ) -> Result<(u64, Vec<Entry>), Error> {
     let (mut count, mut page) = (0_u64, Vec::new());
     let mut last: Option<Entry> = None;
@@ -213,13 +238,13 @@ async fn walk(
             .await?;
         let is_end = entries.len() < STEP;
         last = entries.last().cloned();
-        for entry in entries.into_iter().filter(|entry| fits(entry.shared())) {
+        for entry in entries.into_iter().filter(|entry| fits(entry)) {
             if count >= range.skip as u64 && page.len() < range.limit {
                 page.push(entry);
             }
             count += 1;
         }
-        if is_end {
+        if is_end || (until_full && page.len() >= range.limit) {
             return Ok((count, page));
         }
         // Some stores never wait for I/O. This call lets other tasks of the same thread run during

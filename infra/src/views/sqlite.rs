@@ -12,7 +12,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::{Counted, Document, Entry, Fits, Index, PageWriter, Put, Range, Views, shared_and_own};
+use super::{
+    Counted, Document, Entry, Fits, Index, PageWriter, Put, Range, RowFilter, Views, shared_and_own,
+};
 use crate::Error;
 use crate::crash::Crash;
 use crate::queue::NewMessage;
@@ -659,6 +661,10 @@ fn page_start(
     Ok((from, to, skip))
 }
 
+/// The largest number of rows that one step of a row by row list reads. Between two steps, the
+/// connection is free for other readers.
+const ROWS_AT_ONCE: usize = 5_000;
+
 /// The SQL columns from which an [`Entry`] (one index row) is built.
 const ENTRY: &str = "value, key, (SELECT shared FROM facets WHERE id = entries.facets), own";
 
@@ -667,11 +673,7 @@ fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
     Ok(Entry {
         value: row.get(0)?,
         key: row.get(1)?,
-        facets: if own.is_empty() {
-            shared
-        } else {
-            format!("{shared}\t{own}")
-        },
+        facets: joined(shared, &own),
     })
 }
 
@@ -774,6 +776,96 @@ fn page_where(
         skip.saturating_add(range.limit),
     )?;
     Ok((count, rows.into_iter().skip(skip).collect()))
+}
+
+/// The state of a list that is read row by row.
+#[derive(Default)]
+struct Passed {
+    count: u64,
+    page: Vec<Entry>,
+    /// The results of the filter for the shared facets (filter texts) that were read, by their ids.
+    shared: HashMap<i64, bool>,
+    /// The value and the key of the last row that was read.
+    last: Option<(String, String)>,
+    is_complete: bool,
+}
+
+impl Passed {
+    /// Reads the next rows, at most [`ROWS_AT_ONCE`]. The texts of a row are copied only if the row
+    /// belongs to the page.
+    fn step(
+        &mut self,
+        connection: &Connection,
+        range: &Range<'_>,
+        filter: &RowFilter,
+        until_full: bool,
+    ) -> rusqlite::Result<()> {
+        let (order, comparison) = if range.descending {
+            ("DESC", "<")
+        } else {
+            ("ASC", ">")
+        };
+        let after = self.last.take();
+        let comparison = after.as_ref().map_or_else(String::new, |_| {
+            format!("AND (value, key) {comparison} (?6, ?7)")
+        });
+        let mut statement = connection.prepare_cached(&format!(
+            "SELECT value, key, facets, own FROM entries \
+             WHERE view = ?1 AND name = ?2 AND value >= ?3 AND value < ?4 {comparison} \
+             ORDER BY value {order}, key {order} LIMIT ?5"
+        ))?;
+        let mut shared = connection.prepare_cached("SELECT shared FROM facets WHERE id = ?1")?;
+        let limit = at_most(ROWS_AT_ONCE);
+        let mut values: Vec<&dyn rusqlite::ToSql> =
+            vec![&range.view, &range.index, &range.from, &range.to, &limit];
+        if let Some((value, key)) = &after {
+            values.extend([value as &dyn rusqlite::ToSql, key]);
+        }
+        let mut rows = statement.query(&values[..])?;
+        let mut read = 0;
+        while let Some(row) = rows.next()? {
+            read += 1;
+            let facets: i64 = row.get(2)?;
+            let passes = if let Some(passes) = self.shared.get(&facets) {
+                *passes
+            } else {
+                let text: String = shared.query_row([facets], |row| row.get(0))?;
+                let passes = (filter.shared)(&text);
+                self.shared.insert(facets, passes);
+                passes
+            };
+            if passes && (filter.own)(row.get_ref(3)?.as_str()?) {
+                if self.count >= range.skip as u64 && self.page.len() < range.limit {
+                    let text: String = shared.query_row([facets], |row| row.get(0))?;
+                    let own: String = row.get(3)?;
+                    self.page.push(Entry {
+                        value: row.get(0)?,
+                        key: row.get(1)?,
+                        facets: joined(text, &own),
+                    });
+                }
+                self.count += 1;
+                if until_full && self.page.len() >= range.limit {
+                    self.is_complete = true;
+                    return Ok(());
+                }
+            }
+            if read == ROWS_AT_ONCE {
+                self.last = Some((row.get(0)?, row.get(1)?));
+            }
+        }
+        self.is_complete = read < ROWS_AT_ONCE;
+        Ok(())
+    }
+}
+
+/// Returns the facets (filter text) of a row: its shared and its own facets.
+fn joined(shared: String, own: &str) -> String {
+    if own.is_empty() {
+        shared
+    } else {
+        format!("{shared}\t{own}")
+    }
 }
 
 #[async_trait]
@@ -900,7 +992,30 @@ impl Views for Sqlite {
             };
             return self.0.readers.read(what(), page).await;
         }
-        super::walk(self, range, fits).await
+        super::walk(self, range, &|entry| fits(entry.shared()), false).await
+    }
+    async fn rows_where(
+        &self,
+        range: Range<'_>,
+        filter: &RowFilter,
+        until_full: bool,
+    ) -> Result<(u64, Vec<Entry>), Error> {
+        let mut read = Passed::default();
+        loop {
+            let (owned, filter) = (OwnedRange::of(&range), filter.clone());
+            let step = move |connection: &Connection| {
+                read.step(connection, &owned.as_range(), &filter, until_full)?;
+                Ok(read)
+            };
+            read = self
+                .0
+                .readers
+                .read(format!("list {}", range.view), step)
+                .await?;
+            if read.is_complete {
+                return Ok((read.count, read.page));
+            }
+        }
     }
     async fn scan(
         &self,

@@ -10,12 +10,13 @@
 //! the end time. For a condition on an own facet, every row of the index range must be read.
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 use domain::ticket::Status;
 use domain::views::ticket_card::{Facets, OwnFacets, TicketCard};
-use events::{Moment, PersonId};
+use events::{AppCode, Moment, PersonId, ServiceId};
 use infra::Error;
-use infra::views::{Entry, Range};
+use infra::views::{Entry, Range, RowFilter};
 
 use super::readable;
 use crate::App;
@@ -114,12 +115,12 @@ pub async fn page(
         None => filter.creator.as_ref(),
     };
     if owner.is_some() && owner == reader.person.as_ref() {
-        return page_of_all(app, filter, number, size).await;
+        return by_plan(app, filter, None, number, size).await;
     }
     match reader.readable(app).await? {
-        Readable::All => page_of_all(app, filter, number, size).await,
+        Readable::All => by_plan(app, filter, None, number, size).await,
         Readable::Some { .. } if !filter.sns.is_empty() => {
-            let Some(plan) = Plan::of(filter, true) else {
+            let Some(plan) = Plan::of(filter, None, true) else {
                 return Ok(Page::of(0, number, size));
             };
             by_number(app, filter, &plan, Some(reader), number, size).await
@@ -129,28 +130,28 @@ pub async fn page(
             app: reader_app,
             person,
         } => {
-            readable::page(
-                app,
-                filter,
+            let by_facets = ReadableFacets {
                 services,
-                reader_app,
-                person.as_ref(),
-                number,
-                size,
-            )
-            .await
+                app: reader_app,
+            };
+            match person {
+                Some(person) => readable::page(app, filter, by_facets, &person, number, size).await,
+                None => by_plan(app, filter, Some(by_facets), number, size).await,
+            }
         }
     }
 }
 
-/// Returns one page of all tickets that match a filter.
-async fn page_of_all(
+/// Returns one page of the tickets that match a filter. If `readable` is set, the page contains only tickets whose
+/// shared facets show that they are readable.
+async fn by_plan(
     app: &App,
     filter: &Filter,
+    readable: Option<ReadableFacets>,
     number: Number,
     size: usize,
 ) -> Result<Page, Error> {
-    let Some(plan) = Plan::of(filter, app.views.has_counters()) else {
+    let Some(plan) = Plan::of(filter, readable, app.views.has_counters()) else {
         return Ok(Page::of(0, number, size));
     };
     if !filter.sns.is_empty() {
@@ -160,7 +161,7 @@ async fn page_of_all(
         return by_end(app, &plan, ended, number, size).await;
     }
     if plan.own.has_any() {
-        return by_walk(app, &plan.stretch, |entry| plan.fits(entry), number, size).await;
+        return by_rows(app, &plan, number, size).await;
     }
     if plan.shared.has_any() {
         return by_facets(app, &plan, number, size).await;
@@ -221,7 +222,10 @@ impl Filter {
                 .any(|(name, value)| name == index && value.starts_with(&format!("{pid}|")))
         }) && plan.shared.fit(&shared)
             && plan.own.fit(&own)
-            && self.creator.as_ref().is_none_or(|pid| own.creator == *pid)
+            && self
+                .creator
+                .as_ref()
+                .is_none_or(|pid| own.creator == pid.as_str())
             && is_between(card.created_at, self.created)
     }
 }
@@ -249,6 +253,27 @@ pub(super) struct Shared {
     businesses: HashSet<String>,
     kinds: HashSet<String>,
     tag: Option<String>,
+    readable: Option<ReadableFacets>,
+}
+
+/// The services and the client app whose tickets a reader may read.
+#[derive(Clone, Debug)]
+pub(super) struct ReadableFacets {
+    pub(super) services: BTreeSet<ServiceId>,
+    pub(super) app: Option<AppCode>,
+}
+
+impl ReadableFacets {
+    /// Returns true if such tickets can exist.
+    pub(super) fn has_any(&self) -> bool {
+        !self.services.is_empty() || self.app.is_some()
+    }
+
+    /// Returns true if the facets show that a ticket is readable.
+    pub(super) fn fit(&self, facets: &Facets) -> bool {
+        self.services.contains(&ServiceId(facets.service))
+            || (self.app.is_some() && self.app == facets.app)
+    }
 }
 
 impl Shared {
@@ -260,7 +285,10 @@ impl Shared {
             &self.businesses,
             &self.kinds,
         ];
-        self.is_withdrawn_left_out || self.tag.is_some() || sets.iter().any(|set| !set.is_empty())
+        self.is_withdrawn_left_out
+            || self.tag.is_some()
+            || self.readable.is_some()
+            || sets.iter().any(|set| !set.is_empty())
     }
 
     fn fit(&self, facets: &Facets) -> bool {
@@ -272,6 +300,10 @@ impl Shared {
             && has(&self.businesses, &facets.bk_biz_id.to_string())
             && has(&self.kinds, facets.kind.key())
             && self.tag.as_ref().is_none_or(|tag| facets.tag == *tag)
+            && self
+                .readable
+                .as_ref()
+                .is_none_or(|readable| readable.fit(facets))
     }
 
     /// Returns true if an index row meets all conditions on shared facets (ticket fields such as
@@ -295,15 +327,21 @@ impl Own {
         self.creator.is_some() || self.ended != (None, None)
     }
 
-    fn fit(&self, facets: &OwnFacets) -> bool {
+    fn fit(&self, facets: &OwnFacets<'_>) -> bool {
         self.creator
             .as_ref()
-            .is_none_or(|pid| facets.creator == *pid)
+            .is_none_or(|pid| facets.creator == pid.as_str())
             && match (self.ended, facets.ended_at) {
                 ((None, None), _) => true,
                 (_, None) => false,
                 (ended, Some(at)) => is_between(at, ended),
             }
+    }
+
+    /// Returns true if an index row meets all conditions on own facets (ticket fields such as the
+    /// end time). `text` contains the encoded own facets of the row.
+    fn fit_text(&self, text: &str) -> bool {
+        OwnFacets::read(text).is_some_and(|facets| self.fit(&facets))
     }
 }
 
@@ -353,8 +391,8 @@ impl Stretch {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) stretch: Stretch,
-    pub(super) shared: Shared,
-    pub(super) own: Own,
+    pub(super) shared: Arc<Shared>,
+    pub(super) own: Arc<Own>,
     /// The range of the index `ended` with the tickets that ended in the requested period. The
     /// value is `None` if the filter has no condition on the end time, or if the list belongs to
     /// one person.
@@ -365,7 +403,11 @@ impl Plan {
     /// Returns the plan for a list, which contains the index to read. Returns `None` if no ticket
     /// can match the filter. If the store has no counters for index rows, this function may choose
     /// an index with the tickets of only one status.
-    pub(super) fn of(filter: &Filter, has_counters: bool) -> Option<Self> {
+    pub(super) fn of(
+        filter: &Filter,
+        readable: Option<ReadableFacets>,
+        has_counters: bool,
+    ) -> Option<Self> {
         let is_long = |pid: &PersonId| pid.as_str().len() > 4 * NAME_MAX;
         let whose = filter.list.as_ref().map(|(_, pid)| pid);
         if filter.creator.as_ref().is_some_and(is_long) || whose.is_some_and(is_long) {
@@ -396,6 +438,7 @@ impl Plan {
             businesses: set(&filter.businesses),
             kinds: set(&filter.kinds),
             tag: filter.tag.clone(),
+            readable,
         };
         let mut own = Own {
             creator: filter.creator.clone(),
@@ -441,18 +484,26 @@ impl Plan {
         let owner = owner.map_or_else(String::new, |owner| format!("{owner}|"));
         Some(Self {
             stretch: Stretch::of(index, &owner, filter.created),
-            shared,
-            own,
+            shared: Arc::new(shared),
+            own: Arc::new(own),
             ended,
         })
+    }
+
+    /// Returns the conditions of the plan as a filter for index rows.
+    fn row_filter(&self) -> RowFilter {
+        let (shared, own) = (self.shared.clone(), self.own.clone());
+        RowFilter {
+            shared: Arc::new(move |text| !shared.has_any() || shared.fit_text(text)),
+            own: Arc::new(move |text| !own.has_any() || own.fit_text(text)),
+        }
     }
 
     /// Returns true if an index row meets all conditions of the plan. The row contains facets
     /// (copies of ticket fields).
     pub(super) fn fits(&self, entry: &Entry) -> bool {
         (!self.shared.has_any() || self.shared.fit_text(entry.shared()))
-            && (!self.own.has_any()
-                || OwnFacets::read(entry.own()).is_some_and(|own| self.own.fit(&own)))
+            && (!self.own.has_any() || self.own.fit_text(entry.own()))
     }
 }
 
@@ -609,6 +660,26 @@ pub(super) async fn walk(
     }
 }
 
+/// Reads every row of the index range of a plan, counts the matching tickets and returns one page. The number of the
+/// last page depends on the count. For the last page, the rows are therefore read twice.
+async fn by_rows(app: &App, plan: &Plan, number: Number, size: usize) -> Result<Page, Error> {
+    let filter = plan.row_filter();
+    let read = async |skip: usize, limit: usize| {
+        let range = plan.stretch.range(skip, limit);
+        let (count, rows) = app.views.rows_where(range, &filter, false).await?;
+        Ok::<_, Error>((usize::try_from(count).unwrap_or(usize::MAX), rows))
+    };
+    let first = match number {
+        Number::This(number) => number,
+        Number::Last => Page::of(read(0, 0).await?.0, number, size).number,
+    };
+    let (count, rows) = read((first - 1).saturating_mul(size), size).await?;
+    Ok(Page {
+        keys: rows.into_iter().map(|row| row.key).collect(),
+        ..Page::of(count, Number::This(first), size)
+    })
+}
+
 /// Reads every row of an index range, counts the rows that `fits` accepts and returns one page. The number
 /// of the last page depends on the count. For the last page, the rows are therefore read twice.
 pub(super) async fn by_walk(
@@ -676,7 +747,7 @@ async fn by_end(
                 return by_walk_to(app, plan, page, size).await;
             }
         } else if of_list < count {
-            return by_walk(app, &plan.stretch, |entry| plan.fits(entry), number, size).await;
+            return by_rows(app, plan, number, size).await;
         }
     }
     let mut found = Vec::new();
@@ -706,17 +777,13 @@ async fn by_end(
 /// Reads the index range of a list until the requested page is full, and returns this page. `page`
 /// contains the number of matching tickets, because the caller has already counted these tickets.
 async fn by_walk_to(app: &App, plan: &Plan, page: Page, size: usize) -> Result<Page, Error> {
-    let (skip, mut at, mut keys) = (page.skip(size), 0, Vec::new());
-    let wanted = size.min(page.count.saturating_sub(skip));
-    walk(app, &plan.stretch, |entry| {
-        if plan.fits(&entry) {
-            if at >= skip {
-                keys.push(entry.key);
-            }
-            at += 1;
-        }
-        keys.len() >= wanted
+    let range = plan.stretch.range(page.skip(size), size);
+    let (_, rows) = app
+        .views
+        .rows_where(range, &plan.row_filter(), true)
+        .await?;
+    Ok(Page {
+        keys: rows.into_iter().map(|row| row.key).collect(),
+        ..page
     })
-    .await?;
-    Ok(Page { keys, ..page })
 }

@@ -4,69 +4,55 @@
 //! the ticket belongs to a service of the reader, or the app of the reader opened the ticket. In the second group, the
 //! reader takes part in the ticket. The rows of the second group are few, and they are read into memory.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use domain::views::ticket_card::{Facets, TAKES_PART};
-use events::{AppCode, PersonId, ServiceId};
+use events::PersonId;
 use infra::Error;
 use infra::views::{Entry, Range};
 
-use super::list::{Filter, Number, Page, Plan, Stretch, by_walk, walk};
+use super::list::{Filter, Number, Page, Plan, ReadableFacets, Stretch, by_walk, walk};
 use crate::App;
 
 /// The largest number of tickets of the first group with the same creation time that are compared with one ticket of the
 /// second group. If more tickets have the same creation time, a page can contain such a ticket twice or omit it.
 const SAME_AGE_MAX: usize = 10_000;
 
-/// The conditions under which a ticket is readable, and the index rows of the second group by the key of the ticket.
+/// The conditions under which a ticket is readable.
 struct Conditions {
-    services: BTreeSet<ServiceId>,
-    app: Option<AppCode>,
+    /// The first group.
+    facets: ReadableFacets,
+    /// The index rows of the second group by the key of the ticket.
     taking_part: HashMap<String, Entry>,
 }
 
 impl Conditions {
-    /// Returns true if the first group can contain tickets.
-    fn has_shared(&self) -> bool {
-        !self.services.is_empty() || self.app.is_some()
-    }
-
     /// Returns true if the shared facets show that the ticket is readable.
-    fn fit(&self, facets: &Facets) -> bool {
-        self.services.contains(&ServiceId(facets.service))
-            || (self.app.is_some() && self.app == facets.app)
-    }
-
     fn fit_text(&self, text: &str) -> bool {
-        self.has_shared() && Facets::read(text).is_some_and(|facets| self.fit(&facets))
+        self.facets.has_any() && Facets::read(text).is_some_and(|facets| self.facets.fit(&facets))
     }
 }
 
-/// Returns one page of the tickets that match the filter and that the reader may read. `services`, `reader_app` and
-/// `person` are the members of [`crate::app::permissions::Readable::Some`].
+/// Returns one page of the tickets that match the filter and that the person may read. `facets` describes the first
+/// group of these tickets.
 pub(super) async fn page(
     app: &App,
     filter: &Filter,
-    services: BTreeSet<ServiceId>,
-    reader_app: Option<AppCode>,
-    person: Option<&PersonId>,
+    facets: ReadableFacets,
+    person: &PersonId,
     number: Number,
     size: usize,
 ) -> Result<Page, Error> {
     // With this argument, the plan keeps every condition, and every row can be checked with the plan alone.
-    let Some(plan) = Plan::of(filter, true) else {
+    let Some(plan) = Plan::of(filter, None, true) else {
         return Ok(Page::of(0, number, size));
     };
     let conditions = Conditions {
-        services,
-        app: reader_app,
-        taking_part: match person {
-            Some(person) => rows_of(app, filter, person).await?,
-            None => HashMap::new(),
-        },
+        facets,
+        taking_part: rows_of(app, filter, person).await?,
     };
     let lists_all = filter.list.is_none() && filter.creator.is_none();
-    if lists_all && !conditions.has_shared() {
+    if lists_all && !conditions.facets.has_any() {
         let found = newest_first(&conditions, |entry| plan.fits(entry));
         let page = Page::of(found.len(), number, size);
         let keys = found.into_iter().skip(page.skip(size)).take(size);
