@@ -9,6 +9,7 @@ mod crashes;
 mod desk;
 mod fleet;
 mod notifications;
+mod package;
 mod proof;
 mod two_desks;
 mod working_day;
