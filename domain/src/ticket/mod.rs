@@ -627,15 +627,9 @@ impl Ticket {
         self.may(Operation::ManageTicket, by, context)
     }
 
-    /// Returns true if the person `by` may read the ticket. The permission policies decide this
-    /// ([`Operation::ReadTicket`]).
-    pub fn may_see(&self, by: &PersonId, context: &Context) -> Decision<bool> {
-        self.may(Operation::ReadTicket, by, context)
-    }
-
     /// Returns true if the person `by` may take part in the ticket. The permission policies decide this
     /// ([`Operation::TakePart`]).
-    pub fn may_take_part(&self, by: &PersonId, context: &Context) -> Decision<bool> {
+    fn may_take_part(&self, by: &PersonId, context: &Context) -> Decision<bool> {
         self.may(Operation::TakePart, by, context)
     }
 
@@ -652,7 +646,10 @@ impl Ticket {
             })
         };
         let mut relations = self.relations(by);
-        if operation == Operation::ReadInternalRemarks {
+        if matches!(
+            operation,
+            Operation::ReadInternalRemarks | Operation::ReadExecution
+        ) {
             relations = relations.with_if(Relation::Worker, self.is_worker(by, context)?);
         }
         if permits(relations)? {
@@ -713,12 +710,6 @@ impl Ticket {
             .chain(&self.followers)
             .chain(&self.invited)
             .collect()
-    }
-
-    /// Returns true if the person `by` may read the internal remarks of the ticket. The permission policies
-    /// decide this ([`Operation::ReadInternalRemarks`]).
-    pub fn works_on(&self, by: &PersonId, context: &Context) -> Decision<bool> {
-        self.may(Operation::ReadInternalRemarks, by, context)
     }
 
     /// Returns true if the person `by` is or was a processor of a node. The submit node does not count, because

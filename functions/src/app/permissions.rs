@@ -111,7 +111,7 @@ impl Reader {
             return Ok(true);
         }
         match &self.person {
-            Some(person) => tickets::may_see(app, &card.ticket, person).await,
+            Some(person) => tickets::may(app, Operation::ReadTicket, &card.ticket, person).await,
             None => Ok(false),
         }
     }

@@ -125,6 +125,22 @@ mod tests {
     }
 
     #[test]
+    fn the_schema_has_the_operations_and_relations_of_the_domain() {
+        let schema = include_str!("ledgerdesk.cedarschema");
+        let relations: Vec<&str> = schema
+            .lines()
+            .filter_map(|line| line.trim().strip_suffix(": Bool,"))
+            .collect();
+        assert_eq!(relations, Relation::ALL.map(Relation::key));
+        let operations: Vec<&str> = schema
+            .lines()
+            .filter_map(|line| line.strip_prefix("action ")?.split(" appliesTo").next())
+            .flat_map(|names| names.split(", "))
+            .collect();
+        assert_eq!(operations, Operation::ALL.map(Operation::key));
+    }
+
+    #[test]
     fn a_stranger_may_do_nothing() {
         for operation in Operation::ALL {
             let answer = answer(ask(operation, Relations::NONE));

@@ -7,6 +7,7 @@
 
 use domain::attachment::{ALONE_MS, Attachment, Command, Rejection};
 use domain::draft::{DRAFT_MS, Draft};
+use domain::permission::Operation;
 use domain::ticket::{Command as TicketCommand, Ticket};
 use events::attachment::Holder;
 use events::{AttachmentId, Meta, Moment, PersonId, TicketSn};
@@ -228,7 +229,7 @@ pub async fn may_read(
             Holder::Ticket(sn) => {
                 let ticket = holder(app, sn).await?;
                 if ticket.attachments.contains(&begun.attachment)
-                    && tickets::may_see(app, &ticket, reader).await?
+                    && tickets::may(app, Operation::ReadTicket, &ticket, reader).await?
                 {
                     return Ok(true);
                 }

@@ -1,5 +1,6 @@
 //! Reads tickets from their event streams, and checks whether a person may see a ticket.
 
+use domain::permission::Operation;
 use domain::ticket::Ticket;
 use domain::views::ticket_card::TicketCard;
 use events::{PersonId, TicketSn};
@@ -13,39 +14,18 @@ use crate::app::permissions::Reader;
 /// Maximum length of a ticket number in a request, in bytes. Real ticket numbers have 17 bytes.
 pub const SN_BYTES_MAX: usize = 64;
 
-/// Returns true if a person may see a ticket ([`Ticket::may_see`]).
-pub async fn may_see(app: &App, ticket: &Ticket, by: &PersonId) -> Result<bool, Error> {
-    allowed(
-        app.ledger
-            .ask(&*app.configuration, |context| ticket.may_see(by, context))
-            .await,
-    )
-}
-
-/// Returns true if a person may take part in a ticket ([`Ticket::may_take_part`]).
-pub async fn may_take_part(app: &App, ticket: &Ticket, by: &PersonId) -> Result<bool, Error> {
-    allowed(
-        app.ledger
-            .ask(&*app.configuration, |context| {
-                ticket.may_take_part(by, context)
-            })
-            .await,
-    )
-}
-
-/// Returns true if a person works on a ticket ([`Ticket::works_on`]).
-pub async fn works_on(app: &App, ticket: &Ticket, by: &PersonId) -> Result<bool, Error> {
-    allowed(
-        app.ledger
-            .ask(&*app.configuration, |context| ticket.works_on(by, context))
-            .await,
-    )
-}
-
-/// Converts the result of a permission check to true or false. A ticket that does not exist gives
+/// Returns true if a person may execute an operation on a ticket ([`Ticket::may`]). A ticket that does not exist gives
 /// false.
-fn allowed(answer: Result<bool, ExecuteError<Ticket>>) -> Result<bool, Error> {
-    match answer {
+pub async fn may(
+    app: &App,
+    operation: Operation,
+    ticket: &Ticket,
+    by: &PersonId,
+) -> Result<bool, Error> {
+    let question = app.ledger.ask(&*app.configuration, |context| {
+        ticket.may(operation, by, context)
+    });
+    match question.await {
         Ok(may) => Ok(may),
         Err(ExecuteError::Rejected(_)) => Ok(false),
         Err(ExecuteError::Technical(error)) => Err(error),

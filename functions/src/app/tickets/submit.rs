@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use domain::permission::Operation;
 use domain::ticket::{Command, Open, Rejection, Ticket};
 use events::draft::FormRef;
 use events::ticket::Opened;
@@ -19,7 +20,7 @@ use jiff::Timestamp;
 use super::act::await_card;
 use super::extras;
 use super::idempotency::{Key, NotOpened, reserve, reserved};
-use super::read::{card, may_take_part};
+use super::read::{card, may};
 use crate::App;
 use crate::app::outbound::Receiver;
 use crate::app::people::people_in;
@@ -250,7 +251,7 @@ pub async fn may_raise(app: &App, from: &TicketSn, by: &PersonId) -> Result<(), 
     if card.ticket.status.is_over() {
         return Err(NotRaised::Ended);
     }
-    if may_take_part(app, &card.ticket, by).await? {
+    if may(app, Operation::TakePart, &card.ticket, by).await? {
         Ok(())
     } else {
         Err(NotRaised::UnknownPerson)

@@ -9,7 +9,7 @@ use events::case::UpdateMark;
 use events::{Meta, Moment, PersonId};
 use serde_json::{Value, json};
 
-use super::admin::{CardList, page_of, reads_operations, stream_of};
+use super::admin::{CardList, changes_configuration, page_of, reads_operations, stream_of};
 use super::problem::{ApiResult, Problem};
 use super::request::Asked;
 use super::resource::{
@@ -61,9 +61,12 @@ fn answer(call: Call) -> Answer {
         if call.method == Method::POST && call.path.len() == 1 {
             return add(call.request).await;
         }
-        let meta = reads_operations(&call.request).await?;
+        if let [_, id, "process"] = *segments(&call.path) {
+            let meta = changes_configuration(&call.request).await?;
+            return again(call.request, id, &meta).await;
+        }
+        reads_operations(&call.request).await?;
         match *segments(&call.path) {
-            [_, id, "process"] => again(call.request, id, &meta).await,
             [_, id] => one(call.request, id).await,
             _ => all(call.request).await,
         }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 use axum::http::StatusCode;
+use domain::permission::Operation;
 use domain::ticket::{Command, NodeRun, Rejection, Ticket};
 use domain::views::ticket_card::TicketCard;
 use events::ticket::{NodeStatus, TicketEvent};
@@ -139,7 +140,14 @@ fn asked(visit: &Visit) -> TicketSn {
 async fn found(visit: &Visit) -> Result<(TicketSn, TicketCard), Failure> {
     let (app, sn) = (visit.app(), asked(visit));
     let card = tickets::card(app, &sn).await?.ok_or(Failure::NoTicket)?;
-    if tickets::may_see(app, &card.ticket, &visit.session.person).await? {
+    if tickets::may(
+        app,
+        Operation::ReadTicket,
+        &card.ticket,
+        &visit.session.person,
+    )
+    .await?
+    {
         Ok((sn, card))
     } else {
         Err(Failure::NoTicket)
@@ -375,7 +383,13 @@ async fn timeline(
     definition: &Definition,
 ) -> Result<(Vec<Entry>, BTreeSet<TransitionId>, String), Failure> {
     let (app, language) = (visit.app(), visit.guest.language);
-    let sees_internal = tickets::works_on(app, ticket, &visit.session.person).await?;
+    let sees_internal = tickets::may(
+        app,
+        Operation::ReadInternalRemarks,
+        ticket,
+        &visit.session.person,
+    )
+    .await?;
     let history = tickets::history(&app.ledger, &sn.stream()).await?;
     // A new ticket is already at its submit node (the node with the first form). No event records the
     // transition from the start node to this node.

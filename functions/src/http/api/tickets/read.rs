@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
+use domain::permission::Operation as Permission;
 use domain::views::ticket_card::TicketCard;
 use events::ticket::TicketEvent;
 use events::workflow::Definition;
@@ -369,8 +370,9 @@ async fn add_operations(
 /// internal remarks.
 async fn sees_internal(request: &Asked, card: &TicketCard) -> Result<bool, Problem> {
     match request.caller.user.as_deref() {
-        Some(user) => Ok(tickets::works_on(
+        Some(user) => Ok(tickets::may(
             &request.app,
+            Permission::ReadInternalRemarks,
             &card.ticket,
             &request.app.people.find(user).await?,
         )
