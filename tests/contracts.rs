@@ -147,10 +147,11 @@ async fn http_directory() {
     use axum::response::{IntoResponse as _, Response};
     type Organization = Arc<directory::file::File>;
     async fn leader(State(file): State<Organization>, Path(person): Path<String>) -> Response {
-        match file.leader(&person).await.expect("answers") {
-            Some(leader) => axum::Json(serde_json::json!({ "leader": leader })).into_response(),
-            None => axum::http::StatusCode::NOT_FOUND.into_response(),
+        if file.has_person(&person).await.expect("answers") == Some(false) {
+            return axum::http::StatusCode::NOT_FOUND.into_response();
         }
+        let leader = file.leader(&person).await.expect("answers");
+        axum::Json(serde_json::json!({ "leader": leader })).into_response()
     }
     async fn members(State(file): State<Organization>, Path(department): Path<String>) -> Response {
         axum::Json(file.members(&department).await.expect("answers")).into_response()

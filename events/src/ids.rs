@@ -73,7 +73,11 @@ impl PersonId {
         Self(format!("?{name}"))
     }
     pub fn is_unknown(&self) -> bool {
-        self.0.starts_with('?')
+        self.unregistered_name().is_some()
+    }
+    /// Returns the user name in a temporary id. Returns `None` for the id of a registered person.
+    pub fn unregistered_name(&self) -> Option<&str> {
+        self.0.strip_prefix('?')
     }
     pub fn is_system(&self) -> bool {
         self.0 == "system"

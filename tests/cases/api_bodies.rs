@@ -1951,3 +1951,84 @@ async fn the_description_names_every_operation_and_its_responses() {
         (Some(true), Some(false), None)
     );
 }
+
+/// A misspelled name of a person is rejected if the directory lists all people, and causes a warning otherwise.
+/// A ticket could otherwise wait for ever for a person who does not exist (cases/first-use.md, H2).
+#[tokio::test]
+async fn misspelled_names_are_rejected_by_the_directory_or_named_in_a_warning() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let file = folder.path().join("organization.toml");
+    let people: String = ["admin", "lisi", "zhangsan", "wangwu", "sunqi"]
+        .map(|name| format!("[[person]]\nname = \"{name}\"\n"))
+        .concat();
+    std::fs::write(&file, format!("lists_all_people = true\n{people}")).expect("written");
+    let listed = Served::start(
+        &folder.path().join("listed"),
+        &["--directory", file.to_str().expect("a path")],
+    );
+    let sn = ticket(&listed, "one").await;
+    let deliver = |to: &str| json!({ "node": 3, "to": { "people": [to] }, "message": "absent" });
+    let path = format!("tickets/{sn}/deliver");
+    let (status, answer) = listed
+        .v1("POST", &path, "zhangsan", deliver("wangwuu"))
+        .await;
+    assert_eq!(
+        (status, answer["detail"].as_str()),
+        (
+            400,
+            Some("wangwuu is not in the directory of the organization; check the spelling")
+        ),
+        "{answer}"
+    );
+    let operate = json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "DELIVER", "processors_type": "PERSON", "processors": "wangwuu", "action_message": "absent" });
+    let answer = listed.bk("operate_node", operate).await;
+    assert!(
+        answer["result"] == false
+            && answer["message"]
+                .as_str()
+                .is_some_and(|text| text.contains("用户【wangwuu】不存在")),
+        "{answer}"
+    );
+    for (method, path, body, field) in [
+        (
+            "POST",
+            format!("tickets/{sn}/follow"),
+            json!({ "people": ["lisii"] }),
+            None,
+        ),
+        (
+            "PUT",
+            "roles/1".to_owned(),
+            json!({ "members": ["admin", "zhangsann"] }),
+            Some("/members"),
+        ),
+        (
+            "PUT",
+            "services/22".to_owned(),
+            json!({ "owners": ["zhangsann"] }),
+            Some("/owners"),
+        ),
+    ] {
+        let user = if method == "PUT" { "admin" } else { "lisi" };
+        let (status, answer) = listed.v1(method, &path, user, body).await;
+        assert_eq!(
+            (status, answer["errors"][0]["field"].as_str()),
+            (400, field),
+            "{path}: {answer}"
+        );
+    }
+    // The desk has never met sunqi, but the directory knows this person.
+    let (status, answer) = listed.v1("POST", &path, "zhangsan", deliver("sunqi")).await;
+    assert_eq!((status, &answer["warnings"]), (200, &json!([])), "{answer}");
+    drop(listed);
+
+    let desk = Served::start(&folder.path().join("alone"), &[]);
+    let sn = ticket(&desk, "one").await;
+    let path = format!("tickets/{sn}/deliver");
+    let (status, answer) = desk.v1("POST", &path, "zhangsan", deliver("wangwuu")).await;
+    assert_eq!(
+        (status, &answer["warnings"]),
+        (200, &json!(["wangwuu is unknown; check the spelling"])),
+        "{answer}"
+    );
+}

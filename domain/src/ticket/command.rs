@@ -260,7 +260,7 @@ pub struct NodeResult {
 
 impl Command {
     /// Returns the person who sends the command. Returns `None` if the desk sends the command.
-    pub(super) fn by(&self) -> Option<&PersonId> {
+    pub fn by(&self) -> Option<&PersonId> {
         by!(self)
     }
 

@@ -85,7 +85,7 @@ impl Configuration {
         zone: TimeZone,
     ) -> Self {
         Self {
-            people: People::new(ledger.keys.clone()),
+            people: People::new(ledger.keys.clone(), directory.clone()),
             offers: Offers::new(ledger.clone(), caller),
             ledger,
             views,

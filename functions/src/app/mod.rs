@@ -182,7 +182,7 @@ impl App {
             .map_err(|reason| Error::new(infra::Kind::Misconfigured, reason))?;
         let slow_hash = Arc::new(SlowHash::default());
         Ok(Self {
-            people: People::new(ledger.keys.clone()),
+            people: People::new(ledger.keys.clone(), directory.clone()),
             configuration: Arc::new(Configuration::new(
                 ledger.clone(),
                 views.clone(),

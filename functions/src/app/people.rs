@@ -9,6 +9,7 @@ use domain::value::plain;
 use events::workflow::{Definition, Field};
 use events::{Entry, PersonId};
 use infra::Error;
+use infra::directory::Directory;
 use infra::keys::Keys;
 use serde_json::Value;
 
@@ -127,13 +128,31 @@ pub fn people_in(definition: &Definition, form: &[Entry]) -> Vec<PersonId> {
 }
 
 /// Finds person ids by user name, and user names by person id. The key store contains the user name
-/// and the person id of each person.
+/// and the person id of each person. The directory knows the people of the organization.
 #[derive(Clone)]
-pub struct People(Arc<dyn Keys>);
+pub struct People {
+    keys: Arc<dyn Keys>,
+    directory: Arc<dyn Directory>,
+}
 
 impl People {
-    pub fn new(keys: Arc<dyn Keys>) -> Self {
-        Self(keys)
+    pub fn new(keys: Arc<dyn Keys>, directory: Arc<dyn Directory>) -> Self {
+        Self { keys, directory }
+    }
+
+    /// Returns the first person in `people` who is not registered and whom the directory does not
+    /// list. Such a name is most likely misspelled. A directory that lists no people cannot know,
+    /// so the result is then `None`.
+    pub async fn first_absent(&self, people: &[PersonId]) -> Result<Option<PersonId>, Error> {
+        for person in people {
+            let Some(name) = person.unregistered_name() else {
+                continue;
+            };
+            if self.directory.has_person(name).await? == Some(false) {
+                return Ok(Some(person.clone()));
+            }
+        }
+        Ok(None)
     }
 
     /// Returns the person id for a user name. If the user name is unknown, registers a new person.
@@ -141,7 +160,7 @@ impl People {
         if name == "system" {
             Ok(PersonId::system())
         } else {
-            self.0.person(name).await
+            self.keys.person(name).await
         }
     }
 
@@ -149,7 +168,7 @@ impl People {
     /// This function does not register a person.
     pub async fn find(&self, name: &str) -> Result<PersonId, Error> {
         Ok(self
-            .0
+            .keys
             .find(name)
             .await?
             .unwrap_or_else(|| PersonId::unknown(name)))
@@ -158,7 +177,7 @@ impl People {
     /// Returns the person ids for several user names, in the same order. An unknown user name gets
     /// a temporary id.
     pub async fn find_all(&self, names: &[String]) -> Result<Vec<PersonId>, Error> {
-        let found = self.0.find_all(names).await?;
+        let found = self.keys.find_all(names).await?;
         Ok(names
             .iter()
             .zip(found)
@@ -186,16 +205,16 @@ impl People {
             .iter()
             .map(|pid| pid.as_str()[1..].to_owned())
             .collect();
-        let pids = self.0.register_all(&names).await?;
+        let pids = self.keys.register_all(&names).await?;
         Ok(Registered(unknown.into_iter().zip(pids).collect()))
     }
 
     /// Returns the user name of a person. If the person was erased, returns the person id instead.
     pub async fn name(&self, pid: &PersonId) -> Result<String, Error> {
-        if let Some(unknown) = pid.as_str().strip_prefix('?') {
+        if let Some(unknown) = pid.unregistered_name() {
             return Ok(unknown.to_owned());
         }
-        Ok(self.0.name(pid).await?.unwrap_or_else(|| pid.0.clone()))
+        Ok(self.keys.name(pid).await?.unwrap_or_else(|| pid.0.clone()))
     }
 
     /// Returns the user names of several people, separated by commas.

@@ -6,6 +6,7 @@ use super::{Business, Directory};
 /// The organization (people, departments, businesses) that the tests use, in the TOML format of a
 /// directory file.
 pub const ORGANIZATION: &str = r#"
+lists_all_people = true
 [[department]]
 id = "1"
 [[department]]
@@ -45,6 +46,18 @@ pub async fn answers(directory: &dyn Directory) {
         Some("lisi".into()),
         "a slash does not split a name"
     );
+    for (person, is_listed) in [
+        ("lisi", true),
+        ("boss", true),
+        ("a/b", true),
+        ("lisii", false),
+    ] {
+        assert_eq!(
+            directory.has_person(person).await.expect("answers"),
+            Some(is_listed),
+            "{person}"
+        );
+    }
     assert_eq!(directory.members("12").await.expect("answers"), ["lisi"]);
     assert_eq!(
         directory.members("1").await.expect("answers"),

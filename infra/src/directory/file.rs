@@ -1,7 +1,11 @@
 //! Reads the organization (people, departments and businesses) from a TOML file. Desks without a
 //! directory service use such a file, and tests also use it.
 //!
+//! With `lists_all_people = true`, a name that is not in the file is no person of the organization.
+//! Without this line, the file can name only some people, for example the people with a leader.
+//!
 //! ```toml
+//! lists_all_people = true
 //! [[department]]
 //! id = "12"
 //! name = "运维部"
@@ -28,6 +32,8 @@ use crate::{Error, Kind};
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
+    #[serde(default)]
+    lists_all_people: bool,
     #[serde(default)]
     department: Vec<Department>,
     #[serde(default)]
@@ -77,6 +83,20 @@ impl File {
 
 #[async_trait]
 impl Directory for File {
+    async fn has_person(&self, person: &str) -> Result<Option<bool>, Error> {
+        if !self.lists_all_people {
+            return Ok(None);
+        }
+        let is_person = self
+            .person
+            .iter()
+            .any(|known| known.name == person || known.leader.as_deref() == Some(person));
+        let mut holders = self
+            .business
+            .iter()
+            .flat_map(|business| business.roles.values().flatten());
+        Ok(Some(is_person || holders.any(|holder| holder == person)))
+    }
     async fn leader(&self, person: &str) -> Result<Option<String>, Error> {
         Ok(self
             .person

@@ -1,5 +1,6 @@
 //! Reads the organization (people, departments, businesses) from a directory service with GET
-//! requests. `<base>/people/<name>` returns the object `{leader}`. The paths
+//! requests. `<base>/people/<name>` returns the object `{leader}`, also for a person without a
+//! leader, whose member `leader` is null. The paths
 //! `/departments/<id>/members`, `/businesses` and `/businesses/<id>/roles/<role>` return arrays.
 //!
 //! Status 404 means that the person, department, business or role is unknown. Responses are cached
@@ -123,6 +124,9 @@ fn names(value: &Value) -> Vec<String> {
 
 #[async_trait]
 impl Directory for Http {
+    async fn has_person(&self, person: &str) -> Result<Option<bool>, Error> {
+        Ok(Some(!self.get(&["people", person]).await?.is_null()))
+    }
     async fn leader(&self, person: &str) -> Result<Option<String>, Error> {
         Ok(self.get(&["people", person]).await?["leader"]
             .as_str()

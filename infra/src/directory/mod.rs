@@ -21,6 +21,9 @@ pub struct Business {
 /// error.
 #[async_trait]
 pub trait Directory: Send + Sync {
+    /// Returns whether the organization has this person. Returns `None` if this directory does not
+    /// list people, so that it cannot know.
+    async fn has_person(&self, person: &str) -> Result<Option<bool>, Error>;
     /// Returns the leader of a person. Returns `None` if the person is unknown or has no leader.
     async fn leader(&self, person: &str) -> Result<Option<String>, Error>;
     /// Returns the people of a department and of all its sub-departments.

@@ -211,6 +211,14 @@ impl Definitions {
                         defined.name
                     ));
                 }
+                let found = app.people.find_all(&approval.people).await?;
+                if let Some(absent) = app.people.first_absent(&found).await? {
+                    return wrong(format!(
+                        "script {}: `approval.people` names {}, who is not in the directory",
+                        defined.name,
+                        app.people.name(&absent).await?
+                    ));
+                }
                 defined.approval = Some(Approval {
                     people: app.people.pids(&approval.people).await?,
                     role,

@@ -27,6 +27,7 @@ use encoding_rs::{Encoding, UTF_8};
 use events::ticket::RowImported;
 use events::{Meta, PersonId};
 use flate2::read::MultiGzDecoder;
+use infra::directory;
 use infra::ledger::{ContextLoader, command_id};
 use infra::{CommandEnvelope, Error, ExecuteError, Kind, Ledger};
 use tokio::runtime::Handle;
@@ -657,7 +658,12 @@ async fn known(ledger: &Ledger, source: &str, group: &Group) -> Result<u64, Erro
 /// stored. `source` is the name of the system that wrote the log, and `file` is the hash of the log
 /// file.
 async fn take_over(ledger: &Ledger, source: &str, file: &str, group: Group) -> Result<u64, Error> {
-    let people = People::new(ledger.keys.clone());
+    // The rows are history. They can name people who have left the organization, so no directory
+    // checks their names.
+    let people = People::new(
+        ledger.keys.clone(),
+        Arc::new(directory::file::File::default()),
+    );
     let mut observed = Vec::with_capacity(group.rows.len());
     for row in group.rows {
         observed.push(row.observe(file, &people).await?);

@@ -75,7 +75,8 @@ fn completed_form<'a>(
 /// the ticket has another version, the command is rejected ([`infra::Ledger::execute_at`]).
 ///
 /// A command may contain people who are not registered yet. If the command is rejected for this
-/// reason, these people are registered with one call, and the command is executed again.
+/// reason, these people are registered with one call, and the command is executed again. If the
+/// directory lists people and one of these people is not in it, the command is rejected.
 pub async fn execute(
     app: &App,
     sn: &TicketSn,
@@ -107,6 +108,9 @@ pub async fn execute(
             people.push(meta.actor.clone());
             if let Some(workflow) = &workflow {
                 people.extend(people_in(&workflow.definition, command.form()));
+            }
+            if let Some(absent) = app.people.first_absent(&people).await? {
+                return Err(ExecuteError::Rejected(Rejection::UnknownPerson(absent)));
             }
             let registered = app.people.register(people).await?;
             command

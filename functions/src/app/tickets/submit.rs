@@ -95,7 +95,7 @@ pub async fn submit(
     if let Some(from) = &requested.from {
         may_raise(app, from, submitter(&requested)).await?;
     }
-    let mut requested = with_people(app, requested).await?;
+    let mut requested = with_people(app, requested).await.map_err(NotOpened::from)?;
     requested.variables = extras::keep_variables(app, &requested.creator, &variables).await?;
     if let (Some(callback), Some(receiver)) = (&mut requested.callback, &receiver) {
         extras::keep_receiver(app, callback, receiver).await?;
@@ -134,7 +134,9 @@ pub async fn consider(app: &App, open: &Open) -> Result<(), ExecuteError<Ticket>
 /// Registers all people in the command who have no person id yet. Returns the command with the new
 /// person ids. The caller must check the command first, because people in a rejected command must
 /// not be registered.
-pub async fn with_people(app: &App, mut open: Open) -> Result<Open, Error> {
+///
+/// If the directory lists people and one of the people is not in it, the command is rejected.
+pub async fn with_people(app: &App, mut open: Open) -> Result<Open, ExecuteError<Ticket>> {
     let workflow = match app.configuration.service(open.service).await?.0.as_ref() {
         Some(service) => {
             app.configuration
@@ -150,6 +152,9 @@ pub async fn with_people(app: &App, mut open: Open) -> Result<Open, Error> {
         .collect();
     if let Some(workflow) = &workflow {
         people.extend(people_in(&workflow.definition, &open.form));
+    }
+    if let Some(absent) = app.people.first_absent(&people).await? {
+        return Err(ExecuteError::Rejected(Rejection::UnknownPerson(absent)));
     }
     let registered = app.people.register(people).await?;
     open.people_mut()

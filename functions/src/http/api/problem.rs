@@ -293,6 +293,10 @@ impl From<Rejection> for Problem {
                 format!("not within the allowed processors: {}", names())
             }
             Rejection::AlreadyDecided(_) => format!("already decided by {}", names()),
+            Rejection::UnknownPerson(_) => format!(
+                "{} is not in the directory of the organization; check the spelling",
+                names()
+            ),
             other => other.to_string(),
         };
         Self {
@@ -353,6 +357,7 @@ impl Problem {
             | Rejection::TargetKindNotAllowed
             | Rejection::TargetsOutOfRange(_) => Self::malformed("/to", detail),
             Rejection::ServiceUnknown(_) => Self::malformed("/service_id", detail),
+            Rejection::UnknownPerson(_) => Self::new(StatusCode::BAD_REQUEST, detail),
             _ => Self::conflict(detail),
         }
     }

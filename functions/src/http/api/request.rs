@@ -356,10 +356,32 @@ impl Asked {
     }
 
     /// Returns the person id of the acting user. If the user name is unknown, the function
-    /// registers a person with this name.
+    /// registers a person with this name. Rejects a name that the directory does not list.
     pub(super) async fn actor(&self) -> Result<PersonId, Problem> {
+        let people = &self.app.people;
         let user = self.user()?;
-        Ok(self.app.people.pid(user).await?)
+        self.check_directory("X-On-Behalf-Of", &[people.find(user).await?])
+            .await?;
+        Ok(people.pid(user).await?)
+    }
+
+    /// Returns an error if the directory lists people, and one of `people` is neither registered
+    /// nor in the directory. `field` is the place of the names in the request.
+    pub(super) async fn check_directory(
+        &self,
+        field: &str,
+        people: &[PersonId],
+    ) -> Result<(), Problem> {
+        match self.app.people.first_absent(people).await? {
+            None => Ok(()),
+            Some(absent) => Err(Problem::malformed(
+                field,
+                format!(
+                    "{} is not in the directory of the organization; check the spelling",
+                    quoted(&self.app.people.name(&absent).await?)
+                ),
+            )),
+        }
     }
 
     pub(super) fn user(&self) -> Result<&str, Problem> {

@@ -151,6 +151,8 @@ async fn roles(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
                             "`members` must contain the caller: only another superuser can remove a superuser",
                         ));
                     }
+                    let members = app.people.find_all(&names).await?;
+                    request.check_directory("/members", &members).await?;
                     app.people.pids(&names).await?
                 }
                 (None, Some(known)) => known.members.clone(),

@@ -467,6 +467,7 @@ async fn import_workflow_file(
             imported.map_err(|error| Problem::from(error).moved("/workflow", "/workflow_file"))?;
     }
     // The owners are registered after the import. A failed import therefore registers no person.
+    request.check_directory("/owners", &service.owners).await?;
     let registered = request.app.people.register(service.owners.clone()).await?;
     service
         .owners

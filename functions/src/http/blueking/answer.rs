@@ -254,6 +254,10 @@ async fn rejected(app: &App, rejection: Rejection) -> WireError {
             "抱歉，{}不能操作该节点（没有权限或操作类型不支持）",
             name(by).await
         )),
+        Rejection::UnknownPerson(person) => failed(format!(
+            "用户【{}】不存在，请检查用户名",
+            name(person).await
+        )),
         Rejection::NotClaimable(_) => failed("当前节点无法进行【认领】操作".into()),
         Rejection::NotDistributable(_) => failed("当前节点无法进行【分派】操作".into()),
         Rejection::NoProcessorGiven => failed("处理人不能为空，或指定的用户组没有成员".into()),

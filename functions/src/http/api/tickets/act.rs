@@ -13,11 +13,13 @@ use infra::{ExecuteError, Kind, Outcome};
 use serde_json::{Value, json};
 
 use super::read::for_command;
+use crate::App;
 use crate::app::people::NAMED_MAX;
 use crate::app::tickets;
 use crate::app::tickets::extras::keep_inputs;
 use crate::http::api::problem::{ApiResult, Problem};
 use crate::http::api::request::{Asked, Expected};
+use crate::http::api::shape::quoted;
 
 /// The largest number of approval decisions in one request.
 const BATCH_MAX: usize = 200;
@@ -31,6 +33,7 @@ pub(super) async fn operate(request: Asked, sn: &str, operation: &str) -> ApiRes
     let is_repeated =
         request.idempotency_key.is_some() && tickets::is_done(&request.app, &sn, &id).await?;
     let command = command(&request, &card, operation, is_repeated).await?;
+    let warnings = unknown_people(&request.app, &command).await?;
     // For the operations `retry` and `ignore`, the client sends values in the member `values`. The crate
     // `domain` uses the name `fields` for these values in its errors, so this code replaces the name in the
     // error.
@@ -40,10 +43,31 @@ pub(super) async fn operate(request: Asked, sn: &str, operation: &str) -> ApiRes
             "retry" | "ignore" => problem.moved("/fields", "/values"),
             _ => problem,
         })?;
-    Ok(
-        Json(json!({ "sn": sn, "version": outcome.last, "status": outcome.state.status_key() }))
-            .into_response(),
-    )
+    Ok(Json(json!({
+        "sn": sn,
+        "version": outcome.last,
+        "status": outcome.state.status_key(),
+        "warnings": warnings,
+    }))
+    .into_response())
+}
+
+/// Returns a warning for each person whom the command names, if neither the desk nor the directory
+/// knows this person. If the directory does not list people, such a name is accepted, although it
+/// may be misspelled.
+async fn unknown_people(app: &App, command: &Command) -> Result<Vec<String>, Problem> {
+    let mut named = command.clone();
+    let by = command.by();
+    let mut warnings = Vec::new();
+    for person in named.people_mut() {
+        let Some(name) = person.unregistered_name() else {
+            continue;
+        };
+        if by != Some(&*person) && app.directory.has_person(name).await?.is_none() {
+            warnings.push(format!("{} is unknown; check the spelling", quoted(name)));
+        }
+    }
+    Ok(warnings)
 }
 
 /// Returns the command id of a request. Two requests have the same id if they have the same
