@@ -71,9 +71,9 @@ async fn internal_remarks_are_hidden_from_the_requester_and_replies_are_linked()
     assert_eq!(
         texts,
         [
-            (json!(1), Value::Null, json!("lisi")),
-            (json!(2), json!(1), json!("")),
-            (json!(3), Value::Null, json!(""))
+            (json!(1), Value::Null, json!(["lisi"])),
+            (json!(2), json!(1), json!([])),
+            (json!(3), Value::Null, json!([]))
         ]
     );
     let (_, requester) = desk.v1("GET", &path, "lisi", Value::Null).await;
@@ -731,7 +731,7 @@ async fn work_is_acknowledged_resolved_and_escalated() {
         .clone();
     assert_eq!(
         (&node["waiting_for"], &node["level"]),
-        (&json!("zhangsan,admin"), &json!(1)),
+        (&json!(["zhangsan", "admin"]), &json!(1)),
         "the leader of the processor may act as well"
     );
     let approval = ticket(&desk, approval_request()).await;

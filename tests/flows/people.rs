@@ -389,7 +389,7 @@ async fn a_rejected_command_registers_no_named_person() {
         assert!(known(name).await, "{name}");
     }
     let (_, shown) = desk.v1("GET", &path, "lisi", serde_json::Value::Null).await;
-    assert_eq!(shown["nodes"][1]["waiting_for"], "new1,new2");
+    assert_eq!(shown["nodes"][1]["waiting_for"], json!(["new1", "new2"]));
     let history = serde_json::to_string(
         &functions::app::tickets::history(
             &desk.app.ledger,

@@ -303,7 +303,7 @@ async fn a_service_with_a_workflow_file_keeps_every_given_member() {
         ("seals_text", json!(true)),
         ("can_ticket_agency", json!(true)),
         ("rate_after_days", json!(7)),
-        ("owners", json!("zhangsan")),
+        ("owners", json!(["zhangsan"])),
         ("catalog", json!(4)),
     ] {
         assert_eq!(before[key], value, "{key}");

@@ -84,7 +84,7 @@ async fn v1_accepts_callbacks_processors_dynamic_fields_and_variables() {
             &shown["nodes"][1]["waiting_for"],
             &shown["dynamic_fields"][0]["value"]
         ),
-        (&json!("zhaoliu"), &json!("巡检")),
+        (&json!(["zhaoliu"]), &json!("巡检")),
         "{shown}"
     );
     desk.operate(sn, "suspend", "admin", json!({ "message": "x" }))

@@ -8,6 +8,7 @@ mod console;
 mod crashes;
 mod desk;
 mod fleet;
+mod generated_clients;
 mod notifications;
 mod package;
 mod proof;

@@ -14,6 +14,7 @@
 //! * To test the compiled program, add a test to `tests/processes/` that uses [`process::Served`] or
 //!   [`process::run`].
 
+pub mod described;
 pub mod directory;
 pub mod foreign;
 pub mod lists;
@@ -591,14 +592,14 @@ impl TestDesk {
             body.to_string().into()
         };
         let (status, bytes) = self.send(request.body(body).expect("a request")).await;
-        (
-            status.as_u16(),
-            if bytes.is_empty() {
-                Value::Null
-            } else {
-                serde_json::from_slice(&bytes).expect("JSON")
-            },
-        )
+        let status = status.as_u16();
+        let body = if bytes.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&bytes).expect("JSON")
+        };
+        described::check(method, path, status, &body);
+        (status, body)
     }
 
     /// Executes an operation on a ticket through the API `/v1`, and returns the body of the response. Panics

@@ -249,6 +249,7 @@ impl Served {
         body: Value,
         headers: &[(&str, &str)],
     ) -> (u16, reqwest::header::HeaderMap, Value) {
+        let name = method.to_owned();
         let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
         let mut request = client()
             .request(method, format!("{}/v1/{path}", self.base))
@@ -263,11 +264,9 @@ impl Served {
         let response = request.send().await.expect("an answer");
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.bytes().await.expect("a body");
-        (
-            status,
-            headers,
-            serde_json::from_slice(&bytes).unwrap_or_default(),
-        )
+        let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        crate::described::check(&name, path, status, &body);
+        (status, headers, body)
     }
 
     /// Deploys a workflow and creates a service with this workflow (see [`crate::publish`]). Returns the id of the

@@ -20,8 +20,10 @@ impl std::fmt::Display for FieldAt {
     }
 }
 
-/// The reason why a ticket rejects a command. The BlueKing API returns its own error text for each reason.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// The reason why a ticket rejects a command. The BlueKing API returns its own error text for each reason. The
+/// API `/v1` returns the name of the variant in snake case.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Rejection {
     #[error("the ticket already exists")]
     Exists,

@@ -219,6 +219,14 @@ impl People {
 
     /// Returns the user names of several people, separated by commas.
     pub async fn names(&self, pids: impl IntoIterator<Item = &PersonId>) -> Result<String, Error> {
+        Ok(self.all_names(pids).await?.join(","))
+    }
+
+    /// Returns the user names of several people, in the same order.
+    pub async fn all_names(
+        &self,
+        pids: impl IntoIterator<Item = &PersonId>,
+    ) -> Result<Vec<String>, Error> {
         let mut names = Vec::new();
         for (at, pid) in pids.into_iter().enumerate() {
             // A read of the key store may complete without waiting. A long list of people would
@@ -228,7 +236,7 @@ impl People {
             }
             names.push(self.name(pid).await?);
         }
-        Ok(names.join(","))
+        Ok(names)
     }
 
     /// Replaces user names with person ids in those fields of a ticket form that contain people.

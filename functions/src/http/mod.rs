@@ -17,6 +17,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use infra::{Error, Kind};
+#[cfg(test)]
 use serde_json::{Value, json};
 
 use crate::App;
@@ -94,6 +95,7 @@ async fn readyz(State(app): State<App>) -> Response {
 
 /// Describes the paths `/healthz` and `/readyz` for the OpenAPI document. These paths need no
 /// credentials.
+#[cfg(test)]
 fn described_health() -> [(String, Value); 2] {
     let text = |description: &str| json!({ "description": description, "content": { "text/plain": { "schema": { "type": "string" } } } });
     let get = |name: &str, summary: &str, responses: Value| {

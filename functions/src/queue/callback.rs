@@ -205,7 +205,7 @@ async fn body(app: &App, card: &TicketCard, now: Moment) -> Result<Value, Error>
         "title": ticket.title(),
         "ticket_url": display::ticket_url(&app.settings, opened.id),
         "current_status": ticket.status_key(),
-        "updated_by": format!(",{},", display::updated_by(app, card).await?),
+        "updated_by": format!(",{},", app.people.names(&display::updated_by(card)).await?),
         "update_at": updated.strftime("%Y-%m-%d %H:%M:%S%.6f").to_string(),
         "approve_result": ticket.approve_result.unwrap_or(false),
         "token": callback_token::sign(&app.keys().await?.token, &card.app.clone().unwrap_or_default(), &opened.sn, now.plus_ms(callback_token::VALID_MS)),

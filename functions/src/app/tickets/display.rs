@@ -4,7 +4,7 @@ use domain::options::path;
 use domain::value::plain;
 use domain::views::ticket_card::TicketCard;
 use events::workflow::{Definition, Field, FieldKind};
-use events::{Entry, Moment};
+use events::{Entry, Moment, PersonId};
 use infra::Error;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -41,15 +41,32 @@ pub fn time(settings: &Settings, moment: Moment) -> String {
         .to_string()
 }
 
-/// Returns the user names of all people who acted on a ticket, separated by commas. For a ticket
-/// without any action, returns the user name of its creator.
-pub async fn updated_by(app: &App, card: &TicketCard) -> Result<String, Error> {
-    let creator = card.ticket.opened.as_ref().map(|opened| &opened.creator);
+/// Returns the people who acted on a ticket. For a ticket without any action, returns its creator.
+pub fn updated_by(card: &TicketCard) -> Vec<PersonId> {
     if card.dealt.is_empty() {
-        app.people.names(creator).await
+        let opened = card.ticket.opened.iter();
+        opened.map(|opened| opened.creator.clone()).collect()
     } else {
-        app.people.names(&card.dealt).await
+        card.dealt.clone()
     }
+}
+
+/// Returns the value of a form field with user names instead of person ids, and the value that users
+/// read. The value of an empty field is null.
+pub async fn value(
+    app: &App,
+    field: &Field,
+    entry: Option<&Entry>,
+) -> Result<(Value, Value), Error> {
+    let erased = entry.is_some_and(events::Entry::is_erased);
+    let stored = entry.map(|entry| entry.read().clone()).unwrap_or_default();
+    let value = if erased {
+        "Erased".into()
+    } else {
+        app.people.value_out(Some(field), &stored).await?
+    };
+    let shown = display(field, entry, &value);
+    Ok((value, shown))
 }
 
 /// Converts the stored value of a form field to the value that users read. If the field has options, the result

@@ -14,6 +14,23 @@ use crate::App;
 /// A text for commands that need one. The commands are only tried, so the text is stored nowhere.
 const TEXT: &str = "-";
 
+/// The operations on a whole ticket.
+pub const OF_TICKET: [&str; 6] = ["withdraw", "suspend", "resume", "remark", "rate", "remind"];
+/// The operations on a node.
+pub const OF_NODE: [&str; 11] = [
+    "decide",
+    "submit",
+    "distribute",
+    "deliver",
+    "claim",
+    "terminate",
+    "reassign",
+    "acknowledge",
+    "escalate",
+    "retry",
+    "ignore",
+];
+
 /// Returns the operations on the whole ticket that the person can execute now.
 pub async fn of_ticket(
     app: &App,

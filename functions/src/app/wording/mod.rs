@@ -17,6 +17,8 @@ use events::PersonId;
 use events::person::Language;
 use events::ticket::{Closed, FollowersChanged, NodeStatus, TicketEvent, TransitionTaken};
 
+#[cfg(test)]
+pub(crate) use tests::every_rejection;
 use words::Words;
 
 pub use people::{people, people_in_values, rejection_people};

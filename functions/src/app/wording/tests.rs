@@ -355,6 +355,11 @@ fn internal_remarks_are_marked() {
     assert_eq!(text, "Added a remark (internal)");
 }
 
+/// Returns one rejection of each kind.
+pub(crate) fn every_rejection() -> Vec<Rejection> {
+    rejections("x")
+}
+
 /// Returns one rejection of each kind. All names and keys in these rejections are equal to `text`.
 fn rejections(text: &str) -> Vec<Rejection> {
     let at = || FieldAt {

@@ -3,18 +3,15 @@
 
 use std::collections::BTreeSet;
 
-use axum::Json;
-use axum::http::{Method, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::http::Method;
 use domain::permission::{Operation, Relations};
 use domain::views::Card;
 use events::Meta;
 use events::workflow::Choice;
 use infra::Error;
 use infra::views::{Entry, Range};
-use serde_json::{Value, json};
 
-use super::problem::{ApiResult, Problem};
+use super::problem::Problem;
 use super::request::Asked;
 use super::resource::{PAGE_SIZE_MAX, PAGES_MAX};
 use super::shape::{named, quoted};
@@ -26,18 +23,6 @@ use crate::app::{cards, permissions};
 pub(super) const LIST_MAX: usize = 1000;
 /// Maximum number of characters in the name or the code of a configuration object.
 pub(super) const NAME_MAX: usize = 64;
-
-pub(super) fn ok(body: Value) -> Response {
-    Json(body).into_response()
-}
-
-pub(super) fn created(body: Value) -> Response {
-    (StatusCode::CREATED, Json(body)).into_response()
-}
-
-pub(super) fn done() -> Response {
-    StatusCode::NO_CONTENT.into_response()
-}
 
 pub(super) fn wrong_method(method: &Method) -> Problem {
     Problem::method(format!("{method} is not allowed on this path"))
@@ -79,27 +64,20 @@ pub(super) async fn entries(app: &App, view: &str) -> Result<Vec<Entry>, Error> 
     app.views.range(range).await
 }
 
-/// Returns one page of the cards (stored summaries of objects) in `list`, latest first. The
-/// response is a JSON object with two members. The member `count` is the number of all cards in
-/// `list`. The second member is an array with the cards of the page, and the parameter `name` is
-/// the name of this member. The function `shown` converts a card and the name of its event stream
-/// to JSON.
-pub(super) async fn page_of<C: Card>(
+/// Returns one page of the cards (stored summaries of objects) in `list`, latest first, and the
+/// number of all cards in `list`. The function `shown` converts a card and the name of its event
+/// stream to the type of the response.
+pub(super) async fn page_of<C: Card, T>(
     request: &Asked,
     list: &CardList,
-    name: &str,
-    shown: impl Fn(&str, &C) -> Value,
-) -> ApiResult {
+    shown: impl Fn(&str, &C) -> T,
+) -> Result<(u64, Vec<T>), Problem> {
     let size = request.number("page_size", 20, PAGE_SIZE_MAX)?;
     let page = request.number("page", 1, PAGES_MAX)?;
     let documents = cards::documents::<C>(&request.app, list, page, size).await?;
     let selected = documents.cards::<C>(&request.app.ledger).await?;
-    let items: Vec<Value> = selected
-        .iter()
-        .map(|(stream, card)| shown(stream, card))
-        .collect();
-    let count = documents.count;
-    Ok(ok(json!({ "count": count, name: items })))
+    let items = selected.iter().map(|(stream, card)| shown(stream, card));
+    Ok((documents.count, items.collect()))
 }
 
 /// Returns the name of the event stream of one object. `aggregate` is the kind of the object, and

@@ -1,36 +1,113 @@
 //! Returns API calls of the service desk for display. Automatic workflow nodes send these calls to
 //! other systems. Each call is returned with its attempts.
 
-use axum::Json;
-use axum::response::IntoResponse;
 use domain::api_call::ApiCall;
-use events::Moment;
 use events::api_call::{ApiCallEvent, Exchange};
 use infra::views::Range;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::admin::reads_operations;
 use super::problem::{ApiResult, Problem};
+use super::reply::{Time, ok, time};
 use super::request::Asked;
 use super::resource::{
     Answer, Asks, Call, Operation, PAGE, PAGE_SIZE, Resource, get, list, segments,
 };
 use super::resource::{PAGE_SIZE_MAX, PAGES_MAX};
 use super::tickets::found;
-use super::time;
 use crate::app::cards::read_card;
 
 const OPERATIONS: &[Operation] = &[
     get(
         "/v1/tickets/{sn}/api-calls",
         "lists the API calls of automatic nodes, with their attempts",
-    ),
+    )
+    .returning::<TicketApiCalls>(),
     list(
         "/v1/api-calls",
         "lists the API calls of all tickets, or only failed ones, newest first; for superusers",
         &[("state", Asks::Word(&["all", "failed"])), PAGE, PAGE_SIZE],
-    ),
+    )
+    .returning::<ApiCallPage>(),
 ];
+
+/// The API calls of one ticket, oldest first.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct TicketApiCalls {
+    sn: String,
+    calls: Vec<ShownApiCall>,
+}
+
+/// One page of the API calls of all tickets, newest first.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct ApiCallPage {
+    count: u64,
+    page: usize,
+    page_size: usize,
+    calls: Vec<ShownApiCall>,
+}
+
+/// One API call of an automatic node.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ApiCall"))]
+struct ShownApiCall {
+    id: String,
+    sn: String,
+    node: i64,
+    /// The name of the node.
+    name: String,
+    /// The number of times that the ticket has entered the node.
+    round: u32,
+    /// The number of times that a person repeated the work of the node.
+    retried: u32,
+    at: Time,
+    attempts: u32,
+    step: String,
+    /// The id of the task in the other system, or an empty text.
+    task: String,
+    closed: bool,
+    /// The HTTP status of the last response.
+    status: Option<u16>,
+    succeeded: Option<bool>,
+    reason: Option<String>,
+    /// The attempts, oldest first. A long list omits the attempts in the middle. The member is absent
+    /// in the list of all tickets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<Vec<ShownAttempt>>,
+}
+
+/// One attempt of an API call.
+#[derive(Debug, Serialize)]
+#[cfg_attr(
+    test,
+    derive(schemars::JsonSchema),
+    schemars(rename = "ApiCallAttempt")
+)]
+struct ShownAttempt {
+    attempt: u32,
+    at: Time,
+    outcome: AttemptOutcome,
+    /// The receiver of the request, without its path.
+    to: Option<String>,
+    duration_ms: Option<i64>,
+    status: Option<u16>,
+    reason: Option<String>,
+    /// The time of the next attempt.
+    next: Option<Time>,
+}
+
+/// The outcome of one attempt.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+enum AttemptOutcome {
+    NoAnswer,
+    UnderWay,
+    Succeeded,
+    Failed,
+}
 
 /// The operations on API calls, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
@@ -69,7 +146,10 @@ async fn of_ticket(request: Asked, sn: &str) -> ApiResult {
         limit: CALLS_MAX,
     };
     let calls = shown(&request, range, true).await?;
-    Ok(Json(json!({ "sn": sn, "calls": calls })).into_response())
+    Ok(ok(&TicketApiCalls {
+        sn: sn.to_string(),
+        calls,
+    }))
 }
 
 /// Lists the API calls of all tickets, newest first. With the parameter `state=failed`, the list
@@ -99,17 +179,19 @@ async fn all(request: Asked) -> ApiResult {
         limit: size,
     };
     let calls = shown(&request, range, false).await?;
-    Ok(
-        Json(json!({ "count": count, "page": page, "page_size": size, "calls": calls }))
-            .into_response(),
-    )
+    Ok(ok(&ApiCallPage {
+        count,
+        page,
+        page_size: size,
+        calls,
+    }))
 }
 
 async fn shown(
     request: &Asked,
     range: Range<'_>,
     with_attempts: bool,
-) -> Result<Vec<Value>, Problem> {
+) -> Result<Vec<ShownApiCall>, Problem> {
     let app = &request.app;
     let mut calls = Vec::new();
     for entry in app.views.range(range).await? {
@@ -121,18 +203,28 @@ async fn shown(
             continue;
         };
         let completed = call.answered.as_ref();
-        let mut shown = json!({
-            "id": entry.key, "sn": requested.ticket, "node": requested.node, "name": requested.name, "round": requested.round,
-            "retried": requested.attempt - 1, "at": time(app, requested.due), "attempts": call.attempts.made, "step": call.step,
-            "task": call.task, "closed": call.closed, "status": completed.and_then(|completed| completed.status),
-            "succeeded": completed.map(|completed| completed.succeeded), "reason": completed.map(|completed| completed.reason.clone()),
+        let log = if with_attempts {
+            Some(attempts(request, &entry.key, document.sequence).await?)
+        } else {
+            None
+        };
+        calls.push(ShownApiCall {
+            id: entry.key.clone(),
+            sn: requested.ticket.to_string(),
+            node: requested.node.0,
+            name: requested.name.clone(),
+            round: requested.round,
+            retried: requested.attempt - 1,
+            at: time(app, requested.due),
+            attempts: call.attempts.made,
+            step: call.step.clone(),
+            task: call.task.clone(),
+            closed: call.closed,
+            status: completed.and_then(|completed| completed.status),
+            succeeded: completed.map(|completed| completed.succeeded),
+            reason: completed.map(|completed| completed.reason.clone()),
+            log,
         });
-        if with_attempts {
-            shown["log"] = attempts(request, &entry.key, document.sequence)
-                .await?
-                .into();
-        }
-        calls.push(shown);
     }
     Ok(calls)
 }
@@ -140,7 +232,7 @@ async fn shown(
 /// Returns the attempts of one API call as JSON, oldest first. `stream` is the event stream of the
 /// call, and `last` is the sequence number of the last event in this stream. If the call has many
 /// attempts, the result omits the attempts in the middle.
-async fn attempts(request: &Asked, stream: &str, last: i64) -> Result<Vec<Value>, Problem> {
+async fn attempts(request: &Asked, stream: &str, last: i64) -> Result<Vec<ShownAttempt>, Problem> {
     let app = &request.app;
     let store = &app.ledger.store;
     let mut commits = store.forward(stream, 1, ATTEMPTS_SHOWN.into()).await?;
@@ -162,46 +254,47 @@ async fn attempts(request: &Asked, stream: &str, last: i64) -> Result<Vec<Value>
     }
     let mut log = Vec::new();
     for envelope in history {
-        let log_entry = |attempt: u32,
-                         exchange: Option<&Exchange>,
-                         outcome: &str,
-                         details: Value| {
-            json!({
-                "attempt": attempt, "at": time(app, envelope.at), "outcome": outcome, "to": exchange.map(|exchange| exchange.target.clone()),
-                "duration_ms": exchange.map(|exchange| exchange.duration_ms), "status": details["status"], "reason": details["reason"], "next": details["next"],
-            })
+        let entry = |attempt: u32, exchange: Option<&Exchange>, outcome| ShownAttempt {
+            attempt,
+            at: time(app, envelope.at),
+            outcome,
+            to: exchange.map(|exchange| exchange.target.clone()),
+            duration_ms: exchange.map(|exchange| exchange.duration_ms),
+            status: None,
+            reason: None,
+            next: None,
         };
-        let next = |at: Moment| time(app, at);
         match &envelope.event {
-            ApiCallEvent::AttemptFailed(failed) => {
-                let details = json!({ "status": failed.status, "reason": failed.reason, "next": next(failed.due) });
-                log.push(log_entry(
+            ApiCallEvent::AttemptFailed(failed) => log.push(ShownAttempt {
+                status: failed.status,
+                reason: Some(failed.reason.clone()),
+                next: Some(time(app, failed.due)),
+                ..entry(
                     failed.attempt,
                     failed.exchange.as_ref(),
-                    "no_answer",
-                    details,
-                ));
-            }
-            ApiCallEvent::PollScheduled(poll) => {
-                log.push(log_entry(
+                    AttemptOutcome::NoAnswer,
+                )
+            }),
+            ApiCallEvent::PollScheduled(poll) => log.push(ShownAttempt {
+                reason: Some(poll.step.clone()),
+                next: Some(time(app, poll.due)),
+                ..entry(
                     poll.attempt,
                     poll.exchange.as_ref(),
-                    "under_way",
-                    json!({ "reason": poll.step, "next": next(poll.due) }),
-                ));
-            }
+                    AttemptOutcome::UnderWay,
+                )
+            }),
             ApiCallEvent::Completed(completed) => {
                 let outcome = if completed.succeeded {
-                    "succeeded"
+                    AttemptOutcome::Succeeded
                 } else {
-                    "failed"
+                    AttemptOutcome::Failed
                 };
-                log.push(log_entry(
-                    completed.attempt,
-                    completed.exchange.as_ref(),
-                    outcome,
-                    json!({ "status": completed.status, "reason": completed.reason }),
-                ));
+                log.push(ShownAttempt {
+                    status: completed.status,
+                    reason: Some(completed.reason.clone()),
+                    ..entry(completed.attempt, completed.exchange.as_ref(), outcome)
+                });
             }
             ApiCallEvent::Requested(_)
             | ApiCallEvent::AttemptStarted(_)

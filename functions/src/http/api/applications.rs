@@ -1,28 +1,56 @@
 //! Returns applications in the API `/v1`. An application is a request for approval that an external
 //! ITSM system decides. Only superusers may read applications.
 
-use axum::Json;
-use axum::response::IntoResponse;
 use domain::itsm::application::Application;
 use events::Moment;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::admin::{CardList, page_of, reads_operations, stream_of};
 use super::problem::{ApiResult, Problem};
+use super::reply::{Time, WorkOutcome, ok, time};
 use super::request::Asked;
 use super::resource::{
     Answer, Asks, Call, Operation, PAGE, PAGE_SIZE, Resource, get, list, segments,
 };
-use super::time;
 
 const OPERATIONS: &[Operation] = &[
     list(
         "/v1/applications",
         "lists applications, or only open ones, by the time of their expiry, latest first; for superusers",
         &[("state", Asks::Word(&["all", "open"])), PAGE, PAGE_SIZE],
-    ),
-    get("/v1/applications/{application}", "shows an application"),
+    )
+    .returning::<ApplicationPage>(),
+    get("/v1/applications/{application}", "shows an application")
+        .returning::<ShownApplication>(),
 ];
+
+/// One page of the applications.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct ApplicationPage {
+    count: u64,
+    applications: Vec<ShownApplication>,
+}
+
+/// A request for approval at an external ITSM.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Application"))]
+struct ShownApplication {
+    id: String,
+    ticket: Option<String>,
+    node: Option<i64>,
+    /// The name of the kind of application.
+    kind: Option<String>,
+    /// The ticket number at the external ITSM. The text is empty until the desk knows the number.
+    external: String,
+    /// What the desk does next, or null if the application has ended.
+    step: Option<&'static str>,
+    attempts: u32,
+    next_attempt: Option<Time>,
+    expires: Option<Time>,
+    outcome: Option<WorkOutcome>,
+    is_closed: bool,
+}
 
 /// The operations on applications, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
@@ -47,7 +75,11 @@ async fn all(request: Asked) -> ApiResult {
         _ => "application",
     };
     let body = |stream: &str, card: &Application| shown(&request, stream, card);
-    page_of(&request, &CardList::whole(index), "applications", body).await
+    let (count, applications) = page_of(&request, &CardList::whole(index), body).await?;
+    Ok(ok(&ApplicationPage {
+        count,
+        applications,
+    }))
 }
 
 async fn one(request: Asked, id: &str) -> ApiResult {
@@ -58,23 +90,27 @@ async fn one(request: Asked, id: &str) -> ApiResult {
     if application.requested.is_none() {
         return Err(missing());
     }
-    Ok(Json(shown(&request, &stream, &application)).into_response())
+    Ok(ok(&shown(&request, &stream, &application)))
 }
 
-fn shown(request: &Asked, stream: &str, application: &Application) -> Value {
+fn shown(request: &Asked, stream: &str, application: &Application) -> ShownApplication {
     let at = |at: Moment| time(&request.app, at);
     let requested = application.requested.as_ref();
-    json!({
-        "id": stream.trim_start_matches("application-"),
-        "ticket": requested.map(|one| &one.ticket),
-        "node": requested.map(|one| one.node),
-        "kind": requested.map(|one| &one.kind),
-        "external": application.external,
-        "step": application.is_open().then(|| application.step.name()),
-        "attempts": application.attempts.made,
-        "next_attempt": application.is_open().then(|| at(application.attempts.due)),
-        "expires": requested.map(|one| at(one.expires)),
-        "outcome": application.outcome,
-        "is_closed": application.is_closed,
-    })
+    ShownApplication {
+        id: stream.trim_start_matches("application-").to_owned(),
+        ticket: requested.map(|one| one.ticket.to_string()),
+        node: requested.map(|one| one.node.0),
+        kind: requested.map(|one| one.kind.clone()),
+        external: application.external.clone(),
+        step: application.is_open().then(|| application.step.name()),
+        attempts: application.attempts.made,
+        next_attempt: application.is_open().then(|| at(application.attempts.due)),
+        expires: requested.map(|one| at(one.expires)),
+        outcome: application.outcome.clone().map(|outcome| WorkOutcome {
+            succeeded: outcome.succeeded,
+            outputs: outcome.outputs,
+            reason: outcome.reason,
+        }),
+        is_closed: application.is_closed,
+    }
 }

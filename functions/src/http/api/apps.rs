@@ -6,10 +6,11 @@ use axum::http::{Method, StatusCode, header};
 use axum::response::IntoResponse as _;
 use events::Meta;
 use events::app::Registered;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::admin::changes_configuration;
 use super::problem::{ApiResult, Problem};
+use super::reply::{done, ok};
 use super::request::Asked;
 use super::resource::{Answer, Call, EMPTY, Operation, Resource, get, post, put, segments};
 use super::shape::{Member, Shape, optional};
@@ -21,17 +22,52 @@ const MAY_IMPERSONATE: Member = optional("may_impersonate", Shape::Flag);
 const STATUS_CALLBACKS: Member = optional("status_callbacks", Shape::Flag);
 
 const OPERATIONS: &[Operation] = &[
-    get("/v1/apps", "lists apps; for superusers"),
-    get("/v1/apps/{app}", "shows an app"),
+    get("/v1/apps", "lists apps; for superusers").returning::<Apps>(),
+    get("/v1/apps/{app}", "shows an app").returning::<ShownApp>(),
     put(
         "/v1/apps/{app}",
         "registers or changes an app; a new app without a secret gets a generated one",
         &[NEW_NAME, SECRET, MAY_IMPERSONATE, STATUS_CALLBACKS],
     )
-    .answering(&["200", "201"]),
+    .answering(&["200", "201"])
+    .returning::<ShownApp>(),
     post("/v1/apps/{app}/disable", "disables an app", &[]).answering(EMPTY),
     post("/v1/apps/{app}/enable", "enables an app", &[]).answering(EMPTY),
 ];
+
+/// All apps.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Apps {
+    apps: Vec<ShownApp>,
+}
+
+/// An app (a client program).
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "App"))]
+struct ShownApp {
+    code: String,
+    name: String,
+    /// Whether the app may act for every user.
+    may_impersonate: bool,
+    /// Whether the app gets a callback for every change of a ticket's status.
+    status_callbacks: bool,
+    is_disabled: bool,
+    /// The secret that the desk generated for a new app. Only this response contains it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+}
+
+fn shown(app: &Registered) -> ShownApp {
+    ShownApp {
+        code: app.code.to_string(),
+        name: app.name.clone(),
+        may_impersonate: app.may_impersonate,
+        status_callbacks: app.status_callbacks,
+        is_disabled: app.is_disabled,
+        secret: None,
+    }
+}
 
 /// The operations on apps, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
@@ -54,16 +90,12 @@ async fn apps(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     let meta = request.meta(request.actor().await?);
     match (method, parts) {
         (&Method::GET | &Method::HEAD, []) => {
-            let apps: Vec<Value> = client_apps::all(&request.app)
-                .await?
-                .iter()
-                .map(client_apps::shown)
-                .collect();
-            Ok(Json(json!({ "apps": apps })).into_response())
+            let apps = client_apps::all(&request.app).await?;
+            Ok(ok(&Apps {
+                apps: apps.iter().map(shown).collect(),
+            }))
         }
-        (&Method::GET | &Method::HEAD, [code]) => {
-            Ok(Json(client_apps::shown(&known(&request, code).await?)).into_response())
-        }
+        (&Method::GET | &Method::HEAD, [code]) => Ok(ok(&shown(&known(&request, code).await?))),
         (&Method::PUT, [code]) => register(&request, code, meta).await,
         (&Method::POST, [code, action @ ("disable" | "enable")]) => {
             let is_disabled = *action == "disable";
@@ -74,7 +106,7 @@ async fn apps(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
             }
             known(&request, code).await?;
             client_apps::set_disabled(&request.app.ledger, code, is_disabled, meta).await?;
-            Ok(StatusCode::NO_CONTENT.into_response())
+            Ok(done())
         }
         _ => Err(Problem::method(format!(
             "{method} is not allowed on this path"
@@ -148,7 +180,7 @@ async fn register(request: &Asked, code: &str, meta: Meta) -> ApiResult {
         is_disabled: before.as_ref().is_some_and(|app| app.is_disabled),
     };
     client_apps::define(&request.app.ledger, &registered, meta).await?;
-    let mut answer = client_apps::shown(&registered);
+    let mut answer = shown(&registered);
     // An interrupted registration can leave an app (a client program) without a secret. The app
     // then gets a new secret here.
     let needs_secret = chosen.is_none() && !request.app.credentials.has_secret(code).await?;
@@ -160,9 +192,7 @@ async fn register(request: &Asked, code: &str, meta: Meta) -> ApiResult {
             .register(&registered, secret)
             .await?;
     }
-    if let Some(secret) = generated {
-        answer["secret"] = secret.into();
-    }
+    answer.secret = generated;
     let status = if before.is_some() {
         StatusCode::OK
     } else {

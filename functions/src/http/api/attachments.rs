@@ -8,20 +8,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::attachment::{Attachment, NAME_MAX, PART_BYTES};
 use events::AttachmentId;
-use events::attachment::Uploaded;
+use events::attachment::{UploadStarted, Uploaded};
 use http_body::Frame;
 use http_body_util::BodyExt as _;
 use infra::{Error, Kind};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::problem::{ApiResult, Problem};
+use super::reply::{created, done, ok};
 use super::request::Asked;
 use super::resource::{
     Answer, Asks, CREATED, Call, Key, Kind as OperationKind, Operation, Resource, delete, get,
@@ -47,11 +48,13 @@ const OPERATIONS: &[Operation] = &[
     )
     .asking(&[("name", Asks::Text), ("for", Asks::Word(&["workflow"]))])
     .answering(CREATED)
-    .keyed(Key::Accepted),
+    .keyed(Key::Accepted)
+    .returning::<UploadedFiles>(),
     get(
         "/v1/attachments/{attachment}",
         "shows name, type and size of a file",
-    ),
+    )
+    .returning::<ShownFile>(),
     delete(
         "/v1/attachments/{attachment}",
         "deletes a file that no ticket or workflow uses",
@@ -65,20 +68,67 @@ const OPERATIONS: &[Operation] = &[
     .answering(&["200", "206"]),
     post("/v1/uploads", "starts an upload in parts", &[NAME])
         .answering(CREATED)
-        .keyed(Key::Required),
+        .keyed(Key::Required)
+        .returning::<StartedUpload>(),
     Operation::of(
         "PUT",
         "/v1/uploads/{attachment}/{part}",
         "uploads one part",
         OperationKind::Upload,
-    ),
+    )
+    .returning::<UploadedPart>(),
     post(
         "/v1/uploads/{attachment}/complete",
         "completes an upload by the tags of its parts",
         &[PARTS, MEDIA_TYPE],
     )
-    .slow(),
+    .slow()
+    .returning::<ShownFile>(),
 ];
+
+/// The uploaded files, in the order of the request.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct UploadedFiles {
+    attachments: Vec<ShownFile>,
+}
+
+/// A file. The members `media_type`, `bytes` and `digest` are absent until the whole file has
+/// arrived.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Attachment"))]
+struct ShownFile {
+    id: String,
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    media_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
+    /// The hash of the content.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
+    /// Whether the content was deleted.
+    discarded: bool,
+}
+
+/// An upload in parts.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct StartedUpload {
+    id: String,
+    /// The size of each part except the last one.
+    part_bytes: usize,
+    parts_max: u32,
+}
+
+/// One part of an upload.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct UploadedPart {
+    part: u32,
+    /// The tag of the part, for the completion of the upload.
+    tag: String,
+}
 
 /// The operations on attachments, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
@@ -150,18 +200,16 @@ async fn upload(request: Asked, body: Body) -> ApiResult {
         }
         Err(_) => vec![one_file(&request, body).await?],
     };
-    Ok((
-        StatusCode::CREATED,
-        Json(json!({ "attachments": uploaded })),
-    )
-        .into_response())
+    Ok(created(&UploadedFiles {
+        attachments: uploaded,
+    }))
 }
 
 async fn form_of_files(
     request: &Asked,
     mut form: multer::Multipart<'_>,
     non_file_bytes: &NonFileBytes,
-) -> Result<Vec<Value>, Problem> {
+) -> Result<Vec<ShownFile>, Problem> {
     let mut uploaded = Vec::new();
     while let Some(mut field) = in_time(form.next_field()).await?.map_err(invalid_form)? {
         non_file_bytes.reset();
@@ -192,7 +240,7 @@ async fn form_of_files(
     }
 }
 
-async fn one_file(request: &Asked, mut body: Body) -> Result<Value, Problem> {
+async fn one_file(request: &Asked, mut body: Body) -> Result<ShownFile, Problem> {
     let name = request.asked_for("name").ok_or_else(|| {
         Problem::malformed(
             "name",
@@ -453,7 +501,7 @@ async fn is_for_workflow(request: &Asked) -> Result<bool, Problem> {
     }
 }
 
-async fn finish(request: &Asked, upload: Upload<'_>, claimed: &str) -> Result<Value, Problem> {
+async fn finish(request: &Asked, upload: Upload<'_>, claimed: &str) -> Result<ShownFile, Problem> {
     Ok(shown(
         &upload
             .finish(claimed, &request.meta(request.actor().await?))
@@ -461,23 +509,25 @@ async fn finish(request: &Asked, upload: Upload<'_>, claimed: &str) -> Result<Va
     ))
 }
 
-fn shown(attachment: &Attachment) -> Value {
-    let mut shown = attachment.described().unwrap_or_else(|| json!({}));
-    if let Some(started) = &attachment.upload_started {
-        shown["id"] = json!(started.attachment);
-        let is_erased = started
-            .name
-            .personal
-            .as_ref()
-            .is_some_and(events::Personal::is_erased);
-        shown["name"] = if is_erased {
-            "Erased".into()
+fn shown(attachment: &Attachment) -> ShownFile {
+    let started = attachment.upload_started.as_ref();
+    let uploaded = attachment.uploaded.as_ref();
+    let name = |started: &UploadStarted| {
+        let personal = started.name.personal.as_ref();
+        if personal.is_some_and(events::Personal::is_erased) {
+            "Erased".to_owned()
         } else {
-            json!(started.name.read())
-        };
+            started.name.read().to_owned()
+        }
+    };
+    ShownFile {
+        id: started.map_or_else(String::new, |started| started.attachment.to_string()),
+        name: started.map_or_else(String::new, name),
+        media_type: uploaded.map(|uploaded| uploaded.media_type.clone()),
+        bytes: uploaded.map(|uploaded| uploaded.bytes),
+        digest: uploaded.map(|uploaded| uploaded.digest.clone()),
+        discarded: attachment.discarded,
     }
-    shown["discarded"] = attachment.discarded.into();
-    shown
 }
 
 /// Handles one request of an upload in parts. Clients upload a file in parts if the host of the
@@ -512,8 +562,11 @@ async fn in_parts(
                 app.limits
                     .opens(&request.actor().await?, id, app.ledger.clock.now())?;
             }
-            let answer = json!({ "id": upload.id(), "part_bytes": PART_BYTES, "parts_max": attachments::parts_max(app) });
-            Ok((StatusCode::CREATED, Json(answer)).into_response())
+            Ok(created(&StartedUpload {
+                id: upload.id().map(ToString::to_string).unwrap_or_default(),
+                part_bytes: PART_BYTES,
+                parts_max: attachments::parts_max(app),
+            }))
         }
         (&Method::PUT, [id, number]) => {
             let attachment = own(&request, id).await?;
@@ -556,16 +609,14 @@ async fn in_parts(
                 )?;
             }
             let tag = attachments::put_part(app, &attachment, number, &part).await?;
-            Ok((
-                [(header::ETAG, format!("\"{tag}\""))],
-                Json(json!({ "part": number, "tag": tag })),
-            )
-                .into_response())
+            let header = [(header::ETAG, format!("\"{tag}\""))];
+            let body = UploadedPart { part: number, tag };
+            Ok((header, ok(&body)).into_response())
         }
         (&Method::POST, [id, "complete"]) => {
             let attachment = own(&request, id).await?;
             if attachment.uploaded.is_some() {
-                return Ok(Json(shown(&attachment)).into_response());
+                return Ok(ok(&shown(&attachment)));
             }
             let wrong = || {
                 Problem::malformed(
@@ -594,7 +645,7 @@ async fn in_parts(
             if let Some(started) = &completed.upload_started {
                 app.limits.ends(&by, &started.attachment);
             }
-            Ok(Json(shown(&completed)).into_response())
+            Ok(ok(&shown(&completed)))
         }
         _ => Err(Problem::method(format!(
             "{method} is not allowed on this path"
@@ -645,7 +696,7 @@ async fn one(request: Asked, method: &Method, id: &str, rest: &[&str]) -> ApiRes
                 return Err(missing(id));
             }
             if rest.is_empty() {
-                return Ok(Json(shown(&attachment)).into_response());
+                return Ok(ok(&shown(&attachment)));
             }
             let received = attachment
                 .uploaded
@@ -661,7 +712,7 @@ async fn one(request: Asked, method: &Method, id: &str, rest: &[&str]) -> ApiRes
                     .await?;
                 app.limits.ends(&started.by, &started.attachment);
             }
-            Ok(StatusCode::NO_CONTENT.into_response())
+            Ok(done())
         }
         _ => Err(Problem::method(format!(
             "{method} is not allowed on this path"

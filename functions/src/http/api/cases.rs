@@ -1,22 +1,21 @@
 //! Handles cases in the API `/v1`. A case is a record of an external system for which the desk
 //! opens a ticket. Apps (client programs) send the records, and superusers read the cases.
 
-use axum::Json;
 use axum::http::Method;
-use axum::response::IntoResponse;
 use domain::itsm::case::Case;
 use events::case::UpdateMark;
 use events::{Meta, Moment, PersonId};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::admin::{CardList, changes_configuration, page_of, reads_operations, stream_of};
 use super::problem::{ApiResult, Problem};
+use super::reply::{Time, ok, time};
 use super::request::Asked;
 use super::resource::{
     Answer, Asks, Call, Operation, PAGE, PAGE_SIZE, Resource, get, list, post, segments,
 };
 use super::shape::{Member, Shape, quoted, required};
-use super::time;
 use crate::app::itsm::cases::{
     BATCH_MAX, CaseError, RECORD_BYTES_MAX, Receipt, id_of, process_again, receive,
 };
@@ -29,7 +28,8 @@ const OPERATIONS: &[Operation] = &[
         "/v1/cases",
         "receives up to 100 records of a source; each record has one result",
         &[SOURCE, CASES],
-    ),
+    )
+    .returning::<Receipts>(),
     list(
         "/v1/cases",
         "lists cases by the time of their arrival, latest first; for superusers",
@@ -40,14 +40,92 @@ const OPERATIONS: &[Operation] = &[
             PAGE,
             PAGE_SIZE,
         ],
-    ),
-    get("/v1/cases/{case}", "shows a case"),
+    )
+    .returning::<CasePage>(),
+    get("/v1/cases/{case}", "shows a case").returning::<ShownCase>(),
     post(
         "/v1/cases/{case}/process",
         "processes the refused content of a case again; for superusers",
         &[],
-    ),
+    )
+    .returning::<ShownCase>(),
 ];
+
+/// The results of received records, in the order of the request.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Receipts {
+    results: Vec<RecordResult>,
+}
+
+/// The result of processing one record of an external system. The result contains the id of the case
+/// and a word for the outcome. It also contains the ticket, or the reason why the record was
+/// rejected.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct RecordResult {
+    case: String,
+    /// The id of the record at its source.
+    record: String,
+    outcome: &'static str,
+    ticket: Option<String>,
+    /// The place of the value that was rejected.
+    field: Option<String>,
+    reason: Option<String>,
+}
+
+/// One page of the cases.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct CasePage {
+    count: u64,
+    cases: Vec<ShownCase>,
+}
+
+/// A record of an external system for which the desk opens a ticket.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Case"))]
+struct ShownCase {
+    id: String,
+    source: String,
+    /// The id of the record at its source.
+    record: String,
+    state: CaseState,
+    ticket: Option<String>,
+    /// The time at which the source created the record, by the clock of the source.
+    created_at: Option<Time>,
+    /// The time at which the desk received the record.
+    received_at: Time,
+    /// The time at which the desk received the last change.
+    updated_at: Time,
+    /// The milliseconds between the creation and the receipt.
+    source_lag_ms: Option<i64>,
+    /// The number of the last change, if the source counts changes.
+    counter: Option<i64>,
+    /// The time of the last change, if the source gives one.
+    changed_at: Option<Time>,
+    updates: u32,
+    mapping_version: Option<u32>,
+    field: Option<String>,
+    reason: Option<String>,
+    /// The case to which the record was added.
+    belongs_to: Option<String>,
+}
+
+/// The state of a case.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+enum CaseState {
+    /// The ticket is not opened yet.
+    Pending,
+    /// The content of the record cannot be used.
+    Refused,
+    /// The record belongs to another case.
+    Identified,
+    /// The case has a ticket.
+    Bound,
+}
 
 /// The operations on cases, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
@@ -101,23 +179,22 @@ async fn add(request: Asked) -> ApiResult {
         CaseError::NotASender { .. } => Problem::forbidden(error.to_string()),
         CaseError::Technical(error) => error.into(),
     })?;
-    let results: Vec<Value> = receipts.iter().map(result).collect();
-    Ok(Json(json!({ "results": results })).into_response())
+    let results = receipts.iter().map(result).collect();
+    Ok(ok(&Receipts { results }))
 }
 
-/// Returns the result of processing one record of an external system. The result contains the id of
-/// the case and a word for the outcome. It also contains the ticket, or the reason why the record
-/// was rejected.
-fn result(receipt: &Receipt) -> Value {
+fn result(receipt: &Receipt) -> RecordResult {
     let refusal = receipt.case.refusal.as_ref();
-    json!({
-        "case": id_of(&receipt.stream),
-        "record": receipt.case.record,
-        "outcome": receipt.outcome.word(),
-        "ticket": receipt.case.ticket,
-        "field": refusal.map(|refusal| &refusal.field).filter(|field| !field.is_empty()),
-        "reason": refusal.map(|refusal| &refusal.reason),
-    })
+    RecordResult {
+        case: id_of(&receipt.stream).to_owned(),
+        record: receipt.case.record.clone(),
+        outcome: receipt.outcome.word(),
+        ticket: receipt.case.ticket.as_ref().map(ToString::to_string),
+        field: refusal
+            .map(|refusal| refusal.field.clone())
+            .filter(|field| !field.is_empty()),
+        reason: refusal.map(|refusal| refusal.reason.clone()),
+    }
 }
 
 async fn all(request: Asked) -> ApiResult {
@@ -139,7 +216,8 @@ async fn all(request: Asked) -> ApiResult {
         }
     };
     let body = |stream: &str, card: &Case| shown(&request, stream, card);
-    page_of(&request, &list, "cases", body).await
+    let (count, cases) = page_of(&request, &list, body).await?;
+    Ok(ok(&CasePage { count, cases }))
 }
 
 fn stream(id: &str) -> Result<String, Problem> {
@@ -156,46 +234,57 @@ async fn one(request: Asked, id: &str) -> ApiResult {
     if case.digest.is_empty() {
         return Err(missing(id));
     }
-    Ok(Json(shown(&request, &stream, &case)).into_response())
+    Ok(ok(&shown(&request, &stream, &case)))
 }
 
 async fn again(request: Asked, id: &str, meta: &Meta) -> ApiResult {
     let stream = stream(id)?;
     match process_again(&request.app, &stream, meta).await? {
-        Some(case) => Ok(Json(shown(&request, &stream, &case)).into_response()),
+        Some(case) => Ok(ok(&shown(&request, &stream, &case))),
         None => Err(Problem::conflict(
             "only a case whose content was refused can be processed again",
         )),
     }
 }
 
-fn shown(request: &Asked, stream: &str, case: &Case) -> Value {
+fn shown(request: &Asked, stream: &str, case: &Case) -> ShownCase {
     let at = |at: Moment| time(&request.app, at);
     let state = if case.is_pending {
-        "pending"
+        CaseState::Pending
     } else if case.refusal.is_some() {
-        "refused"
+        CaseState::Refused
     } else if case.identified.is_some() {
-        "identified"
+        CaseState::Identified
     } else {
-        "bound"
+        CaseState::Bound
     };
-    json!({
-        "id": id_of(stream),
-        "source": case.source,
-        "record": case.record,
-        "state": state,
-        "ticket": case.ticket,
-        "created_at": case.created.map(at),
-        "received_at": at(case.first_received),
-        "updated_at": at(case.received),
-        "source_lag_ms": case.created.map(|created| case.first_received.0 - created.0),
-        "counter": match case.mark { Some(UpdateMark::Counter(counter)) => Some(counter), _ => None },
-        "changed_at": match case.mark { Some(UpdateMark::Time(time)) => Some(at(time)), _ => None },
-        "updates": case.updates,
-        "mapping_version": (case.mapping > 0).then_some(case.mapping),
-        "field": case.refusal.as_ref().map(|refusal| &refusal.field).filter(|field| !field.is_empty()),
-        "reason": case.refusal.as_ref().map(|refusal| &refusal.reason),
-        "belongs_to": case.identified.as_deref().map(id_of),
-    })
+    let refusal = case.refusal.as_ref();
+    ShownCase {
+        id: id_of(stream).to_owned(),
+        source: case.source.clone(),
+        record: case.record.clone(),
+        state,
+        ticket: case.ticket.as_ref().map(ToString::to_string),
+        created_at: case.created.map(at),
+        received_at: at(case.first_received),
+        updated_at: at(case.received),
+        source_lag_ms: case
+            .created
+            .map(|created| case.first_received.0 - created.0),
+        counter: match case.mark {
+            Some(UpdateMark::Counter(counter)) => Some(counter),
+            _ => None,
+        },
+        changed_at: match case.mark {
+            Some(UpdateMark::Time(time)) => Some(at(time)),
+            _ => None,
+        },
+        updates: case.updates,
+        mapping_version: (case.mapping > 0).then_some(case.mapping),
+        field: refusal
+            .map(|refusal| refusal.field.clone())
+            .filter(|field| !field.is_empty()),
+        reason: refusal.map(|refusal| refusal.reason.clone()),
+        belongs_to: case.identified.as_deref().map(id_of).map(str::to_owned),
+    }
 }

@@ -1,12 +1,13 @@
 //! Handles the catalog of services in the API `/v1`. The catalog is a tree of categories.
 
 use axum::http::Method;
-use events::catalog::CategoryChanged;
-use events::{CategoryId, ServiceId};
-use serde_json::{Value, json};
+use events::CategoryId;
+use events::catalog::{CategoryAdded, CategoryChanged};
+use serde::Serialize;
 
-use super::admin::{changes_configuration, created, done, number, ok, wrong_method};
+use super::admin::{changes_configuration, number, wrong_method};
 use super::problem::{ApiResult, Problem};
+use super::reply::{created, done, ok};
 use super::request::Asked;
 use super::resource::{Answer, Call, EMPTY, Operation, Resource, delete, get, post, put, segments};
 use super::shape::{INTEGER, Member, Shape, optional, required};
@@ -19,14 +20,15 @@ const NEW_NAME: Member = optional("name", Shape::Text);
 const DESC: Member = optional("desc", Shape::Text);
 
 const OPERATIONS: &[Operation] = &[
-    get("/v1/catalog", "shows the catalog tree"),
+    get("/v1/catalog", "shows the catalog tree").returning::<ShownCatalog>(),
     post(
         "/v1/catalog",
         "adds a category to the catalog",
         &[PARENT_CATEGORY, NAME, DESC],
     )
-    .creating(),
-    get("/v1/catalog/{id}", "shows a category with its services"),
+    .creating()
+    .returning::<ShownCategory>(),
+    get("/v1/catalog/{id}", "shows a category with its services").returning::<ShownCategory>(),
     put(
         "/v1/catalog/{id}",
         "changes or moves a category",
@@ -35,6 +37,48 @@ const OPERATIONS: &[Operation] = &[
     .answering(EMPTY),
     delete("/v1/catalog/{id}", "deletes an empty category"),
 ];
+
+/// The categories of the catalog, and the category of each service.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Catalog"))]
+struct ShownCatalog {
+    catalogs: Vec<ShownCategory>,
+    places: Vec<Place>,
+}
+
+/// A category of the catalog.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Category"))]
+struct ShownCategory {
+    id: i64,
+    key: String,
+    name: String,
+    desc: String,
+    /// The category above this one.
+    parent: Option<i64>,
+    /// The services of the category. The member is absent in the list of all categories.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    services: Option<Vec<i64>>,
+}
+
+/// The category of one service.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Place {
+    service: i64,
+    catalog: i64,
+}
+
+fn shown(category: &CategoryAdded) -> ShownCategory {
+    ShownCategory {
+        id: category.id.0,
+        key: category.key.clone(),
+        name: category.name.clone(),
+        desc: category.desc.clone(),
+        parent: category.parent.map(|parent| parent.0),
+        services: None,
+    }
+}
 
 /// The operations on the catalog, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
@@ -52,17 +96,14 @@ async fn catalog(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     match (method, parts) {
         (&Method::GET, []) => {
             let catalog = app.configuration.catalog().await?;
-            let categories: Vec<Value> = catalog
-                .categories
-                .values()
-                .map(|category| json!(category))
-                .collect();
-            let places: Vec<Value> = catalog
-                .places
-                .iter()
-                .map(|(service, catalog)| json!({ "service": service, "catalog": catalog }))
-                .collect();
-            Ok(ok(json!({ "catalogs": categories, "places": places })))
+            let places = catalog.places.iter().map(|(service, catalog)| Place {
+                service: service.0,
+                catalog: catalog.0,
+            });
+            Ok(ok(&ShownCatalog {
+                catalogs: catalog.categories.values().map(shown).collect(),
+                places: places.collect(),
+            }))
         }
         (&Method::GET, [id]) => {
             let id = CategoryId(number(id, "catalog")?);
@@ -71,15 +112,15 @@ async fn catalog(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
                 .categories
                 .get(&id)
                 .ok_or_else(|| Problem::not_found(format!("there is no catalog {id}")))?;
-            let services: Vec<ServiceId> = catalog
+            let services = catalog
                 .places
                 .iter()
                 .filter(|(_, place)| **place == id)
-                .map(|(service, _)| *service)
-                .collect();
-            let mut shown = json!(category);
-            shown["services"] = json!(services);
-            Ok(ok(shown))
+                .map(|(service, _)| service.0);
+            Ok(ok(&ShownCategory {
+                services: Some(services.collect()),
+                ..shown(category)
+            }))
         }
         (&Method::POST, []) => {
             let by = changes_configuration(&request).await?;
@@ -104,7 +145,7 @@ async fn catalog(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
                 &request.text("desc")?.unwrap_or_default(),
             )
             .await?;
-            Ok(created(json!(added)))
+            Ok(created(&shown(&added)))
         }
         (&Method::PUT, [id]) => {
             let by = changes_configuration(&request).await?;

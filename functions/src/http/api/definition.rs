@@ -133,6 +133,11 @@ const SERVICE_TASK_CASES: &[(&str, &[Member])] = &[
     ("application", APPLICATION),
     ("mission", MISSION),
 ];
+static SERVICE_TASK_SHAPE: Shape = Shape::Tagged {
+    tag: "does",
+    cases: SERVICE_TASK_CASES,
+};
+const SERVICE_TASK: Shape = Shape::Named("ServiceTask", &SERVICE_TASK_SHAPE);
 const SOURCE: &[Member] = &[
     required("request", Shape::Object(REQUEST)),
     optional("rows", Shape::Text),
@@ -193,13 +198,7 @@ const NODE: &[Member] = &[
     optional("terminate_when_rejected", Shape::Flag),
     optional("is_allow_skip", Shape::Flag),
     optional("status_on_entry", Shape::Text),
-    optional(
-        "service_task",
-        Shape::Tagged {
-            tag: "does",
-            cases: SERVICE_TASK_CASES,
-        },
-    ),
+    optional("service_task", SERVICE_TASK),
     optional("fields", TEXTS),
     optional("outputs", Shape::List(&Shape::Object(OUTPUT))),
 ];
@@ -234,7 +233,9 @@ const RULE: &[Member] = &[
     required("expressions", Shape::List(&COMPARISON)),
 ];
 const TEMPLATE: &[Member] = &[required("id", Shape::Text), optional("name", Shape::Text)];
-const FIELD_TYPES: Shape = Shape::Words(&[
+const FIELD_TYPES: Shape = Shape::Words(FIELD_TYPE_NAMES);
+/// The types of form fields.
+pub(super) const FIELD_TYPE_NAMES: &[&str] = &[
     "STRING",
     "TEXT",
     "RICHTEXT",
@@ -257,7 +258,7 @@ const FIELD_TYPES: Shape = Shape::Words(&[
     "CUSTOMTABLE",
     "FILE",
     "CUSTOM-FORM",
-]);
+];
 
 /// Creates the list of members that describe a form field in a request body. The arguments are the
 /// members `key`, `type` and `name`, because they are required in some requests and optional in
@@ -336,11 +337,13 @@ static DEFINITION_SHAPE: Shape = Shape::Object(DEFINITION);
 pub(super) const WORKFLOW: Shape = Shape::Named("Definition", &DEFINITION_SHAPE);
 
 /// Returns the shapes (descriptions of allowed values) that have a name in the OpenAPI document.
-pub(super) fn named_shapes() -> [(&'static str, &'static Shape); 7] {
+#[cfg(test)]
+pub(super) fn named_shapes() -> [(&'static str, &'static Shape); 8] {
     [
         ("Option", &OPTION_SHAPE),
         ("Condition", &CONDITION_SHAPE),
         ("Processors", &PROCESSORS_SHAPE),
+        ("ServiceTask", &SERVICE_TASK_SHAPE),
         ("Node", &NODE_SHAPE),
         ("Transition", &TRANSITION_SHAPE),
         ("Field", &FIELD_SHAPE),

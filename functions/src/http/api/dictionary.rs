@@ -6,14 +6,17 @@ use domain::config::Dictionary;
 use domain::options;
 use events::dictionary;
 use events::workflow::Choice;
-use serde_json::json;
+use serde::Serialize;
 
 use super::admin::{
-    NAME_MAX, changes_configuration, check_code, check_options, done, entries, is_name, ok, same,
+    NAME_MAX, changes_configuration, check_code, check_options, entries, is_name, same,
     wrong_method,
 };
 use super::definition::OPTIONS;
 use super::problem::{ApiResult, Problem};
+#[cfg(test)]
+use super::reply::schema;
+use super::reply::{done, ok};
 use super::request::Asked;
 use super::resource::{Answer, Call, Operation, Resource, delete, get, put, segments};
 use super::shape::{Member, Shape, optional};
@@ -27,18 +30,46 @@ const IS_ENABLED: Member = optional("is_enabled", Shape::Flag);
 const ITEMS: Member = optional("items", OPTIONS);
 
 const OPERATIONS: &[Operation] = &[
-    get("/v1/dictionary", "lists dictionaries"),
-    get("/v1/dictionary/{code}", "shows a dictionary"),
+    get("/v1/dictionary", "lists dictionaries").returning::<Dictionaries>(),
+    get("/v1/dictionary/{code}", "shows a dictionary").returning::<ShownDictionary>(),
     put(
         "/v1/dictionary/{code}",
         "defines a dictionary",
         &[CODE, NEW_NAME, IS_ENABLED, ITEMS],
-    ),
+    )
+    .returning::<ShownDictionary>(),
     delete(
         "/v1/dictionary/{code}",
         "deletes a dictionary that no workflow uses",
     ),
 ];
+
+/// All dictionaries.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Dictionaries {
+    dictionaries: Vec<ShownDictionary>,
+}
+
+/// A dictionary: a named list of options for form fields.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Dictionary"))]
+struct ShownDictionary {
+    code: String,
+    name: String,
+    is_enabled: bool,
+    #[cfg_attr(test, schemars(schema_with = "schema::options"))]
+    items: Vec<Choice>,
+}
+
+fn shown(dictionary: &dictionary::Defined) -> ShownDictionary {
+    ShownDictionary {
+        code: dictionary.code.clone(),
+        name: dictionary.name.clone(),
+        is_enabled: dictionary.is_enabled,
+        items: dictionary.items.clone(),
+    }
+}
 
 /// The operations on dictionaries, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
@@ -57,11 +88,12 @@ async fn dictionary(request: Asked, method: &Method, parts: &[&str]) -> ApiResul
     let app = &request.app;
     match (method, parts) {
         (&Method::GET, []) => {
-            let mut lists = Vec::new();
+            let mut dictionaries = Vec::new();
             for entry in entries(app, "dictionary").await? {
-                lists.push(json!(app.configuration.dictionary(&entry.value).await?.0));
+                let dictionary = app.configuration.dictionary(&entry.value).await?;
+                dictionaries.extend(dictionary.0.as_ref().map(shown));
             }
-            Ok(ok(json!({ "dictionaries": lists })))
+            Ok(ok(&Dictionaries { dictionaries }))
         }
         (&Method::GET, [code]) => match app
             .configuration
@@ -71,7 +103,7 @@ async fn dictionary(request: Asked, method: &Method, parts: &[&str]) -> ApiResul
             .as_ref()
             .filter(|list| list.is_listed)
         {
-            Some(list) => Ok(ok(json!(list))),
+            Some(list) => Ok(ok(&shown(list))),
             None => Err(Problem::not_found(format!("there is no dictionary {code}"))),
         },
         (&Method::PUT, [code]) => {
@@ -130,7 +162,7 @@ async fn dictionary(request: Asked, method: &Method, parts: &[&str]) -> ApiResul
             };
             administration::define::<Dictionary>(app, &by, format!("dictionary-{code}"), &defined)
                 .await?;
-            Ok(ok(json!(defined)))
+            Ok(ok(&shown(&defined)))
         }
         (&Method::DELETE, [code]) => {
             let by = changes_configuration(&request).await?;

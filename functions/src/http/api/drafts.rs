@@ -2,16 +2,18 @@
 //! that is not submitted yet. Each person has at most one draft per form. A template contains the
 //! form values of a service, saved under a name.
 
-use axum::Json;
-use axum::http::{Method, StatusCode};
-use axum::response::IntoResponse;
+use axum::http::Method;
 use domain::ticket::Ticket;
 use events::draft::{FormRef, Saved};
 use events::workflow::Definition;
 use events::{DraftId, Entry, NodeId, PersonId, Remark, ServiceId, TicketSn};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::problem::{ApiResult, Problem};
+#[cfg(test)]
+use super::reply::schema;
+use super::reply::{Time, created, done, ok, time};
 use super::request::Asked;
 use super::resource::{
     Answer, Asks, Call, EMPTY, Operation, Resource, delete, get, list as list_operation, post, put,
@@ -19,7 +21,6 @@ use super::resource::{
 };
 use super::shape::{FORM, INTEGER, Member, Shape, optional, required};
 use super::shape::{quoted, step};
-use super::time;
 use crate::App;
 use crate::app::drafts;
 
@@ -30,17 +31,19 @@ const FIELDS: Member = optional("fields", FORM);
 const WHOLE_FORM: Member = required("fields", FORM);
 
 const OPERATIONS: &[Operation] = &[
-    get("/v1/drafts", "lists the caller's drafts"),
+    get("/v1/drafts", "lists the caller's drafts").returning::<Drafts>(),
     get(
         "/v1/drafts/services/{id}",
         "shows the draft of a new ticket of a service",
-    ),
+    )
+    .returning::<SavedForm>(),
     put("/v1/drafts/services/{id}", "saves the draft", &[WHOLE_FORM]).answering(EMPTY),
     delete("/v1/drafts/services/{id}", "deletes the draft"),
     get(
         "/v1/drafts/tickets/{sn}/{node}",
         "shows the draft of a node's form",
-    ),
+    )
+    .returning::<SavedForm>(),
     put(
         "/v1/drafts/tickets/{sn}/{node}",
         "saves the draft",
@@ -52,14 +55,16 @@ const OPERATIONS: &[Operation] = &[
         "/v1/templates",
         "lists the caller's templates",
         &[("service", Asks::Integers)],
-    ),
+    )
+    .returning::<Templates>(),
     post(
         "/v1/templates",
         "saves a form as a template",
         &[SERVICE_ID, NAME, WHOLE_FORM],
     )
-    .creating(),
-    get("/v1/templates/{template}", "shows a template"),
+    .creating()
+    .returning::<NewTemplate>(),
+    get("/v1/templates/{template}", "shows a template").returning::<SavedForm>(),
     put(
         "/v1/templates/{template}",
         "changes a template",
@@ -68,6 +73,47 @@ const OPERATIONS: &[Operation] = &[
     .answering(EMPTY),
     delete("/v1/templates/{template}", "deletes a template"),
 ];
+
+/// The drafts of the caller, newest first.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Drafts {
+    drafts: Vec<SavedForm>,
+}
+
+/// The templates of the caller.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Templates {
+    templates: Vec<SavedForm>,
+}
+
+/// A new template.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct NewTemplate {
+    id: String,
+}
+
+/// A draft or a template. A draft of a new ticket has `service`, a draft of a node has `ticket` and
+/// `node`, and a template has `service` and `name`.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct SavedForm {
+    id: String,
+    #[cfg_attr(test, schemars(schema_with = "schema::object"))]
+    fields: Map<String, Value>,
+    /// The time after which the desk deletes the draft.
+    until: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ticket: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+}
 
 /// The operations on drafts and templates, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
@@ -162,7 +208,7 @@ async fn templates(request: Asked, method: &Method, parts: &[&str]) -> ApiResult
             let form_ref = template(&request, &owner, service, None, &others)?;
             let id = drafts::id(&request.app, &owner, &form_ref);
             save(&request, &id, &owner, form_ref).await?;
-            Ok((StatusCode::CREATED, Json(json!({ "id": id }))).into_response())
+            Ok(created(&NewTemplate { id: id.0 }))
         }
         (&Method::PUT, [id]) => {
             let owner = request.actor().await?;
@@ -200,7 +246,7 @@ async fn templates(request: Asked, method: &Method, parts: &[&str]) -> ApiResult
                 )
                 .await?;
             }
-            Ok(StatusCode::NO_CONTENT.into_response())
+            Ok(done())
         }
         (_, [id]) => {
             let owner = request.app.people.find(request.user()?).await?;
@@ -265,17 +311,17 @@ async fn one(
                         )),
                         Some(FormRef::Template { .. }) | None => missing(id.as_str()),
                     })?;
-            Ok(Json(shown(&request.app, &saved).await?).into_response())
+            Ok(ok(&shown(&request.app, &saved).await?))
         }
         (&Method::PUT, Some(form_ref)) => {
             save(request, id, owner, form_ref).await?;
-            Ok(StatusCode::NO_CONTENT.into_response())
+            Ok(done())
         }
         (&Method::DELETE, _) => {
             if drafts::load(&request.app, id, owner).await?.is_some() {
                 drafts::discard(&request.app, id, &request.meta(owner.clone())).await?;
             }
-            Ok(StatusCode::NO_CONTENT.into_response())
+            Ok(done())
         }
         _ => Err(Problem::method(format!(
             "{method} is not allowed on this path"
@@ -328,15 +374,14 @@ async fn list(request: &Asked, kind: &str, most: usize) -> ApiResult {
     for saved in drafts::list(&request.app, &owner, kind, most).await? {
         shown.push(self::shown(&request.app, &saved).await?);
     }
-    let name = if kind == "draft" {
-        "drafts"
+    Ok(if kind == "draft" {
+        ok(&Drafts { drafts: shown })
     } else {
-        "templates"
-    };
-    Ok(Json(json!({ name: shown })).into_response())
+        ok(&Templates { templates: shown })
+    })
 }
 
-async fn shown(app: &App, saved: &Saved) -> Result<Value, Problem> {
+async fn shown(app: &App, saved: &Saved) -> Result<SavedForm, Problem> {
     let definition = definition(app, &saved.form_ref).await?.unwrap_or_default();
     let mut fields = Map::new();
     for entry in &saved.form {
@@ -347,19 +392,31 @@ async fn shown(app: &App, saved: &Saved) -> Result<Value, Problem> {
                 .await?,
         );
     }
-    let mut shown = json!({ "id": saved.draft, "fields": fields, "until": saved.due.map(|due| time(app, due)) });
-    match &saved.form_ref {
-        FormRef::Service(service) => shown["service"] = json!(service),
-        FormRef::Node { ticket, node } => {
-            shown["ticket"] = json!(ticket);
-            shown["node"] = json!(node);
-        }
-        FormRef::Template { service, name } => {
-            shown["service"] = json!(service);
-            shown["name"] = json!(name.read());
-        }
-    }
-    Ok(shown)
+    let form = SavedForm {
+        id: saved.draft.0.clone(),
+        fields,
+        until: saved.due.map(|due| time(app, due)),
+        service: None,
+        ticket: None,
+        node: None,
+        name: None,
+    };
+    Ok(match &saved.form_ref {
+        FormRef::Service(service) => SavedForm {
+            service: Some(service.0),
+            ..form
+        },
+        FormRef::Node { ticket, node } => SavedForm {
+            ticket: Some(ticket.to_string()),
+            node: Some(node.0),
+            ..form
+        },
+        FormRef::Template { service, name } => SavedForm {
+            service: Some(service.0),
+            name: Some(name.read().to_owned()),
+            ..form
+        },
+    })
 }
 
 /// Returns the workflow definition to which a form belongs. Returns `None` if the form does not

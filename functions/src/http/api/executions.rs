@@ -3,23 +3,26 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
-use axum::response::IntoResponse;
 use domain::automation::execution::{End, Execution, Rejection};
 use domain::permission::{Operation as Permission, Relation, Relations};
 use domain::ticket::Ticket;
-use events::{Moment, PersonId};
+use events::script::{Body, Level};
+use events::workflow::service_task::Pair;
+use events::{Moment, PersonId, Personal};
 use infra::ExecuteError;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::admin::{CardList, page_of, reads_operations, stream_of};
 use super::problem::{ApiResult, Problem};
+#[cfg(test)]
+use super::reply::schema;
+use super::reply::{Open, Time, ok, time};
 use super::request::Asked;
 use super::resource::{
     Answer, Asks, Call, Operation, PAGE, PAGE_SIZE, Resource, get, list, post, put, segments,
 };
 use super::shape::{Member, Shape, quoted, required};
-use super::time;
 use crate::app::automation::executions::{self, NotChanged, id_of};
 use crate::app::definition_files::check_name;
 use crate::app::{permissions, tickets};
@@ -39,32 +42,180 @@ const OPERATIONS: &[Operation] = &[
             PAGE,
             PAGE_SIZE,
         ],
-    ),
+    )
+    .returning::<ExecutionPage>(),
     get(
         "/v1/executions/{execution}",
         "shows an execution with its steps; for superusers, approvers and people who work on the ticket",
-    ),
+    )
+    .returning::<ExecutionDetail>(),
     post(
         "/v1/executions/{execution}/approve",
         "approves exactly what the fingerprint covers; for approvers, except the requester",
         &[FINGERPRINT],
-    ),
+    )
+    .returning::<ExecutionDetail>(),
     post(
         "/v1/executions/{execution}/reject",
         "rejects an execution; a person then does the work",
         &[REASON],
-    ),
+    )
+    .returning::<ExecutionDetail>(),
     put(
         "/v1/executions/{execution}/parameters",
         "replaces the parameters before the start; the execution then needs another approval",
         &[PARAMETERS],
-    ),
-    get("/v1/rules", "lists the automation rules; for superusers"),
+    )
+    .returning::<ExecutionDetail>(),
+    get("/v1/rules", "lists the automation rules; for superusers").returning::<Rules>(),
     get(
         "/v1/scripts/{script}",
         "shows the definition of a script; for superusers",
-    ),
+    )
+    .returning::<ShownScript>(),
 ];
+
+/// One page of the executions of scripts.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct ExecutionPage {
+    count: u64,
+    executions: Vec<ShownExecution>,
+}
+
+/// An execution (one run of a script).
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Execution"))]
+struct ShownExecution {
+    id: String,
+    ticket: Option<String>,
+    node: Option<i64>,
+    node_name: Option<String>,
+    rule: Option<String>,
+    script: Option<String>,
+    version: Option<String>,
+    /// `awaiting_approval`, `queued`, `running`, `rejected`, `expired`, or the outcome.
+    state: &'static str,
+    /// The hash of the script and its parameters. An approval names it.
+    fingerprint: String,
+    requested_at: Option<Time>,
+    approval_expires: Option<Time>,
+    next_attempt: Option<Time>,
+    runs_until: Option<Time>,
+    steps: Vec<ShownStep>,
+    /// The reason of a failure, or the reason of a rejection.
+    reason: Option<String>,
+    /// The restrictions with which a shell script ran.
+    #[cfg_attr(test, schemars(schema_with = "schema::level"))]
+    level: Option<Level>,
+    exit_code: Option<i32>,
+    is_closed: bool,
+}
+
+/// One step of an execution.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ExecutionStep"))]
+struct ShownStep {
+    attempt: u32,
+    step: String,
+    is_done: bool,
+    /// What the desk observed.
+    text: String,
+    /// Null for a step of a shell script.
+    duration_ms: Option<i64>,
+}
+
+/// An execution with its people, its parameters and its output.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct ExecutionDetail {
+    #[serde(flatten)]
+    execution: ShownExecution,
+    approvers: Vec<String>,
+    /// The people who changed the parameters. They may not approve.
+    editors: Vec<String>,
+    approved_by: Option<String>,
+    rejected_by: Option<String>,
+    requester: Option<String>,
+    #[cfg_attr(test, schemars(schema_with = "schema::object_or_null"))]
+    parameters: Option<Value>,
+    /// The values for the form of the node.
+    #[cfg_attr(test, schemars(schema_with = "schema::object_or_null"))]
+    form: Option<Value>,
+    /// The comparisons of the rule that chose the script.
+    tested: Vec<Open>,
+    #[cfg_attr(test, schemars(schema_with = "schema::object_or_null"))]
+    script_body: Option<Body>,
+    output: Option<String>,
+}
+
+/// The automation rules.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Rules {
+    count: usize,
+    rules: Vec<ShownRule>,
+}
+
+/// An automation rule: it chooses a script for a node of a workflow.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Rule"))]
+struct ShownRule {
+    name: String,
+    is_enabled: bool,
+    /// Rules with lower numbers are checked first.
+    order: i64,
+    /// The name of the node.
+    node: String,
+    /// The condition on the values of the ticket.
+    condition: Open,
+    script: String,
+    parameters: Vec<ShownPair>,
+    /// The values for the form of the node.
+    form: Vec<ShownPair>,
+}
+
+/// A value with its name.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Pair"))]
+struct ShownPair {
+    key: String,
+    value: String,
+}
+
+/// A script.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Script"))]
+struct ShownScript {
+    name: String,
+    version: String,
+    title: String,
+    parameters: Vec<ScriptParameter>,
+    /// The action on a platform, or the shell script with its restrictions.
+    #[cfg_attr(test, schemars(schema_with = "schema::object"))]
+    body: Body,
+    /// The people who may approve. Null if an execution needs no approval.
+    approval: Option<ScriptApproval>,
+    timeout_s: u32,
+}
+
+/// One parameter of a script.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct ScriptParameter {
+    name: String,
+    is_required: bool,
+    title: String,
+}
+
+/// The people who may approve the executions of a script.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct ScriptApproval {
+    people: Vec<String>,
+    role: Option<i64>,
+    expires_after_min: u32,
+}
 
 /// All operations on executions, and the function `answer` that executes them.
 pub(super) const RESOURCE: Resource = Resource {
@@ -116,7 +267,8 @@ async fn all(request: Asked) -> ApiResult {
         _ => return Err(only_one()),
     };
     let body = |stream: &str, card: &Execution| shown(&request, stream, card);
-    page_of(&request, &list, "executions", body).await
+    let (count, executions) = page_of(&request, &list, body).await?;
+    Ok(ok(&ExecutionPage { count, executions }))
 }
 
 fn only_one() -> Problem {
@@ -213,7 +365,32 @@ fn refused(failure: ExecuteError<Execution>) -> Problem {
 async fn rules(request: Asked) -> ApiResult {
     reads_operations(&request).await?;
     let rules = request.app.configuration.rules().await?;
-    Ok(Json(json!({ "count": rules.len(), "rules": rules })).into_response())
+    let pairs = |pairs: &[Pair]| -> Vec<ShownPair> {
+        let pairs = pairs.iter();
+        pairs
+            .map(|pair| ShownPair {
+                key: pair.key.clone(),
+                value: pair.value.clone(),
+            })
+            .collect()
+    };
+    let rules: Vec<ShownRule> = rules
+        .iter()
+        .map(|rule| ShownRule {
+            name: rule.name.clone(),
+            is_enabled: rule.is_enabled,
+            order: rule.order,
+            node: rule.node.clone(),
+            condition: Open(json!(rule.condition)),
+            script: rule.script.clone(),
+            parameters: pairs(&rule.parameters),
+            form: pairs(&rule.form),
+        })
+        .collect();
+    Ok(ok(&Rules {
+        count: rules.len(),
+        rules,
+    }))
 }
 
 async fn script(request: Asked, name: &str) -> ApiResult {
@@ -224,98 +401,104 @@ async fn script(request: Asked, name: &str) -> ApiResult {
     }
     let defined = request.app.configuration.script(name).await?;
     let defined = defined.ok_or_else(missing)?;
-    let mut body = json!(defined);
-    if let Some(approval) = &defined.approval {
-        body["approval"]["people"] = names(&request, &approval.people).await?;
-    }
-    Ok(Json(body).into_response())
+    let approval = match &defined.approval {
+        Some(approval) => Some(ScriptApproval {
+            people: request.app.people.all_names(&approval.people).await?,
+            role: approval.role.map(|role| role.0),
+            expires_after_min: approval.expires_after_min,
+        }),
+        None => None,
+    };
+    let parameters = defined.parameters.iter().map(|parameter| ScriptParameter {
+        name: parameter.name.clone(),
+        is_required: parameter.is_required,
+        title: parameter.title.clone(),
+    });
+    Ok(ok(&ShownScript {
+        name: defined.name.clone(),
+        version: defined.version.clone(),
+        title: defined.title.clone(),
+        parameters: parameters.collect(),
+        body: defined.body.clone(),
+        approval,
+        timeout_s: defined.timeout_s,
+    }))
 }
 
 /// Returns an execution (one run of a script) as JSON. The JSON contains the user names of the approvers and of other
 /// people, the parameters and the output.
 async fn detail(request: &Asked, stream: &str, state: &Execution) -> ApiResult {
-    let mut body = shown(request, stream, state);
+    let mut execution = shown(request, stream, state);
     let requested = state.requested.as_ref();
     let approvers = requested.map_or(&[][..], |one| &one.approvers);
-    body["approvers"] = names(request, approvers).await?;
-    let editors: Vec<PersonId> = state.editors.iter().cloned().collect();
-    body["editors"] = names(request, &editors).await?;
     let people = &request.app.people;
-    body["approved_by"] = match &state.approved_by {
-        Some(by) => people.name(by).await?.into(),
-        None => Value::Null,
+    let name = async |person: Option<&PersonId>| match person {
+        Some(person) => people.name(person).await.map(Some),
+        None => Ok(None),
     };
-    body["requester"] = match requested {
-        Some(requested) => people.name(&requested.requester).await?.into(),
-        None => Value::Null,
-    };
-    body["parameters"] = state
-        .parameters
-        .as_ref()
-        .map_or(Value::Null, |parameters| parameters.value.clone());
-    let form = state.form.as_ref();
-    body["form"] = form.map_or(Value::Null, |form| form.value.clone());
-    body["tested"] = json!(requested.map(|one| &one.tested));
-    body["script_body"] = json!(requested.map(|one| &one.body));
-    let (mut output, mut rejected_by) = (Value::Null, Value::Null);
+    let object = |value: &Personal| Some(value.value.clone()).filter(Value::is_object);
+    let (mut output, mut rejected_by) = (None, None);
     match &state.end {
         Some(End::Completed(completed)) => {
             let kept = completed.output.as_ref();
-            output = kept.map_or(Value::Null, |output| output.value.clone());
+            output = kept.and_then(|output| output.value.as_str().map(str::to_owned));
         }
         Some(End::Rejected(rejected)) => {
-            body["reason"] = rejected.reason.read().into();
-            rejected_by = people.name(&rejected.by).await?.into();
+            execution.reason = Some(rejected.reason.read().to_owned());
+            rejected_by = name(Some(&rejected.by)).await?;
         }
         Some(End::Expired(_)) | None => {}
     }
-    body["output"] = output;
-    body["rejected_by"] = rejected_by;
-    Ok(Json(body).into_response())
+    let tested = requested.iter().flat_map(|one| &one.tested);
+    Ok(ok(&ExecutionDetail {
+        execution,
+        approvers: people.all_names(approvers).await?,
+        editors: people.all_names(&state.editors).await?,
+        approved_by: name(state.approved_by.as_ref()).await?,
+        rejected_by,
+        requester: name(requested.map(|one| &one.requester)).await?,
+        parameters: state.parameters.as_ref().and_then(object),
+        form: state.form.as_ref().and_then(object),
+        tested: tested.map(|clause| Open(json!(clause))).collect(),
+        script_body: requested.map(|one| one.body.clone()),
+        output,
+    }))
 }
 
-async fn names(request: &Asked, people: &[PersonId]) -> Result<Value, Problem> {
-    let mut names = Vec::new();
-    for person in people {
-        names.push(request.app.people.name(person).await?);
-    }
-    Ok(names.into())
-}
-
-fn shown(request: &Asked, stream: &str, state: &Execution) -> Value {
+fn shown(request: &Asked, stream: &str, state: &Execution) -> ShownExecution {
     let at = |at: Moment| time(&request.app, at);
     let requested = state.requested.as_ref();
     let completed = match &state.end {
         Some(End::Completed(completed)) => Some(&**completed),
         _ => None,
     };
-    let steps = state.steps.iter().map(|step| {
-        json!({
-            "attempt": step.attempt,
-            "step": step.step,
-            "is_done": step.succeeded,
-            "text": step.text,
-            "duration_ms": step.duration_ms,
-        })
+    let steps = state.steps.iter().map(|step| ShownStep {
+        attempt: step.attempt,
+        step: step.step.clone(),
+        is_done: step.succeeded,
+        text: step.text.clone(),
+        duration_ms: step.duration_ms,
     });
-    json!({
-        "id": id_of(stream),
-        "ticket": requested.map(|one| &one.ticket),
-        "node": requested.map(|one| one.node),
-        "node_name": requested.map(|one| &one.name),
-        "rule": requested.map(|one| &one.rule),
-        "script": requested.map(|one| &one.script),
-        "version": requested.map(|one| &one.version),
-        "state": state.state(),
-        "fingerprint": state.fingerprint,
-        "requested_at": requested.map(|one| at(one.due)),
-        "approval_expires": state.expires.map(at),
-        "next_attempt": state.is_running().then(|| at(state.attempts.due)),
-        "runs_until": state.is_running().then(|| at(state.runs_until())),
-        "steps": steps.collect::<Vec<_>>(),
-        "reason": completed.map(|one| &one.reason).filter(|reason| !reason.is_empty()),
-        "level": completed.and_then(|one| one.level),
-        "exit_code": completed.and_then(|one| one.exit_code),
-        "is_closed": state.is_closed,
-    })
+    ShownExecution {
+        id: id_of(stream).to_owned(),
+        ticket: requested.map(|one| one.ticket.to_string()),
+        node: requested.map(|one| one.node.0),
+        node_name: requested.map(|one| one.name.clone()),
+        rule: requested.map(|one| one.rule.clone()),
+        script: requested.map(|one| one.script.clone()),
+        version: requested.map(|one| one.version.clone()),
+        state: state.state(),
+        fingerprint: state.fingerprint.clone(),
+        requested_at: requested.map(|one| at(one.due)),
+        approval_expires: state.expires.map(at),
+        next_attempt: state.is_running().then(|| at(state.attempts.due)),
+        runs_until: state.is_running().then(|| at(state.runs_until())),
+        steps: steps.collect(),
+        reason: completed
+            .map(|one| one.reason.clone())
+            .filter(|reason| !reason.is_empty()),
+        level: completed.and_then(|one| one.level),
+        exit_code: completed.and_then(|one| one.exit_code),
+        is_closed: state.is_closed,
+    }
 }

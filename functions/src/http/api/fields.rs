@@ -6,24 +6,40 @@ use domain::config::SharedField;
 use domain::workflow::check;
 use events::field;
 use events::workflow::Field;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::admin::{
-    changes_configuration, check_code, check_options, done, entries, ok, same, wrong_method,
-};
+use super::admin::{changes_configuration, check_code, check_options, entries, same, wrong_method};
 use super::definition::SHARED_FIELD;
 use super::problem::{ApiResult, Problem};
+#[cfg(test)]
+use super::reply::schema;
+use super::reply::{done, ok};
 use super::request::Asked;
 use super::resource::{Answer, Call, Operation, Resource, delete, get, put, segments};
 use crate::App;
 use crate::app::{administration, seed};
 
 const OPERATIONS: &[Operation] = &[
-    get("/v1/fields", "lists the shared fields"),
-    get("/v1/fields/{key}", "shows a shared field"),
-    put("/v1/fields/{key}", "defines a shared field", SHARED_FIELD),
+    get("/v1/fields", "lists the shared fields").returning::<SharedFields>(),
+    get("/v1/fields/{key}", "shows a shared field").returning::<ShownField>(),
+    put("/v1/fields/{key}", "defines a shared field", SHARED_FIELD).returning::<ShownField>(),
     delete("/v1/fields/{key}", "deletes a shared field"),
 ];
+
+/// All shared fields.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct SharedFields {
+    #[cfg_attr(test, schemars(schema_with = "schema::fields"))]
+    fields: Vec<Field>,
+}
+
+/// A shared field, in the form of a field of a workflow definition.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(inline))]
+struct ShownField(#[cfg_attr(test, schemars(schema_with = "schema::field"))] Field);
 
 /// The operations on shared fields (form fields that workflows can copy), and the function that
 /// handles these operations.
@@ -68,7 +84,8 @@ pub(super) async fn from_library(app: &App, field: &mut Value, at: usize) -> Res
         };
         return if is_complete { Ok(()) } else { Err(missing()) };
     };
-    if let (Value::Object(copy), Some(own)) = (self::shared(app, shared).await?, field.as_object())
+    if let (Value::Object(copy), Some(own)) =
+        (json!(self::shared(app, shared).await?), field.as_object())
     {
         let own = own.clone();
         *field = Value::Object(
@@ -93,23 +110,20 @@ async fn fields(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
                     fields.push(shared(app, field).await?);
                 }
             }
-            Ok(ok(json!({ "fields": fields })))
+            Ok(ok(&SharedFields { fields }))
         }
-        (&Method::GET, [key]) => Ok(ok(shared(
-            app,
-            app.configuration
-                .field(key)
-                .await?
-                .ok_or_else(|| missing(key))?,
-        )
-        .await?)),
+        (&Method::GET, [key]) => {
+            let field = app.configuration.field(key).await?;
+            let field = field.ok_or_else(|| missing(key))?;
+            Ok(ok(&ShownField(shared(app, field).await?)))
+        }
         (&Method::PUT, [key]) => {
             let by = changes_configuration(&request).await?;
             check_code(key, "key")?;
             same(&request, "key", key)?;
             // The stored field provides the values of all members that the request omits.
             let mut given = match app.configuration.field(key).await? {
-                Some(known) => match shared(app, known).await? {
+                Some(known) => match json!(shared(app, known).await?) {
                     Value::Object(known) => known,
                     _ => Map::new(),
                 },
@@ -163,7 +177,7 @@ async fn fields(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
                 },
             )
             .await?;
-            Ok(ok(shared(app, field).await?))
+            Ok(ok(&ShownField(shared(app, field).await?)))
         }
         (&Method::DELETE, [key]) => {
             let by = changes_configuration(&request).await?;
@@ -188,9 +202,9 @@ async fn fields(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     }
 }
 
-/// Returns a shared field (a form field that workflows can copy) as JSON, with user names instead
-/// of person ids.
-async fn shared(app: &App, mut field: Field) -> Result<Value, Problem> {
+/// Returns a shared field (a form field that workflows can copy) with user names instead of person
+/// ids.
+async fn shared(app: &App, mut field: Field) -> Result<Field, Problem> {
     seed::shared_with_names(app, &mut field).await?;
-    Ok(json!(field))
+    Ok(field)
 }

@@ -2,17 +2,19 @@
 //! values. The API also returns the options of a single field. The options can depend on the
 //! current input.
 
-use axum::Json;
 use axum::http::Method;
-use axum::response::IntoResponse;
 use domain::options;
 use domain::ticket::Ticket;
 use domain::ticket::form::{self, Offer};
-use events::workflow::{Definition, Deployed, Field, Node};
+use events::workflow::{Choice, Definition, Deployed, Field, FieldKind, Group, Node, Rule};
 use events::{Entry, NodeId, ServiceId};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::problem::{ApiResult, Problem};
+use super::reply::ok;
+#[cfg(test)]
+use super::reply::schema;
 use super::request::Asked;
 use super::resource::{Answer, Call, Operation, Resource, get, post, segments};
 use super::shape::{FORM, Member, Shape, optional, required};
@@ -28,19 +30,88 @@ const OPERATIONS: &[Operation] = &[
     get(
         "/v1/tickets/{sn}/nodes/{node}/form",
         "shows the form of a node, with its values",
-    ),
+    )
+    .returning::<Form>(),
     post(
         "/v1/tickets/{sn}/nodes/{node}/options",
         "shows the options of a field",
         &[FIELD, FIELDS],
-    ),
-    get("/v1/services/{id}/form", "shows the form of a new ticket"),
+    )
+    .returning::<FieldOptions>(),
+    get("/v1/services/{id}/form", "shows the form of a new ticket").returning::<Form>(),
     post(
         "/v1/services/{id}/options",
         "shows the options of a field",
         &[FIELD, FIELDS],
-    ),
+    )
+    .returning::<FieldOptions>(),
 ];
+
+/// The form of a node.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Form {
+    workflow: i64,
+    version: i64,
+    node: i64,
+    name: String,
+    fields: Vec<FormField>,
+}
+
+/// A field of a form, with its value and its options.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct FormField {
+    key: String,
+    #[serde(rename = "type")]
+    #[cfg_attr(test, schemars(schema_with = "schema::field_type"))]
+    kind: FieldKind,
+    name: String,
+    desc: String,
+    is_required: bool,
+    is_readonly: bool,
+    /// The condition under which the field is hidden.
+    #[cfg_attr(test, schemars(schema_with = "schema::object_or_null"))]
+    hidden_when: Option<Group>,
+    regex: String,
+    custom_regex: String,
+    /// The condition that the value must satisfy.
+    #[cfg_attr(test, schemars(schema_with = "schema::object_or_null"))]
+    rule: Option<Rule>,
+    #[cfg_attr(test, schemars(schema_with = "schema::value"))]
+    meta: Value,
+    layout: String,
+    /// The value in the ticket, or the default value.
+    #[cfg_attr(test, schemars(schema_with = "schema::value"))]
+    value: Value,
+    #[cfg_attr(test, schemars(schema_with = "schema::value"))]
+    default: Value,
+    /// Files that people can download, fill in and upload.
+    templates: Vec<TemplateFile>,
+    #[cfg_attr(test, schemars(schema_with = "schema::options"))]
+    options: Vec<Choice>,
+    /// Whether another system provides the options. A client then asks for them.
+    asks_for_options: bool,
+    /// The fields on which these options depend.
+    depends_on: Vec<String>,
+}
+
+/// A template file of a field.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct TemplateFile {
+    id: String,
+    name: String,
+}
+
+/// The options of a field.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct FieldOptions {
+    field: String,
+    #[cfg_attr(test, schemars(schema_with = "schema::options"))]
+    options: Vec<Choice>,
+}
 
 /// The operations on forms, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
@@ -140,8 +211,13 @@ async fn form_or_options(
             for field in definition.fields_of(node) {
                 fields.push(shown(&request.app, field, ticket).await?);
             }
-            let form = json!({ "workflow": workflow.workflow, "version": workflow.version, "node": node.id, "name": node.name, "fields": fields });
-            Ok(Json(form).into_response())
+            Ok(ok(&Form {
+                workflow: workflow.workflow.0,
+                version: workflow.version,
+                node: node.id.0,
+                name: node.name.clone(),
+                fields,
+            }))
         }
         (&Method::POST, "options") => {
             let key = request.required("field")?;
@@ -158,7 +234,19 @@ async fn form_or_options(
                 .people
                 .form_in(&workflow.definition, &mut given, 0)
                 .await?;
-            Ok(Json(json!({ "field": key, "options": options_of(&request.app, &workflow.definition, node, field, &given, ticket).await? })).into_response())
+            let options = options_of(
+                &request.app,
+                &workflow.definition,
+                node,
+                field,
+                &given,
+                ticket,
+            )
+            .await?;
+            Ok(ok(&FieldOptions {
+                field: key,
+                options,
+            }))
         }
         _ => Err(Problem::method(format!(
             "{method} is not allowed on this path"
@@ -171,7 +259,7 @@ async fn form_or_options(
 ///
 /// Another system can provide the options. In this case, the JSON also lists the form fields that
 /// determine the options.
-async fn shown(app: &App, field: &Field, ticket: &Ticket) -> Result<Value, Problem> {
+async fn shown(app: &App, field: &Field, ticket: &Ticket) -> Result<FormField, Problem> {
     let entry = ticket
         .form
         .get(&field.key)
@@ -189,15 +277,34 @@ async fn shown(app: &App, field: &Field, ticket: &Ticket) -> Result<Value, Probl
             .unwrap_or_default(),
         _ => field.choice.clone(),
     };
-    Ok(json!({
-        "key": field.key, "type": field.kind, "name": field.name, "desc": field.desc,
-        "is_required": field.is_required, "is_readonly": field.is_readonly, "hidden_when": field.hidden_when,
-        "regex": field.regex, "custom_regex": field.custom_regex, "rule": field.rule, "meta": field.meta, "layout": field.layout,
-        "value": value, "default": default, "templates": field.templates,
-        "options": options,
-        "asks_for_options": field.source.is_some(),
-        "depends_on": field.source.as_deref().map(options::depends_on).unwrap_or_default(),
-    }))
+    let templates = field.templates.iter().map(|template| TemplateFile {
+        id: template.id.to_string(),
+        name: template.name.clone(),
+    });
+    Ok(FormField {
+        key: field.key.clone(),
+        kind: field.kind,
+        name: field.name.clone(),
+        desc: field.desc.clone(),
+        is_required: field.is_required,
+        is_readonly: field.is_readonly,
+        hidden_when: field.hidden_when.clone(),
+        regex: field.regex.clone(),
+        custom_regex: field.custom_regex.clone(),
+        rule: field.rule.clone(),
+        meta: field.meta.clone(),
+        layout: field.layout.clone(),
+        value,
+        default,
+        templates: templates.collect(),
+        options,
+        asks_for_options: field.source.is_some(),
+        depends_on: field
+            .source
+            .as_deref()
+            .map(options::depends_on)
+            .unwrap_or_default(),
+    })
 }
 
 /// Returns the options of a field. The options can depend on other fields of the form, and `given`
@@ -209,7 +316,7 @@ async fn options_of(
     field: &Field,
     given: &[Entry],
     ticket: &Ticket,
-) -> Result<Value, Problem> {
+) -> Result<Vec<Choice>, Problem> {
     let unavailable = |reason: String| {
         Problem::unavailable(
             &format!("/fields/{}", field.key),
@@ -220,20 +327,18 @@ async fn options_of(
         )
     };
     Ok(match form::offer(definition, node, given, ticket, field) {
-        Offer::Own => json!(field.choice),
-        Offer::Dictionary(code) => json!(
-            app.configuration
-                .options_of(&code)
-                .await?
-                .unwrap_or_default()
-        ),
-        Offer::Asked(question) => json!(
-            app.configuration
-                .offers
-                .ask(&question.map_err(unavailable)?)
-                .await?
-                .map_err(unavailable)?
-        ),
-        Offer::Anything => json!([]),
+        Offer::Own => field.choice.clone(),
+        Offer::Dictionary(code) => app
+            .configuration
+            .options_of(&code)
+            .await?
+            .unwrap_or_default(),
+        Offer::Asked(question) => app
+            .configuration
+            .offers
+            .ask(&question.map_err(unavailable)?)
+            .await?
+            .map_err(unavailable)?,
+        Offer::Anything => Vec::new(),
     })
 }

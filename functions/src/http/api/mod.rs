@@ -9,6 +9,8 @@ mod attachments;
 mod cases;
 mod catalog;
 mod definition;
+#[cfg(test)]
+mod describe;
 mod dictionary;
 mod drafts;
 mod executions;
@@ -19,6 +21,7 @@ pub mod openapi;
 mod people;
 mod problem;
 mod repeats;
+mod reply;
 mod request;
 mod resource;
 mod robots;
@@ -34,11 +37,10 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
-use events::Moment;
 use infra::{Error, Kind};
 
 use crate::App;
-use crate::app::{administration, times};
+use crate::app::administration;
 use problem::{ApiResult, Problem};
 use repeats::Repeat;
 use request::Asked;
@@ -162,11 +164,6 @@ async fn route(
         Some(repeat) => repeat.keep(response).await,
         None => Ok(response),
     }
-}
-
-/// Returns a time as RFC 3339 text in the time zone of the desk.
-fn time(app: &App, at: Moment) -> String {
-    times::in_zone(at, &app.settings.zone)
 }
 
 /// Returns a path segment with decoded percent-encoding. Invalid percent sequences stay unchanged.

@@ -5,23 +5,26 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
-use axum::response::IntoResponse;
 use domain::notification::delivery::{Delivery, End};
 use domain::notification::{Notification, Phase};
 use domain::permission::Operation as Permission;
+use events::delivery::FailureClass;
+use events::notification::{Fact, Outcome, Route, SkipReason, Skipped};
 use events::person::{Language, PreferencesChanged};
 use events::{Moment, PersonId};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::admin::{CardList, page_of, reads_operations, stream_of};
 use super::problem::{ApiResult, Problem};
+#[cfg(test)]
+use super::reply::schema;
+use super::reply::{Time, ok, time};
 use super::request::Asked;
 use super::resource::{
     Answer, Asks, Call, Operation, PAGE, PAGE_SIZE, Resource, get, list, post, put, segments,
 };
 use super::shape::{Member, Shape, optional, quoted, required};
-use super::time;
 use crate::app::notifications::preferences::{self, Preferences};
 use crate::app::notifications::{notify, why};
 use crate::app::permissions;
@@ -47,26 +50,31 @@ const OPERATIONS: &[Operation] = &[
             PAGE,
             PAGE_SIZE,
         ],
-    ),
+    )
+    .returning::<NotificationPage>(),
     get(
         "/v1/notifications/{notification}",
         "shows a notification; for its person and superusers",
-    ),
+    )
+    .returning::<ShownNotification>(),
     list(
         "/v1/notifications/{notification}/why",
         "explains step by step why the person got the notification or did not get it",
         &[("language", Asks::Word(LANGUAGES))],
-    ),
+    )
+    .returning::<Explanation>(),
     post(
         "/v1/notifications/{notification}/read",
         "marks a notification as read",
         &[],
-    ),
+    )
+    .returning::<ShownNotification>(),
     list(
         "/v1/inbox/{person}",
         "lists the notifications of a person, latest first; for this person and superusers",
         &[("state", Asks::Word(&["all", "unread"])), PAGE, PAGE_SIZE],
-    ),
+    )
+    .returning::<NotificationPage>(),
     list(
         "/v1/deliveries",
         "lists the deliveries of notifications by time, latest first; for superusers",
@@ -75,17 +83,184 @@ const OPERATIONS: &[Operation] = &[
             PAGE,
             PAGE_SIZE,
         ],
-    ),
+    )
+    .returning::<DeliveryPage>(),
     get(
         "/v1/people/{person}/preferences",
         "shows the language, the time zone, the quiet hours and the addresses of a person; for this person and superusers",
-    ),
+    )
+    .returning::<ShownPreferences>(),
     put(
         "/v1/people/{person}/preferences",
         "replaces the preferences of a person; for this person and superusers",
         &[LANGUAGE, ZONE, QUIET, ADDRESSES],
-    ),
+    )
+    .returning::<ShownPreferences>(),
 ];
+
+/// One page of notifications.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct NotificationPage {
+    count: u64,
+    notifications: Vec<ShownNotification>,
+}
+
+/// A notification: one fact for one person.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Notification"))]
+struct ShownNotification {
+    id: String,
+    #[cfg_attr(test, schemars(schema_with = "schema::fact"))]
+    fact: Option<Fact>,
+    ticket: Option<String>,
+    node: Option<i64>,
+    node_name: Option<String>,
+    /// The time of the event that caused the notification.
+    at: Option<Time>,
+    is_urgent: bool,
+    is_read: bool,
+    state: NotificationState,
+    held_until: Option<Time>,
+    #[cfg_attr(test, schemars(schema_with = "schema::notification_outcome"))]
+    outcome: Option<Outcome>,
+    reason: Option<String>,
+    /// The accounts that send a message. Null until they are chosen.
+    accounts: Option<Vec<ShownRoute>>,
+    /// The accounts that send no message.
+    skipped: Option<Vec<ShownSkipped>>,
+    /// The deliveries that have ended.
+    deliveries: Vec<ShownEnd>,
+}
+
+/// The state of a notification.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+enum NotificationState {
+    New,
+    Held,
+    Sending,
+    Completed,
+}
+
+/// A channel account that sends a message.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Route"))]
+struct ShownRoute {
+    account: String,
+    channel: String,
+}
+
+/// A channel account that sends no message, with the reason.
+#[derive(Debug, Serialize)]
+#[cfg_attr(
+    test,
+    derive(schemars::JsonSchema),
+    schemars(rename = "SkippedAccount")
+)]
+struct ShownSkipped {
+    account: String,
+    #[cfg_attr(test, schemars(schema_with = "schema::skip_reason"))]
+    reason: SkipReason,
+}
+
+/// The end of a delivery.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "DeliveryEnd"))]
+struct ShownEnd {
+    account: String,
+    /// The id of the delivery.
+    delivery: String,
+    /// Whether the provider accepted the message.
+    is_accepted: bool,
+    #[cfg_attr(test, schemars(schema_with = "schema::failure_class"))]
+    class: Option<FailureClass>,
+    /// The code in the response of the provider.
+    code: Option<String>,
+    reason: Option<String>,
+}
+
+/// A notification with its person and an explanation, step by step.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Explanation {
+    #[serde(flatten)]
+    notification: ShownNotification,
+    person: String,
+    steps: Vec<WhyStep>,
+}
+
+/// One step of an explanation.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct WhyStep {
+    at: Time,
+    /// The type of the event that this step explains.
+    event: String,
+    /// The channel account, if the step belongs to a delivery.
+    account: Option<String>,
+    text: String,
+}
+
+/// One page of deliveries.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct DeliveryPage {
+    count: u64,
+    deliveries: Vec<ShownDelivery>,
+}
+
+/// A delivery: one message on one account.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Delivery"))]
+struct ShownDelivery {
+    id: String,
+    /// The id of the notification.
+    notification: Option<String>,
+    ticket: Option<String>,
+    account: Option<String>,
+    channel: Option<String>,
+    state: DeliveryState,
+    attempts: u32,
+    next_attempt: Option<Time>,
+    #[cfg_attr(test, schemars(schema_with = "schema::failure_class"))]
+    class: Option<FailureClass>,
+    code: Option<String>,
+    reason: Option<String>,
+}
+
+/// The state of a delivery.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+enum DeliveryState {
+    Open,
+    Accepted,
+    Failed,
+}
+
+/// The notification preferences of a person.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Preferences"))]
+struct ShownPreferences {
+    #[cfg_attr(test, schemars(schema_with = "schema::language"))]
+    language: Language,
+    /// The time zone, or null for the zone of the desk.
+    zone: Option<String>,
+    quiet: Option<ShownQuietHours>,
+    /// The addresses, by kind.
+    #[cfg_attr(test, schemars(schema_with = "schema::object"))]
+    addresses: serde_json::Map<String, Value>,
+}
+
+/// The hours in which a person gets only urgent messages.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "QuietHours"))]
+struct ShownQuietHours {
+    from: String,
+    to: String,
+}
 
 /// All operations on notifications, and the function `answer` that executes them.
 pub(super) const RESOURCE: Resource = Resource {
@@ -159,7 +334,11 @@ async fn inbox(request: Asked, person: &str) -> ApiResult {
 /// Returns a response with one page of the notifications in `list`.
 async fn page(request: &Asked, list: &CardList) -> ApiResult {
     let body = |stream: &str, card: &Notification| shown(request, stream, card);
-    page_of(request, list, "notifications", body).await
+    let (count, notifications) = page_of(request, list, body).await?;
+    Ok(ok(&NotificationPage {
+        count,
+        notifications,
+    }))
 }
 
 async fn deliveries(request: Asked) -> ApiResult {
@@ -170,41 +349,45 @@ async fn deliveries(request: Asked) -> ApiResult {
         _ => "delivery",
     };
     let body = |stream: &str, card: &Delivery| delivery(&request, stream, card);
-    page_of(&request, &CardList::whole(index), "deliveries", body).await
+    let (count, deliveries) = page_of(&request, &CardList::whole(index), body).await?;
+    Ok(ok(&DeliveryPage { count, deliveries }))
 }
 
-fn delivery(request: &Asked, stream: &str, card: &Delivery) -> Value {
+fn delivery(request: &Asked, stream: &str, card: &Delivery) -> ShownDelivery {
     let requested = card.requested.as_ref();
     let at = |at: Moment| time(&request.app, at);
     let failure = card.last_failure.as_ref();
     let (state, class, code, reason) = match &card.end {
         None => (
-            "open",
+            DeliveryState::Open,
             failure.map(|one| one.class),
             failure.map(|one| one.code.clone()),
             failure.map(|one| one.reason.clone()),
         ),
-        Some(End::Succeeded(end)) => ("accepted", None, Some(end.code.clone()), None),
+        Some(End::Succeeded(end)) => (DeliveryState::Accepted, None, Some(end.code.clone()), None),
         Some(End::Failed(end)) => (
-            "failed",
+            DeliveryState::Failed,
             Some(end.class),
             Some(end.code.clone()),
             Some(end.reason.clone()),
         ),
     };
-    json!({
-        "id": stream.trim_start_matches("delivery-"),
-        "notification": requested.map(|one| one.notification.trim_start_matches("notification-")),
-        "ticket": requested.map(|one| &one.ticket),
-        "account": requested.map(|one| &one.account),
-        "channel": requested.map(|one| &one.channel),
-        "state": state,
-        "attempts": card.attempts.made,
-        "next_attempt": card.is_open().then(|| at(card.attempts.due)),
-        "class": class,
-        "code": code.filter(|code| !code.is_empty()),
-        "reason": reason,
-    })
+    ShownDelivery {
+        id: stream.trim_start_matches("delivery-").to_owned(),
+        notification: requested.map(|one| {
+            let notification = one.notification.trim_start_matches("notification-");
+            notification.to_owned()
+        }),
+        ticket: requested.map(|one| one.ticket.to_string()),
+        account: requested.map(|one| one.account.clone()),
+        channel: requested.map(|one| one.channel.clone()),
+        state,
+        attempts: card.attempts.made,
+        next_attempt: card.is_open().then(|| at(card.attempts.due)),
+        class,
+        code: code.filter(|code| !code.is_empty()),
+        reason,
+    }
 }
 
 fn stream(id: &str) -> Result<String, Problem> {
@@ -240,7 +423,7 @@ async fn allowed(
 
 async fn one(request: Asked, id: &str) -> ApiResult {
     let (stream, state, _) = allowed(&request, Permission::ReadPerson, id).await?;
-    Ok(Json(shown(&request, &stream, &state)).into_response())
+    Ok(ok(&shown(&request, &stream, &state)))
 }
 
 async fn read(request: Asked, id: &str) -> ApiResult {
@@ -248,7 +431,7 @@ async fn read(request: Asked, id: &str) -> ApiResult {
     let meta = request.meta(actor);
     let state = notify::mark_read(&request.app, &stream, meta).await?;
     let state = state.ok_or_else(|| missing(id))?;
-    Ok(Json(shown(&request, &stream, &state)).into_response())
+    Ok(ok(&shown(&request, &stream, &state)))
 }
 
 async fn explain(request: Asked, id: &str) -> ApiResult {
@@ -262,73 +445,92 @@ async fn explain(request: Asked, id: &str) -> ApiResult {
     };
     let zone = notify::zone(app, preferences.zone.as_deref());
     let steps = why::steps(app, &stream, language, &zone).await?;
-    let steps: Vec<Value> = steps
-        .into_iter()
-        .map(|step| {
-            json!({
-                "at": time(app, step.at),
-                "event": step.event,
-                "account": Some(step.account).filter(|account| !account.is_empty()),
-                "text": step.text,
-            })
-        })
-        .collect();
+    let steps = steps.into_iter().map(|step| WhyStep {
+        at: time(app, step.at),
+        event: step.event,
+        account: Some(step.account).filter(|account| !account.is_empty()),
+        text: step.text,
+    });
     let person = match &state.requested {
         Some(requested) => app.people.name(&requested.person).await?,
         None => String::new(),
     };
-    let mut body = shown(&request, &stream, &state);
-    body["person"] = person.into();
-    body["steps"] = steps.into();
-    Ok(Json(body).into_response())
+    Ok(ok(&Explanation {
+        notification: shown(&request, &stream, &state),
+        person,
+        steps: steps.collect(),
+    }))
 }
 
-fn shown(request: &Asked, stream: &str, state: &Notification) -> Value {
+fn shown(request: &Asked, stream: &str, state: &Notification) -> ShownNotification {
     let at = |at: Moment| time(&request.app, at);
     let requested = state.requested.as_ref();
     let (phase, outcome, reason, until) = match &state.phase {
-        Phase::New => ("new", None, None, None),
-        Phase::Held(held) => ("held", None, None, Some(at(held.until))),
-        Phase::Sending => ("sending", None, None, None),
+        Phase::New => (NotificationState::New, None, None, None),
+        Phase::Held(held) => (NotificationState::Held, None, None, Some(at(held.until))),
+        Phase::Sending => (NotificationState::Sending, None, None, None),
         Phase::Completed(completed) => (
-            "completed",
+            NotificationState::Completed,
             Some(completed.outcome),
-            Some(&completed.reason).filter(|reason| !reason.is_empty()),
+            not_empty(&completed.reason),
             None,
         ),
     };
     let routed = state.routed.as_ref();
-    json!({
-        "id": stream.trim_start_matches("notification-"),
-        "fact": requested.map(|one| one.fact),
-        "ticket": requested.map(|one| &one.ticket),
-        "node": requested.map(|one| one.node),
-        "node_name": requested.map(|one| &one.name),
-        "at": requested.map(|one| at(one.at)),
-        "is_urgent": requested.is_some_and(|one| one.is_urgent),
-        "is_read": state.is_read,
-        "state": phase,
-        "held_until": until,
-        "outcome": outcome,
-        "reason": reason,
-        "accounts": routed.map(|routed| &routed.routes),
-        "skipped": routed.map(|routed| &routed.skipped),
-        "deliveries": state.ended.iter().map(|ended| json!({
-            "account": ended.account,
-            "delivery": ended.delivery.trim_start_matches("delivery-"),
-            "is_accepted": ended.is_accepted,
-            "class": ended.class,
-            "code": Some(&ended.code).filter(|code| !code.is_empty()),
-            "reason": Some(&ended.reason).filter(|reason| !reason.is_empty()),
-        })).collect::<Vec<_>>(),
-    })
+    let routes = |routes: &[Route]| -> Vec<ShownRoute> {
+        let routes = routes.iter();
+        routes
+            .map(|route| ShownRoute {
+                account: route.account.clone(),
+                channel: route.channel.clone(),
+            })
+            .collect()
+    };
+    let skipped = |skipped: &[Skipped]| -> Vec<ShownSkipped> {
+        let skipped = skipped.iter();
+        skipped
+            .map(|skipped| ShownSkipped {
+                account: skipped.account.clone(),
+                reason: skipped.reason,
+            })
+            .collect()
+    };
+    let deliveries = state.ended.iter().map(|ended| ShownEnd {
+        account: ended.account.clone(),
+        delivery: ended.delivery.trim_start_matches("delivery-").to_owned(),
+        is_accepted: ended.is_accepted,
+        class: ended.class,
+        code: not_empty(&ended.code),
+        reason: not_empty(&ended.reason),
+    });
+    ShownNotification {
+        id: stream.trim_start_matches("notification-").to_owned(),
+        fact: requested.map(|one| one.fact),
+        ticket: requested.map(|one| one.ticket.to_string()),
+        node: requested.map(|one| one.node.0),
+        node_name: requested.map(|one| one.name.clone()),
+        at: requested.map(|one| at(one.at)),
+        is_urgent: requested.is_some_and(|one| one.is_urgent),
+        is_read: state.is_read,
+        state: phase,
+        held_until: until,
+        outcome,
+        reason,
+        accounts: routed.map(|routed| routes(&routed.routes)),
+        skipped: routed.map(|routed| skipped(&routed.skipped)),
+        deliveries: deliveries.collect(),
+    }
+}
+
+fn not_empty(text: &str) -> Option<String> {
+    Some(text.to_owned()).filter(|text| !text.is_empty())
 }
 
 async fn shown_preferences(request: Asked, person: &str) -> ApiResult {
     let pid = request.app.people.find(person).await?;
     permitted(&request, Permission::ReadPerson, &pid).await?;
     let preferences = preferences::read(&request.app, &pid).await?;
-    Ok(Json(preferences_body(&preferences)).into_response())
+    Ok(ok(&preferences_body(&preferences)))
 }
 
 async fn change(request: Asked, person: &str) -> ApiResult {
@@ -342,7 +544,7 @@ async fn change(request: Asked, person: &str) -> ApiResult {
     let actor = if actor == found { pid.clone() } else { actor };
     let meta = request.meta(actor);
     let stored = preferences::write(&request.app, &pid, wanted, meta).await?;
-    Ok(Json(preferences_body(&stored)).into_response())
+    Ok(ok(&preferences_body(&stored)))
 }
 
 /// Returns the notification preferences in the body of a request. The server has already checked
@@ -368,14 +570,17 @@ fn wanted(request: &Asked) -> Result<Preferences, Problem> {
     })
 }
 
-fn preferences_body(preferences: &PreferencesChanged) -> Value {
+fn preferences_body(preferences: &PreferencesChanged) -> ShownPreferences {
     let addresses = preferences.addresses.iter();
-    json!({
-        "language": preferences.language,
-        "zone": preferences.zone,
-        "quiet": preferences.quiet,
-        "addresses": addresses
+    ShownPreferences {
+        language: preferences.language,
+        zone: preferences.zone.clone(),
+        quiet: preferences.quiet.as_ref().map(|quiet| ShownQuietHours {
+            from: quiet.from.clone(),
+            to: quiet.to.clone(),
+        }),
+        addresses: addresses
             .map(|(kind, address)| (kind.clone(), address.value.clone()))
-            .collect::<serde_json::Map<_, _>>(),
-    })
+            .collect(),
+    }
 }

@@ -9,7 +9,7 @@ use domain::draft::{self, Draft};
 use domain::ticket::{Rejection, Ticket};
 use events::PersonId;
 use infra::{Error, ExecuteError};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::shape::{Flaw, step};
 use crate::App;
@@ -28,6 +28,8 @@ const RETRY_AFTER: &str = "1";
 #[derive(Debug)]
 pub(super) struct Problem {
     status: StatusCode,
+    /// A word for the reason of the error. Each word belongs to one status.
+    reason: &'static str,
     detail: String,
     /// The wrong parts of the request. Each entry contains the location of a wrong part and a
     /// description of the error.
@@ -42,6 +44,67 @@ pub(super) struct Problem {
     challenges: bool,
 }
 
+/// The body of an error response (RFC 9457).
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct ProblemBody {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The name of the HTTP status.
+    title: &'static str,
+    status: u16,
+    /// A word for the reason, for programs. Each status has its own words.
+    reason: &'static str,
+    /// The reason in a sentence, for people.
+    detail: String,
+    /// The wrong parts of the request.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Flaw>,
+}
+
+/// The reason of an error response to a request without credentials.
+const NO_CREDENTIALS: &str = "no_credentials";
+/// The reasons that belong to a status as a whole. Rejections of tickets have reasons of their own.
+const REASONS: [(StatusCode, &str); 16] = [
+    (StatusCode::BAD_REQUEST, "malformed"),
+    (StatusCode::UNAUTHORIZED, "not_authenticated"),
+    (StatusCode::FORBIDDEN, "not_permitted"),
+    (StatusCode::NOT_FOUND, "not_found"),
+    (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+    (StatusCode::CONFLICT, "conflict"),
+    (StatusCode::GONE, "erased"),
+    (StatusCode::PRECONDITION_FAILED, "version_changed"),
+    (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+    (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
+    (StatusCode::RANGE_NOT_SATISFIABLE, "range_not_satisfiable"),
+    (StatusCode::UNPROCESSABLE_ENTITY, "key_reused"),
+    (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
+    (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+    (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+    (StatusCode::INSUFFICIENT_STORAGE, "disk_full"),
+];
+
+fn reason_of(status: StatusCode) -> &'static str {
+    let known = REASONS.iter().find(|(known, _)| *known == status);
+    known.map_or("internal", |(_, reason)| reason)
+}
+
+/// Returns all reasons of error responses with the given status.
+#[cfg(test)]
+pub(super) fn reasons(status: StatusCode) -> std::collections::BTreeSet<&'static str> {
+    let of_tickets = crate::app::wording::every_rejection()
+        .into_iter()
+        .map(Problem::from)
+        .filter(|problem| problem.status == status)
+        .map(|problem| problem.reason);
+    let mut reasons: std::collections::BTreeSet<&str> = of_tickets.collect();
+    reasons.insert(reason_of(status));
+    if status == StatusCode::FORBIDDEN {
+        reasons.insert(NO_CREDENTIALS);
+    }
+    reasons
+}
+
 /// The result of a handler: a response or an error response.
 pub(super) type ApiResult = Result<Response, Problem>;
 
@@ -49,6 +112,7 @@ impl Problem {
     fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             status,
+            reason: reason_of(status),
             detail: detail.into(),
             errors: Vec::new(),
             people: Vec::new(),
@@ -105,6 +169,7 @@ impl Problem {
     pub(super) fn no_credentials(detail: &str) -> Self {
         Self {
             challenges: true,
+            reason: NO_CREDENTIALS,
             ..Self::new(StatusCode::FORBIDDEN, detail)
         }
     }
@@ -191,20 +256,14 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut body = json!({
-            "type": "about:blank",
-            "title": self.status.canonical_reason().unwrap_or_default(),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-        });
-        if !self.errors.is_empty() {
-            body["errors"] = self
-                .errors
-                .iter()
-                .map(|flaw| json!({ "field": flaw.field, "detail": flaw.detail }))
-                .collect::<Vec<Value>>()
-                .into();
-        }
+        let body = ProblemBody {
+            kind: "about:blank",
+            title: self.status.canonical_reason().unwrap_or_default(),
+            status: self.status.as_u16(),
+            reason: self.reason,
+            detail: self.detail,
+            errors: self.errors,
+        };
         let mut response = (self.status, Json(body)).into_response();
         response.headers_mut().insert(
             header::CONTENT_TYPE,
@@ -301,6 +360,7 @@ impl From<Rejection> for Problem {
         };
         Self {
             people,
+            reason: (&rejection).into(),
             ..Self::of_rejection(rejection, detail)
         }
     }

@@ -7,10 +7,13 @@
 use axum::body::Body;
 use axum::http::Method;
 use futures_util::future::BoxFuture;
-use serde_json::{Map, Value, json};
+#[cfg(test)]
+use serde_json::json;
+use serde_json::{Map, Value};
 
 use super::RESOURCES;
 use super::problem::{ApiResult, Problem};
+use super::reply::Reply;
 use super::request::Asked;
 use super::shape::{FLAWS_MAX, Flaw, Member, quoted};
 
@@ -101,22 +104,29 @@ pub(super) type Parameter = (&'static str, Asks);
 pub(super) struct Operation {
     pub(super) method: &'static str,
     pub(super) path: &'static str,
+    #[cfg_attr(not(test), expect(dead_code, reason = "only the description uses it"))]
     pub(super) summary: &'static str,
     pub(super) kind: Kind,
     pub(super) query: &'static [Parameter],
     /// The HTTP status codes of successful responses.
+    #[cfg_attr(not(test), expect(dead_code, reason = "only the description uses it"))]
     pub(super) answers: &'static [&'static str],
     /// Whether the server stores the response. If a client repeats the request with the same
     /// idempotency key, the client gets the stored response. This is necessary if the created
     /// object does not contain the idempotency key.
     pub(super) is_kept: bool,
+    #[cfg_attr(not(test), expect(dead_code, reason = "only the description uses it"))]
     pub(super) key: Key,
     /// Whether the response contains the version of the object as an entity tag (`ETag`). If a
     /// request contains the tag of the current version, the response has status 304 and no body.
+    #[cfg_attr(not(test), expect(dead_code, reason = "only the description uses it"))]
     pub(super) is_tagged: bool,
     /// Whether the operation receives file content or completes an upload. Such an operation has a
     /// longer time limit than other operations.
     pub(super) is_slow: bool,
+    /// Returns the schema of the response body. `None` if the response has no JSON body.
+    #[cfg(test)]
+    pub(super) reply: Option<fn(&mut schemars::SchemaGenerator) -> schemars::Schema>,
 }
 
 pub(super) const PAGE: Parameter = ("page", Asks::Number(1, PAGES_MAX));
@@ -144,6 +154,17 @@ impl Operation {
             key: Key::Ignored,
             is_tagged: false,
             is_slow: matches!(kind, Kind::Upload),
+            #[cfg(test)]
+            reply: None,
+        }
+    }
+
+    /// Sets the type of the response body. The description of the API contains its schema.
+    pub(super) const fn returning<T: Reply>(self) -> Self {
+        Self {
+            #[cfg(test)]
+            reply: Some(schemars::SchemaGenerator::subschema_for::<T>),
+            ..self
         }
     }
 
@@ -226,7 +247,8 @@ pub(super) const fn delete(path: &'static str, summary: &'static str) -> Operati
     Operation::of("DELETE", path, summary, Kind::Removes).answering(EMPTY)
 }
 
-pub(super) const fn act(
+/// Describes an operation that changes a ticket.
+pub(super) const fn change(
     path: &'static str,
     summary: &'static str,
     members: &'static [Member],
@@ -364,6 +386,7 @@ impl Asks {
     }
 
     /// Returns the JSON schema for the values of a parameter with this type.
+    #[cfg(test)]
     pub(super) fn schema(&self) -> Value {
         match self {
             Self::Text | Self::Name => json!({ "type": "string" }),
@@ -382,6 +405,7 @@ impl Asks {
     }
 
     /// Returns whether a parameter of this type contains several values, separated by commas.
+    #[cfg(test)]
     pub(super) fn is_list(&self) -> bool {
         matches!(self, Self::Words(_) | Self::Texts | Self::Integers)
     }

@@ -6,10 +6,13 @@ use axum::http::Method;
 use domain::config::Role;
 use events::role::RoleKind;
 use events::{RoleId, role};
-use serde_json::{Value, json};
+use serde::Serialize;
 
-use super::admin::{changes_configuration, done, is_name, number, ok, same, wrong_method};
+use super::admin::{changes_configuration, is_name, number, same, wrong_method};
 use super::problem::{ApiResult, Problem};
+#[cfg(test)]
+use super::reply::schema;
+use super::reply::{done, ok};
 use super::request::Asked;
 use super::resource::{Answer, Call, EMPTY, Operation, Resource, delete, get, put, segments};
 use super::shape::{Member, NAMES, Shape, optional};
@@ -28,11 +31,13 @@ const OPERATIONS: &[Operation] = &[
     get(
         "/v1/roles",
         "lists roles; the members are shown to members and superusers",
-    ),
+    )
+    .returning::<Roles>(),
     get(
         "/v1/roles/{id}",
         "shows a role; the members are shown to members and superusers",
-    ),
+    )
+    .returning::<ShownRole>(),
     put(
         "/v1/roles/{id}",
         "defines a role",
@@ -41,6 +46,27 @@ const OPERATIONS: &[Operation] = &[
     .answering(EMPTY),
     delete("/v1/roles/{id}", "deletes a role that no workflow uses"),
 ];
+
+/// All roles.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Roles {
+    roles: Vec<ShownRole>,
+}
+
+/// A role: a group of people who process tickets.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Role"))]
+struct ShownRole {
+    role: i64,
+    #[cfg_attr(test, schemars(schema_with = "schema::role_kind"))]
+    kind: RoleKind,
+    key: String,
+    name: String,
+    /// The members. Absent if the caller may not read them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    members: Option<Vec<String>>,
+}
 
 /// The operations on roles, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
@@ -73,7 +99,7 @@ async fn roles(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
             {
                 shown.push(shown_role(&request, role).await?);
             }
-            Ok(ok(json!({ "roles": shown })))
+            Ok(ok(&Roles { roles: shown }))
         }
         (&Method::GET, [id]) => {
             let id = RoleId(number(id, "role")?);
@@ -85,7 +111,7 @@ async fn roles(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
                 .as_ref()
                 .filter(|role| role.is_listed)
             {
-                Some(role) => Ok(ok(shown_role(&request, role).await?)),
+                Some(role) => Ok(ok(&shown_role(&request, role).await?)),
                 None => Err(Problem::not_found(format!("there is no role {id}"))),
             }
         }
@@ -191,12 +217,10 @@ async fn roles(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     }
 }
 
-/// Returns a role as JSON, with user names instead of person ids. The JSON contains the members only
-/// if the acting user may read them ([`permissions::may_read_role`]).
-async fn shown_role(request: &Asked, role: &role::Defined) -> Result<Value, Problem> {
+/// Returns a role with user names instead of person ids. The result contains the members only if the
+/// acting user may read them ([`permissions::may_read_role`]).
+async fn shown_role(request: &Asked, role: &role::Defined) -> Result<ShownRole, Problem> {
     let app = &request.app;
-    let mut shown =
-        json!({ "role": role.role, "kind": role.kind, "key": role.key, "name": role.name });
     let may_read = match &request.caller.user {
         Some(user) => {
             let person = app.people.find(user).await?;
@@ -204,12 +228,16 @@ async fn shown_role(request: &Asked, role: &role::Defined) -> Result<Value, Prob
         }
         None => false,
     };
-    if may_read {
-        let mut members = Vec::new();
-        for member in &role.members {
-            members.push(app.people.name(member).await?);
-        }
-        shown["members"] = json!(members);
-    }
-    Ok(shown)
+    let members = if may_read {
+        Some(app.people.all_names(&role.members).await?)
+    } else {
+        None
+    };
+    Ok(ShownRole {
+        role: role.role.0,
+        kind: role.kind,
+        key: role.key.clone(),
+        name: role.name.clone(),
+        members,
+    })
 }

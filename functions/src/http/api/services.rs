@@ -9,12 +9,16 @@ use domain::workflow::Rejection;
 use domain::workflow::import::Note;
 use events::ticket::ServiceKind;
 use events::{CategoryId, Meta, RoleId, ServiceId, WorkflowId, service};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
+#[cfg(test)]
+use serde_json::json;
 
-use super::admin::{
-    NAME_MAX, changes_configuration, created, done, is_name, number, ok, wrong_method,
-};
+use super::admin::{NAME_MAX, changes_configuration, is_name, number, wrong_method};
 use super::problem::{ApiResult, Problem};
+#[cfg(test)]
+use super::reply::schema;
+use super::reply::{ImportNote, created, done, ok};
 use super::request::Asked;
 use super::resource::{Answer, Call, Operation, Resource, delete, get, post, put, segments};
 use super::shape::{INTEGER, Member, NAMES, Shape, optional, required, unless};
@@ -43,6 +47,7 @@ const DISPLAY_SHAPE: Shape = Shape::Words(&[
 const PRIORITIES: Shape = Shape::Own {
     fits: |value| value.is_null() || is_matrix(value),
     what: "three rows (by urgency) of three priorities (by impact), each 1 to 3, or null",
+    #[cfg(test)]
     schema: || {
         let row = json!({ "type": "array", "minItems": 3, "maxItems": 3, "items": { "type": "integer", "minimum": 1, "maximum": 3 } });
         json!({ "type": ["array", "null"], "minItems": 3, "maxItems": 3, "items": row })
@@ -106,20 +111,70 @@ const SERVICE: &[Member] = service![
 ];
 
 const OPERATIONS: &[Operation] = &[
-    get("/v1/services", "lists services"),
+    get("/v1/services", "lists services").returning::<Services>(),
     post(
         "/v1/services",
         "adds a service for a deployed workflow, or imports it with its workflow",
         NEW_SERVICE,
     )
-    .creating(),
-    get("/v1/services/{id}", "shows a service"),
-    put("/v1/services/{id}", "changes or moves a service", SERVICE),
+    .creating()
+    .returning::<ChangedService>(),
+    get("/v1/services/{id}", "shows a service").returning::<ShownService>(),
+    put("/v1/services/{id}", "changes or moves a service", SERVICE).returning::<ChangedService>(),
     delete(
         "/v1/services/{id}",
         "deletes a service that is in no catalog category",
     ),
 ];
+
+/// All services.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Services {
+    services: Vec<ShownService>,
+}
+
+/// A service.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Service"))]
+struct ShownService {
+    service: i64,
+    name: String,
+    desc: String,
+    #[cfg_attr(test, schemars(schema_with = "schema::service_kind"))]
+    kind: ServiceKind,
+    workflow: i64,
+    workflow_version: i64,
+    is_enabled: bool,
+    owners: Vec<String>,
+    /// The roles whose members may read all tickets of the service.
+    readers: Vec<i64>,
+    /// Who sees the service.
+    #[cfg_attr(test, schemars(schema_with = "schema::display_type"))]
+    display_type: String,
+    display_roles: Vec<String>,
+    /// Whether free text in tickets is encrypted with the key of the creator.
+    seals_text: bool,
+    /// Three rows (by urgency) of three priorities (by impact), or null.
+    priorities: Option<[[u8; 3]; 3]>,
+    /// Whether people may submit tickets for others.
+    can_ticket_agency: bool,
+    /// The days after which a finished ticket is rated automatically, or null.
+    rate_after_days: Option<u16>,
+    /// The category, or null.
+    catalog: Option<i64>,
+}
+
+/// A service after a change.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct ChangedService {
+    service: i64,
+    workflow: i64,
+    version: i64,
+    /// What the import of a workflow file changed.
+    report: Vec<ImportNote>,
+}
 
 /// The operations on services, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
@@ -154,7 +209,7 @@ async fn services(request: Asked, method: &Method, parts: &[&str]) -> ApiResult 
             for service in services.iter().filter_map(|service| service.0.as_ref()) {
                 all.push(shown(app, service, &catalog).await?);
             }
-            Ok(ok(json!({ "services": all })))
+            Ok(ok(&Services { services: all }))
         }
         (&Method::GET, [id]) => {
             let id = ServiceId(number(id, "service")?);
@@ -164,7 +219,7 @@ async fn services(request: Asked, method: &Method, parts: &[&str]) -> ApiResult 
                 .await?
                 .ok_or_else(|| Problem::not_found(format!("there is no service {id}")))?;
             let catalog = app.configuration.catalog().await?;
-            Ok(ok(shown(app, &service, &catalog).await?))
+            Ok(ok(&shown(app, &service, &catalog).await?))
         }
         (&Method::POST, []) => {
             let by = changes_configuration(&request).await?;
@@ -217,9 +272,7 @@ async fn services(request: Asked, method: &Method, parts: &[&str]) -> ApiResult 
             if let Some(category) = category {
                 administration::place_service(app, &by, added.service, category).await?;
             }
-            Ok(created(
-                json!({ "service": added.service, "workflow": added.workflow, "version": added.workflow_version, "report": report }),
-            ))
+            Ok(created(&changed(&added, report)))
         }
         (&Method::PUT, [id]) => {
             let by = changes_configuration(&request).await?;
@@ -244,9 +297,7 @@ async fn services(request: Asked, method: &Method, parts: &[&str]) -> ApiResult 
             if let Some(category) = category {
                 administration::place_service(app, &by, id, category).await?;
             }
-            Ok(ok(
-                json!({ "service": id, "workflow": defined.workflow, "version": defined.workflow_version, "report": report }),
-            ))
+            Ok(ok(&changed(&defined, report)))
         }
         (&Method::DELETE, [id]) => {
             let by = changes_configuration(&request).await?;
@@ -257,13 +308,40 @@ async fn services(request: Asked, method: &Method, parts: &[&str]) -> ApiResult 
     }
 }
 
-/// Returns a service as JSON. The owners of the service are shown as user names instead of person
-/// ids. `catalog` contains the category of each service.
-async fn shown(app: &App, service: &service::Defined, catalog: &Catalog) -> Result<Value, Problem> {
-    let mut shown = json!(service);
-    shown["owners"] = app.people.names(&service.owners).await?.into();
-    shown["catalog"] = json!(catalog.places.get(&service.service));
-    Ok(shown)
+/// Returns a service with user names instead of person ids. `catalog` contains the category of each
+/// service.
+async fn shown(
+    app: &App,
+    service: &service::Defined,
+    catalog: &Catalog,
+) -> Result<ShownService, Problem> {
+    Ok(ShownService {
+        service: service.service.0,
+        name: service.name.clone(),
+        desc: service.desc.clone(),
+        kind: service.kind,
+        workflow: service.workflow.0,
+        workflow_version: service.workflow_version,
+        is_enabled: service.is_enabled,
+        owners: app.people.all_names(&service.owners).await?,
+        readers: service.readers.iter().map(|role| role.0).collect(),
+        display_type: service.display_type.clone(),
+        display_roles: service.display_roles.clone(),
+        seals_text: service.seals_text,
+        priorities: service.priorities,
+        can_ticket_agency: service.can_ticket_agency,
+        rate_after_days: service.rate_after_days,
+        catalog: catalog.places.get(&service.service).map(|place| place.0),
+    })
+}
+
+fn changed(service: &service::Defined, report: Vec<Note>) -> ChangedService {
+    ChangedService {
+        service: service.service.0,
+        workflow: service.workflow.0,
+        version: service.workflow_version,
+        report: report.into_iter().map(ImportNote::from).collect(),
+    }
 }
 
 /// Returns the roles in the body member `readers`. The members of these roles may read all tickets of the

@@ -4,7 +4,10 @@
 //! The same shape checks requests and produces the schema in `/openapi.json`. Therefore every
 //! documented member is also checked.
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+#[cfg(test)]
+use serde_json::json;
+use serde_json::{Map, Value};
 
 /// The largest number of errors in one response. A normal form has fewer errors. The limit keeps
 /// the response to a malformed body small.
@@ -16,7 +19,8 @@ const QUOTED_MAX: usize = 64;
 const POINTER_MAX: usize = 200;
 
 /// One error in a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "FieldError"))]
 pub(super) struct Flaw {
     /// The location of the error: the JSON pointer of a member (RFC 6901), or the name of a
     /// parameter or header.
@@ -54,12 +58,20 @@ pub(super) enum Shape {
     Nullable(&'static Shape),
     /// The value must match the inner shape. The OpenAPI document defines this shape once under a
     /// name, and refers to the name everywhere else.
-    Named(&'static str, &'static Shape),
+    Named(
+        #[cfg_attr(
+            not(test),
+            expect(dead_code, reason = "only the description uses the name")
+        )]
+        &'static str,
+        &'static Shape,
+    ),
     /// The value is valid if the function `fits` returns true. `what` describes the valid values in
     /// words, and `schema` describes them as a JSON schema.
     Own {
         fits: fn(&Value) -> bool,
         what: &'static str,
+        #[cfg(test)]
         schema: fn() -> Value,
     },
 }
@@ -78,6 +90,7 @@ static NAME: Shape = Shape::Own {
             .is_some()
     },
     what: "a user name",
+    #[cfg(test)]
     schema: || json!({ "type": "string" }),
 };
 /// The values of a form. Each key is a field key, and each value can have any type.
@@ -134,6 +147,7 @@ pub(super) fn flaws(members: &[Member], object: &Map<String, Value>, at: &str) -
 }
 
 /// Returns whether `members` contains at least one member that is always required.
+#[cfg(test)]
 pub(super) fn has_required(members: &[Member]) -> bool {
     members
         .iter()
@@ -141,6 +155,7 @@ pub(super) fn has_required(members: &[Member]) -> bool {
 }
 
 /// Returns the JSON schema of an object with the given members.
+#[cfg(test)]
 pub(super) fn schema_of(members: &[Member]) -> Value {
     let properties: Map<String, Value> = members
         .iter()
@@ -365,6 +380,7 @@ impl Shape {
 
     /// Returns the JSON schema of this shape. The schema version is 2020-12, as OpenAPI 3.1
     /// requires.
+    #[cfg(test)]
     pub(super) fn schema(&self) -> Value {
         match self {
             Self::Any => json!({}),
@@ -386,7 +402,7 @@ impl Shape {
             Self::Tagged { tag, cases } => {
                 let one = |(word, members): &(&str, &[Member])| {
                     let mut schema = schema_of(members);
-                    schema["properties"][*tag] = json!({ "const": word });
+                    schema["properties"][*tag] = json!({ "type": "string", "const": word });
                     let mut required = vec![json!(tag)];
                     required.extend(schema["required"].as_array().cloned().unwrap_or_default());
                     schema["required"] = required.into();

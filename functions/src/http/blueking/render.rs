@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use crate::App;
 use crate::app::Settings;
 use crate::app::seed;
-pub use crate::app::tickets::display::{display, status_name, ticket_url, time, updated_by};
+pub use crate::app::tickets::display::{status_name, ticket_url, time, updated_by, value};
 
 /// A flow id is the workflow id multiplied by this number, plus the workflow version. A workflow
 /// version must therefore be smaller than this number.
@@ -47,7 +47,8 @@ pub fn version_of(flow_id: i64) -> (WorkflowId, i64) {
     )
 }
 
-fn iframe_ticket_url(settings: &Settings, id: i64) -> String {
+/// Returns the URL of the page that shows a ticket inside another page.
+pub fn iframe_ticket_url(settings: &Settings, id: i64) -> String {
     format!("{}/#/ticket/detail/iframe?id={id}", settings.site)
 }
 
@@ -66,7 +67,7 @@ pub async fn ticket(app: &App, card: &TicketCard, opened: &Opened) -> Result<Val
         "current_status": card.ticket.status_key(),
         "comment_id": if card.ticket.status == Status::Finished { opened.id.to_string() } else { String::new() },
         "is_commented": card.ticket.stars.is_some(),
-        "updated_by": updated_by(app, card).await?,
+        "updated_by": app.people.names(&updated_by(card)).await?,
         "update_at": time(settings, card.updated_at),
         "end_at": card.ended_at.map(|at| time(settings, at)),
         "creator": app.people.name(&opened.creator).await?,
@@ -333,20 +334,14 @@ pub(super) async fn filled_field(
     field: &Field,
     entry: Option<&Entry>,
 ) -> Result<Value, Error> {
-    let erased = entry.is_some_and(events::Entry::is_erased);
-    let stored = entry.map(|entry| entry.read().clone()).unwrap_or_default();
-    let value = if erased {
-        "Erased".into()
-    } else {
-        app.people.value_out(Some(field), &stored).await?
-    };
+    let (value, display_value) = value(app, field, entry).await?;
     Ok(json!({
         "id": field.id,
         "key": field.key,
         "type": field.kind,
         "name": field.name,
         "desc": field.desc,
-        "display_value": display(field, entry, &value),
+        "display_value": display_value,
         "value": value,
     }))
 }

@@ -2,22 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use axum::Json;
-use axum::response::IntoResponse;
 use domain::ticket::{Command, Rejection, form};
 use domain::views::ticket_card::TicketCard;
 use events::ticket::{NodeStatus, Opened, Relation};
 use events::{NodeId, PersonId, TicketSn, TransitionId};
 use infra::ledger::command_id;
 use infra::{ExecuteError, Kind, Outcome};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::read::for_command;
+use super::reply::{ChangedTicket, DecisionResult, DecisionResults};
 use crate::App;
 use crate::app::people::NAMED_MAX;
 use crate::app::tickets;
 use crate::app::tickets::extras::keep_inputs;
 use crate::http::api::problem::{ApiResult, Problem};
+use crate::http::api::reply::ok;
 use crate::http::api::request::{Asked, Expected};
 use crate::http::api::shape::quoted;
 
@@ -43,13 +43,12 @@ pub(super) async fn operate(request: Asked, sn: &str, operation: &str) -> ApiRes
             "retry" | "ignore" => problem.moved("/fields", "/values"),
             _ => problem,
         })?;
-    Ok(Json(json!({
-        "sn": sn,
-        "version": outcome.last,
-        "status": outcome.state.status_key(),
-        "warnings": warnings,
+    Ok(ok(&ChangedTicket {
+        sn: sn.to_string(),
+        version: outcome.last,
+        status: outcome.state.status_key().to_owned(),
+        warnings,
     }))
-    .into_response())
 }
 
 /// Returns a warning for each person whom the command names, if neither the desk nor the directory
@@ -574,16 +573,28 @@ pub(super) async fn decide_many(request: Asked) -> ApiResult {
             remark,
         };
         let meta = request.meta(by.clone());
-        results.push(match tickets::act(&request.app, &sn, &command, &meta, id, None).await {
-            Ok(outcome) => {
-                json!({ "sn": sn, "node": node, "done": true, "status": outcome.state.status_key() })
-            }
-            Err(ExecuteError::Rejected(rejection)) => {
-                let problem = Problem::from(rejection).with_names(&request.app).await;
-                json!({ "sn": sn, "node": node, "done": false, "detail": problem.detail() })
-            }
-            Err(ExecuteError::Technical(error)) => return Err(error.into()),
-        });
+        results.push(
+            match tickets::act(&request.app, &sn, &command, &meta, id, None).await {
+                Ok(outcome) => DecisionResult {
+                    sn: sn.to_string(),
+                    node: node.0,
+                    done: true,
+                    status: Some(outcome.state.status_key().to_owned()),
+                    detail: None,
+                },
+                Err(ExecuteError::Rejected(rejection)) => {
+                    let problem = Problem::from(rejection).with_names(&request.app).await;
+                    DecisionResult {
+                        sn: sn.to_string(),
+                        node: node.0,
+                        done: false,
+                        status: None,
+                        detail: Some(problem.detail().to_owned()),
+                    }
+                }
+                Err(ExecuteError::Technical(error)) => return Err(error.into()),
+            },
+        );
     }
-    Ok(Json(json!({ "results": results })).into_response())
+    Ok(ok(&DecisionResults { results }))
 }

@@ -2,14 +2,15 @@
 
 mod act;
 mod read;
+mod reply;
 mod submit;
 
 use axum::http::Method;
 
 use super::problem::Problem;
 use super::resource::{
-    Answer, Asks, CREATED, Call, Key, Operation, PAGE, PAGE_SIZE, Resource, act, get, list, post,
-    segments,
+    Answer, Asks, CREATED, Call, Key, Operation, PAGE, PAGE_SIZE, Resource, change, get, list,
+    post, segments,
 };
 use super::shape::{COUNT, FORM, INTEGER, Member, NAMES, Shape, optional, required};
 pub(super) use read::found;
@@ -83,6 +84,11 @@ const STARS: Member = required("stars", INTEGER);
 const RELATION: Member = required("relation", RELATIONS);
 const DECISIONS: Member = required("decisions", Shape::List(&Shape::Object(DECISION)));
 
+/// Describes an operation on a ticket. Its response is the state of the ticket after the operation.
+const fn act(path: &'static str, summary: &'static str, members: &'static [Member]) -> Operation {
+    change(path, summary, members).returning::<reply::ChangedTicket>()
+}
+
 const OPERATIONS: &[Operation] = &[
     list(
         "/v1/tickets",
@@ -102,21 +108,27 @@ const OPERATIONS: &[Operation] = &[
             PAGE,
             PAGE_SIZE,
         ],
-    ),
+    )
+    .returning::<reply::TicketPage>(),
     post("/v1/tickets", "submits a ticket", TICKET)
         .answering(CREATED)
-        .keyed(Key::Accepted),
-    get("/v1/tickets/{sn}", "shows a ticket").tagged(),
+        .keyed(Key::Accepted)
+        .returning::<reply::NewTicket>(),
+    get("/v1/tickets/{sn}", "shows a ticket")
+        .tagged()
+        .returning::<reply::Ticket>(),
     list(
         "/v1/tickets/{sn}/events",
         "lists the events of a ticket",
         &[("at", Asks::Time)],
-    ),
+    )
+    .returning::<reply::TicketEvents>(),
     list(
         "/v1/tickets/{sn}/remarks",
         "lists remarks, oldest first",
         &[("after", Asks::Number(0, usize::MAX))],
-    ),
+    )
+    .returning::<reply::Remarks>(),
     act(
         "/v1/tickets/{sn}/submit",
         "submits the form of a node",
@@ -238,7 +250,9 @@ const OPERATIONS: &[Operation] = &[
         "removes the link between two tickets",
         &[OTHER],
     ),
-    post("/v1/decisions", "decides several approvals", &[DECISIONS]).keyed(Key::Accepted),
+    post("/v1/decisions", "decides several approvals", &[DECISIONS])
+        .keyed(Key::Accepted)
+        .returning::<reply::DecisionResults>(),
 ];
 
 /// The operations on tickets, and the function that handles these operations.

@@ -3,16 +3,19 @@
 
 use std::collections::BTreeSet;
 
-use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use domain::permission::Operation as Permission;
+use domain::ticket::Status;
 use domain::views::ticket_card::TicketCard;
 use events::ticket::TicketEvent;
-use events::workflow::Definition;
+use events::workflow::{Definition, Field};
 use events::{Moment, TicketSn, WorkflowId};
-use serde_json::{Value, json};
 
+use super::reply::{
+    FilledField, Remarks, ShownDynamicField, ShownEvent, ShownRemark, ShownVote, Ticket,
+    TicketEvents, TicketLink, TicketNode, TicketPage,
+};
 use crate::App;
 use crate::app::cards::read_card;
 use crate::app::names::Names;
@@ -21,10 +24,10 @@ use crate::app::tickets::list::{self, Filter, Number};
 use crate::app::tickets::{self, Unread, operations};
 use crate::app::times;
 use crate::http::api::problem::{ApiResult, Problem};
+use crate::http::api::reply::{Open, ok, time};
 use crate::http::api::request::Asked;
 use crate::http::api::resource::{PAGE_SIZE_MAX, PAGES_MAX, instant};
 use crate::http::api::shape::quoted;
-use crate::http::api::time;
 use crate::http::blueking::render;
 
 /// The built-in statuses of tickets. A workflow can also define other statuses, which a ticket gets
@@ -148,12 +151,14 @@ pub(super) async fn list(request: Asked) -> ApiResult {
             continue;
         };
         let card: TicketCard = read_card(&app.ledger, key, &document).await?;
-        items.push(shown(&request, &card).await?);
+        items.extend(shown(&request, &card).await?);
     }
-    Ok(
-        Json(json!({ "count": found.count, "page": page, "page_size": size, "items": items }))
-            .into_response(),
-    )
+    Ok(ok(&TicketPage {
+        count: found.count,
+        page,
+        page_size: size,
+        items,
+    }))
 }
 
 /// Rejects a status that no ticket can have. A valid status is a built-in status or a status that a
@@ -204,50 +209,93 @@ async fn check_statuses(app: &App, statuses: &[String]) -> Result<(), Problem> {
     }
 }
 
-async fn shown(request: &Asked, card: &TicketCard) -> Result<Value, Problem> {
+/// Returns a ticket without its form and without the operations of the caller. Returns `None` if the
+/// ticket was not opened.
+async fn shown(request: &Asked, card: &TicketCard) -> Result<Option<Ticket>, Problem> {
     let app = &request.app;
     let Some(opened) = &card.ticket.opened else {
-        return Ok(Value::Null);
+        return Ok(None);
     };
-    let mut shown = render::ticket(app, card, opened).await?;
     let mut nodes = Vec::new();
     for (id, node_run) in &card.ticket.nodes {
         let mut votes = Vec::new();
         for vote in &node_run.votes {
-            votes.push(json!({ "by": app.people.name(&vote.by).await?, "pass": vote.pass, "reason": vote.reason.read() }));
+            votes.push(ShownVote {
+                by: app.people.name(&vote.by).await?,
+                pass: vote.pass,
+                reason: vote.reason.read().to_owned(),
+            });
         }
         let waiting_for = if node_run.is_current() {
             node_run.waiting_for()
         } else {
             Vec::new()
         };
-        nodes.push(json!({
-            "node": id, "name": node_run.name, "round": node_run.round, "status": node_run.status, "automatic": node_run.automatic, "pass": node_run.pass,
-            "waiting_for": app.people.names(&waiting_for).await?, "votes": votes, "reason": node_run.why(), "level": node_run.level,
-        }));
+        nodes.push(TicketNode {
+            node: id.0,
+            name: node_run.name.clone(),
+            round: node_run.round,
+            status: node_run.status,
+            automatic: node_run.automatic,
+            pass: node_run.pass,
+            waiting_for: app.people.all_names(&waiting_for).await?,
+            votes,
+            reason: node_run.why().to_owned(),
+            level: node_run.level,
+            operations: None,
+        });
     }
-    let links: Vec<Value> = card
-        .ticket
-        .links
-        .iter()
-        .map(|link| json!({ "sn": link.other, "relation": link.relation }))
-        .collect();
-    shown["kind"] = opened.kind.key().into();
-    shown["create_at"] = time(app, card.created_at).into();
-    shown["update_at"] = time(app, card.updated_at).into();
-    shown["end_at"] = card.ended_at.map(|at| time(app, at)).into();
-    shown["nodes"] = nodes.into();
-    shown["links"] = links.into();
-    shown["followers"] = app
-        .people
-        .names(&card.ticket.followers)
-        .await?
-        .split(',')
-        .filter(|name| !name.is_empty())
-        .collect();
-    shown["remarks"] = card.ticket.remarks.into();
-    shown["stars"] = json!(card.ticket.stars);
-    Ok(shown)
+    let ticket = &card.ticket;
+    let (settings, bk_biz_id) = (&app.settings, ticket.bk_biz_id());
+    let is_finished = ticket.status == Status::Finished;
+    Ok(Some(Ticket {
+        id: opened.id,
+        sn: opened.sn.to_string(),
+        title: ticket.title(),
+        catalog_id: opened.catalog.0,
+        service_id: opened.service.0,
+        service_type: opened.kind,
+        kind: opened.kind,
+        flow_id: render::flow_id(opened.workflow, opened.workflow_version),
+        workflow: opened.workflow.0,
+        workflow_version: opened.workflow_version,
+        current_status: ticket.status_key().to_owned(),
+        comment_id: if is_finished {
+            opened.id.to_string()
+        } else {
+            String::new()
+        },
+        is_commented: ticket.stars.is_some(),
+        updated_by: app
+            .people
+            .all_names(&tickets::display::updated_by(card))
+            .await?,
+        update_at: time(app, card.updated_at),
+        end_at: card.ended_at.map(|at| time(app, at)),
+        creator: app.people.name(&opened.creator).await?,
+        create_at: time(app, card.created_at),
+        is_biz_need: bk_biz_id != -1,
+        bk_biz_id,
+        tag: opened.tag.clone(),
+        priority_key: ticket.priority().map(|priority| priority.key.clone()),
+        url: render::ticket_url(settings, opened.id),
+        iframe_url: render::iframe_ticket_url(settings, opened.id),
+        nodes,
+        links: ticket
+            .links
+            .iter()
+            .map(|link| TicketLink {
+                sn: link.other.to_string(),
+                relation: link.relation,
+            })
+            .collect(),
+        followers: app.people.all_names(&ticket.followers).await?,
+        remarks: ticket.remarks,
+        stars: ticket.stars,
+        fields: None,
+        operations: None,
+        dynamic_fields: None,
+    }))
 }
 
 /// Reads a ticket. Returns an error if the ticket does not exist, or if the caller may not read the ticket.
@@ -315,25 +363,52 @@ pub(super) async fn get(request: Asked, sn: &str) -> ApiResult {
     {
         return Ok((StatusCode::NOT_MODIFIED, tag).into_response());
     }
-    let opened = card
-        .ticket
-        .opened
-        .as_ref()
-        .ok_or_else(|| Problem::not_found("the ticket does not exist"))?;
+    let missing = || Problem::not_found("the ticket does not exist");
+    let opened = card.ticket.opened.as_ref().ok_or_else(missing)?;
     let workflow = request
         .app
         .configuration
         .workflow(opened.workflow, opened.workflow_version)
         .await?;
-    let mut body = shown(&request, &card).await?;
+    let mut body = shown(&request, &card).await?.ok_or_else(missing)?;
     if let Some(workflow) = workflow {
-        body["fields"] = render::filled(&request.app, &card, &workflow.definition)
-            .await?
-            .into();
+        body.fields = Some(filled(&request.app, &card, &workflow.definition).await?);
         add_operations(&request, &card, &workflow.definition, &mut body).await?;
     }
-    body["dynamic_fields"] = json!(opened.dynamic_fields);
-    Ok((tag, Json(body)).into_response())
+    let dynamic_fields = opened.dynamic_fields.iter().map(|field| ShownDynamicField {
+        key: field.key.clone(),
+        name: field.name.clone(),
+        kind: field.kind.clone(),
+        value: field.value.clone(),
+        meta: field.meta.clone(),
+    });
+    body.dynamic_fields = Some(dynamic_fields.collect());
+    Ok((tag, ok(&body)).into_response())
+}
+
+/// Returns all fields of a ticket with their values. The value of an empty field is null.
+async fn filled(
+    app: &App,
+    card: &TicketCard,
+    definition: &Definition,
+) -> Result<Vec<FilledField>, Problem> {
+    let mut fields: Vec<&Field> = definition.fields.iter().collect();
+    fields.sort_by_key(|field| field.id);
+    let mut filled = Vec::new();
+    for field in fields {
+        let entry = card.ticket.form.get(&field.key);
+        let (value, display_value) = tickets::display::value(app, field, entry).await?;
+        filled.push(FilledField {
+            id: field.id,
+            key: field.key.clone(),
+            kind: field.kind,
+            name: field.name.clone(),
+            desc: field.desc.clone(),
+            display_value,
+            value,
+        });
+    }
+    Ok(filled)
 }
 
 /// Adds the operations that the caller can execute now to the JSON of a ticket and of each current node. An app without
@@ -342,7 +417,7 @@ async fn add_operations(
     request: &Asked,
     card: &TicketCard,
     definition: &Definition,
-    body: &mut Value,
+    body: &mut Ticket,
 ) -> Result<(), Problem> {
     let app = &request.app;
     let person = match &request.caller.user {
@@ -353,7 +428,7 @@ async fn add_operations(
         Some(person) => operations::of_ticket(app, card, person).await?,
         None => Vec::new(),
     };
-    body["operations"] = json!(of_ticket);
+    body.operations = Some(of_ticket);
     for (at, (id, node_run)) in card.ticket.nodes.iter().enumerate() {
         let of_node = match &person {
             Some(person) if node_run.is_current() => {
@@ -361,7 +436,7 @@ async fn add_operations(
             }
             _ => Vec::new(),
         };
-        body["nodes"][at]["operations"] = json!(of_node);
+        body.nodes[at].operations = Some(of_node);
     }
     Ok(())
 }
@@ -415,13 +490,19 @@ pub(super) async fn history(request: Asked, sn: &str) -> ApiResult {
         }
         let mut event = serde_json::to_value(&envelope.event)
             .map_err(|error| Problem::conflict(error.to_string()))?;
-        times::spell(&mut event, &|at| time(&request.app, at));
+        times::spell(&mut event, &|at| time(&request.app, at).0);
         names.put_into(&mut event).await?;
-        events.push(
-            json!({ "id": envelope.id(), "at": time(&request.app, envelope.at), "actor": request.app.people.name(&envelope.meta.actor).await?, "event": event }),
-        );
+        events.push(ShownEvent {
+            id: envelope.id(),
+            at: time(&request.app, envelope.at),
+            actor: request.app.people.name(&envelope.meta.actor).await?,
+            event: Open(event),
+        });
     }
-    Ok(Json(json!({ "sn": sn, "events": events })).into_response())
+    Ok(ok(&TicketEvents {
+        sn: sn.to_string(),
+        events,
+    }))
 }
 
 /// Lists the remarks of a ticket, oldest first. The query parameter `after` can contain the number
@@ -446,10 +527,19 @@ pub(super) async fn remarks(request: Asked, sn: &str) -> ApiResult {
         {
             continue;
         }
-        remarks.push(json!({
-            "id": remark.id, "parent": remark.parent, "by": app.people.name(&remark.by).await?, "text": remark.text.read(), "internal": remark.internal,
-            "mentions": app.people.names(&remark.mentions).await?, "at": time(app, envelope.at),
-        }));
+        remarks.push(ShownRemark {
+            id: remark.id,
+            parent: remark.parent,
+            by: app.people.name(&remark.by).await?,
+            text: remark.text.read().to_owned(),
+            internal: remark.internal,
+            mentions: app.people.all_names(&remark.mentions).await?,
+            at: time(app, envelope.at),
+        });
     }
-    Ok(Json(json!({ "sn": sn, "count": card.ticket.remarks, "remarks": remarks })).into_response())
+    Ok(ok(&Remarks {
+        sn: sn.to_string(),
+        count: card.ticket.remarks,
+        shown: remarks,
+    }))
 }

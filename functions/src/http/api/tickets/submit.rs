@@ -2,21 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use domain::ticket::{Open, Ticket, form};
 use domain::value::plain;
 use events::ticket::{CallbackTarget, DynamicField};
 use events::{NodeId, ServiceId, TicketSn};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+use super::reply::NewTicket;
 use crate::app::outbound::Receiver;
 use crate::app::people::{NAMED_MAX, one_name};
 use crate::app::tickets::extras::{self, Unfit, UnfitReceiver};
 use crate::app::tickets::submit::{Submission, submit};
 use crate::app::tickets::{self, Key, TAG_MAX};
 use crate::http::api::problem::{ApiResult, Problem};
+use crate::http::api::reply::created;
 use crate::http::api::request::Asked;
 use crate::http::blueking::render;
 
@@ -121,13 +122,13 @@ pub(super) async fn create(request: Asked) -> ApiResult {
 /// the header `Location` is relative, because a proxy can make the API available under another
 /// path.
 fn opened_answer(sn: &TicketSn, id: i64, request: &Asked) -> Response {
-    let body = json!({ "sn": sn, "id": id, "url": render::ticket_url(&request.app.settings, id) });
-    (
-        StatusCode::CREATED,
-        [(header::LOCATION, format!("{}{sn}", request.below))],
-        Json(body),
-    )
-        .into_response()
+    let body = NewTicket {
+        sn: sn.to_string(),
+        id,
+        url: render::ticket_url(&request.app.settings, id),
+    };
+    let location = [(header::LOCATION, format!("{}{sn}", request.below))];
+    (location, created(&body)).into_response()
 }
 
 /// The optional members of the request body for a new ticket.
