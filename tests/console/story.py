@@ -93,8 +93,8 @@ SCRIPT = "<script>window.hacked=1</script>"
 IMAGE = '"><img src=x onerror=window.hacked=1>'
 LONG = "W" * 120
 RIGHT_TO_LEFT = "\u202eabc"
-HOSTILE = f"{SCRIPT}{IMAGE}{{{{7*7}}}} ' & <b> {RIGHT_TO_LEFT}"
-HOSTILE_SHORT = f"{SCRIPT}{IMAGE}{{{{7*7}}}}"
+HOSTILE = f"{SCRIPT}{IMAGE}{{{{1234567*89}}}} ' & <b> {RIGHT_TO_LEFT}"
+HOSTILE_SHORT = f"{SCRIPT}{IMAGE}{{{{1234567*89}}}}"
 
 
 class Story:
@@ -751,7 +751,7 @@ def hostile_text(story):
         mark(page)
         story.equal(page.text_content("h1"), titles[name], f"the heading of {name} is literal")
         story.check(SCRIPT in main_text(page) or name == "long", f"the text of {name} is literal")
-        story.check("49" not in page.text_content("dl.form"), f"no template is evaluated in {name}")
+        story.check("109876463" not in page.text_content("dl.form"), f"no template is evaluated in {name}")
         unharmed(page, f"ticket {name}")
         desk.post("lisi", f"tickets/{sn}/remark", {"text": HOSTILE + " live"})
         story.soon(f"hostile text arrives by a live update in {name}", lambda: f"{HOSTILE} live" in page.text_content(".timeline"), page)
