@@ -17,5 +17,6 @@ mod files;
 mod hardening;
 mod importing;
 mod lists;
+mod metrics;
 mod times;
 mod workflow_files;

@@ -19,6 +19,8 @@ pub mod importing;
 pub mod itsm;
 pub mod limits;
 pub mod logins;
+#[cfg(feature = "local")]
+pub mod metrics;
 pub mod names;
 pub mod notifications;
 pub mod numbers;
@@ -130,6 +132,9 @@ pub struct App {
     /// Hashes and checks passwords.
     pub slow_hash: Arc<SlowHash>,
     pub limits: Arc<Limits>,
+    /// Counts the requests of this process for the metrics.
+    #[cfg(feature = "local")]
+    pub requests: Arc<metrics::Requests>,
     /// Limits the number of concurrent outgoing requests to each receiver.
     pub targets: Targets,
     pub settings: Arc<Settings>,
@@ -198,6 +203,8 @@ impl App {
             )),
             slow_hash,
             limits: Arc::default(),
+            #[cfg(feature = "local")]
+            requests: Arc::default(),
             targets: Targets::default(),
             settings: Arc::new(settings),
             followed: watch::channel(0).0,

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::server;
+use super::{prometheus, server};
 use crate::app::fleet::robots;
 use crate::catalog::{self, FUNCTIONS, Trigger};
 use crate::mqtt::fleet_message;
@@ -138,7 +138,7 @@ impl Desk {
             stopped.clone(),
             publishing(app.clone(), directory.to_owned()),
         ));
-        let router = http::router(app.clone());
+        let router = http::router_with(app.clone(), prometheus::routes());
         tasks.spawn(server::run(listener, router, stopped));
         Ok(Self {
             address,

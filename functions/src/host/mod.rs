@@ -8,4 +8,6 @@ pub mod local;
 #[cfg(feature = "aws")]
 pub mod metrics;
 #[cfg(feature = "local")]
+mod prometheus;
+#[cfg(feature = "local")]
 pub mod server;

@@ -58,6 +58,22 @@ fn logged_path(path: &str) -> String {
         .collect()
 }
 
+/// Returns the name of the API to which a path belongs.
+#[cfg(feature = "local")]
+fn api_of(path: &str) -> &'static str {
+    if path.starts_with("/v1/") {
+        "v1"
+    } else if super::blueking::has_prefix(path) {
+        "blueking"
+    } else if path.starts_with("/callbacks/") {
+        "callbacks"
+    } else if matches!(path, "/healthz" | "/readyz" | "/metrics" | "/openapi.json") {
+        "operation"
+    } else {
+        "console"
+    }
+}
+
 /// Writes a log line for each request. If the request has no id, the function creates one. The log
 /// level is `warn` for server errors, `info` for client errors and slow requests, and `debug` for
 /// all other requests.
@@ -70,6 +86,8 @@ pub(super) async fn observe(State(app): State<App>, mut request: Request, next: 
         request.headers_mut().insert(REQUEST_ID, header.clone());
     }
     let method = request.method().clone();
+    #[cfg(feature = "local")]
+    let api = api_of(request.uri().path());
     let path = logged_path(request.uri().path());
     let handled = CALLER.scope(OnceLock::new(), async move {
         let response = next.run(request).await;
@@ -81,6 +99,8 @@ pub(super) async fn observe(State(app): State<App>, mut request: Request, next: 
     }
     let duration_ms = app.ledger.clock.now().0 - started_at.0;
     let status = response.status().as_u16();
+    #[cfg(feature = "local")]
+    app.requests.count(api, status, duration_ms);
     let code = caller.as_ref().map(events::AppCode::as_str);
     macro_rules! log {
         ($level:ident) => {

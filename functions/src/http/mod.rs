@@ -8,6 +8,9 @@ mod console;
 pub mod inbound;
 pub mod scope;
 
+#[cfg(feature = "local")]
+pub(crate) use api::{refuse_untrusted, refused};
+
 use std::time::Duration;
 
 use axum::Router;
@@ -30,7 +33,12 @@ const WRITABLE_TIMEOUT: Duration = Duration::from_secs(5);
 /// cannot express. A request without a matching route therefore goes to the BlueKing API, except if
 /// a browser opens an unknown address.
 pub fn router(app: App) -> Router {
-    Router::new()
+    router_with(app, Router::new())
+}
+
+/// Returns the router for all HTTP paths and for the paths of one host.
+pub fn router_with(app: App, of_host: Router<App>) -> Router {
+    of_host
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/openapi.json", get(api::openapi::document))

@@ -105,9 +105,23 @@ async fn handle(State(app): State<App>, request: Request) -> Response {
     }
 }
 
+/// Checks whether the request has the credentials of an app that the desk trusts to act for every user. Returns an error
+/// response for every other request.
+#[cfg(feature = "local")]
+pub(crate) async fn refuse_untrusted(app: &App, request: Request) -> Option<Response> {
+    match Asked::open(app.clone(), request).await {
+        Ok((request, _)) if request.caller.may_impersonate => None,
+        Ok(_) => Some(
+            Problem::forbidden("only an app that may act for every user may do this")
+                .into_response(),
+        ),
+        Err(problem) => Some(problem.into_response()),
+    }
+}
+
 /// Converts an error to an error response. If a client already has too many unread response bytes, the server sends
 /// this error response instead of the next large response.
-pub(super) fn refused(error: Error) -> Response {
+pub(crate) fn refused(error: Error) -> Response {
     Problem::from(error).into_response()
 }
 
