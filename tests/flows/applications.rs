@@ -228,7 +228,13 @@ impl Applied {
             .desk
             .v1("GET", "applications", "admin", Value::Null)
             .await;
-        (node, listed["applications"].as_array().unwrap().clone())
+        let applications = listed["applications"].as_array().unwrap().clone();
+        if let Some(first) = applications.first() {
+            let path = format!("applications/{}", first["id"].as_str().unwrap());
+            let (status, shown) = self.desk.v1("GET", &path, "admin", Value::Null).await;
+            assert_eq!((status, &shown["id"]), (200, &first["id"]));
+        }
+        (node, applications)
     }
 
     async fn result(&self, sn: &Value) -> String {

@@ -1199,3 +1199,35 @@ async fn editing_the_status_field_does_not_end_the_ticket() {
         "RUNNING"
     );
 }
+
+#[tokio::test]
+async fn a_leader_distributes_a_node_to_one_of_its_processors_over_v1() {
+    let desk = TestDesk::open().await;
+    let definition = json!({
+        "name": "分派", "fields": [{ "key": "title", "type": "STRING", "name": "标题", "is_required": true }],
+        "nodes": [
+            { "id": 1, "name": "开始", "kind": "START" },
+            { "id": 2, "name": "提单", "kind": "NORMAL", "processors": { "type": "OPEN" }, "fields": ["title"] },
+            { "id": 3, "name": "处理", "kind": "NORMAL", "handling": "DISTRIBUTE_THEN_PROCESS",
+              "assignors": { "type": "PERSON", "who": ["zhangsan"] }, "processors": { "type": "PERSON", "who": ["wangwu", "zhaoliu"] } },
+            { "id": 4, "name": "结束", "kind": "END" },
+        ],
+        "transitions": [{ "id": 1, "from": 1, "to": 2 }, { "id": 2, "from": 2, "to": 3 }, { "id": 3, "from": 3, "to": 4 }],
+    });
+    let service = desk.publish(definition, json!({})).await;
+    let body = json!({ "service_id": service, "fields": { "title": "t" } });
+    let (_, created) = desk.v1("POST", "tickets", "lisi", body).await;
+    let path = format!("tickets/{}", created["sn"].as_str().expect("a number"));
+    let to = |who: &str| json!({ "to": { "people": [who] } });
+    let distribute = format!("{path}/distribute");
+    let (status, _) = desk.v1("POST", &distribute, "zhangsan", to("lisi")).await;
+    assert_eq!(status, 400, "lisi is no processor of the node");
+    let (status, answer) = desk.v1("POST", &distribute, "zhangsan", to("wangwu")).await;
+    assert_eq!(status, 200, "{answer}");
+    let (_, shown) = desk.v1("GET", &path, "lisi", Value::Null).await;
+    let node = &shown["nodes"][1];
+    assert_eq!(
+        (&node["status"], &node["waiting_for"]),
+        (&json!("RUNNING"), &json!(["wangwu"]))
+    );
+}

@@ -25,6 +25,15 @@ async fn a_draft_is_kept_for_its_owner_until_the_form_is_submitted() {
             .0,
         204
     );
+    let discarded = "drafts/services/20";
+    for (method, body, expected) in [
+        ("PUT", json!({ "fields": {} }), 204),
+        ("DELETE", Value::Null, 204),
+        ("GET", Value::Null, 404),
+    ] {
+        let (status, answer) = desk.v1(method, discarded, "lisi", body).await;
+        assert_eq!(status, expected, "{method}: {answer}");
+    }
     let (status, draft) = get(&desk, path, "lisi").await;
     assert_eq!(
         (status, &draft["fields"], &draft["service"]),

@@ -168,6 +168,10 @@ fn step(name: &str, text: &str, is_done: bool) -> (String, String, bool) {
 async fn a_locked_account_is_unlocked_and_the_ticket_ends() {
     let automated = Automated::open(&[PLATFORM, UNLOCK, RULE]).await;
     automated.desk.accounts.set("lisi", locked());
+    let rules = automated.get("rules", "admin").await;
+    let script = rules["rules"][0]["script"].as_str().unwrap().to_owned();
+    let script = automated.get(&format!("scripts/{script}"), "admin").await;
+    assert_eq!(script["name"], rules["rules"][0]["script"]);
     let sn = automated.submit("unlock", "lisi").await;
     assert_eq!(automated.status(&sn).await, "FINISHED");
     let execution = automated.execution(&sn).await;

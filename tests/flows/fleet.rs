@@ -200,7 +200,10 @@ impl Fleet {
     }
 
     async fn mission(&self) -> Value {
-        self.get("dispatches").await["dispatches"][0].clone()
+        let listed = self.get("dispatches").await["dispatches"][0].clone();
+        let path = format!("dispatches/{}", listed["id"].as_str().expect("an id"));
+        assert_eq!(self.get(&path).await, listed);
+        listed
     }
 
     async fn order(&self) -> String {

@@ -54,6 +54,13 @@ async fn workflows_and_services_are_created_changed_and_deleted_over_v1() {
         200,
     )
     .await;
+    let dictionaries = call(&desk, "GET", "dictionary", Value::Null, 200).await;
+    let codes = dictionaries["dictionaries"].as_array().expect("a list");
+    assert!(
+        codes
+            .iter()
+            .any(|dictionary| dictionary["code"] == "COLOUR")
+    );
     call(
         &desk,
         "PUT",

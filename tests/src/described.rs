@@ -12,9 +12,9 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     serde_json::from_str(functions::http::api::openapi::DOCUMENT).expect("the document is JSON")
 });
 
-/// Checks a response of the API `/v1`. `path` is the path after `/v1/`, and can have a query. Panics if the document
-/// does not allow the status or the body.
-pub fn check(method: &str, path: &str, status: u16, body: &Value) {
+/// Checks a response of the API `/v1`. `path` is the path after `/v1/`, and can have a query. `body` is `None` if the
+/// response is not JSON. Panics if the document does not allow the status or the body.
+pub fn check(method: &str, path: &str, status: u16, body: Option<&Value>) {
     let path = path.split('?').next().unwrap_or_default();
     let name = format!("{method} /v1/{path} with status {status}");
     let response = match operation(method, path) {
@@ -22,21 +22,24 @@ pub fn check(method: &str, path: &str, status: u16, body: &Value) {
             let response = &operation["responses"][status.to_string()];
             assert!(
                 !response.is_null(),
-                "{name} is not in the OpenAPI document: {body}"
+                "{name} is not in the OpenAPI document: {body:?}"
             );
             resolved(response).clone()
         }
         // The document does not contain the path or the method.
         None if status == 404 || status == 405 || status == 403 || status == 401 => return,
-        None => panic!("{name}: the OpenAPI document has no such operation: {body}"),
+        None => panic!("{name}: the OpenAPI document has no such operation: {body:?}"),
     };
     let schema = response["content"]
         .as_object()
-        .and_then(|content| content.values().next())
-        .map(|content| &content["schema"]);
-    match schema.filter(|_| method != "HEAD") {
-        None => assert!(body.is_null(), "{name} must have no body: {body}"),
-        Some(schema) => {
+        .and_then(|content| content.iter().next())
+        .filter(|(media_type, _)| media_type.ends_with("json") && method != "HEAD")
+        .map(|(_, content)| &content["schema"]);
+    match (schema, body) {
+        (None, None) => {}
+        (None, Some(body)) => panic!("{name} must have no JSON body: {body}"),
+        (Some(_), None) => panic!("{name} must have a JSON body"),
+        (Some(schema), Some(body)) => {
             let mut flaws = Vec::new();
             compare(schema, body, "", &mut flaws);
             assert!(flaws.is_empty(), "{name}: {}: {body:#}", flaws.join("; "));
@@ -56,7 +59,8 @@ fn note(method: &str, path: &str, status: u16) {
         .append(true)
         .open(file)
         .expect("the file in LEDGERDESK_DESCRIBED");
-    let template = template(method, path).unwrap_or_default();
+    let path = path.split('?').next().unwrap_or_default();
+    let template = template(method, path).unwrap_or_else(|| "unknown".to_owned());
     std::io::Write::write_all(
         &mut file,
         format!("{method} {template} {status}\n").as_bytes(),

@@ -28,6 +28,8 @@ async fn a_policy_without_accounts_fills_the_inbox() {
         .v1("POST", &path, "zhangsan", Value::Null)
         .await;
     assert_eq!((status, &read["is_read"]), (200, &json!(true)));
+    let path = format!("notifications/{}", shown["id"].as_str().unwrap());
+    assert_eq!(channels.get(&path, "zhangsan").await["id"], shown["id"]);
     channels.desk.settle().await;
     assert_eq!(unread().await, 0);
     assert_eq!(channels.get("inbox/zhangsan", "zhangsan").await["count"], 1);
