@@ -10,7 +10,8 @@ use events::{Entry, NodeId, PersonId, TransitionId};
 use super::command::NodeResult;
 use super::engine::{Run, Step};
 use super::{
-    Context, Decision, FieldAt, NodeRun, Rejection, Status, Ticket, check_message, form, reject,
+    Context, Decision, FieldAt, Invalid, NodeRun, Rejection, Status, Ticket, check_message, form,
+    reject,
 };
 use crate::api_call::plan;
 use crate::workflow::{is_of_the_ticket, output_keys};
@@ -211,7 +212,7 @@ impl Ticket {
                 };
                 return reject(Rejection::FieldInvalid {
                     at,
-                    reason: format!("is longer than {INPUT_MAX} characters"),
+                    reason: Invalid::TooLong(INPUT_MAX),
                 });
             }
         }

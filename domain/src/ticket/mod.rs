@@ -38,7 +38,7 @@ pub use context::{Context, Lookup, Now, Permissions};
 pub(crate) use context::{Decision, reject};
 pub use engine::{AUTO_PASS, SKIPPED_WITHOUT_PROCESSORS};
 pub use import_row::Observation;
-pub use rejection::{FieldAt, Rejection};
+pub use rejection::{FieldAt, Invalid, Rejection};
 pub use state::{Action, Link, NodeRun, PendingResult, Status, Ticket, Vote};
 
 /// Maximum length of a title, in characters. BlueKing ITSM rejects longer titles too

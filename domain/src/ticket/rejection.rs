@@ -20,6 +20,51 @@ impl std::fmt::Display for FieldAt {
     }
 }
 
+/// The reason why a value does not fit its form field.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    #[error("is not a list of rows")]
+    NotRows,
+    #[error("is not a text")]
+    NotAText,
+    #[error("is not a number")]
+    NotANumber,
+    #[error("is not a date (YYYY-MM-DD)")]
+    NotADate,
+    #[error("is not a time (YYYY-MM-DD hh:mm:ss)")]
+    NotATime,
+    #[error("is neither true nor false")]
+    NotAFlag,
+    #[error("is an address that does something else than open a page")]
+    NotALink,
+    #[error("names more than one person")]
+    SeveralPeople,
+    /// An option contains a comma. Commas separate several options, so the meaning would not be clear.
+    #[error("holds {0:?}, and commas separate several")]
+    Comma(String),
+    /// A required cell of a table is empty. The first row has the number 1.
+    #[error("row {row} column {column} is empty")]
+    CellEmpty { row: usize, column: String },
+    #[error("row {row} column {column} holds something that does not fit")]
+    CellUnfit { row: usize, column: String },
+    /// The text does not match the built-in rule with this name, such as `EMAIL`.
+    #[error("does not fit the rule {0}")]
+    Rule(String),
+    #[error("does not fit the custom rule")]
+    CustomRule,
+    #[error("has a custom rule that is not a valid pattern")]
+    CustomRuleUnfit,
+    #[error("must lie after the present")]
+    NotAfterNow,
+    #[error("must lie before the present")]
+    NotBeforeNow,
+    /// The value does not fit the values of other fields.
+    #[error("does not fit what else was filled in")]
+    OtherFields,
+    #[error("is longer than {0} characters")]
+    TooLong(usize),
+}
+
 /// The reason why a ticket rejects a command. The BlueKing API returns its own error text for each reason. The
 /// API `/v1` returns the name of the variant in snake case.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
@@ -60,7 +105,7 @@ pub enum Rejection {
     #[error("the title is longer than {TITLE_MAX} characters")]
     TitleTooLong,
     #[error("field {at}: {reason}")]
-    FieldInvalid { at: FieldAt, reason: String },
+    FieldInvalid { at: FieldAt, reason: Invalid },
     #[error("the ticket has ended")]
     Ended,
     #[error("the ticket is suspended")]

@@ -14,7 +14,7 @@ use events::workflow::{Clause, Definition, Field, FieldKind, Join, Node, Other};
 use events::{Entry, PersonId, TicketSn, TransitionId};
 use serde_json::Value;
 
-use super::{Context, Decision, FieldAt, Rejection, Ticket, engine, reject};
+use super::{Context, Decision, FieldAt, Invalid, Rejection, Ticket, engine, reject};
 use crate::attachment;
 use crate::condition::{self, Found};
 use crate::decider::DecideError;
@@ -306,10 +306,10 @@ impl<'a> Form<'a> {
     /// Checks the comparisons that the field defines for its values (reference/bk-itsm.md 4.2). A value is
     /// compared with the current time, with other fields and with constants.
     fn check_rule(&self, field: &Field, value: &Value) -> Decision<()> {
-        let invalid = |reason: &str| {
+        let invalid = |reason: Invalid| {
             reject(Rejection::FieldInvalid {
                 at: field_at(field),
-                reason: reason.into(),
+                reason,
             })
         };
         let now = || {
@@ -326,10 +326,10 @@ impl<'a> Form<'a> {
         };
         match field.regex.as_str() {
             "AFTER_DATE" | "AFTER_TIME" if plain(value) <= now()? => {
-                return invalid("must lie after the present");
+                return invalid(Invalid::NotAfterNow);
             }
             "BEFORE_DATE" | "BEFORE_TIME" if plain(value) >= now()? => {
-                return invalid("must lie before the present");
+                return invalid(Invalid::NotBeforeNow);
             }
             _ => {}
         }
@@ -370,7 +370,7 @@ impl<'a> Form<'a> {
         if fits {
             Ok(())
         } else {
-            invalid("does not fit what else was filled in")
+            invalid(Invalid::OtherFields)
         }
     }
 }

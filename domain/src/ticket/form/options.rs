@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{Form, FormInput, field_at};
 use crate::options::{self, Question};
-use crate::ticket::{Context, Decision, Rejection, Ticket, reject};
+use crate::ticket::{Context, Decision, Invalid, Rejection, Ticket, reject};
 use crate::value::plain;
 
 /// Maximum number of selected options that are searched one by one. For more selected options, a table of all
@@ -102,7 +102,7 @@ impl<'a> Form<'a> {
         if chosen.len() > 1 && options::path(options, &text).is_some() {
             return reject(Rejection::FieldInvalid {
                 at: field_at(field),
-                reason: format!("holds {text:?}, and commas separate several"),
+                reason: Invalid::Comma(text),
             });
         }
         let names: Vec<Option<String>> = if chosen.len() > SEARCHED_MAX {

@@ -6,15 +6,15 @@ use serde_json::Value;
 
 use super::{field_at, is_blank, is_empty};
 use crate::condition;
-use crate::ticket::{Decision, Rejection, TITLE_MAX, reject};
+use crate::ticket::{Decision, Invalid, Rejection, TITLE_MAX, reject};
 use crate::value::{people, plain};
 
 /// Checks that a value has the type and the pattern that the field requires.
 pub(super) fn check(field: &Field, value: &Value) -> Decision<()> {
-    let invalid = |reason: &str| {
+    let invalid = |reason: Invalid| {
         reject(Rejection::FieldInvalid {
             at: field_at(field),
-            reason: reason.into(),
+            reason,
         })
     };
     let is_text = value.is_string();
@@ -28,7 +28,7 @@ pub(super) fn check(field: &Field, value: &Value) -> Decision<()> {
                 .as_array()
                 .is_some_and(|rows| rows.iter().all(Value::is_object)) =>
         {
-            return invalid("is not a list of rows");
+            return invalid(Invalid::NotRows);
         }
         FieldKind::CustomTable => return check_columns(field, value),
         FieldKind::Table | FieldKind::CustomForm => return Ok(()),
@@ -37,29 +37,29 @@ pub(super) fn check(field: &Field, value: &Value) -> Decision<()> {
         {
             return reject_comma(field, value);
         }
-        _ if !is_text => return invalid("is not a text"),
+        _ if !is_text => return invalid(Invalid::NotAText),
         FieldKind::Int
             if text
                 .trim()
                 .parse::<f64>()
                 .map_or(true, |number| !number.is_finite()) =>
         {
-            return invalid("is not a number");
+            return invalid(Invalid::NotANumber);
         }
-        FieldKind::Date if !is_date(&text) => return invalid("is not a date (YYYY-MM-DD)"),
+        FieldKind::Date if !is_date(&text) => return invalid(Invalid::NotADate),
         FieldKind::DateTime if !is_time(&text) => {
-            return invalid("is not a time (YYYY-MM-DD hh:mm:ss)");
+            return invalid(Invalid::NotATime);
         }
         FieldKind::Boolean
             if !matches!(text.to_lowercase().as_str(), "true" | "false" | "1" | "0") =>
         {
-            return invalid("is neither true nor false");
+            return invalid(Invalid::NotAFlag);
         }
         FieldKind::Link if !is_link(&text) => {
-            return invalid("is an address that does something else than open a page");
+            return invalid(Invalid::NotALink);
         }
         FieldKind::Member if people(value).len() > 1 => {
-            return invalid("names more than one person");
+            return invalid(Invalid::SeveralPeople);
         }
         _ => {}
     }
@@ -77,7 +77,7 @@ fn reject_comma(field: &Field, value: &Value) -> Decision<()> {
         .unwrap_or_default();
     reject(Rejection::FieldInvalid {
         at: field_at(field),
-        reason: format!("holds {item:?}, and commas separate several"),
+        reason: Invalid::Comma(item),
     })
 }
 
@@ -95,14 +95,18 @@ fn check_columns(field: &Field, value: &Value) -> Decision<()> {
             let key = column["key"].as_str().unwrap_or_default();
             let name = column["name"].as_str().unwrap_or(key);
             let cell = row.get(key).cloned().unwrap_or_default();
-            let invalid = |what: &str| {
+            let (row, column_name) = (at + 1, name.to_owned());
+            let invalid = |reason: Invalid| {
                 reject(Rejection::FieldInvalid {
                     at: field_at(field),
-                    reason: format!("row {} column {name} {what}", at + 1),
+                    reason,
                 })
             };
             if column["required"] == true && (is_empty(&cell) || is_blank(FieldKind::Text, &cell)) {
-                return invalid("is empty");
+                return invalid(Invalid::CellEmpty {
+                    row,
+                    column: column_name,
+                });
             }
             if is_empty(&cell) {
                 continue;
@@ -133,7 +137,10 @@ fn check_columns(field: &Field, value: &Value) -> Decision<()> {
                 _ => true,
             };
             if !fits {
-                return invalid("holds something that does not fit");
+                return invalid(Invalid::CellUnfit {
+                    row,
+                    column: column_name,
+                });
             }
         }
     }
@@ -183,12 +190,6 @@ pub fn is_link(text: &str) -> bool {
 /// only rules that need no other data. Rules that need the current time or another field are checked in
 /// another function.
 fn check_pattern(field: &Field, text: &str) -> Decision<()> {
-    let invalid = |reason: String| {
-        reject(Rejection::FieldInvalid {
-            at: field_at(field),
-            reason,
-        })
-    };
     let pattern = match field.regex.as_str() {
         "FLOAT" => r"^-?\d+(\.\d+)?$",
         "NON_NEGATIVE" => r"^\d+(\.\d+)?$",
@@ -228,22 +229,25 @@ fn check_pattern(field: &Field, text: &str) -> Decision<()> {
     if fits {
         Ok(())
     } else {
-        invalid(format!("does not fit the rule {}", field.regex))
+        reject(Rejection::FieldInvalid {
+            at: field_at(field),
+            reason: Invalid::Rule(field.regex.clone()),
+        })
     }
 }
 
 /// Checks a text against the regular expression of the given field. If this expression is invalid or too
 /// large, every text is rejected.
 fn check_custom(field: &Field, text: &str) -> Decision<()> {
-    let invalid = |reason: &str| {
+    let invalid = |reason: Invalid| {
         reject(Rejection::FieldInvalid {
             at: field_at(field),
-            reason: reason.into(),
+            reason,
         })
     };
     match condition::pattern(&field.custom_regex) {
         Some(regex) if regex.is_match(text) => Ok(()),
-        Some(_) => invalid("does not fit the custom rule"),
-        None => invalid("has a custom rule that is not a valid pattern"),
+        Some(_) => invalid(Invalid::CustomRule),
+        None => invalid(Invalid::CustomRuleUnfit),
     }
 }

@@ -16,7 +16,7 @@ use super::given::{
 use super::{BOSS, Command, Context, LISI, NodeResult, ROOT, Rejection, Ticket};
 use super::{context, context_of, definition, field, node, transition, vote};
 use crate::decider::{DecideError, Decider};
-use crate::ticket::{FieldAt, Lookup, MESSAGE_MAX, Now, reject};
+use crate::ticket::{FieldAt, Invalid, Lookup, MESSAGE_MAX, Now, reject};
 
 /// A function that builds a command with the given reason.
 type WithReason = fn(&str) -> Command;
@@ -668,7 +668,7 @@ fn an_edit_checks_the_new_values() {
             "x",
             Rejection::FieldInvalid {
                 at: at("amount", "Amount"),
-                reason: "is not a number".into(),
+                reason: Invalid::NotANumber,
             },
         ),
     ] {

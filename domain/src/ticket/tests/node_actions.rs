@@ -21,7 +21,7 @@ use super::given::{
 use super::{BOSS, Command, Context, LISI, ROOT, Rejection, Ticket};
 use super::{context, context_of, definition, field, vote};
 use crate::decider::{DecideError, Decider};
-use crate::ticket::{Decision, FieldAt, Lookup, MESSAGE_MAX, REMARK_MAX, reject};
+use crate::ticket::{Decision, FieldAt, Invalid, Lookup, MESSAGE_MAX, REMARK_MAX, reject};
 
 /// The leader of a processor in the tests. A processor is a person who may act at a node.
 const CHIEF: &str = "p-chief";
@@ -1548,7 +1548,7 @@ fn the_values_of_a_submission_are_checked() {
                 key: "amount".into(),
                 name: "amount".into(),
             },
-            reason: "is not a number".into(),
+            reason: Invalid::NotANumber,
         })
     );
 }

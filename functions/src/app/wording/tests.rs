@@ -9,7 +9,7 @@ use domain::attachment::Unfit;
 use domain::automation::execution;
 use domain::fleet::dispatch::Phase;
 use domain::itsm::application::Step;
-use domain::ticket::{FieldAt, Rejection, Status};
+use domain::ticket::{FieldAt, Invalid, Rejection, Status};
 use events::execution::Outcome;
 use events::person::Language;
 use events::ticket::{NodeStatus, RemarkAdded, Tested, TicketEvent, TransitionTaken, VoteCast};
@@ -370,10 +370,7 @@ fn rejections(text: &str) -> Vec<Rejection> {
     let by = || PersonId::from("p-9f1c");
     let node = NodeId(3);
     let unfit = |why| Rejection::FileUnfit { at: at(), why };
-    let invalid = |reason: &str| Rejection::FieldInvalid {
-        at: at(),
-        reason: reason.to_owned(),
-    };
+    let invalid = |reason: Invalid| Rejection::FieldInvalid { at: at(), reason };
     vec![
         Rejection::Exists,
         Rejection::Unknown,
@@ -413,8 +410,31 @@ fn rejections(text: &str) -> Vec<Rejection> {
         }),
         Rejection::ReadOnly(at()),
         Rejection::TitleTooLong,
-        invalid("is not a number"),
-        invalid("row 1 column 2 is empty"),
+        invalid(Invalid::NotRows),
+        invalid(Invalid::NotAText),
+        invalid(Invalid::NotANumber),
+        invalid(Invalid::NotADate),
+        invalid(Invalid::NotATime),
+        invalid(Invalid::NotAFlag),
+        invalid(Invalid::NotALink),
+        invalid(Invalid::SeveralPeople),
+        invalid(Invalid::Comma(own())),
+        invalid(Invalid::CellEmpty {
+            row: 1,
+            column: own(),
+        }),
+        invalid(Invalid::CellUnfit {
+            row: 1,
+            column: own(),
+        }),
+        invalid(Invalid::Rule("EMAIL".into())),
+        invalid(Invalid::Rule("of a later version".into())),
+        invalid(Invalid::CustomRule),
+        invalid(Invalid::CustomRuleUnfit),
+        invalid(Invalid::NotAfterNow),
+        invalid(Invalid::NotBeforeNow),
+        invalid(Invalid::OtherFields),
+        invalid(Invalid::TooLong(255)),
         Rejection::Ended,
         Rejection::Suspended,
         Rejection::NodeUnknown(node),

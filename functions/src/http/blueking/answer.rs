@@ -6,7 +6,7 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::attachment::Unfit;
-use domain::ticket::{REMARK_MAX, Rejection, Ticket};
+use domain::ticket::{Invalid, REMARK_MAX, Rejection, Ticket};
 use infra::{Error, ExecuteError};
 use serde_json::{Value, json};
 
@@ -355,53 +355,29 @@ fn file_in_chinese(why: &Unfit) -> String {
     }
 }
 
-fn reason_in_chinese(reason: &str) -> String {
+fn reason_in_chinese(reason: &Invalid) -> String {
     match reason {
-        "is not a list of rows" => "不是表格数据".into(),
-        "is not a text" => "不是文本".into(),
-        "is not a number" => "不是数字".into(),
-        "is not a date (YYYY-MM-DD)" => "不是日期（YYYY-MM-DD）".into(),
-        "is not a time (YYYY-MM-DD hh:mm:ss)" => "不是时间（YYYY-MM-DD hh:mm:ss）".into(),
-        "is neither true nor false" => "只能填写“是”或“否”".into(),
-        "must lie after the present" => "必须晚于当前时间".into(),
-        "must lie before the present" => "必须早于当前时间".into(),
-        "does not fit what else was filled in" => "不符合关联字段校验规则".into(),
-        "is an address that does something else than open a page" => "不是可以打开的链接".into(),
-        "names more than one person" => "只能选择一个人员".into(),
-        "does not fit the custom rule" => "不符合自定义规则".into(),
-        "has a custom rule that is not a valid pattern" => {
-            "自定义规则不是合法的正则表达式，请联系管理员".into()
+        Invalid::NotRows => "不是表格数据".into(),
+        Invalid::NotAText => "不是文本".into(),
+        Invalid::NotANumber => "不是数字".into(),
+        Invalid::NotADate => "不是日期（YYYY-MM-DD）".into(),
+        Invalid::NotATime => "不是时间（YYYY-MM-DD hh:mm:ss）".into(),
+        Invalid::NotAFlag => "只能填写“是”或“否”".into(),
+        Invalid::NotALink => "不是可以打开的链接".into(),
+        Invalid::SeveralPeople => "只能选择一个人员".into(),
+        Invalid::Comma(item) => {
+            format!("的选项 {item:?} 含有逗号，逗号用于分隔多个选项，不能作为选项的一部分")
         }
-        other => cell_in_chinese(other)
-            .or_else(|| comma_in_chinese(other))
-            .unwrap_or_else(|| other.replace("does not fit the rule", "不符合规则")),
+        Invalid::CellEmpty { row, column } => format!("第 {row} 行【{column}】为必填项"),
+        Invalid::CellUnfit { row, column } => format!("第 {row} 行【{column}】的值不合法"),
+        Invalid::Rule(rule) => format!("不符合规则 {rule}"),
+        Invalid::CustomRule => "不符合自定义规则".into(),
+        Invalid::CustomRuleUnfit => "自定义规则不是合法的正则表达式，请联系管理员".into(),
+        Invalid::NotAfterNow => "必须晚于当前时间".into(),
+        Invalid::NotBeforeNow => "必须早于当前时间".into(),
+        Invalid::OtherFields => "不符合关联字段校验规则".into(),
+        Invalid::TooLong(most) => format!("不能超过 {most} 个字符"),
     }
-}
-
-/// If `reason` is the English error message about a comma in an option, the function returns the
-/// message in Chinese. Otherwise returns `None`. An option must not contain a comma, because commas
-/// separate several values.
-fn comma_in_chinese(reason: &str) -> Option<String> {
-    let item = reason
-        .strip_prefix("holds ")?
-        .strip_suffix(", and commas separate several")?;
-    Some(format!(
-        "的选项 {item} 含有逗号，逗号用于分隔多个选项，不能作为选项的一部分"
-    ))
-}
-
-/// If `reason` is the English error message for an invalid table cell, the function returns the
-/// message in Chinese. Otherwise returns `None`.
-fn cell_in_chinese(reason: &str) -> Option<String> {
-    let (row, cell) = reason.strip_prefix("row ")?.split_once(" column ")?;
-    let (column, what) = match cell.strip_suffix(" is empty") {
-        Some(column) => (column, "为必填项"),
-        None => (
-            cell.strip_suffix(" holds something that does not fit")?,
-            "的值不合法",
-        ),
-    };
-    Some(format!("第 {row} 行【{column}】{what}"))
 }
 
 /// Formats field keys like a Python list of strings, for example `['title', 'reason']`. An error

@@ -2,7 +2,7 @@
 //! the next step.
 
 use domain::attachment::Unfit;
-use domain::ticket::{FieldAt, MESSAGE_MAX, REMARK_MAX, ROUNDS_MAX, Rejection, TITLE_MAX};
+use domain::ticket::{FieldAt, Invalid, MESSAGE_MAX, REMARK_MAX, ROUNDS_MAX, Rejection, TITLE_MAX};
 
 use super::ticket_status;
 use crate::app::wording::{Names, field_name, size};
@@ -56,10 +56,7 @@ pub(in crate::app::wording) fn text(rejection: &Rejection, names: &Names<'_>) ->
             format!("The title is longer than {TITLE_MAX} characters. Shorten the title.")
         }
         Rejection::FieldInvalid { at, reason } => {
-            // A reason about a table begins with the row and the column, so a colon separates the field name
-            // from the reason. Other reasons begin with a verb and need no colon.
-            let separator = if reason.starts_with("row ") { ": " } else { " " };
-            format!("{}{separator}{reason}. Correct the value.", field(at))
+            format!("{} {}. Correct the value.", field(at), invalid(reason))
         }
         Rejection::Ended => "The ticket has ended, so no further action is possible.".into(),
         Rejection::Suspended => "The ticket is suspended. Resume the ticket first.".into(),
@@ -249,5 +246,62 @@ fn unfit(why: &Unfit) -> String {
             let (most, bytes) = (size(*most, false), size(*bytes, true));
             format!("accepts files of at most {most}. The size of \"{name}\" is {bytes}.")
         }
+    }
+}
+
+/// Returns a text about the reason why a field value is not valid.
+fn invalid(reason: &Invalid) -> String {
+    match reason {
+        Invalid::NotRows => "is not a table".into(),
+        Invalid::NotAText => "is not a text".into(),
+        Invalid::NotANumber => "is not a number".into(),
+        Invalid::NotADate => "is not a date, such as 2026-01-31".into(),
+        Invalid::NotATime => "is not a time, such as 2026-01-31 09:30:00".into(),
+        Invalid::NotAFlag => "must be true or false".into(),
+        Invalid::NotALink => "is not a link that opens a page".into(),
+        Invalid::SeveralPeople => "names more than one person".into(),
+        Invalid::Comma(item) => {
+            format!("has the option \"{item}\" with a comma, but commas separate options")
+        }
+        Invalid::CellEmpty { row, column } => format!("has no \"{column}\" in row {row}"),
+        Invalid::CellUnfit { row, column } => {
+            format!("has a value that does not fit for \"{column}\" in row {row}")
+        }
+        Invalid::Rule(rule) => format!("must be {}", required(rule)),
+        Invalid::CustomRule => "does not have the required format".into(),
+        Invalid::CustomRuleUnfit => {
+            "has a wrong rule for its format, so contact the service owner".into()
+        }
+        Invalid::NotAfterNow => "must be later than now".into(),
+        Invalid::NotBeforeNow => "must be earlier than now".into(),
+        Invalid::OtherFields => "does not fit the values of other fields".into(),
+        Invalid::TooLong(most) => format!("is longer than {most} characters"),
+    }
+}
+
+/// Returns what a built-in rule for texts requires. `rule` is the name of the rule in the workflow.
+fn required(rule: &str) -> &'static str {
+    match rule {
+        "FLOAT" => "a number",
+        "NUM" => "a number",
+        "NON_NEGATIVE" => "a number from 0",
+        "NON_POSITIVE" => "a number up to 0",
+        "GTE_ZERO" => "a number greater than 0",
+        "LTE_ZERO" => "a number less than 0",
+        "NUMWITHOUTZERO" => "a positive integer without a leading 0",
+        "LOWER_EN" => "lowercase English letters",
+        "UPPER_EN" => "uppercase English letters",
+        "EN" => "English letters",
+        "EN_NUM" => "English letters and digits",
+        "CH" => "Chinese characters",
+        "EN_CH" => "Chinese characters and English letters",
+        "EN_CH_NUM" => "Chinese characters, English letters and digits",
+        "START_EN" => "a text that begins with an English letter",
+        "EMAIL" => "an e-mail address",
+        "PHONE_NUM" => "a mobile phone number",
+        "ID_CARD" => "an identity card number",
+        "QQ" => "a QQ number",
+        "IP" => "an IP address",
+        _ => "a text with the required format",
     }
 }

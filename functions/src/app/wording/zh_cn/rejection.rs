@@ -2,7 +2,7 @@
 //! the next step.
 
 use domain::attachment::Unfit;
-use domain::ticket::{FieldAt, MESSAGE_MAX, REMARK_MAX, ROUNDS_MAX, Rejection, TITLE_MAX};
+use domain::ticket::{FieldAt, Invalid, MESSAGE_MAX, REMARK_MAX, ROUNDS_MAX, Rejection, TITLE_MAX};
 
 use super::ticket_status;
 use crate::app::wording::{Names, field_name, size};
@@ -180,22 +180,53 @@ fn unfit(why: &Unfit) -> String {
     }
 }
 
-/// Returns a Chinese text about the reason why a field value is not valid. `reason` is the English text of
-/// this reason. For an unknown reason, returns a general Chinese text, because a Chinese text must not
-/// contain English.
-fn invalid(reason: &str) -> &'static str {
+/// Returns a text about the reason why a field value is not valid.
+fn invalid(reason: &Invalid) -> String {
     match reason {
-        "is not a list of rows" => "应为表格数据",
-        "is not a text" => "应为文本",
-        "is not a number" => "应为数字",
-        "is not a date (YYYY-MM-DD)" => "应为日期（例如 2026-01-31）",
-        "is not a time (YYYY-MM-DD hh:mm:ss)" => "应为时间（例如 2026-01-31 09:30:00）",
-        "is neither true nor false" => "只能填写“是”或“否”",
-        "must lie after the present" => "必须晚于当前时间",
-        "must lie before the present" => "必须早于当前时间",
-        "does not fit what else was filled in" => "与其他字段的内容不匹配",
-        "is an address that does something else than open a page" => "应为可以打开的网页链接",
-        "names more than one person" => "只能选择一个人员",
-        _ => "的内容不符合要求",
+        Invalid::NotRows => "应为表格数据".into(),
+        Invalid::NotAText => "应为文本".into(),
+        Invalid::NotANumber => "应为数字".into(),
+        Invalid::NotADate => "应为日期（例如 2026-01-31）".into(),
+        Invalid::NotATime => "应为时间（例如 2026-01-31 09:30:00）".into(),
+        Invalid::NotAFlag => "只能填写“是”或“否”".into(),
+        Invalid::NotALink => "应为可以打开的网页链接".into(),
+        Invalid::SeveralPeople => "只能选择一个人员".into(),
+        Invalid::Comma(item) => format!("的选项“{item}”含有逗号，而逗号用于分隔多个选项"),
+        Invalid::CellEmpty { row, column } => format!("第 {row} 行的“{column}”未填写"),
+        Invalid::CellUnfit { row, column } => format!("第 {row} 行的“{column}”内容不符合要求"),
+        Invalid::Rule(rule) => format!("应为{}", required(rule)),
+        Invalid::CustomRule => "不符合该字段的格式要求".into(),
+        Invalid::CustomRuleUnfit => "的格式要求设置有误，请联系服务负责人".into(),
+        Invalid::NotAfterNow => "必须晚于当前时间".into(),
+        Invalid::NotBeforeNow => "必须早于当前时间".into(),
+        Invalid::OtherFields => "与其他字段的内容不匹配".into(),
+        Invalid::TooLong(most) => format!("超过 {most} 个字符"),
+    }
+}
+
+/// Returns what a built-in rule for texts requires. `rule` is the name of the rule in the workflow.
+fn required(rule: &str) -> &'static str {
+    match rule {
+        "FLOAT" => "数字",
+        "NUM" => "数字",
+        "NON_NEGATIVE" => "不小于 0 的数字",
+        "NON_POSITIVE" => "不大于 0 的数字",
+        "GTE_ZERO" => "大于 0 的数字",
+        "LTE_ZERO" => "小于 0 的数字",
+        "NUMWITHOUTZERO" => "不以 0 开头的正整数",
+        "LOWER_EN" => "小写英文字母",
+        "UPPER_EN" => "大写英文字母",
+        "EN" => "英文字母",
+        "EN_NUM" => "英文字母和数字",
+        "CH" => "汉字",
+        "EN_CH" => "汉字和英文字母",
+        "EN_CH_NUM" => "汉字、英文字母和数字",
+        "START_EN" => "以英文字母开头的内容",
+        "EMAIL" => "邮箱地址",
+        "PHONE_NUM" => "手机号码",
+        "ID_CARD" => "身份证号码",
+        "QQ" => "腾讯号码",
+        "IP" => "网络地址",
+        _ => "符合格式要求的内容",
     }
 }
