@@ -800,3 +800,43 @@ async fn read_operations_return_the_documented_errors() {
         3_900_004
     );
 }
+
+/// A problem of `/v1` has a word for programs, and a sentence for people in the language that the request prefers
+/// (cases/first-use.md, section 2).
+#[tokio::test]
+async fn rejections_over_v1_have_a_word_and_a_sentence_in_two_languages() {
+    let desk = TestDesk::open().await;
+    let sn = desk.must("create_ticket", approval_request()).await["sn"].clone();
+    let path = format!("tickets/{}/decide", sn.as_str().expect("a number"));
+    for (language, detail) in [
+        ("en", "lisi may not act on node 3"),
+        ("de", "lisi may not act on node 3"),
+        (
+            "zh-CN,zh;q=0.9,en;q=0.8",
+            "lisi 不能操作节点 3：不是该节点的处理人，或节点当前状态不支持此操作，请刷新页面查看",
+        ),
+    ] {
+        let body = json!({ "node": 3, "pass": true });
+        let headers = [("accept-language", language)];
+        let (status, problem) = desk.v1_with("POST", &path, "lisi", body, &headers).await;
+        assert_eq!(
+            (status, &problem["reason"], &problem["detail"]),
+            (403, &json!("not_allowed"), &json!(detail)),
+            "{language}"
+        );
+    }
+    let incomplete = json!({ "service_id": 22, "fields": { "title": "t" } });
+    let headers = [("accept-language", "zh")];
+    let (status, problem) = desk
+        .v1_with("POST", "tickets", "lisi", incomplete, &headers)
+        .await;
+    assert_eq!(
+        (status, &problem["reason"], &problem["errors"][0]),
+        (
+            400,
+            &json!("fields_missing"),
+            &json!({ "field": "/fields/apply_content", "detail": "字段“apply_content”为必填项，请填写" })
+        ),
+        "{problem}"
+    );
+}

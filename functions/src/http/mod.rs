@@ -6,6 +6,7 @@ pub mod blueking;
 pub mod body;
 mod console;
 pub mod inbound;
+mod language;
 pub mod scope;
 
 #[cfg(feature = "local")]

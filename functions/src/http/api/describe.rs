@@ -38,7 +38,7 @@ fn describe() -> Value {
     paths.extend(crate::http::described_health());
     let mut document = json!({
         "openapi": "3.1.0",
-        "info": { "title": "Ledgerdesk", "version": env!("CARGO_PKG_VERSION"), "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" } },
+        "info": { "title": "Ledgerdesk", "version": env!("CARGO_PKG_VERSION"), "description": "The REST API of a service desk. Errors are problem details (RFC 9457); with `Accept-Language: zh-CN`, the reason why a ticket rejects an operation is Chinese.", "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" } },
         "servers": [{ "url": "/", "description": "the desk that serves this document" }],
         "paths": paths,
         "security": [{ "application": [] }, { "application": [], "user": [] }],

@@ -41,6 +41,7 @@ use infra::{Error, Kind};
 
 use crate::App;
 use crate::app::administration;
+use crate::http::language;
 use problem::{ApiResult, Problem};
 use repeats::Repeat;
 use request::Asked;
@@ -85,6 +86,7 @@ async fn handle(State(app): State<App>, request: Request) -> Response {
     let path = request.uri().path().trim_matches('/');
     let path: Vec<String> = path.split('/').map(unescaped).collect();
     let found = resource::find(request.method(), &segments(&path));
+    let language = language::accepted(request.headers());
     let is_slow = found.as_ref().is_ok_and(|(_, operation)| operation.is_slow);
     let timeout = if is_slow {
         UPLOAD_TIMEOUT
@@ -101,7 +103,7 @@ async fn handle(State(app): State<App>, request: Request) -> Response {
         .into())
     }) {
         Ok(response) => response,
-        Err(problem) => problem.with_names(&app).await.into_response(),
+        Err(problem) => problem.for_people(&app, language).await.into_response(),
     }
 }
 

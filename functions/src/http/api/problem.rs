@@ -1,13 +1,16 @@
 //! Creates the error responses of the API `/v1` as problem details (RFC 9457). A response contains
 //! the HTTP status, the reason, and the wrong parts of the request.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::attachment;
 use domain::draft::{self, Draft};
-use domain::ticket::{Rejection, Ticket};
+use domain::ticket::{FieldAt, Rejection, Ticket};
 use events::PersonId;
+use events::person::Language;
 use infra::{Error, ExecuteError};
 use serde::Serialize;
 
@@ -19,6 +22,7 @@ use crate::app::erasure::NotErased;
 use crate::app::people::Unnamed;
 use crate::app::tickets::submit::SubmitError;
 use crate::app::tickets::{NotOpened, NotRaised};
+use crate::app::wording;
 
 /// The value of the header `Retry-After`: the number of seconds after which the client may repeat
 /// the request.
@@ -34,11 +38,13 @@ pub(super) struct Problem {
     /// The wrong parts of the request. Each entry contains the location of a wrong part and a
     /// description of the error.
     errors: Vec<Flaw>,
-    /// The people whose ids occur in the texts of this error. [`Problem::with_names`] replaces
-    /// these ids by user names.
-    people: Vec<PersonId>,
+    /// The rejection of a ticket that caused this error. Its texts can contain ids of people;
+    /// [`Problem::for_people`] replaces these ids by user names.
+    rejection: Option<Box<Rejection>>,
     /// The value of the header `Allow`: the methods that the path accepts.
     allowed: String,
+    /// The language of `detail`.
+    language: Language,
     /// Whether the response contains the header `WWW-Authenticate`. With this header, the server
     /// requests credentials from the client.
     challenges: bool,
@@ -115,8 +121,9 @@ impl Problem {
             reason: reason_of(status),
             detail: detail.into(),
             errors: Vec::new(),
-            people: Vec::new(),
+            rejection: None,
             allowed: String::new(),
+            language: Language::English,
             challenges: false,
         }
     }
@@ -239,9 +246,15 @@ impl Problem {
     }
 
     /// Replaces the ids of people by their user names in all texts of this error. If the user name
-    /// of a person cannot be read, the text still contains the id of this person.
-    pub(super) async fn with_names(mut self, app: &App) -> Self {
-        for pid in std::mem::take(&mut self.people) {
+    /// of a person cannot be read, the text still contains the id of this person. If the language is
+    /// Chinese and a ticket rejected the request, the texts of this error become Chinese.
+    pub(super) async fn for_people(mut self, app: &App, language: Language) -> Self {
+        let mut names = BTreeMap::new();
+        for pid in self
+            .rejection
+            .iter()
+            .flat_map(|rejection| people_in(rejection))
+        {
             let Ok(name) = app.people.name(&pid).await else {
                 continue;
             };
@@ -249,6 +262,23 @@ impl Problem {
             for flaw in &mut self.errors {
                 flaw.detail = flaw.detail.replace(pid.as_str(), &name);
             }
+            names.insert(pid, name);
+        }
+        if let (Language::Chinese, Some(rejection)) = (language, &self.rejection) {
+            let name = |pid: &PersonId| names.get(pid).cloned().unwrap_or_else(|| pid.0.clone());
+            self.detail = wording::rejection(language, rejection, &name);
+            match (&**rejection, &mut self.errors[..]) {
+                (Rejection::FieldsMissing(keys), flaws) => {
+                    for (key, flaw) in keys.iter().zip(flaws) {
+                        let (key, name) = (key.clone(), key.clone());
+                        let missing = Rejection::FieldEmpty(FieldAt { key, name });
+                        flaw.detail = wording::rejection(language, &missing, &|_| String::new());
+                    }
+                }
+                (_, [flaw]) => flaw.detail.clone_from(&self.detail),
+                _ => {}
+            }
+            self.language = language;
         }
         self
     }
@@ -269,6 +299,12 @@ impl IntoResponse for Problem {
             header::CONTENT_TYPE,
             header::HeaderValue::from_static("application/problem+json"),
         );
+        if self.language == Language::Chinese {
+            response.headers_mut().insert(
+                header::CONTENT_LANGUAGE,
+                header::HeaderValue::from_static("zh-CN"),
+            );
+        }
         if let Ok(allowed) = header::HeaderValue::try_from(self.allowed)
             && !allowed.is_empty()
         {
@@ -359,8 +395,8 @@ impl From<Rejection> for Problem {
             other => other.to_string(),
         };
         Self {
-            people,
             reason: (&rejection).into(),
+            rejection: Some(Box::new(rejection.clone())),
             ..Self::of_rejection(rejection, detail)
         }
     }

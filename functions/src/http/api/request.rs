@@ -9,6 +9,7 @@ use axum::extract::Request;
 use axum::http::HeaderMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use events::person::Language;
 use events::workflow::Processors;
 use events::{Entry, Meta, NodeId, PersonId, RoleId};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -22,6 +23,7 @@ use crate::app::identity::{Caller, Presented, identify};
 use crate::app::people::{NAMED_MAX, is_name, one_name};
 use crate::http::blueking::render::request_id;
 use crate::http::body::{self, BODY_BYTES_MAX, NotRead, object, pairs};
+use crate::http::language;
 
 /// The error message for a request without the code or the secret of an app (a client program).
 const NO_CREDENTIALS: &str =
@@ -47,6 +49,8 @@ pub(super) struct Asked {
     /// cache of the client.
     pub(super) if_none_match: Option<Tags>,
     pub(super) content_type: String,
+    /// The language of texts for people in the response.
+    pub(super) language: Language,
     /// The value of the header `Range`, which requests a part of a file.
     pub(super) range: Option<String>,
     /// The beginning of the relative URL for a new object. For a request to `/v1/tickets`, the
@@ -205,6 +209,7 @@ impl Asked {
             // A malformed header `If-None-Match` is ignored. The client then gets the whole
             // response.
             if_none_match: Tags::read(headers, "If-None-Match").unwrap_or_default(),
+            language: language::accepted(headers),
             content_type: given("Content-Type")?.unwrap_or_default(),
             range: given("Range")?,
             below,

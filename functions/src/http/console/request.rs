@@ -17,7 +17,7 @@ use crate::App;
 use crate::app::logins::{self, Session};
 use crate::app::permissions;
 use crate::http::blueking::render::request_id;
-use crate::http::body;
+use crate::http::{body, language};
 
 /// The name of the cookie that contains the secret code of the session.
 pub(super) const SESSION: &str = "ledgerdesk_session";
@@ -45,17 +45,7 @@ pub(super) struct Guest {
 impl Guest {
     pub(super) fn of(app: &App, uri: &Uri, headers: &HeaderMap) -> Self {
         let chosen = cookie(headers, LANGUAGE).and_then(|tag| language_of(&tag));
-        let language = chosen.unwrap_or_else(|| {
-            let accepted = headers
-                .get(header::ACCEPT_LANGUAGE)
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or_default();
-            if prefers_chinese(accepted) {
-                Language::Chinese
-            } else {
-                Language::English
-            }
-        });
+        let language = chosen.unwrap_or_else(|| language::accepted(headers));
         let here = uri.path_and_query().map_or("/", |path| path.as_str());
         Self {
             app: app.clone(),
@@ -262,23 +252,6 @@ pub(super) fn local_path(text: &str) -> String {
     }
 }
 
-/// Returns whether the header `Accept-Language` prefers Chinese to English (RFC 9110 12.5.4).
-/// Returns false if the header contains neither language.
-fn prefers_chinese(header: &str) -> bool {
-    let weight_of = |language: &str| {
-        let weights = header.split(',').filter_map(|part| {
-            let mut pieces = part.trim().split(';');
-            let tag = pieces.next()?.trim().to_lowercase();
-            let weight = pieces
-                .find_map(|piece| piece.trim().strip_prefix("q=")?.trim().parse::<f32>().ok())
-                .unwrap_or(1.0);
-            (tag.split('-').next() == Some(language)).then_some(weight)
-        });
-        weights.fold(0.0, f32::max)
-    };
-    weight_of("zh") > weight_of("en")
-}
-
 #[cfg(test)]
 mod tests {
     use axum::http::{HeaderName, HeaderValue};
@@ -295,28 +268,6 @@ mod tests {
                 )
             })
             .collect()
-    }
-
-    #[test]
-    fn the_page_language_follows_the_weights_of_accept_language() {
-        for header in [
-            "zh-CN,zh;q=0.9,en;q=0.8",
-            "zh",
-            "en;q=0.5, zh-TW",
-            "fr, zh;q=0.1",
-        ] {
-            assert!(prefers_chinese(header), "{header}");
-        }
-        for header in [
-            "",
-            "en-US,en;q=0.9,zh;q=0.8",
-            "de",
-            "*",
-            "zh;q=x;q=0.1,en;q=0.2",
-            "zh;q=0",
-        ] {
-            assert!(!prefers_chinese(header), "{header}");
-        }
     }
 
     #[test]

@@ -583,7 +583,9 @@ pub(super) async fn decide_many(request: Asked) -> ApiResult {
                     detail: None,
                 },
                 Err(ExecuteError::Rejected(rejection)) => {
-                    let problem = Problem::from(rejection).with_names(&request.app).await;
+                    let problem = Problem::from(rejection)
+                        .for_people(&request.app, request.language)
+                        .await;
                     DecisionResult {
                         sn: sn.to_string(),
                         node: node.0,
