@@ -2032,3 +2032,56 @@ async fn misspelled_names_are_rejected_by_the_directory_or_named_in_a_warning() 
         "{answer}"
     );
 }
+
+/// The description of the API lists the words of closed sets, and `If-Match` is a text (cases/first-use.md, section 2;
+/// cases/crossings.md, case 5).
+#[tokio::test]
+async fn the_description_lists_words_and_the_types_of_headers() {
+    let data = tempfile::tempdir().expect("a directory");
+    let desk = Served::start(data.path(), &[]);
+    let document = described(&desk).await;
+    let schemas = &document["components"]["schemas"];
+    for (schema, member, word) in [
+        ("Ticket", "kind", "question"),
+        ("TicketNode", "status", "RECEIVING"),
+        ("TicketLink", "relation", "child_of"),
+        ("Service", "display_type", "INVISIBLE"),
+        ("Field", "type", "CUSTOM-FORM"),
+        ("Node", "kind", "TASK-SOPS"),
+        ("ConflictProblem", "reason", "node_finished"),
+        ("ForbiddenProblem", "reason", "no_credentials"),
+    ] {
+        let words = schemas[schema]["properties"][member]["enum"].as_array();
+        let words = words.unwrap_or_else(|| panic!("{schema}.{member} lists no words"));
+        assert!(words.contains(&json!(word)), "{schema}.{member}: {words:?}");
+    }
+    let form = &schemas["Form"]["properties"]["fields"]["items"]["$ref"];
+    assert_eq!(form, "#/components/schemas/FormField");
+    let paths = document["paths"].as_object().expect("paths");
+    let (mut checked, mut empty) = (0, Vec::new());
+    for (path, operations) in paths.iter().filter(|(path, _)| path.starts_with("/v1/")) {
+        for (method, operation) in operations.as_object().expect("operations") {
+            let parameters = operation["parameters"].as_array().expect("parameters");
+            for parameter in parameters.iter().filter(|one| one["name"] == "If-Match") {
+                assert_eq!(parameter["schema"]["type"], "string", "{method} {path}");
+                checked += 1;
+            }
+            for status in ["200", "201", "206"] {
+                let Some(content) = operation["responses"][status]["content"].as_object() else {
+                    continue;
+                };
+                let has_schema = |one: &Value| {
+                    one["schema"]
+                        .as_object()
+                        .is_some_and(|schema| !schema.is_empty())
+                };
+                if !content.values().all(has_schema) {
+                    empty.push(format!("{method} {path} {status}"));
+                }
+            }
+        }
+    }
+    assert!(checked > 20, "{checked} operations compare versions");
+    assert_eq!(empty, [""; 0], "these successful responses have no schema");
+    assert_eq!(document["servers"][0]["url"], "/");
+}

@@ -730,3 +730,46 @@ async fn a_node_reads_tables_as_text_and_ignores_fields_of_other_nodes() {
         (good, json!("t\" ${host} '"))
     );
 }
+
+/// Commas separate selected options. If another system offers an option whose key is two other keys with a comma
+/// between them, a selection of both keys would look like this option and is rejected
+/// (cases/real-files-and-clients.md, case 12).
+#[tokio::test]
+async fn options_of_another_system_with_a_comma_are_never_confused() {
+    let desk = TestDesk::open().await;
+    desk.app
+        .ledger
+        .keys
+        .keep_secret("api/cmdb", br#"{"X-Token":"t-1"}"#)
+        .await
+        .expect("kept");
+    let mut field = select(10, "target", "目标主机", api(json!({})));
+    field["type"] = "MULTISELECT".into();
+    let service = with(&desk, json!([field])).await;
+    let names = [("a", "A"), ("b", "B"), ("c", "C"), ("a,b", "both")];
+    answers(&desk, &[hosts(&names)]);
+    let sn = async |chosen: Value| {
+        let fields = json!({ "title": "t", "host": "h", "count": "1", "target": chosen });
+        let body = json!({ "service_id": service, "fields": fields });
+        desk.v1("POST", "tickets", "lisi", body).await
+    };
+    let (status, problem) = sn(json!(["a", "b"])).await;
+    assert_eq!(
+        (status, problem["errors"][0]["field"].as_str()),
+        (400, Some("/fields/target")),
+        "{problem}"
+    );
+    assert!(
+        problem["detail"]
+            .as_str()
+            .is_some_and(|detail| detail.contains("commas separate several")),
+        "{problem}"
+    );
+    let (status, created) = sn(json!(["a", "c"])).await;
+    assert_eq!(status, 201, "{created}");
+    let path = format!("tickets/{}", created["sn"].as_str().expect("a number"));
+    let (_, shown) = desk.v1("GET", &path, "lisi", Value::Null).await;
+    let fields = shown["fields"].as_array().expect("fields").iter();
+    let target = fields.clone().find(|field| field["key"] == "target");
+    assert_eq!(target.expect("the field")["display_value"], "A,C");
+}

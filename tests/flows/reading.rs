@@ -466,3 +466,59 @@ async fn an_approval_summary_escapes_text_and_a_workflow_is_read_in_full() {
             == false
     );
 }
+
+/// Events name people by their user names and have times as RFC 3339 text, also inside of their data
+/// (cases/first-use.md, section 2).
+#[tokio::test]
+async fn the_data_of_events_has_user_names_and_readable_times() {
+    let desk = TestDesk::open().await;
+    let sn = desk.must("create_ticket", approval_request()).await["sn"].clone();
+    desk.operate(&sn, "decide", "zhangsan", json!({ "pass": true }))
+        .await;
+    desk.operate(
+        &sn,
+        "remark",
+        "lisi",
+        json!({ "text": "x", "people": ["wangwu"] }),
+    )
+    .await;
+    let path = format!("tickets/{}/events", sn.as_str().expect("a number"));
+    let (_, shown) = desk.v1("GET", &path, "lisi", Value::Null).await;
+    let events = shown["events"].as_array().expect("events");
+    assert!(events.len() >= 6, "{shown}");
+    let mut texts = Vec::new();
+    for event in events {
+        collect(&event["event"], &mut texts);
+    }
+    let ids: Vec<&String> = texts
+        .iter()
+        .filter(|text| text.split(',').any(events::PersonId::is_id))
+        .collect();
+    assert_eq!(ids, [""; 0], "no id of a person is shown");
+    for name in ["lisi", "zhangsan", "wangwu"] {
+        assert!(texts.iter().any(|text| text == name), "{name}: {texts:?}");
+    }
+    let year = |text: &String| text.starts_with("2026-11-");
+    let times: Vec<&String> = texts.iter().filter(|text| year(text)).collect();
+    for time in &times {
+        assert!(time.parse::<jiff::Timestamp>().is_ok(), "{time}");
+    }
+    // The clock of the desk begins at this time. In milliseconds, each time would begin with these digits.
+    let now = desk.app.ledger.clock.now().0.to_string();
+    let numbers: Vec<&String> = texts
+        .iter()
+        .filter(|text| text.len() == now.len() && text.starts_with(&now[..5]))
+        .collect();
+    assert_eq!(numbers, [""; 0], "no time is shown in milliseconds");
+}
+
+/// Appends all texts and numbers of a JSON value to `texts`.
+fn collect(value: &Value, texts: &mut Vec<String>) {
+    match value {
+        Value::String(text) => texts.push(text.clone()),
+        Value::Number(number) => texts.push(number.to_string()),
+        Value::Array(items) => items.iter().for_each(|item| collect(item, texts)),
+        Value::Object(members) => members.values().for_each(|member| collect(member, texts)),
+        Value::Null | Value::Bool(_) => {}
+    }
+}

@@ -728,6 +728,33 @@ mod tests {
     }
 
     #[test]
+    fn incomplete_heads_and_idle_connections_end_after_their_limits() {
+        let connections = Connections::new(16);
+        let begin = Instant::now();
+        let mut admitted = Vec::new();
+        for phase in [Phase::Head, Phase::Idle, Phase::Busy] {
+            let (id, connection) = connections.admit(FAR[0]).expect("a slot");
+            connection.enter(phase);
+            admitted.push((id, connection));
+        }
+        let open = || -> Vec<bool> {
+            let open = connections.open.lock().unwrap();
+            let is_open = |(id, _): &(u64, _)| open.1.contains_key(id);
+            admitted.iter().map(is_open).collect()
+        };
+        // Both limits begin when the connection enters its phase, which was after `begin`.
+        connections.sweep(begin + HEAD_TIMEOUT - Duration::from_secs(1));
+        assert_eq!(open(), [true, true, true]);
+        let end = Instant::now();
+        connections.sweep(end + HEAD_TIMEOUT);
+        assert_eq!(open(), [false, true, true]);
+        connections.sweep(begin + IDLE_TIMEOUT - Duration::from_secs(1));
+        assert_eq!(open(), [false, true, true]);
+        connections.sweep(end + IDLE_TIMEOUT);
+        assert_eq!(open(), [false, false, true]);
+    }
+
+    #[test]
     fn a_response_to_an_unknown_caller_is_closed_for_a_new_connection() {
         let connections = Connections::new(1);
         let (id, sending) = connections.admit(FAR[0]).expect("a slot");
