@@ -231,17 +231,24 @@ impl Provider for Toy {
 
 const RESOURCE: &str = r#"//! Toys over `/v1`.
 
-use axum::Json;
-use axum::response::IntoResponse;
-use serde_json::json;
+use serde::Serialize;
 
+use super::reply::ok;
 use super::resource::{Answer, Call, Operation, Resource, get, post};
 use super::shape::{Shape, required};
 
 const OPERATIONS: &[Operation] = &[
-    get("/v1/toys", "lists toys"),
-    post("/v1/toys", "winds a toy up", &[required("name", Shape::Text)]),
+    get("/v1/toys", "lists toys").returning::<Toys>(),
+    post("/v1/toys", "winds a toy up", &[required("name", Shape::Text)]).returning::<Toys>(),
 ];
+
+/// All toys.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Toys {
+    toys: Vec<String>,
+    path: Vec<String>,
+}
 
 /// The operations of the example resource `/v1/toys`, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
@@ -251,7 +258,12 @@ pub(super) const RESOURCE: Resource = Resource {
 };
 
 fn answer(call: Call) -> Answer {
-    Box::pin(async move { Ok(Json(json!({ "toys": [], "path": call.path })).into_response()) })
+    Box::pin(async move {
+        Ok(ok(&Toys {
+            toys: Vec::new(),
+            path: call.path,
+        }))
+    })
 }
 "#;
 

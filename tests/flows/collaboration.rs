@@ -1200,15 +1200,16 @@ async fn editing_the_status_field_does_not_end_the_ticket() {
     );
 }
 
+/// If only one node waits for the caller, an operation needs no `node` (cases/first-use.md, section 2).
 #[tokio::test]
-async fn a_leader_distributes_a_node_to_one_of_its_processors_over_v1() {
+async fn operations_find_the_node_that_waits_for_the_caller() {
     let desk = TestDesk::open().await;
     let definition = json!({
         "name": "分派", "fields": [{ "key": "title", "type": "STRING", "name": "标题", "is_required": true }],
         "nodes": [
             { "id": 1, "name": "开始", "kind": "START" },
             { "id": 2, "name": "提单", "kind": "NORMAL", "processors": { "type": "OPEN" }, "fields": ["title"] },
-            { "id": 3, "name": "处理", "kind": "NORMAL", "handling": "DISTRIBUTE_THEN_PROCESS",
+            { "id": 3, "name": "处理", "kind": "NORMAL", "handling": "DISTRIBUTE_THEN_CLAIM", "can_deliver": true, "is_terminable": true,
               "assignors": { "type": "PERSON", "who": ["zhangsan"] }, "processors": { "type": "PERSON", "who": ["wangwu", "zhaoliu"] } },
             { "id": 4, "name": "结束", "kind": "END" },
         ],
@@ -1218,16 +1219,37 @@ async fn a_leader_distributes_a_node_to_one_of_its_processors_over_v1() {
     let body = json!({ "service_id": service, "fields": { "title": "t" } });
     let (_, created) = desk.v1("POST", "tickets", "lisi", body).await;
     let path = format!("tickets/{}", created["sn"].as_str().expect("a number"));
-    let to = |who: &str| json!({ "to": { "people": [who] } });
-    let distribute = format!("{path}/distribute");
-    let (status, _) = desk.v1("POST", &distribute, "zhangsan", to("lisi")).await;
-    assert_eq!(status, 400, "lisi is no processor of the node");
-    let (status, answer) = desk.v1("POST", &distribute, "zhangsan", to("wangwu")).await;
-    assert_eq!(status, 200, "{answer}");
-    let (_, shown) = desk.v1("GET", &path, "lisi", Value::Null).await;
-    let node = &shown["nodes"][1];
-    assert_eq!(
-        (&node["status"], &node["waiting_for"]),
-        (&json!("RUNNING"), &json!(["wangwu"]))
-    );
+    let to = |people: &[&str]| json!({ "to": { "people": people }, "message": "x" });
+    for (operation, user, body, expected, then) in [
+        (
+            "distribute",
+            "zhangsan",
+            to(&["lisi"]),
+            400,
+            &["zhangsan"][..],
+        ),
+        (
+            "distribute",
+            "zhangsan",
+            to(&["wangwu", "zhaoliu"]),
+            200,
+            &["wangwu", "zhaoliu"],
+        ),
+        ("claim", "lisi", json!({}), 400, &["wangwu", "zhaoliu"]),
+        ("claim", "wangwu", json!({}), 200, &["wangwu"]),
+        ("deliver", "wangwu", to(&["zhaoliu"]), 200, &["zhaoliu"]),
+        ("acknowledge", "zhaoliu", json!({}), 200, &["zhaoliu"]),
+        ("submit", "zhaoliu", json!({}), 200, &[]),
+    ] {
+        let (status, answer) = desk
+            .v1("POST", &format!("{path}/{operation}"), user, body)
+            .await;
+        assert_eq!(status, expected, "{operation} by {user}: {answer}");
+        let (_, shown) = desk.v1("GET", &path, "lisi", Value::Null).await;
+        let waiting = &shown["nodes"][1]["waiting_for"];
+        assert_eq!(*waiting, json!(then), "after {operation} by {user}");
+        if then.is_empty() {
+            assert_eq!(shown["current_status"], "FINISHED");
+        }
+    }
 }
