@@ -1980,6 +1980,10 @@ async fn misspelled_names_are_rejected_by_the_directory_or_named_in_a_warning() 
         ),
         "{answer}"
     );
+    assert_eq!(
+        (&answer["reason"], &answer["errors"][0]["field"]),
+        (&json!("unknown_person"), &json!("/to/people"))
+    );
     let operate = json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "DELIVER", "processors_type": "PERSON", "processors": "wangwuu", "action_message": "absent" });
     let answer = listed.bk("operate_node", operate).await;
     assert!(
@@ -1994,29 +1998,50 @@ async fn misspelled_names_are_rejected_by_the_directory_or_named_in_a_warning() 
             "POST",
             format!("tickets/{sn}/follow"),
             json!({ "people": ["lisii"] }),
-            None,
+            "/people",
         ),
         (
             "PUT",
             "roles/1".to_owned(),
             json!({ "members": ["admin", "zhangsann"] }),
-            Some("/members"),
+            "/members",
         ),
         (
             "PUT",
             "services/22".to_owned(),
             json!({ "owners": ["zhangsann"] }),
-            Some("/owners"),
+            "/owners",
+        ),
+        (
+            "POST",
+            "workflows".to_owned(),
+            json!({ "definition": { "name": "n", "fields": [], "transitions": [], "nodes": [{ "id": 3, "name": "Approval", "kind": "APPROVAL", "processors": { "type": "PERSON", "who": ["zhangsann"] } }] } }),
+            "/definition/nodes",
         ),
     ] {
-        let user = if method == "PUT" { "admin" } else { "lisi" };
+        let user = if path.starts_with("tickets") {
+            "lisi"
+        } else {
+            "admin"
+        };
         let (status, answer) = listed.v1(method, &path, user, body).await;
         assert_eq!(
-            (status, answer["errors"][0]["field"].as_str()),
-            (400, field),
+            (
+                status,
+                &answer["reason"],
+                answer["errors"][0]["field"].as_str()
+            ),
+            (400, &json!("unknown_person"), Some(field)),
             "{path}: {answer}"
         );
     }
+    let saved = json!({ "fields": {} });
+    let (status, answer) = listed.v1("PUT", "drafts/services/22", "lisii", saved).await;
+    assert_eq!(
+        (status, &answer["errors"][0]["field"]),
+        (400, &json!("X-On-Behalf-Of")),
+        "{answer}"
+    );
     // The desk has never met sunqi, but the directory knows this person.
     let (status, answer) = listed.v1("POST", &path, "zhangsan", deliver("sunqi")).await;
     assert_eq!((status, &answer["warnings"]), (200, &json!([])), "{answer}");
@@ -2089,7 +2114,10 @@ async fn the_description_lists_words_and_the_types_of_headers() {
     for (name, schema) in schemas.as_object().expect("schemas") {
         let variants = schema["oneOf"].as_array().into_iter().flatten();
         for variant in variants.filter(|variant| variant["properties"].is_object()) {
-            assert!(!variant.to_string().contains("\"array\""), "{name}: {variant}");
+            assert!(
+                !variant.to_string().contains("\"array\""),
+                "{name}: {variant}"
+            );
         }
     }
 }

@@ -102,6 +102,8 @@ async fn metrics_count_requests_and_show_positions_queues_and_lists() {
             &json!({ "queue": queue }),
         );
     }
+    let failed = json!({ "view": "api_call", "list": "failed" });
+    assert!(value(&samples, "ledgerdesk_list_entries", &failed) == 0.0);
     for (view, list) in functions::registry::counted() {
         let labels = json!({ "view": view, "list": list });
         value(&samples, "ledgerdesk_list_entries", &labels);

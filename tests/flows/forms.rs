@@ -762,7 +762,7 @@ async fn options_of_another_system_with_a_comma_are_never_confused() {
     assert!(
         problem["detail"]
             .as_str()
-            .is_some_and(|detail| detail.contains("commas separate several")),
+            .is_some_and(|detail| detail.contains("commas separate options")),
         "{problem}"
     );
     let (status, created) = sn(json!(["a", "c"])).await;

@@ -472,6 +472,16 @@ async fn an_approval_summary_escapes_text_and_a_workflow_is_read_in_full() {
 #[tokio::test]
 async fn the_data_of_events_has_user_names_and_readable_times() {
     let desk = TestDesk::open().await;
+    // The event of the end of a ticket contains the time of the automatic rating.
+    let (status, _) = desk
+        .v1(
+            "PUT",
+            "services/22",
+            "admin",
+            json!({ "rate_after_days": 3 }),
+        )
+        .await;
+    assert_eq!(status, 200);
     let sn = desk.must("create_ticket", approval_request()).await["sn"].clone();
     desk.operate(&sn, "decide", "zhangsan", json!({ "pass": true }))
         .await;
@@ -482,6 +492,8 @@ async fn the_data_of_events_has_user_names_and_readable_times() {
         json!({ "text": "x", "people": ["wangwu"] }),
     )
     .await;
+    let close = json!({ "status": "FINISHED", "message": "done" });
+    desk.operate(&sn, "close", "admin", close).await;
     let path = format!("tickets/{}/events", sn.as_str().expect("a number"));
     let (_, shown) = desk.v1("GET", &path, "lisi", Value::Null).await;
     let events = shown["events"].as_array().expect("events");
@@ -500,6 +512,7 @@ async fn the_data_of_events_has_user_names_and_readable_times() {
     }
     let year = |text: &String| text.starts_with("2026-11-");
     let times: Vec<&String> = texts.iter().filter(|text| year(text)).collect();
+    assert!(!times.is_empty(), "{texts:?}");
     for time in &times {
         assert!(time.parse::<jiff::Timestamp>().is_ok(), "{time}");
     }

@@ -14,6 +14,7 @@ from ledgerdesk_client.api.services import post_services
 from ledgerdesk_client.api.tickets import decide_ticket, get_tickets_sn, post_tickets
 from ledgerdesk_client.api.workflows import post_workflows, post_workflows_id_deploy
 from ledgerdesk_client.models import (
+    ChangedService,
     ChangedTicket,
     ConflictProblem,
     DecideTicketBody,
@@ -146,16 +147,19 @@ draft = expect(
 )
 assert draft.problems == [], draft.problems
 version = expect(DeployedVersion, post_workflows_id_deploy.sync(draft.workflow, client=client, x_on_behalf_of="admin"))
-service = post_services.sync(
-    client=client,
-    body=PostServicesBody(
-        kind=PostServicesBodyKind.REQUEST,
-        name="generated python",
-        workflow=version.workflow,
-        version=version.version,
-        catalog=4,
+service = expect(
+    ChangedService,
+    post_services.sync(
+        client=client,
+        body=PostServicesBody(
+            kind=PostServicesBodyKind.REQUEST,
+            name="generated python",
+            workflow=version.workflow,
+            version=version.version,
+            catalog=4,
+        ),
+        x_on_behalf_of="admin",
     ),
-    x_on_behalf_of="admin",
 )
 form = PostTicketsBodyFields.from_dict({"title": "generated", **{key(kind): value for kind, value in VALUES.items()}})
 created = expect(
@@ -164,8 +168,13 @@ created = expect(
         client=client, body=PostTicketsBody(service_id=service.service, fields=form), x_on_behalf_of="lisi"
     ),
 )
-refused = decide_ticket.sync(created.sn, client=client, body=DecideTicketBody(pass_=True), x_on_behalf_of="lisi")
-assert not isinstance(refused, ChangedTicket), "the creator may not approve"
+refused = expect(
+    ForbiddenProblem,
+    decide_ticket.sync(
+        created.sn, client=client, body=DecideTicketBody(node=3, pass_=True), x_on_behalf_of="lisi"
+    ),
+)
+assert refused.reason == "not_allowed", refused
 decided = expect(
     ChangedTicket,
     decide_ticket.sync(

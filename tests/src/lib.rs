@@ -1,9 +1,9 @@
 //! This crate contains the code that the tests of all crates share.
 //!
 //! [`TestDesk`] is a complete desk that keeps all data in memory and has a clock that the test sets.
-//! [`described`] compares responses of `/v1` with `docs/openapi.json`. [`process`] runs the compiled program. [`foreign`] installs and starts programs of other vendors, and
-//! [`directory`] runs an LDAP server. [`lists`] computes ticket lists in a simple way and compares them with
-//! the lists of the desk.
+//! [`described`] compares responses of `/v1` with `docs/openapi.json`. [`process`] runs the compiled program.
+//! [`foreign`] installs and starts programs of other vendors, and [`directory`] runs an LDAP server.
+//! [`lists`] computes ticket lists in a simple way and compares them with the lists of the desk.
 //!
 //! How to add a test:
 //!

@@ -35,31 +35,31 @@ pub enum Invalid {
     NotATime,
     #[error("is neither true nor false")]
     NotAFlag,
-    #[error("is an address that does something else than open a page")]
+    #[error("is not a link that opens a page")]
     NotALink,
     #[error("names more than one person")]
     SeveralPeople,
     /// An option contains a comma. Commas separate several options, so the meaning would not be clear.
-    #[error("holds {0:?}, and commas separate several")]
+    #[error("contains the option {0:?} with a comma, but commas separate options")]
     Comma(String),
     /// A required cell of a table is empty. The first row has the number 1.
     #[error("row {row} column {column} is empty")]
     CellEmpty { row: usize, column: String },
-    #[error("row {row} column {column} holds something that does not fit")]
-    CellUnfit { row: usize, column: String },
+    #[error("row {row} column {column} has a value that is not valid")]
+    CellInvalid { row: usize, column: String },
     /// The text does not match the built-in rule with this name, such as `EMAIL`.
     #[error("does not fit the rule {0}")]
     Rule(String),
     #[error("does not fit the custom rule")]
     CustomRule,
     #[error("has a custom rule that is not a valid pattern")]
-    CustomRuleUnfit,
-    #[error("must lie after the present")]
+    CustomRuleInvalid,
+    #[error("must be later than now")]
     NotAfterNow,
-    #[error("must lie before the present")]
+    #[error("must be earlier than now")]
     NotBeforeNow,
     /// The value does not fit the values of other fields.
-    #[error("does not fit what else was filled in")]
+    #[error("does not fit the values of other fields")]
     OtherFields,
     #[error("is longer than {0} characters")]
     TooLong(usize),
@@ -67,7 +67,9 @@ pub enum Invalid {
 
 /// The reason why a ticket rejects a command. The BlueKing API returns its own error text for each reason. The
 /// API `/v1` returns the name of the variant in snake case.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr, strum::VariantNames,
+)]
 #[strum(serialize_all = "snake_case")]
 pub enum Rejection {
     #[error("the ticket already exists")]
@@ -222,6 +224,9 @@ pub enum Rejection {
 }
 
 impl Rejection {
+    /// The names of all rejections, in snake case.
+    pub const KINDS: &'static [&'static str] = <Self as strum::VariantNames>::VARIANTS;
+
     /// Returns the key of the form field that caused the rejection. If several required fields are empty, the
     /// first of them is returned. Returns `None` if no form field caused the rejection.
     pub fn field_key(&self) -> Option<&str> {

@@ -203,7 +203,7 @@ impl People {
         }
         let names: Vec<String> = unknown
             .iter()
-            .map(|pid| pid.as_str()[1..].to_owned())
+            .map(|pid| pid.unregistered_name().unwrap_or_default().to_owned())
             .collect();
         let pids = self.keys.register_all(&names).await?;
         Ok(Registered(unknown.into_iter().zip(pids).collect()))

@@ -112,7 +112,7 @@ async fn text(app: &App) -> Result<String, Error> {
     }
     registry.register(
         "ledgerdesk_list_entries",
-        "Entries of counted lists, such as open deliveries; lists of people count an entry once per person",
+        "Entries of counted lists, such as failed API calls; a list by person counts an entry once per person",
         entries,
     );
     if let Some(process) = Process::read() {
@@ -136,10 +136,8 @@ struct Process {
     open_files: u64,
 }
 
-/// The number of ticks of processor time in one second, and the size of a page of memory. Linux reports both values with
-/// these units on all machines that the desk supports.
+/// The number of ticks of processor time in one second. Linux uses this unit in `/proc` on all machines.
 const TICKS_PER_S: f64 = 100.0;
-const PAGE_BYTES: u64 = 4096;
 
 impl Process {
     /// Returns `None` on an operating system without `/proc`.
@@ -149,10 +147,17 @@ impl Process {
         let (_, values) = stat.rsplit_once(')')?;
         let values: Vec<&str> = values.split_whitespace().collect();
         let number = |at: usize| values.get(at)?.parse::<u64>().ok();
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let resident = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let resident_kib: u64 = resident.trim().strip_suffix(" kB")?.parse().ok()?;
+        // Reading the directory opens one more file.
+        let open_files = std::fs::read_dir("/proc/self/fd").ok()?.count() - 1;
         Some(Self {
-            resident_bytes: number(21)? * PAGE_BYTES,
+            resident_bytes: resident_kib * 1024,
             cpu_ticks: number(11)? + number(12)?,
-            open_files: std::fs::read_dir("/proc/self/fd").ok()?.count() as u64,
+            open_files: open_files as u64,
         })
     }
 }

@@ -61,7 +61,7 @@ fn logged_path(path: &str) -> String {
 /// Returns the name of the API to which a path belongs.
 #[cfg(feature = "local")]
 fn api_of(path: &str) -> &'static str {
-    if path.starts_with("/v1/") {
+    if path == "/v1" || path.starts_with("/v1/") {
         "v1"
     } else if super::blueking::has_prefix(path) {
         "blueking"

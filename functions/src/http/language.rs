@@ -1,4 +1,4 @@
-//! Finds the language that the header `Accept-Language` of a request asks for.
+//! Finds the language that a request prefers by its header `Accept-Language`.
 
 use axum::http::{HeaderMap, header};
 use events::person::Language;
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_language_follows_the_weights_of_accept_language() {
+    fn the_language_follows_the_weights_of_accept_language() {
         for header in [
             "zh-CN,zh;q=0.9,en;q=0.8",
             "zh",

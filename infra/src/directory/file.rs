@@ -2,6 +2,7 @@
 //! directory service use such a file, and tests also use it.
 //!
 //! With `lists_all_people = true`, a name that is not in the file is no person of the organization.
+//! Leaders and people with roles in a business are then also people of the organization.
 //! Without this line, the file can name only some people, for example the people with a leader.
 //!
 //! ```toml

@@ -137,7 +137,7 @@ fn check_columns(field: &Field, value: &Value) -> Decision<()> {
                 _ => true,
             };
             if !fits {
-                return invalid(Invalid::CellUnfit {
+                return invalid(Invalid::CellInvalid {
                     row,
                     column: column_name,
                 });
@@ -248,6 +248,6 @@ fn check_custom(field: &Field, text: &str) -> Decision<()> {
     match condition::pattern(&field.custom_regex) {
         Some(regex) if regex.is_match(text) => Ok(()),
         Some(_) => invalid(Invalid::CustomRule),
-        None => invalid(Invalid::CustomRuleUnfit),
+        None => invalid(Invalid::CustomRuleInvalid),
     }
 }

@@ -347,6 +347,11 @@ impl From<Rejection> for Failure {
             Rejection::OptionsUnavailable { .. } => {
                 Self::Technical(Error::new(Kind::Unavailable, rejection.to_string()))
             }
+            // The reason is stored as plain text, so it must not contain a user name.
+            Rejection::UnknownPerson(_) => refused(
+                "",
+                "a person of the record is not in the directory of the organization".into(),
+            ),
             rejection => refused(&field, rejection.to_string()),
         }
     }

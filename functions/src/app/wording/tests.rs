@@ -172,7 +172,7 @@ fn check_text(language: Language, text: &str, values: &[String]) {
         .filter(|word| word.len() > 1);
     match language {
         Language::Chinese => {
-            let found = words.find(|word| !["KB", "MB"].contains(word));
+            let found = words.find(|word| !["IP", "KB", "MB", "QQ"].contains(word));
             assert_eq!(found, None, "{text}");
         }
         Language::English => {
@@ -355,9 +355,14 @@ fn internal_remarks_are_marked() {
     assert_eq!(text, "Added a remark (internal)");
 }
 
-/// Returns one rejection of each kind.
+/// Returns at least one rejection of each kind.
 pub(crate) fn every_rejection() -> Vec<Rejection> {
-    rejections("x")
+    let all = rejections("x");
+    for kind in Rejection::KINDS {
+        let is_listed = all.iter().any(|one| <&str>::from(one) == *kind);
+        assert!(is_listed, "{kind} is not in the list of rejections");
+    }
+    all
 }
 
 /// Returns one rejection of each kind. All names and keys in these rejections are equal to `text`.
@@ -423,14 +428,14 @@ fn rejections(text: &str) -> Vec<Rejection> {
             row: 1,
             column: own(),
         }),
-        invalid(Invalid::CellUnfit {
+        invalid(Invalid::CellInvalid {
             row: 1,
             column: own(),
         }),
         invalid(Invalid::Rule("EMAIL".into())),
         invalid(Invalid::Rule("of a later version".into())),
         invalid(Invalid::CustomRule),
-        invalid(Invalid::CustomRuleUnfit),
+        invalid(Invalid::CustomRuleInvalid),
         invalid(Invalid::NotAfterNow),
         invalid(Invalid::NotBeforeNow),
         invalid(Invalid::OtherFields),

@@ -229,7 +229,7 @@ async fn shown(
     Ok(calls)
 }
 
-/// Returns the attempts of one API call as JSON, oldest first. `stream` is the event stream of the
+/// Returns the attempts of one API call, oldest first. `stream` is the event stream of the
 /// call, and `last` is the sequence number of the last event in this stream. If the call has many
 /// attempts, the result omits the attempts in the middle.
 async fn attempts(request: &Asked, stream: &str, last: i64) -> Result<Vec<ShownAttempt>, Problem> {

@@ -106,11 +106,7 @@ fn shown(request: &Asked, stream: &str, application: &Application) -> ShownAppli
         attempts: application.attempts.made,
         next_attempt: application.is_open().then(|| at(application.attempts.due)),
         expires: requested.map(|one| at(one.expires)),
-        outcome: application.outcome.clone().map(|outcome| WorkOutcome {
-            succeeded: outcome.succeeded,
-            outputs: outcome.outputs,
-            reason: outcome.reason,
-        }),
+        outcome: application.outcome.clone().map(WorkOutcome::from),
         is_closed: application.is_closed,
     }
 }

@@ -563,7 +563,7 @@ async fn in_parts(
                     .opens(&request.actor().await?, id, app.ledger.clock.now())?;
             }
             Ok(created(&StartedUpload {
-                id: upload.id().map(ToString::to_string).unwrap_or_default(),
+                id: upload.id().expect("a started upload has an id").to_string(),
                 part_bytes: PART_BYTES,
                 parts_max: attachments::parts_max(app),
             }))

@@ -96,6 +96,11 @@ fn make_optional_not_null(schema: &mut Value) {
                 types.into()
             };
         }
+        let can_be_null = property.to_string().contains("null");
+        assert!(
+            is_required || !can_be_null,
+            "{name} is optional and can be null"
+        );
     }
 }
 
@@ -204,7 +209,7 @@ fn described(operation: &Operation, schemas: &mut SchemaGenerator) -> Value {
         .into_iter()
         .map(|status| {
             let answer = match status {
-                "200" | "206" if matches!(kind, Kind::Download) => json!({ "description": "the content of the file", "content": { "application/octet-stream": { "schema": binary } } }),
+                "200" | "206" if matches!(kind, Kind::Download) => json!({ "description": "the content of the file; the header Content-Type is the media type of the file", "content": { "application/octet-stream": { "schema": binary } } }),
                 "200" | "201" => {
                     let schema = body
                         .clone()

@@ -425,8 +425,7 @@ async fn script(request: Asked, name: &str) -> ApiResult {
     }))
 }
 
-/// Returns an execution (one run of a script) as JSON. The JSON contains the user names of the approvers and of other
-/// people, the parameters and the output.
+/// Returns an execution (one run of a script) with the user names of its people, its parameters and its output.
 async fn detail(request: &Asked, stream: &str, state: &Execution) -> ApiResult {
     let mut execution = shown(request, stream, state);
     let requested = state.requested.as_ref();

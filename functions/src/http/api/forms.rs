@@ -254,11 +254,9 @@ async fn form_or_options(
     }
 }
 
-/// Returns one form field as JSON: its definition, its value in the ticket, and its options. If the
-/// ticket has no value for the field, the JSON contains the default value.
-///
-/// Another system can provide the options. In this case, the JSON also lists the form fields that
-/// determine the options.
+/// Returns one form field with its value and its options. Without a value in the ticket, the value
+/// is the default value. If another system provides the options, the result names the fields that
+/// determine them.
 async fn shown(app: &App, field: &Field, ticket: &Ticket) -> Result<FormField, Problem> {
     let entry = ticket
         .form

@@ -114,7 +114,7 @@ pub(crate) async fn refuse_untrusted(app: &App, request: Request) -> Option<Resp
     match Asked::open(app.clone(), request).await {
         Ok((request, _)) if request.caller.may_impersonate => None,
         Ok(_) => Some(
-            Problem::forbidden("only an app that may act for every user may do this")
+            Problem::forbidden("/metrics is only for apps that may act for every user")
                 .into_response(),
         ),
         Err(problem) => Some(problem.into_response()),

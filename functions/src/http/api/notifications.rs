@@ -19,7 +19,7 @@ use super::admin::{CardList, page_of, reads_operations, stream_of};
 use super::problem::{ApiResult, Problem};
 #[cfg(test)]
 use super::reply::schema;
-use super::reply::{Time, ok, time};
+use super::reply::{Time, not_empty, ok, time};
 use super::request::Asked;
 use super::resource::{
     Answer, Asks, Call, Operation, PAGE, PAGE_SIZE, Resource, get, list, post, put, segments,
@@ -520,10 +520,6 @@ fn shown(request: &Asked, stream: &str, state: &Notification) -> ShownNotificati
         skipped: routed.map(|routed| skipped(&routed.skipped)),
         deliveries: deliveries.collect(),
     }
-}
-
-fn not_empty(text: &str) -> Option<String> {
-    Some(text.to_owned()).filter(|text| !text.is_empty())
 }
 
 async fn shown_preferences(request: Asked, person: &str) -> ApiResult {

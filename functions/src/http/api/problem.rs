@@ -14,7 +14,7 @@ use events::person::Language;
 use infra::{Error, ExecuteError};
 use serde::Serialize;
 
-use super::shape::{Flaw, step};
+use super::shape::{Flaw, quoted, step};
 use crate::App;
 use crate::app::administration::AdministrationError;
 use crate::app::attachments::NotTaken;
@@ -152,6 +152,32 @@ impl Problem {
             ..Self::new(StatusCode::BAD_REQUEST, detail)
         }
     }
+    /// Creates an error response with status 400 for a name that the directory does not list.
+    /// `place` is the place of the name in words.
+    pub(super) fn absent(field: &str, place: String, name: &str) -> Self {
+        Self {
+            reason: (&Rejection::UnknownPerson(PersonId::unknown(name))).into(),
+            ..Self::malformed(
+                field,
+                format!(
+                    "{place} names {}, who is not in the directory of the organization; check the spelling",
+                    quoted(name)
+                ),
+            )
+        }
+    }
+    /// Adds the place of a name that the directory does not list, if this is the reason of the
+    /// error. A ticket does not know where the request contains the name.
+    pub(super) fn naming(mut self, field: &str) -> Self {
+        let is_absent = matches!(self.rejection.as_deref(), Some(Rejection::UnknownPerson(_)));
+        if is_absent && self.errors.is_empty() {
+            self.errors.push(Flaw {
+                field: field.to_owned(),
+                detail: self.detail.clone(),
+            });
+        }
+        self
+    }
     /// Creates an error response with status 404. `field` is the name of a member of the request.
     /// This member contains the id or name of an object, but the object does not exist.
     pub(super) fn unknown(field: &str, detail: impl Into<String>) -> Self {
@@ -250,11 +276,9 @@ impl Problem {
     /// Chinese and a ticket rejected the request, the texts of this error become Chinese.
     pub(super) async fn for_people(mut self, app: &App, language: Language) -> Self {
         let mut names = BTreeMap::new();
-        for pid in self
-            .rejection
-            .iter()
-            .flat_map(|rejection| people_in(rejection))
-        {
+        let rejected = self.rejection.as_deref().into_iter();
+        let people = rejected.flat_map(wording::rejection_people).cloned();
+        for pid in people.collect::<Vec<_>>() {
             let Ok(name) = app.people.name(&pid).await else {
                 continue;
             };
@@ -268,7 +292,7 @@ impl Problem {
             let name = |pid: &PersonId| names.get(pid).cloned().unwrap_or_else(|| pid.0.clone());
             self.detail = wording::rejection(language, rejection, &name);
             match (&**rejection, &mut self.errors[..]) {
-                (Rejection::FieldsMissing(keys), flaws) => {
+                (Rejection::FieldsMissing(keys), flaws) if !keys.is_empty() => {
                     for (key, flaw) in keys.iter().zip(flaws) {
                         let (key, name) = (key.clone(), key.clone());
                         let missing = Rejection::FieldEmpty(FieldAt { key, name });
@@ -375,11 +399,11 @@ impl From<ExecuteError<Ticket>> for Problem {
 
 impl From<Rejection> for Problem {
     fn from(rejection: Rejection) -> Self {
-        let people = people_in(&rejection);
+        let people = wording::rejection_people(&rejection);
         let names = || {
             people
                 .iter()
-                .map(PersonId::as_str)
+                .map(|person| person.as_str())
                 .collect::<Vec<_>>()
                 .join(", ")
         };
@@ -456,19 +480,6 @@ impl Problem {
             Rejection::UnknownPerson(_) => Self::new(StatusCode::BAD_REQUEST, detail),
             _ => Self::conflict(detail),
         }
-    }
-}
-
-/// Returns the people whose ids occur in the text of a rejection.
-fn people_in(rejection: &Rejection) -> Vec<PersonId> {
-    match rejection {
-        Rejection::NotAllowed { by, .. } | Rejection::MayNotSubmit { by, .. } => vec![by.clone()],
-        Rejection::UnknownPerson(by)
-        | Rejection::NotAllowedOnTicket(by)
-        | Rejection::NotAllowedToSee(by)
-        | Rejection::MayNotRemind(by) => vec![by.clone()],
-        Rejection::TargetsOutOfRange(people) | Rejection::AlreadyDecided(people) => people.clone(),
-        _ => Vec::new(),
     }
 }
 

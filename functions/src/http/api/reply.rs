@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use domain::fleet::dispatch;
+use domain::itsm::application;
 use domain::workflow::import::Note;
 use events::Moment;
 use serde::Serialize;
@@ -15,8 +17,8 @@ use serde_json::Value;
 use crate::App;
 use crate::app::times;
 
-/// A type that is the body of a response. Only tests need the JSON schema of the type, so only
-/// tests compile it (decision 30).
+/// A type that is the body of a response. The JSON schema of the type exists only in the test build
+/// (decision 30).
 #[cfg(not(test))]
 pub(super) trait Reply: Serialize {}
 #[cfg(not(test))]
@@ -62,6 +64,31 @@ pub(super) struct WorkOutcome {
     /// Values for the ticket, by name.
     pub(super) outputs: BTreeMap<String, String>,
     pub(super) reason: String,
+}
+
+impl From<application::Outcome> for WorkOutcome {
+    fn from(outcome: application::Outcome) -> Self {
+        Self {
+            succeeded: outcome.succeeded,
+            outputs: outcome.outputs,
+            reason: outcome.reason,
+        }
+    }
+}
+
+impl From<dispatch::Outcome> for WorkOutcome {
+    fn from(outcome: dispatch::Outcome) -> Self {
+        Self {
+            succeeded: outcome.succeeded,
+            outputs: outcome.outputs,
+            reason: outcome.reason,
+        }
+    }
+}
+
+/// Returns the text, or `None` if it is empty.
+pub(super) fn not_empty(text: &str) -> Option<String> {
+    Some(text.to_owned()).filter(|text| !text.is_empty())
 }
 
 /// One difference between an imported file and the workflow of the desk.

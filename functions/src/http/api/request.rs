@@ -365,8 +365,11 @@ impl Asked {
     pub(super) async fn actor(&self) -> Result<PersonId, Problem> {
         let people = &self.app.people;
         let user = self.user()?;
-        self.check_directory("X-On-Behalf-Of", &[people.find(user).await?])
-            .await?;
+        // The login service knows the other users.
+        if self.caller.may_impersonate {
+            self.check_directory("X-On-Behalf-Of", &[people.find(user).await?])
+                .await?;
+        }
         Ok(people.pid(user).await?)
     }
 
@@ -379,13 +382,14 @@ impl Asked {
     ) -> Result<(), Problem> {
         match self.app.people.first_absent(people).await? {
             None => Ok(()),
-            Some(absent) => Err(Problem::malformed(
-                field,
-                format!(
-                    "{} is not in the directory of the organization; check the spelling",
-                    quoted(&self.app.people.name(&absent).await?)
-                ),
-            )),
+            Some(absent) => {
+                let name = absent.unregistered_name().unwrap_or_default();
+                Err(Problem::absent(
+                    field,
+                    format!("`{}`", field.trim_start_matches('/')),
+                    name,
+                ))
+            }
         }
     }
 

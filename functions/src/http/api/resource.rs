@@ -247,7 +247,7 @@ pub(super) const fn delete(path: &'static str, summary: &'static str) -> Operati
     Operation::of("DELETE", path, summary, Kind::Removes).answering(EMPTY)
 }
 
-/// Describes an operation that changes a ticket.
+/// Describes an operation that changes one ticket and compares versions (`If-Match`).
 pub(super) const fn change(
     path: &'static str,
     summary: &'static str,

@@ -278,11 +278,7 @@ fn mission_body(request: &Asked, stream: &str, mission: &Dispatch) -> Mission {
         next_step: is_open.then(|| at(mission.due)),
         expires: requested.filter(|_| is_open).map(|one| at(one.expires)),
         outdated_results: mission.outdated.iter().copied().collect(),
-        outcome: mission.outcome.clone().map(|outcome| WorkOutcome {
-            succeeded: outcome.succeeded,
-            outputs: outcome.outputs,
-            reason: outcome.reason,
-        }),
+        outcome: mission.outcome.clone().map(WorkOutcome::from),
         is_closed: mission.is_closed,
     }
 }

@@ -537,6 +537,8 @@ async fn import_workflow_file(
     service: &mut service::Defined,
     current_workflow: Option<WorkflowId>,
 ) -> Result<Vec<Note>, Problem> {
+    // The owners are checked before the import, because an import cannot be undone.
+    request.check_directory("/owners", &service.owners).await?;
     let mut report = Vec::new();
     if let Some(file) = request.body.get("workflow_file") {
         let imported =

@@ -349,7 +349,8 @@ async fn named(app: &App, definition: &Definition) -> Result<Definition, Problem
     Ok(definition)
 }
 
-/// Returns a warning for each unknown person or role in a workflow definition. The warning is
+/// Returns a warning for each unknown person or role in a workflow definition. If the directory
+/// lists people, an unknown person is an error. The warning is
 /// important, because a ticket could wait for an unknown person or role for ever.
 async fn unknown_processors(app: &App, definition: &Definition) -> Result<Vec<String>, Problem> {
     let mut warnings = Vec::new();
@@ -376,17 +377,23 @@ async fn unknown_processors(app: &App, definition: &Definition) -> Result<Vec<St
                 continue;
             };
             for name in names {
-                if app
-                    .people
-                    .find(name.as_str())
-                    .await?
-                    .as_str()
-                    .starts_with('?')
-                {
-                    warnings.push(format!(
+                let person = app.people.find(name.as_str()).await?;
+                let Some(name) = person.unregistered_name() else {
+                    continue;
+                };
+                match app.directory.has_person(name).await? {
+                    Some(true) => {}
+                    Some(false) => {
+                        return Err(Problem::absent(
+                            "/definition/nodes",
+                            format!("node {} ({})", node.id, node.name),
+                            name,
+                        ));
+                    }
+                    None => warnings.push(format!(
                         "node {} ({}) names {name}, who is unknown; check the spelling",
                         node.id, node.name
-                    ));
+                    )),
                 }
             }
         }

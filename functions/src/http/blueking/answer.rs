@@ -369,10 +369,10 @@ fn reason_in_chinese(reason: &Invalid) -> String {
             format!("的选项 {item:?} 含有逗号，逗号用于分隔多个选项，不能作为选项的一部分")
         }
         Invalid::CellEmpty { row, column } => format!("第 {row} 行【{column}】为必填项"),
-        Invalid::CellUnfit { row, column } => format!("第 {row} 行【{column}】的值不合法"),
+        Invalid::CellInvalid { row, column } => format!("第 {row} 行【{column}】的值不合法"),
         Invalid::Rule(rule) => format!("不符合规则 {rule}"),
         Invalid::CustomRule => "不符合自定义规则".into(),
-        Invalid::CustomRuleUnfit => "自定义规则不是合法的正则表达式，请联系管理员".into(),
+        Invalid::CustomRuleInvalid => "自定义规则不是合法的正则表达式，请联系管理员".into(),
         Invalid::NotAfterNow => "必须晚于当前时间".into(),
         Invalid::NotBeforeNow => "必须早于当前时间".into(),
         Invalid::OtherFields => "不符合关联字段校验规则".into(),

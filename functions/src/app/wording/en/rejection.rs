@@ -55,6 +55,13 @@ pub(in crate::app::wording) fn text(rejection: &Rejection, names: &Names<'_>) ->
         Rejection::TitleTooLong => {
             format!("The title is longer than {TITLE_MAX} characters. Shorten the title.")
         }
+        Rejection::FieldInvalid {
+            at,
+            reason: Invalid::CustomRuleInvalid,
+        } => format!(
+            "{} cannot be checked, because its format rule is not valid. Contact the service owner.",
+            field(at)
+        ),
         Rejection::FieldInvalid { at, reason } => {
             format!("{} {}. Correct the value.", field(at), invalid(reason))
         }
@@ -264,13 +271,12 @@ fn invalid(reason: &Invalid) -> String {
             format!("has the option \"{item}\" with a comma, but commas separate options")
         }
         Invalid::CellEmpty { row, column } => format!("has no \"{column}\" in row {row}"),
-        Invalid::CellUnfit { row, column } => {
+        Invalid::CellInvalid { row, column } => {
             format!("has a value that does not fit for \"{column}\" in row {row}")
         }
-        Invalid::Rule(rule) => format!("must be {}", required(rule)),
-        Invalid::CustomRule => "does not have the required format".into(),
-        Invalid::CustomRuleUnfit => {
-            "has a wrong rule for its format, so contact the service owner".into()
+        Invalid::Rule(rule) => format!("must {}", required(rule)),
+        Invalid::CustomRule | Invalid::CustomRuleInvalid => {
+            "does not have the required format".into()
         }
         Invalid::NotAfterNow => "must be later than now".into(),
         Invalid::NotBeforeNow => "must be earlier than now".into(),
@@ -282,26 +288,26 @@ fn invalid(reason: &Invalid) -> String {
 /// Returns what a built-in rule for texts requires. `rule` is the name of the rule in the workflow.
 fn required(rule: &str) -> &'static str {
     match rule {
-        "FLOAT" => "a number",
-        "NUM" => "a number",
-        "NON_NEGATIVE" => "a number from 0",
-        "NON_POSITIVE" => "a number up to 0",
-        "GTE_ZERO" => "a number greater than 0",
-        "LTE_ZERO" => "a number less than 0",
-        "NUMWITHOUTZERO" => "a positive integer without a leading 0",
-        "LOWER_EN" => "lowercase English letters",
-        "UPPER_EN" => "uppercase English letters",
-        "EN" => "English letters",
-        "EN_NUM" => "English letters and digits",
-        "CH" => "Chinese characters",
-        "EN_CH" => "Chinese characters and English letters",
-        "EN_CH_NUM" => "Chinese characters, English letters and digits",
-        "START_EN" => "a text that begins with an English letter",
-        "EMAIL" => "an e-mail address",
-        "PHONE_NUM" => "a mobile phone number",
-        "ID_CARD" => "an identity card number",
-        "QQ" => "a QQ number",
-        "IP" => "an IP address",
-        _ => "a text with the required format",
+        "FLOAT" => "be a number",
+        "NUM" => "be a number",
+        "NON_NEGATIVE" => "be a number from 0",
+        "NON_POSITIVE" => "be a number up to 0",
+        "GTE_ZERO" => "be a number greater than 0",
+        "LTE_ZERO" => "be a number less than 0",
+        "NUMWITHOUTZERO" => "be a positive integer without a leading 0",
+        "LOWER_EN" => "consist of lowercase English letters",
+        "UPPER_EN" => "consist of uppercase English letters",
+        "EN" => "consist of English letters",
+        "EN_NUM" => "consist of English letters and digits",
+        "CH" => "consist of Chinese characters",
+        "EN_CH" => "consist of Chinese characters and English letters",
+        "EN_CH_NUM" => "consist of Chinese characters, English letters and digits",
+        "START_EN" => "be a text that begins with an English letter",
+        "EMAIL" => "be an e-mail address",
+        "PHONE_NUM" => "be a mobile phone number",
+        "ID_CARD" => "be an identity card number",
+        "QQ" => "be a QQ number",
+        "IP" => "be an IP address",
+        _ => "have the required format",
     }
 }

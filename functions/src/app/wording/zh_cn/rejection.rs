@@ -42,6 +42,13 @@ pub(in crate::app::wording) fn text(rejection: &Rejection, names: &Names<'_>) ->
         Rejection::FileUnfit { at, why } => format!("{}{}", field(at), unfit(why)),
         Rejection::ReadOnly(at) => format!("{}为只读字段，填写后不能修改", field(at)),
         Rejection::TitleTooLong => format!("标题超过 {TITLE_MAX} 个字符，请缩短"),
+        Rejection::FieldInvalid {
+            at,
+            reason: Invalid::CustomRuleInvalid,
+        } => format!(
+            "{}的格式规则设置有误，无法校验，请联系服务负责人",
+            field(at)
+        ),
         Rejection::FieldInvalid { at, reason } => {
             format!("{}{}，请检查后重新填写", field(at), invalid(reason))
         }
@@ -193,10 +200,9 @@ fn invalid(reason: &Invalid) -> String {
         Invalid::SeveralPeople => "只能选择一个人员".into(),
         Invalid::Comma(item) => format!("的选项“{item}”含有逗号，而逗号用于分隔多个选项"),
         Invalid::CellEmpty { row, column } => format!("第 {row} 行的“{column}”未填写"),
-        Invalid::CellUnfit { row, column } => format!("第 {row} 行的“{column}”内容不符合要求"),
+        Invalid::CellInvalid { row, column } => format!("第 {row} 行的“{column}”内容不符合要求"),
         Invalid::Rule(rule) => format!("应为{}", required(rule)),
-        Invalid::CustomRule => "不符合该字段的格式要求".into(),
-        Invalid::CustomRuleUnfit => "的格式要求设置有误，请联系服务负责人".into(),
+        Invalid::CustomRule | Invalid::CustomRuleInvalid => "不符合该字段的格式要求".into(),
         Invalid::NotAfterNow => "必须晚于当前时间".into(),
         Invalid::NotBeforeNow => "必须早于当前时间".into(),
         Invalid::OtherFields => "与其他字段的内容不匹配".into(),
@@ -225,8 +231,8 @@ fn required(rule: &str) -> &'static str {
         "EMAIL" => "邮箱地址",
         "PHONE_NUM" => "手机号码",
         "ID_CARD" => "身份证号码",
-        "QQ" => "腾讯号码",
-        "IP" => "网络地址",
+        "QQ" => "QQ 号",
+        "IP" => "IP 地址",
         _ => "符合格式要求的内容",
     }
 }

@@ -33,7 +33,6 @@ pub(super) async fn operate(request: Asked, sn: &str, operation: &str) -> ApiRes
     let is_repeated =
         request.idempotency_key.is_some() && tickets::is_done(&request.app, &sn, &id).await?;
     let command = command(&request, &card, operation, is_repeated).await?;
-    let warnings = unknown_people(&request.app, &command).await?;
     // For the operations `retry` and `ignore`, the client sends values in the member `values`. The crate
     // `domain` uses the name `fields` for these values in its errors, so this code replaces the name in the
     // error.
@@ -41,8 +40,11 @@ pub(super) async fn operate(request: Asked, sn: &str, operation: &str) -> ApiRes
         .await
         .map_err(|problem| match operation {
             "retry" | "ignore" => problem.moved("/fields", "/values"),
+            "deliver" | "distribute" | "reassign" => problem.naming("/to/people"),
+            "follow" | "unfollow" | "remark" => problem.naming("/people"),
             _ => problem,
         })?;
+    let warnings = unknown_people(&request.app, &command).await;
     Ok(ok(&ChangedTicket {
         sn: sn.to_string(),
         version: outcome.last,
@@ -51,10 +53,11 @@ pub(super) async fn operate(request: Asked, sn: &str, operation: &str) -> ApiRes
     }))
 }
 
-/// Returns a warning for each person whom the command names, if neither the desk nor the directory
-/// knows this person. If the directory does not list people, such a name is accepted, although it
-/// may be misspelled.
-async fn unknown_people(app: &App, command: &Command) -> Result<Vec<String>, Problem> {
+/// Returns a warning for each person whom the executed command names, if neither the desk nor the
+/// directory knew this person before. If the directory does not list people, such a name is
+/// accepted, although it may be misspelled. The command is already executed, so an unavailable
+/// directory causes no error.
+async fn unknown_people(app: &App, command: &Command) -> Vec<String> {
     let mut named = command.clone();
     let by = command.by();
     let mut warnings = Vec::new();
@@ -62,11 +65,11 @@ async fn unknown_people(app: &App, command: &Command) -> Result<Vec<String>, Pro
         let Some(name) = person.unregistered_name() else {
             continue;
         };
-        if by != Some(&*person) && app.directory.has_person(name).await?.is_none() {
+        if by != Some(&*person) && matches!(app.directory.has_person(name).await, Ok(None)) {
             warnings.push(format!("{} is unknown; check the spelling", quoted(name)));
         }
     }
-    Ok(warnings)
+    warnings
 }
 
 /// Returns the command id of a request. Two requests have the same id if they have the same

@@ -411,7 +411,7 @@ async fn filled(
     Ok(filled)
 }
 
-/// Adds the operations that the caller can execute now to the JSON of a ticket and of each current node. An app without
+/// Adds the operations that the caller can execute now to a ticket and to each current node. An app without
 /// a user can execute none, because every operation needs an acting user.
 async fn add_operations(
     request: &Asked,

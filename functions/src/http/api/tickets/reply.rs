@@ -76,7 +76,7 @@ pub(in crate::http::api) struct Ticket {
     pub dynamic_fields: Option<Vec<ShownDynamicField>>,
 }
 
-/// The last execution of a node of a ticket.
+/// The last run of a node of a ticket.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(in crate::http::api) struct TicketNode {
