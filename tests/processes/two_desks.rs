@@ -297,7 +297,16 @@ async fn two_desks_agree_after_kills() {
         // applications.
         let results = until("the ticket has its result", async || {
             match results(&b, sn).await {
-                0 => Err(json!({ "ticket": sn })),
+                0 => {
+                    let shown = b
+                        .v1("GET", &format!("tickets/{sn}"), "admin", Value::Null)
+                        .await;
+                    let path = "applications?page_size=200";
+                    let all = b.v1("GET", path, "admin", Value::Null).await;
+                    let all = all["applications"].as_array().cloned().unwrap_or_default();
+                    let own = all.into_iter().find(|one| one["ticket"] == sn.as_str());
+                    Err(json!({ "ticket": shown, "application": own }))
+                }
                 found => Ok(found),
             }
         })
