@@ -65,7 +65,6 @@ fn note(method: &str, path: &str, status: u16) {
         .append(true)
         .open(file)
         .expect("the file in LEDGERDESK_DESCRIBED");
-    let path = path.split('?').next().unwrap_or_default();
     let template = template(method, path).unwrap_or_else(|| "unknown".to_owned());
     std::io::Write::write_all(
         &mut file,
@@ -77,11 +76,7 @@ fn note(method: &str, path: &str, status: u16) {
 /// Returns the path of the OpenAPI document that a request matches.
 fn template(method: &str, path: &str) -> Option<String> {
     let parts: Vec<&str> = path.trim_end_matches('/').split('/').collect();
-    let method = if method == "HEAD" {
-        "get".to_owned()
-    } else {
-        method.to_lowercase()
-    };
+    let method = documented(method);
     let paths = DOCUMENT["paths"].as_object().expect("paths");
     let matching = paths.iter().filter(|(template, operations)| {
         let template: Vec<&str> = template.split('/').skip(2).collect();
@@ -99,11 +94,17 @@ fn template(method: &str, path: &str) -> Option<String> {
 
 fn operation(method: &str, path: &str) -> Option<&'static Value> {
     let template = template(method, path)?;
-    let method = if method == "HEAD" { "GET" } else { method };
-    Some(&DOCUMENT["paths"][template][method.to_lowercase()])
+    Some(&DOCUMENT["paths"][template][documented(method)])
 }
 
-fn resolved(schema: &'static Value) -> &'static Value {
+/// Returns the method under which the document describes a request.
+fn documented(method: &str) -> String {
+    let method = if method == "HEAD" { "GET" } else { method };
+    method.to_lowercase()
+}
+
+/// Follows the reference in a schema or a response. Returns the value itself if it has no reference.
+fn resolved(schema: &Value) -> &Value {
     match schema["$ref"].as_str() {
         None => schema,
         Some(reference) => DOCUMENT
@@ -172,11 +173,8 @@ fn compare(schema: &Value, value: &Value, at: &str, flaws: &mut Vec<String>) {
             other => panic!("the keyword {other} of JSON schema is not supported here"),
         }
     }
-    if let Some(reference) = keywords.get("$ref").and_then(Value::as_str) {
-        let schema = DOCUMENT
-            .pointer(reference.trim_start_matches('#'))
-            .unwrap_or_else(|| panic!("{reference} does not exist"));
-        compare(schema, value, at, flaws);
+    if keywords.contains_key("$ref") {
+        compare(resolved(schema), value, at, flaws);
     }
     if let (Some(items), Value::Array(values)) = (keywords.get("items"), value) {
         for (number, value) in values.iter().enumerate() {

@@ -306,12 +306,6 @@ impl<'a> Form<'a> {
     /// Checks the comparisons that the field defines for its values (reference/bk-itsm.md 4.2). A value is
     /// compared with the current time, with other fields and with constants.
     fn check_rule(&self, field: &Field, value: &Value) -> Decision<()> {
-        let invalid = |reason: Invalid| {
-            reject(Rejection::FieldInvalid {
-                at: field_at(field),
-                reason,
-            })
-        };
         let now = || {
             Ok(self
                 .context
@@ -326,10 +320,10 @@ impl<'a> Form<'a> {
         };
         match field.regex.as_str() {
             "AFTER_DATE" | "AFTER_TIME" if plain(value) <= now()? => {
-                return invalid(Invalid::NotAfterNow);
+                return value::invalid(field, Invalid::NotAfterNow);
             }
             "BEFORE_DATE" | "BEFORE_TIME" if plain(value) >= now()? => {
-                return invalid(Invalid::NotBeforeNow);
+                return value::invalid(field, Invalid::NotBeforeNow);
             }
             _ => {}
         }
@@ -370,7 +364,7 @@ impl<'a> Form<'a> {
         if fits {
             Ok(())
         } else {
-            invalid(Invalid::OtherFields)
+            value::invalid(field, Invalid::OtherFields)
         }
     }
 }

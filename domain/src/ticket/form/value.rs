@@ -11,12 +11,6 @@ use crate::value::{people, plain};
 
 /// Checks that a value has the type and the pattern that the field requires.
 pub(super) fn check(field: &Field, value: &Value) -> Decision<()> {
-    let invalid = |reason: Invalid| {
-        reject(Rejection::FieldInvalid {
-            at: field_at(field),
-            reason,
-        })
-    };
     let is_text = value.is_string();
     let text = plain(value);
     if field.key == "title" && text.chars().count() > TITLE_MAX {
@@ -28,7 +22,7 @@ pub(super) fn check(field: &Field, value: &Value) -> Decision<()> {
                 .as_array()
                 .is_some_and(|rows| rows.iter().all(Value::is_object)) =>
         {
-            return invalid(Invalid::NotRows);
+            return invalid(field, Invalid::NotRows);
         }
         FieldKind::CustomTable => return check_columns(field, value),
         FieldKind::Table | FieldKind::CustomForm => return Ok(()),
@@ -37,33 +31,41 @@ pub(super) fn check(field: &Field, value: &Value) -> Decision<()> {
         {
             return reject_comma(field, value);
         }
-        _ if !is_text => return invalid(Invalid::NotAText),
+        _ if !is_text => return invalid(field, Invalid::NotAText),
         FieldKind::Int
             if text
                 .trim()
                 .parse::<f64>()
                 .map_or(true, |number| !number.is_finite()) =>
         {
-            return invalid(Invalid::NotANumber);
+            return invalid(field, Invalid::NotANumber);
         }
-        FieldKind::Date if !is_date(&text) => return invalid(Invalid::NotADate),
+        FieldKind::Date if !is_date(&text) => return invalid(field, Invalid::NotADate),
         FieldKind::DateTime if !is_time(&text) => {
-            return invalid(Invalid::NotATime);
+            return invalid(field, Invalid::NotATime);
         }
         FieldKind::Boolean
             if !matches!(text.to_lowercase().as_str(), "true" | "false" | "1" | "0") =>
         {
-            return invalid(Invalid::NotAFlag);
+            return invalid(field, Invalid::NotAFlag);
         }
         FieldKind::Link if !is_link(&text) => {
-            return invalid(Invalid::NotALink);
+            return invalid(field, Invalid::NotALink);
         }
         FieldKind::Member if people(value).len() > 1 => {
-            return invalid(Invalid::SeveralPeople);
+            return invalid(field, Invalid::SeveralPeople);
         }
         _ => {}
     }
     check_pattern(field, &text)
+}
+
+/// Rejects the value of a field for the given reason.
+pub(super) fn invalid(field: &Field, reason: Invalid) -> Decision<()> {
+    reject(Rejection::FieldInvalid {
+        at: field_at(field),
+        reason,
+    })
 }
 
 /// Rejects a list if one of its items contains a comma. The error message names this item.
@@ -75,10 +77,7 @@ fn reject_comma(field: &Field, value: &Value) -> Decision<()> {
         .map(plain)
         .find(|item| item.contains(','))
         .unwrap_or_default();
-    reject(Rejection::FieldInvalid {
-        at: field_at(field),
-        reason: Invalid::Comma(item),
-    })
+    invalid(field, Invalid::Comma(item))
 }
 
 /// Checks the rows of a custom table. The member `meta.columns` of the field defines the columns
@@ -95,18 +94,11 @@ fn check_columns(field: &Field, value: &Value) -> Decision<()> {
             let key = column["key"].as_str().unwrap_or_default();
             let name = column["name"].as_str().unwrap_or(key);
             let cell = row.get(key).cloned().unwrap_or_default();
-            let (row, column_name) = (at + 1, name.to_owned());
-            let invalid = |reason: Invalid| {
-                reject(Rejection::FieldInvalid {
-                    at: field_at(field),
-                    reason,
-                })
-            };
+            // The first row has the number 1.
+            let number = at + 1;
             if column["required"] == true && (is_empty(&cell) || is_blank(FieldKind::Text, &cell)) {
-                return invalid(Invalid::CellEmpty {
-                    row,
-                    column: column_name,
-                });
+                let (row, column) = (number, name.to_owned());
+                return invalid(field, Invalid::CellEmpty { row, column });
             }
             if is_empty(&cell) {
                 continue;
@@ -137,10 +129,8 @@ fn check_columns(field: &Field, value: &Value) -> Decision<()> {
                 _ => true,
             };
             if !fits {
-                return invalid(Invalid::CellInvalid {
-                    row,
-                    column: column_name,
-                });
+                let (row, column) = (number, name.to_owned());
+                return invalid(field, Invalid::CellInvalid { row, column });
             }
         }
     }
@@ -229,25 +219,16 @@ fn check_pattern(field: &Field, text: &str) -> Decision<()> {
     if fits {
         Ok(())
     } else {
-        reject(Rejection::FieldInvalid {
-            at: field_at(field),
-            reason: Invalid::Rule(field.regex.clone()),
-        })
+        invalid(field, Invalid::Rule(field.regex.clone()))
     }
 }
 
 /// Checks a text against the regular expression of the given field. If this expression is invalid or too
 /// large, every text is rejected.
 fn check_custom(field: &Field, text: &str) -> Decision<()> {
-    let invalid = |reason: Invalid| {
-        reject(Rejection::FieldInvalid {
-            at: field_at(field),
-            reason,
-        })
-    };
     match condition::pattern(&field.custom_regex) {
         Some(regex) if regex.is_match(text) => Ok(()),
-        Some(_) => invalid(Invalid::CustomRule),
-        None => invalid(Invalid::CustomRuleInvalid),
+        Some(_) => invalid(field, Invalid::CustomRule),
+        None => invalid(field, Invalid::CustomRuleInvalid),
     }
 }

@@ -150,6 +150,7 @@ pub(super) mod schema {
 
     use crate::app::tickets::operations;
     use crate::http::api::definition::FIELD_TYPE_NAMES;
+    use crate::http::api::services::DISPLAY_TYPES;
 
     fn words(words: &[&str]) -> Schema {
         json_schema!({ "type": "string", "enum": words })
@@ -249,15 +250,7 @@ pub(super) mod schema {
         ])
     }
     pub(in crate::http::api) fn display_type(_: &mut SchemaGenerator) -> Schema {
-        words(&[
-            "OPEN",
-            "GENERAL",
-            "CMDB",
-            "ORGANIZATION",
-            "PERSON",
-            "INVISIBLE",
-            "API",
-        ])
+        words(&DISPLAY_TYPES)
     }
     pub(in crate::http::api) fn role_kind(_: &mut SchemaGenerator) -> Schema {
         words(&["GENERAL", "ADMIN"])

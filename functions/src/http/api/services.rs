@@ -33,7 +33,7 @@ use crate::app::people::NAMED_MAX;
 const READERS_MAX: usize = 20;
 /// The valid values of `display_type`, which determines who sees a service (reference/bk-itsm.md
 /// 13).
-const DISPLAY_SHAPE: Shape = Shape::Words(&[
+pub(super) const DISPLAY_TYPES: [&str; 7] = [
     "OPEN",
     "GENERAL",
     "CMDB",
@@ -41,7 +41,8 @@ const DISPLAY_SHAPE: Shape = Shape::Words(&[
     "PERSON",
     "INVISIBLE",
     "API",
-]);
+];
+const DISPLAY_SHAPE: Shape = Shape::Words(&DISPLAY_TYPES);
 /// The matrix of ticket priorities. The urgency of a ticket selects the row, and the impact selects
 /// the column.
 const PRIORITIES: Shape = Shape::Own {
@@ -186,18 +187,6 @@ pub(super) const RESOURCE: Resource = Resource {
 fn answer(call: Call) -> Answer {
     Box::pin(async move { services(call.request, &call.method, &segments(&call.path)[1..]).await })
 }
-
-/// The valid values of `display_type`, which determines who sees a service (reference/bk-itsm.md
-/// 13).
-const DISPLAY_TYPES: [&str; 7] = [
-    "OPEN",
-    "GENERAL",
-    "CMDB",
-    "ORGANIZATION",
-    "PERSON",
-    "INVISIBLE",
-    "API",
-];
 
 async fn services(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     let app = &request.app;
