@@ -321,18 +321,8 @@ impl Served {
 
 /// Calls the function `read` repeatedly until it returns a value. If `read` returns no value within four
 /// minutes, the test fails with the last error of `read`.
-pub async fn until<T>(what: &str, read: impl AsyncFnMut() -> Result<T, Value>) -> T {
-    until_within(PATIENCE, what, read).await
-}
-
-/// Calls the function `read` repeatedly until it returns a value. If `read` returns no value within the given
-/// time, the test fails with the last error of `read`.
-pub async fn until_within<T>(
-    patience: Duration,
-    what: &str,
-    mut read: impl AsyncFnMut() -> Result<T, Value>,
-) -> T {
-    let deadline = tokio::time::Instant::now() + patience;
+pub async fn until<T>(what: &str, mut read: impl AsyncFnMut() -> Result<T, Value>) -> T {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
         match read().await {
             Ok(found) => return found,
