@@ -5,7 +5,7 @@
 //! the newest writes in the file. After the next start, the desk repeats these writes from the
 //! ledger.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -220,7 +220,9 @@ fn drop_other_layout(connection: &Connection, counted: &Counted) -> rusqlite::Re
 ///
 /// The four sizes correspond to about twelve days, three hours, 100 seconds and one second. A
 /// bucket contains a hundred buckets of the next size. A query therefore reads few counters.
-const LEVELS: [usize; 4] = [9, 7, 5, 3];
+const LEVELS: [usize; 4] = [9, 7, 5, SMALLEST];
+/// The size of the smallest buckets (groups of index values with one row counter).
+const SMALLEST: usize = 3;
 /// Number of digits of the time at the end of an index value. This number is also the size of the
 /// largest buckets (groups of index values with one row counter). Values that differ only in their
 /// time are in the same largest bucket.
@@ -302,34 +304,79 @@ impl File<'_> {
     }
 }
 
-/// Adds `n` to all counters of an index row. Each counter counts the rows in one bucket (a group of
-/// index values). Buckets have several sizes, so a row is in several buckets.
-fn tally(
-    file: File<'_>,
-    view: &str,
-    (name, value, facets): (&str, &str, i64),
-    n: i64,
-) -> rusqlite::Result<()> {
-    if !file.is_counted(view, name) {
-        return Ok(());
-    }
-    let transaction = file.connection;
-    for level in [DIGITS].into_iter().chain(LEVELS) {
-        let Some(bucket) = bucket(value, level) else {
-            return Ok(());
+/// The changes of the row counters in one transaction. Many rows of one transaction are in the same buckets (groups of
+/// index values). Their changes are added in memory, and [`Tallies::store`] writes each counter once.
+#[derive(Default)]
+struct Tallies {
+    /// The number of added rows minus the number of removed rows, for each smallest bucket. A smallest bucket is
+    /// always inside one bucket of each larger size.
+    smallest: HashMap<CountedRows, i64>,
+}
+
+/// The rows of one smallest bucket (group of index values) that have the same facets (filter text).
+#[derive(PartialEq, Eq, Hash)]
+struct CountedRows {
+    view: String,
+    name: String,
+    bucket: String,
+    facets: i64,
+}
+
+impl Tallies {
+    /// Adds `n` to all counters of an index row. Each counter counts the rows in one bucket (a group of index
+    /// values). Buckets have several sizes, so a row is in several buckets.
+    fn add(
+        &mut self,
+        file: File<'_>,
+        view: &str,
+        (name, value, facets): (&str, &str, i64),
+        n: i64,
+    ) {
+        let Some(bucket) = bucket(value, SMALLEST).filter(|_| file.is_counted(view, name)) else {
+            return;
         };
-        let mut statement = transaction.prepare_cached(
+        let rows = CountedRows {
+            view: view.to_owned(),
+            name: name.to_owned(),
+            bucket: bucket.to_owned(),
+            facets,
+        };
+        *self.smallest.entry(rows).or_default() += n;
+    }
+
+    /// Writes all changes to the table `counters`. Counters that become zero are deleted.
+    fn store(self, transaction: &Connection) -> rusqlite::Result<()> {
+        let mut changes: BTreeMap<(String, String, usize, String, i64), i64> = BTreeMap::new();
+        for (rows, n) in self.smallest {
+            for level in [DIGITS].into_iter().chain(LEVELS) {
+                let larger = &rows.bucket[..rows.bucket.len() + SMALLEST - level];
+                let counter = (
+                    rows.view.clone(),
+                    rows.name.clone(),
+                    level,
+                    larger.to_owned(),
+                    rows.facets,
+                );
+                *changes.entry(counter).or_default() += n;
+            }
+        }
+        let mut add = transaction.prepare_cached(
             "INSERT INTO counters (view, name, level, bucket, facets, n) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (view, name, level, bucket, facets) DO UPDATE SET n = n + ?6",
         )?;
-        statement.execute(params![view, name, at_most(level), bucket, facets, n])?;
-        if n < 0 {
-            let mut empty =
-                transaction.prepare_cached("DELETE FROM counters WHERE view = ?1 AND name = ?2 AND level = ?3 AND bucket = ?4 AND facets = ?5 AND n <= 0")?;
-            empty.execute(params![view, name, at_most(level), bucket, facets])?;
+        let mut delete_empty = transaction.prepare_cached(
+            "DELETE FROM counters WHERE view = ?1 AND name = ?2 AND level = ?3 AND bucket = ?4 AND facets = ?5 AND n <= 0",
+        )?;
+        for ((view, name, level, bucket, facets), n) in changes {
+            if n != 0 {
+                add.execute(params![view, name, at_most(level), bucket, facets, n])?;
+            }
+            if n < 0 {
+                delete_empty.execute(params![view, name, at_most(level), bucket, facets])?;
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// A stored index row of a document.
@@ -360,6 +407,7 @@ fn rows_of(transaction: &Connection, view: &str, key: &str) -> rusqlite::Result<
 /// Deletes the index rows in `removed` from a document, and subtracts these rows from the counters.
 fn delete_rows<'a>(
     file: File<'_>,
+    tallies: &mut Tallies,
     view: &str,
     key: &str,
     removed: impl Iterator<Item = &'a Row>,
@@ -376,7 +424,7 @@ fn delete_rows<'a>(
                 "DELETE FROM entries WHERE view = ?1 AND name = ?2 AND value = ?3 AND key = ?4",
             )?
             .execute([view, name, value, key])?;
-        tally(file, view, (name, value, *facets), -1)?;
+        tallies.add(file, view, (name, value, *facets), -1);
     }
     Ok(())
 }
@@ -398,7 +446,7 @@ fn facets_id(transaction: &Connection, view: &str, shared: &str) -> rusqlite::Re
 }
 
 /// Stores one document within a transaction. Returns whether the document was stored.
-fn put(file: File<'_>, crash: &Crash, put: &Put) -> rusqlite::Result<bool> {
+fn put(file: File<'_>, crash: &Crash, tallies: &mut Tallies, put: &Put) -> rusqlite::Result<bool> {
     let transaction = file.connection;
     let Put {
         view,
@@ -428,7 +476,7 @@ fn put(file: File<'_>, crash: &Crash, put: &Put) -> rusqlite::Result<bool> {
             .iter()
             .any(|(new, at)| row.name == *new && row.value == *at)
     });
-    delete_rows(file, view, key, removed.into_iter())?;
+    delete_rows(file, tallies, view, key, removed.into_iter())?;
     for Row {
         name,
         value,
@@ -437,8 +485,8 @@ fn put(file: File<'_>, crash: &Crash, put: &Put) -> rusqlite::Result<bool> {
     } in unchanged
     {
         if *facets != id {
-            tally(file, view, (name, value, *facets), -1)?;
-            tally(file, view, (name, value, id), 1)?;
+            tallies.add(file, view, (name, value, *facets), -1);
+            tallies.add(file, view, (name, value, id), 1);
         }
         if *facets != id || old_own != own {
             let mut change = transaction
@@ -467,7 +515,7 @@ fn put(file: File<'_>, crash: &Crash, put: &Put) -> rusqlite::Result<bool> {
             file.counted_under(view, name, id)
         ])? > 0
         {
-            tally(file, view, (name, value, id), 1)?;
+            tallies.add(file, view, (name, value, id), 1);
         }
     }
     crash.pass("during-projection");
@@ -1055,7 +1103,9 @@ impl Views for Sqlite {
                     connection: &transaction,
                     counted: &counted,
                 };
-                delete_rows(file, &view, &key, rows.iter())?;
+                let mut tallies = Tallies::default();
+                delete_rows(file, &mut tallies, &view, &key, rows.iter())?;
+                tallies.store(&transaction)?;
                 transaction.execute(
                     "DELETE FROM documents WHERE view = ?1 AND key = ?2",
                     [&view, &key],
@@ -1149,14 +1199,16 @@ impl PageWriter for Sqlite {
                 };
                 let mut stored = Vec::with_capacity(puts.len());
                 let mut overtaken = HashSet::new();
+                let mut tallies = Tallies::default();
                 for one in &puts {
-                    let is_stored =
-                        !overtaken.contains(one.key.as_str()) && put(file, &crash, one)?;
+                    let is_stored = !overtaken.contains(one.key.as_str())
+                        && put(file, &crash, &mut tallies, one)?;
                     if !is_stored {
                         overtaken.insert(one.key.as_str());
                     }
                     stored.push(is_stored);
                 }
+                tallies.store(&transaction)?;
                 transaction.commit()?;
                 Ok(stored)
             })
