@@ -223,7 +223,7 @@ impl Provider for Toy {
         _call: &ApiCall,
         _response: &Result<HttpResponse, HttpError>,
     ) -> (Verdict, Policy) {
-        let reason = "a toy has no result".to_owned();
+        let reason = "a toy has no result".into();
         (Verdict::Unknown { reason }, POLICY)
     }
 }

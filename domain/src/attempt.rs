@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use events::Moment;
 use events::api_call::Exchange;
 use events::delivery::FailureClass;
+use events::finding::{Finding, Reason};
 use serde::{Deserialize, Serialize};
 
 /// Maximum pause in milliseconds that the receiver of a request can set with the header `Retry-After`.
@@ -43,6 +44,8 @@ pub enum Verdict {
     Succeeded {
         /// The output variables (values for conditions and later nodes) that the desk read from the response.
         outputs: BTreeMap<String, String>,
+        /// The result for people, such as the state of an account. `None` if there is no such information.
+        observed: Option<Finding>,
     },
     /// The other system has accepted the work but has not completed the work. The desk sends another request after
     /// `after_ms` milliseconds. The member `step` describes the progress of the work.
@@ -51,14 +54,14 @@ pub enum Verdict {
         /// The id of the task in the other system. The text is empty if the other system has no task.
         task: String,
         after_ms: i64,
-        /// A short text for people about the result of this attempt, such as the state of an account. The text
-        /// is empty if there is no such information.
-        observed: String,
+        /// The result of this attempt for people, such as the state of an account. `None` if there is no such
+        /// information.
+        observed: Option<Finding>,
     },
     /// The attempt failed for a temporary reason. Another attempt follows if the retry policy allows another
     /// attempt.
     Retry {
-        reason: String,
+        reason: Reason,
         /// The pause in milliseconds that the receiver set with the header `Retry-After`. The desk uses this
         /// pause instead of the pause from the retry policy. `None` if the receiver set no pause.
         after_ms: Option<i64>,
@@ -66,7 +69,7 @@ pub enum Verdict {
     /// The receiver allows no request at this time, or the rate limit of the desk does not allow the request.
     /// The attempt does not count as failed.
     Throttled {
-        reason: String,
+        reason: Reason,
         /// The pause in milliseconds before the next attempt.
         after_ms: i64,
     },
@@ -75,22 +78,29 @@ pub enum Verdict {
     Refused {
         class: FailureClass,
         code: String,
-        reason: String,
+        reason: Reason,
     },
     /// The other system rejected the work, so no further attempt follows.
     Failed {
-        reason: String,
+        reason: Reason,
         outputs: BTreeMap<String, String>,
     },
     /// The desk does not know the outcome of the attempt. The other system may have done the work already.
     /// Another attempt could then cause this work a second time.
-    Unknown { reason: String },
+    Unknown { reason: Reason },
 }
 
 impl Verdict {
+    /// Returns the verdict (result of an attempt) that the other system has completed the requested work.
+    pub fn succeeded(outputs: BTreeMap<String, String>) -> Self {
+        Self::Succeeded {
+            outputs,
+            observed: None,
+        }
+    }
     /// Returns the verdict (result of an attempt) that the attempt failed for a temporary reason. The retry
     /// policy determines the pause before the next attempt.
-    pub fn retry(reason: impl Into<String>) -> Self {
+    pub fn retry(reason: impl Into<Reason>) -> Self {
         Self::Retry {
             reason: reason.into(),
             after_ms: None,
@@ -104,7 +114,7 @@ impl Verdict {
             step: step.into(),
             task: task.into(),
             after_ms,
-            observed: String::new(),
+            observed: None,
         }
     }
     /// Returns the verdict (result of an attempt) that the provider of a message service refused a message.
@@ -112,7 +122,7 @@ impl Verdict {
     pub fn refused(
         class: FailureClass,
         code: impl Into<String>,
-        reason: impl Into<String>,
+        reason: impl Into<Reason>,
     ) -> Self {
         Self::Refused {
             class,
@@ -206,7 +216,7 @@ impl Attempts {
             None => failed(reason),
         };
         match &report.verdict {
-            Verdict::Succeeded { outputs } => Consequence::End {
+            Verdict::Succeeded { outputs, .. } => Consequence::End {
                 succeeded: true,
                 outputs: outputs.clone(),
                 reason: "",
@@ -214,11 +224,11 @@ impl Attempts {
             Verdict::Failed { reason, outputs } => Consequence::End {
                 succeeded: false,
                 outputs: outputs.clone(),
-                reason,
+                reason: &reason.text,
             },
-            Verdict::Unknown { reason } | Verdict::Refused { reason, .. } => failed(reason),
-            Verdict::Retry { reason, after_ms } => repeat(reason, *after_ms),
-            Verdict::Throttled { reason, after_ms } => repeat(reason, Some(*after_ms)),
+            Verdict::Unknown { reason } | Verdict::Refused { reason, .. } => failed(&reason.text),
+            Verdict::Retry { reason, after_ms } => repeat(&reason.text, *after_ms),
+            Verdict::Throttled { reason, after_ms } => repeat(&reason.text, Some(*after_ms)),
             Verdict::Poll {
                 step,
                 task,
@@ -296,20 +306,23 @@ mod tests {
         let (succeeded, failed) = (
             Verdict::Succeeded {
                 outputs: outputs.clone(),
+                observed: None,
             },
             Verdict::Failed {
-                reason: reason(),
+                reason: reason().into(),
                 outputs: outputs.clone(),
             },
         );
         let refused = Verdict::refused(FailureClass::Permanent, "1", "x");
-        let unknown = Verdict::Unknown { reason: reason() };
+        let unknown = Verdict::Unknown {
+            reason: reason().into(),
+        };
         let later = Verdict::Retry {
-            reason: reason(),
+            reason: reason().into(),
             after_ms: Some(7),
         };
         let throttled = Verdict::Throttled {
-            reason: reason(),
+            reason: reason().into(),
             after_ms: 9,
         };
         let poll = Verdict::poll("s", "t", 5);

@@ -123,11 +123,11 @@ impl Callback {
                 let status = status.unwrap_or_default();
                 return Succeeded { attempt, status }.into();
             }
-            Verdict::Retry { reason, after_ms } => (reason.clone(), *after_ms),
-            Verdict::Throttled { reason, after_ms } => (reason.clone(), Some(*after_ms)),
+            Verdict::Retry { reason, after_ms } => (reason.to_string(), *after_ms),
+            Verdict::Throttled { reason, after_ms } => (reason.to_string(), Some(*after_ms)),
             Verdict::Failed { reason, .. }
             | Verdict::Refused { reason, .. }
-            | Verdict::Unknown { reason } => (reason.clone(), None),
+            | Verdict::Unknown { reason } => (reason.to_string(), None),
             Verdict::Poll { .. } => ("the receiver has not finished".to_owned(), None),
         };
         match self.attempts.retry_at(report.policy, after_ms, report.at) {
@@ -219,7 +219,7 @@ mod tests {
                 }
                 .into(),
             ])
-            .when(report(1, Some(200), Verdict::Succeeded { outputs }))
+            .when(report(1, Some(200), Verdict::succeeded(outputs)))
             .then_expect_error_message("attempt 1 is not the one that is due");
     }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api_call::Exchange;
 use crate::event::{DeadlineChange, Personals, event_enum};
+use crate::finding::Finding;
 use crate::script::{Body, Level, Parameter};
 use crate::{Moment, NodeId, PersonId, Personal, Remark, TicketSn};
 
@@ -109,6 +110,9 @@ pub struct Requested {
     /// script can be executed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub problem: String,
+    /// The same reason without a language. The value is absent if the script can be executed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finding: Option<Box<Finding>>,
     pub due: Moment,
     /// The time at which the request for the approval of the script expires. The value is absent if no approval
     /// is necessary.
@@ -208,6 +212,9 @@ pub struct AttemptFailed {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchange: Option<Exchange>,
     pub reason: String,
+    /// The same statement without a language. The value is absent if the statement is known only as a text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finding: Option<Finding>,
     pub due: Moment,
 }
 impl Personals for AttemptFailed {}
@@ -223,6 +230,9 @@ pub struct PollScheduled {
     /// A short text that describes what the desk observed in this step, such as the state of an account.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub observed: String,
+    /// The same statement without a language. The value is absent if the statement is known only as a text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finding: Option<Finding>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchange: Option<Exchange>,
     pub due: Moment,
@@ -261,6 +271,9 @@ pub struct Completed {
     pub observed: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
+    /// The observation or the reason without a language. The value is absent if it is known only as a text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finding: Option<Finding>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchange: Option<Exchange>,
     /// The sandbox level (the set of restrictions) with which a shell script ran. If the machine did not

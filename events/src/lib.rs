@@ -37,6 +37,7 @@ pub mod dispatch;
 pub mod draft;
 pub mod execution;
 pub mod field;
+pub mod finding;
 pub mod idempotency_key;
 pub mod ids;
 pub mod inbound;

@@ -225,11 +225,18 @@ async fn a_failure_leaves_the_node_with_its_people_and_the_evidence() {
         .desk
         .accounts
         .set("boss", AccountState::LockedByAdministrator);
-    for (account, reason) in [
-        ("nobody", "the directory has no such account"),
+    for (account, finding, reason, chinese) in [
+        (
+            "nobody",
+            "account_missing",
+            "the directory has no such account",
+            "目录中没有该账号",
+        ),
         (
             "boss",
+            "account_locked_by_administrator",
             "an administrator locked the account; a person must decide whether it is unlocked",
+            "账号由管理员锁定，须由人工决定是否解锁",
         ),
     ] {
         let sn = automated.submit("unlock", account).await;
@@ -237,6 +244,7 @@ async fn a_failure_leaves_the_node_with_its_people_and_the_evidence() {
         let execution = automated.execution(&sn).await;
         assert_eq!(execution["state"], "failed");
         assert_eq!(execution["reason"], reason);
+        assert_eq!(execution["steps"][0]["finding"], finding);
         assert_eq!(execution["is_closed"], true);
         let remarks = automated.remarks(&sn).await;
         assert_eq!(remarks.len(), 1);
@@ -244,7 +252,16 @@ async fn a_failure_leaves_the_node_with_its_people_and_the_evidence() {
             remarks[0].starts_with("自动化处理失败，请人工处理：解锁账号 1.2.0"),
             "{remarks:?}"
         );
-        assert!(remarks[0].contains("查询账号状态"), "{remarks:?}");
+        let step = format!("✗ 查询账号状态：{chinese}");
+        assert!(remarks[0].contains(&step), "{remarks:?}");
+        let path = format!("executions/{}", execution["id"].as_str().unwrap());
+        let headers = [("accept-language", "zh-CN")];
+        let translated = automated
+            .desk
+            .v1_with("GET", &path, "admin", Value::Null, &headers);
+        let (_, translated) = translated.await;
+        assert_eq!(translated["reason"], chinese);
+        assert_eq!(translated["steps"][0]["text"], chinese);
         // After a failed script, the user zhangsan can still complete the node.
         let body = json!({ "node": 3, "fields": { "result": "人工处理" } });
         let path = format!("tickets/{}/submit", sn.as_str().unwrap());
@@ -266,7 +283,11 @@ async fn an_unavailable_directory_is_tried_again_and_wrong_credentials_are_not()
     assert_eq!(execution["state"], "running");
     assert_eq!(
         steps(&execution),
-        [step("read", "the directory does not answer", false)]
+        [step(
+            "read",
+            "the directory cannot be used now: the directory does not answer",
+            false
+        )]
     );
     automated.desk.clock.advance(4_999);
     automated.desk.settle().await;

@@ -452,7 +452,7 @@ fn personal(account: &str) -> Personal {
 /// given outcome.
 fn without_effect(outcome: Outcome, reason: &str) -> Verdict {
     Verdict::Failed {
-        reason: reason.to_owned(),
+        reason: reason.to_owned().into(),
         outputs: [(OUTCOME.to_owned(), name(outcome).to_owned())].into(),
     }
 }
@@ -475,6 +475,7 @@ fn after_looking(run: &Run, is_late: bool, looks: u32) -> Verdict {
         Run::Ended(end) if end.is_exceeded => without_effect(Outcome::ResourceExceeded, "too big"),
         Run::Ended(end) if end.exit_code == Some(0) => Verdict::Succeeded {
             outputs: BTreeMap::new(),
+            observed: None,
         },
         Run::Ended(_) => steps::failed("the script failed"),
     }
@@ -742,6 +743,7 @@ impl World {
             timeout_ms: TIMEOUT_MS,
             approval_ms: APPROVAL_MS,
             problem: lane.problem.into(),
+            finding: None,
             due: self.now,
             expires,
         }
@@ -796,7 +798,7 @@ impl World {
             return Err(steps::failed("the execution is not requested"));
         };
         if !requested.problem.is_empty() {
-            return Err(steps::failed(&requested.problem));
+            return Err(steps::failed(requested.problem.as_str()));
         }
         let step = state.step.as_str();
         let is_first = step == steps::first(&requested.body);
@@ -978,7 +980,7 @@ impl World {
         }
         match run_to_end(self.sandbox.start(job)) {
             Ok(()) => Verdict::poll(RUN, "", LOOK_FIRST_MS),
-            Err(error) => steps::failed(&error.to_string()),
+            Err(error) => steps::failed(error.to_string()),
         }
     }
 

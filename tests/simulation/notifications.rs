@@ -312,27 +312,32 @@ impl World {
         let reason = String::from("fault");
         Ok(match kind {
             0 => Verdict::Retry {
-                reason,
+                reason: reason.into(),
                 after_ms: None,
             },
             1 => Verdict::Throttled {
-                reason,
+                reason: reason.into(),
                 after_ms: 60_000,
             },
             2 => Verdict::Refused {
                 class: FailureClass::Permanent,
                 code: "1".into(),
-                reason,
+                reason: reason.into(),
             },
-            3 => Verdict::Unknown { reason },
+            3 => Verdict::Unknown {
+                reason: reason.into(),
+            },
             4 => {
                 self.arrived[number] += 1;
-                Verdict::Unknown { reason }
+                Verdict::Unknown {
+                    reason: reason.into(),
+                }
             }
             _ => {
                 self.arrived[number] += 1;
                 Verdict::Succeeded {
                     outputs: BTreeMap::new(),
+                    observed: None,
                 }
             }
         })

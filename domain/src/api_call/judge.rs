@@ -62,14 +62,14 @@ fn of_request(request: &Request, kind: NodeKind, call: &ApiCall, reply: &Reply<'
     };
     let (status, body) = match reply {
         Ok(received) => *received,
-        Err(reason) => return retry(reason.clone()),
+        Err(reason) => return retry(reason.clone().into()),
     };
     // The status 429 and all statuses from 500 mean a temporary failure, so the desk repeats the request.
     if status == 429 || status >= 500 {
-        return retry(format!("answered {status}"));
+        return retry(format!("answered {status}").into());
     }
     let failed = |reason: String| Verdict::Failed {
-        reason,
+        reason: reason.into(),
         outputs: BTreeMap::new(),
     };
     if !matches!(status, 200..=299) {
@@ -82,6 +82,7 @@ fn of_request(request: &Request, kind: NodeKind, call: &ApiCall, reply: &Reply<'
         if holds(&poll.until, &body_json) {
             return Verdict::Succeeded {
                 outputs: outputs(request, kind, &body_json),
+                observed: None,
             };
         }
         if call.polls + 1 >= poll.times_max {
@@ -101,6 +102,7 @@ fn of_request(request: &Request, kind: NodeKind, call: &ApiCall, reply: &Reply<'
     }
     Verdict::Succeeded {
         outputs: outputs(request, kind, &body_json),
+        observed: None,
     }
 }
 
@@ -220,7 +222,7 @@ mod tests {
             r#"{"result":true,"data":{"task":{"id":7},"ips":["a","b"]}}"#,
         );
         let outputs = [("id".to_owned(), "7".to_owned()), ("ip".into(), "b".into())].into();
-        assert_eq!(done, Verdict::Succeeded { outputs });
+        assert_eq!(done, Verdict::succeeded(outputs));
         let refused = judged(
             &request(),
             NodeKind::Task,
@@ -228,7 +230,7 @@ mod tests {
             r#"{"result":false,"code":17,"message":"no quota"}"#,
         );
         assert!(
-            matches!(refused, Verdict::Failed { reason, .. } if reason == "answered code 17: no quota")
+            matches!(refused, Verdict::Failed { reason, .. } if reason == "answered code 17: no quota".into())
         );
         assert!(matches!(
             judged(&request(), NodeKind::Webhook, 201, "[]"),
@@ -387,7 +389,7 @@ mod tests {
             200,
             r#"{"result":true,"code":0,"data":{"code":"A17"}}"#,
         ) {
-            Verdict::Succeeded { outputs } => outputs["c"].clone(),
+            Verdict::Succeeded { outputs, .. } => outputs["c"].clone(),
             other => panic!("{other:?}"),
         };
         assert_eq!(

@@ -320,6 +320,7 @@ mod tests {
             1,
             Verdict::Succeeded {
                 outputs: BTreeMap::new(),
+                observed: None,
             },
         ));
         let closed = call

@@ -5,12 +5,13 @@
 //! Until the execution is closed, its stream contains a deadline. At this deadline, the request for approval
 //! expires, the desk makes the next attempt, or the desk sends the outcome to the ticket again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use events::execution::{
     Approved, AttemptFailed, AttemptStarted, Closed, Completed, ExecutionEvent, Expired, Outcome,
     ParametersChanged, PollScheduled, Rejected, Requested,
 };
+use events::finding::{Finding, Reason};
 use events::script::Level;
 use events::{Moment, PersonId, Personal, Remark};
 use serde::{Deserialize, Serialize};
@@ -38,9 +39,6 @@ pub const POLICY: Policy = Policy {
 /// The name of the output variable that contains the outcome of an execution. The function [`name`] returns the
 /// possible values.
 pub const OUTCOME: &str = "outcome";
-/// The name of the output variable that contains the observation in the last step. The observation is a short
-/// text for people, such as the state of an account.
-pub const OBSERVED: &str = "observed";
 /// The name of the output variable that contains the sandbox level (set of restrictions) of a shell script.
 pub const LEVEL: &str = "level";
 /// The name of the output variable that contains the exit code of a shell script.
@@ -145,6 +143,9 @@ pub struct StepDone {
     /// The observation in this attempt, such as the state of an account. If there is no observation, the text
     /// is the reason for the failure.
     pub text: String,
+    /// The same statement without a language. The value is absent if the statement is known only as a text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finding: Option<Finding>,
     /// The duration of the request in milliseconds. The value is absent if the desk sent no request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<i64>,
@@ -338,6 +339,7 @@ impl Decider for Execution {
                     step: failed.step.clone(),
                     succeeded: false,
                     text: failed.reason.clone(),
+                    finding: failed.finding.clone(),
                     duration_ms: failed.exchange.as_ref().map(|one| one.duration_ms),
                 });
             }
@@ -350,6 +352,7 @@ impl Decider for Execution {
                     step: scheduled.step.clone(),
                     succeeded: true,
                     text: scheduled.observed.clone(),
+                    finding: scheduled.finding.clone(),
                     duration_ms: scheduled.exchange.as_ref().map(|one| one.duration_ms),
                 });
             }
@@ -365,6 +368,7 @@ impl Decider for Execution {
                     } else {
                         observed.clone()
                     },
+                    finding: completed.finding.clone(),
                     duration_ms: completed.exchange.as_ref().map(|one| one.duration_ms),
                 });
                 self.end = Some(End::Completed(Box::new(completed.clone())));
@@ -464,42 +468,43 @@ impl Execution {
     fn record(&self, requested: &Requested, report: &Report) -> ExecutionEvent {
         let (attempt, exchange) = (report.attempt, report.exchange.clone());
         let step = self.step.clone();
-        let completed = |outcome, reason: &str| Completed {
+        let completed = |outcome, reason: &Reason| Completed {
             attempt,
             step: self.step.clone(),
             outcome,
             observed: String::new(),
-            reason: reason.to_owned(),
+            reason: reason.text.clone(),
+            finding: reason.finding.as_deref().cloned(),
             exchange: report.exchange.clone(),
             level: None,
             exit_code: None,
             output: None,
             due: report.at.plus_ms(RESULT_DUE_MS),
         };
+        let of_script = |outputs: &BTreeMap<String, String>, default, reason: &Reason| {
+            let text = |key: &str| outputs.get(key).cloned().unwrap_or_default();
+            let output = outputs.get(OUTPUT).filter(|text| !text.is_empty());
+            let output =
+                output.map(|text| Personal::new(requested.requester.clone(), text.as_str().into()));
+            Completed {
+                level: level(&text(LEVEL)),
+                exit_code: text(EXIT_CODE).parse().ok(),
+                output,
+                ..completed(outcome(&text(OUTCOME)).unwrap_or(default), reason)
+            }
+        };
         let (reason, after_ms) = match &report.verdict {
-            Verdict::Succeeded { outputs } | Verdict::Failed { outputs, .. } => {
-                let reason = match &report.verdict {
-                    Verdict::Failed { reason, .. } => reason.as_str(),
-                    _ => "",
-                };
-                let text = |key: &str| outputs.get(key).cloned().unwrap_or_default();
-                let is_failed = matches!(report.verdict, Verdict::Failed { .. });
-                let default = if is_failed {
-                    Outcome::Failed
-                } else {
-                    Outcome::Succeeded
-                };
-                let output = outputs.get(OUTPUT).filter(|text| !text.is_empty());
-                let output = output
-                    .map(|text| Personal::new(requested.requester.clone(), text.as_str().into()));
+            Verdict::Succeeded { outputs, observed } => {
+                let observed = observed.as_ref();
                 return Completed {
-                    observed: text(OBSERVED),
-                    level: level(&text(LEVEL)),
-                    exit_code: text(EXIT_CODE).parse().ok(),
-                    output,
-                    ..completed(outcome(&text(OUTCOME)).unwrap_or(default), reason)
+                    observed: observed.map(ToString::to_string).unwrap_or_default(),
+                    finding: observed.cloned(),
+                    ..of_script(outputs, Outcome::Succeeded, &Reason::default())
                 }
                 .into();
+            }
+            Verdict::Failed { reason, outputs } => {
+                return of_script(outputs, Outcome::Failed, reason).into();
             }
             Verdict::Poll {
                 step: next,
@@ -507,11 +512,13 @@ impl Execution {
                 observed,
                 ..
             } => {
+                let observed = observed.as_ref();
                 return PollScheduled {
                     attempt,
                     step,
                     next: next.clone(),
-                    observed: observed.clone(),
+                    observed: observed.map(ToString::to_string).unwrap_or_default(),
+                    finding: observed.cloned(),
                     exchange,
                     due: report.at.plus_ms(*after_ms),
                 }
@@ -527,7 +534,8 @@ impl Execution {
                 attempt,
                 step,
                 exchange,
-                reason: reason.clone(),
+                reason: reason.text.clone(),
+                finding: reason.finding.as_deref().cloned(),
                 due,
             }
             .into(),
@@ -658,6 +666,7 @@ mod tests {
             timeout_ms: 60_000,
             approval_ms: 1_000,
             problem: String::new(),
+            finding: None,
             due: Moment(10),
             expires: (!approvers.is_empty()).then_some(Moment(1_010)),
         }

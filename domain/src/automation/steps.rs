@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::attempt::Verdict;
-use crate::automation::execution::{OBSERVED, OUTCOME, name};
+use crate::automation::execution::{OUTCOME, name};
 use events::execution::Outcome;
+use events::finding::{Finding, Reason};
 use events::script::Body;
 
 /// The name of the first step of an unlock of an account. In this step, the desk reads whether the account is
@@ -51,21 +52,18 @@ pub enum AccountState {
 /// [`READ`] or [`CHECK`], and `state` is the state of the account in this step.
 pub fn after_reading(step: &str, state: &AccountState) -> Verdict {
     match (step, state) {
-        (_, AccountState::Missing) => failed("the directory has no such account"),
-        (_, AccountState::Ambiguous) => {
-            failed("the directory has several entries for the name of the account")
-        }
-        (_, AccountState::LockedByAdministrator) => failed(
-            "an administrator locked the account; a person must decide whether it is unlocked",
-        ),
-        (CHECK, AccountState::NotLocked) => ended(Outcome::Succeeded, "the account is not locked"),
-        (_, AccountState::NotLocked) => ended(Outcome::NoChange, "the account is not locked"),
+        (_, AccountState::Missing) => failed(Finding::AccountMissing),
+        (_, AccountState::Ambiguous) => failed(Finding::AccountAmbiguous),
+        (_, AccountState::LockedByAdministrator) => failed(Finding::AccountLockedByAdministrator),
+        (CHECK, AccountState::NotLocked) => ended(Outcome::Succeeded, Finding::AccountNotLocked),
+        (_, AccountState::NotLocked) => ended(Outcome::NoChange, Finding::AccountNotLocked),
         (CHECK, AccountState::Locked(since)) => {
-            let observed = format!("the account is still locked since {since}");
-            poll(CHECK, CHECK_AGAIN_MS, observed)
+            let since = since.clone();
+            poll(CHECK, CHECK_AGAIN_MS, Finding::AccountStillLocked { since })
         }
         (_, AccountState::Locked(since)) => {
-            poll(UNLOCK, 0, format!("the account is locked since {since}"))
+            let since = since.clone();
+            poll(UNLOCK, 0, Finding::AccountLocked { since })
         }
     }
 }
@@ -73,36 +71,30 @@ pub fn after_reading(step: &str, state: &AccountState) -> Verdict {
 /// Returns the verdict (result of a step) of the step [`UNLOCK`] after the directory has removed the lock. The
 /// step [`CHECK`] follows.
 pub fn after_unlocking() -> Verdict {
-    poll(CHECK, 0, "the directory removed the lock".into())
+    poll(CHECK, 0, Finding::LockRemoved)
 }
 
-/// Returns the verdict (result of a step) for a failure after which the step is not repeated. The text
-/// `reason` describes the failure.
-pub fn failed(reason: &str) -> Verdict {
+/// Returns the verdict (result of a step) for a failure after which the step is not repeated.
+pub fn failed(reason: impl Into<Reason>) -> Verdict {
     Verdict::Failed {
-        reason: reason.to_owned(),
+        reason: reason.into(),
         outputs: BTreeMap::new(),
     }
 }
 
-/// Returns a verdict (result of a step) that ends the execution of the script with the given outcome. The text
-/// `observed` describes what the desk observed in the last step.
-pub fn ended(outcome: Outcome, observed: &str) -> Verdict {
-    let outputs = [
-        (OUTCOME.to_owned(), name(outcome).to_owned()),
-        (OBSERVED.to_owned(), observed.to_owned()),
-    ];
+fn ended(outcome: Outcome, observed: Finding) -> Verdict {
     Verdict::Succeeded {
-        outputs: outputs.into(),
+        outputs: [(OUTCOME.to_owned(), name(outcome).to_owned())].into(),
+        observed: Some(observed),
     }
 }
 
-fn poll(step: &str, after_ms: i64, observed: String) -> Verdict {
+fn poll(step: &str, after_ms: i64, observed: Finding) -> Verdict {
     Verdict::Poll {
         step: step.to_owned(),
         task: String::new(),
         after_ms,
-        observed,
+        observed: Some(observed),
     }
 }
 
@@ -113,8 +105,8 @@ mod tests {
     fn shown(verdict: &Verdict) -> String {
         match verdict {
             Verdict::Poll { step, after_ms, .. } => format!("{step} after {after_ms}"),
-            Verdict::Succeeded { outputs } => outputs[OUTCOME].clone(),
-            Verdict::Failed { reason, .. } => reason.clone(),
+            Verdict::Succeeded { outputs, .. } => outputs[OUTCOME].clone(),
+            Verdict::Failed { reason, .. } => reason.to_string(),
             other => format!("{other:?}"),
         }
     }

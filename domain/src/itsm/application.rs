@@ -352,7 +352,7 @@ impl Application {
             (_, Answer::NotSent(reason)) => Verdict::retry(reason),
             (Step::Create, Answer::Unclear(_)) => next(Step::Find, String::new(), SEARCH_AFTER_MS),
             (Step::Create, Answer::Rejected(reason)) => Verdict::Failed {
-                reason,
+                reason: reason.into(),
                 outputs: BTreeMap::new(),
             },
             (Step::Create, Answer::Created(external))
@@ -404,6 +404,7 @@ impl Application {
                 (result_key(node), result.to_owned()),
                 (external_key(node), self.external.clone()),
             ]),
+            observed: None,
         }
     }
 
@@ -606,7 +607,7 @@ mod tests {
     fn only_a_finished_ticket_that_meets_the_condition_is_granted() {
         let polling = [scheduled(1, Step::Poll, "REQ9")];
         let result = |answer| match verdict(&polling, answer) {
-            Verdict::Succeeded { outputs } => outputs["application_result_5"].clone(),
+            Verdict::Succeeded { outputs, .. } => outputs["application_result_5"].clone(),
             other => format!("{other:?}"),
         };
         assert_eq!(result(ticket("FINISHED", "true")), "granted");

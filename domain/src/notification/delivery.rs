@@ -174,14 +174,14 @@ impl Delivery {
     fn record(&self, requested: &Requested, report: &Report) -> DeliveryEvent {
         let attempt = report.attempt;
         let (class, code, reason, after_ms) = match &report.verdict {
-            Verdict::Succeeded { outputs } => {
+            Verdict::Succeeded { outputs, .. } => {
                 let code = outputs.get("code").cloned().unwrap_or_default();
                 return Succeeded { attempt, code }.into();
             }
             Verdict::Throttled { reason, after_ms } => {
                 let due = report.at.plus_ms((*after_ms).max(1));
                 if due <= requested.expires {
-                    let reason = reason.clone();
+                    let reason = reason.to_string();
                     return Postponed {
                         attempt,
                         reason,
@@ -203,9 +203,9 @@ impl Delivery {
             Verdict::Unknown { reason } if requested.repetition == Repetition::AtMostOnce => {
                 return failed(attempt, FailureClass::Unknown, "", reason);
             }
-            Verdict::Unknown { reason } => (FailureClass::Unknown, "", reason.as_str(), None),
+            Verdict::Unknown { reason } => (FailureClass::Unknown, "", &**reason, None),
             Verdict::Retry { reason, after_ms } => {
-                (FailureClass::Transient, "", reason.as_str(), *after_ms)
+                (FailureClass::Transient, "", &**reason, *after_ms)
             }
             Verdict::Poll { .. } => (FailureClass::Transient, "", "no result yet", None),
         };
@@ -359,7 +359,7 @@ mod tests {
         for (repetition, verdict, expected) in [
             (
                 once,
-                Verdict::Succeeded { outputs },
+                Verdict::succeeded(outputs),
                 Succeeded { attempt: 1, code }.into(),
             ),
             (

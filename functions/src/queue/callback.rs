@@ -226,23 +226,29 @@ fn verdict(response: &Result<HttpResponse, HttpError>) -> Verdict {
     };
     let response = match response {
         Ok(response) => response,
-        Err(error) => return retry(error.to_string()),
+        Err(error) => return retry(error.to_string().into()),
     };
     if !response.is_success() {
-        return retry(format!("response status {}", response.status));
+        return retry(format!("response status {}", response.status).into());
     }
     match serde_json::from_slice::<Value>(&response.body) {
         Ok(answer) if answer["result"] == true || answer["code"] == 0 || answer["code"] == 200 => {
             Verdict::Succeeded {
                 outputs: BTreeMap::new(),
+                observed: None,
             }
         }
         // The reason of a failure is stored in the ledger, which must not contain text from the
         // receiver. The reason therefore contains only the number in `code`.
-        Ok(answer) => retry(answer["code"].as_i64().map_or_else(
-            || "response without a code".into(),
-            |code| format!("response code {code}"),
-        )),
+        Ok(answer) => retry(
+            answer["code"]
+                .as_i64()
+                .map_or_else(
+                    || "response without a code".into(),
+                    |code| format!("response code {code}"),
+                )
+                .into(),
+        ),
         Err(_) => retry("response is not JSON".into()),
     }
 }

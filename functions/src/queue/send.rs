@@ -293,7 +293,7 @@ async fn limited(app: &App, account: &channel_account::Defined) -> Result<Option
     };
     let wait = rate::take(app, &account.name, per_minute).await?;
     Ok(wait.map(|after_ms| Verdict::Throttled {
-        reason: format!("the account may send {per_minute} messages in one minute"),
+        reason: format!("the account may send {per_minute} messages in one minute").into(),
         after_ms,
     }))
 }
@@ -307,7 +307,7 @@ fn judge(codec: &dyn Channel, account: &str, to: &str, response: &Response) -> (
     | Verdict::Refused { reason, .. }
     | Verdict::Unknown { reason } = &mut verdict
     {
-        *reason = without_addresses(reason, to);
+        *reason = without_addresses(reason, to).into();
     }
     if let Verdict::Refused {
         class: class @ (FailureClass::Credential | FailureClass::Permanent),
@@ -322,7 +322,7 @@ fn judge(codec: &dyn Channel, account: &str, to: &str, response: &Response) -> (
             account,
             ?class,
             code,
-            reason,
+            %reason,
             "a provider refused a message"
         );
     }

@@ -184,11 +184,11 @@ impl Outgoing for Application {
             // application fails. If the application already exists, the desk tries again later,
             // because an operator can correct the configuration.
             Err(reason) if self.step == Step::Create || reason.is_final => Verdict::Failed {
-                reason: reason.text,
+                reason: reason.text.into(),
                 outputs: std::collections::BTreeMap::new(),
             },
             Err(reason) => Verdict::Retry {
-                reason: reason.text,
+                reason: reason.text.into(),
                 after_ms: None,
             },
         };

@@ -120,7 +120,7 @@ impl Channel for DingtalkRobot {
             Response::Http(Ok(response)) => judge(response),
             Response::Http(Err(HttpError::NotSent(reason))) => Verdict::retry(reason),
             Response::Http(Err(HttpError::Unknown(reason))) => Verdict::Unknown {
-                reason: reason.clone(),
+                reason: reason.clone().into(),
             },
             Response::Mail(_) => Verdict::retry("a robot sends no mails"),
         }
@@ -205,7 +205,9 @@ fn judge(response: &HttpResponse) -> Verdict {
         // A response without a code probably comes from another server than DingTalk, such as a proxy. It is possible
         // that this server has forwarded the message to DingTalk.
         return if response.is_success() || status >= 500 {
-            Verdict::Unknown { reason }
+            Verdict::Unknown {
+                reason: reason.into(),
+            }
         } else {
             Verdict::refused(FailureClass::Permanent, status.to_string(), reason)
         };
@@ -215,10 +217,11 @@ fn judge(response: &HttpResponse) -> Verdict {
     match code {
         0 => Verdict::Succeeded {
             outputs: std::collections::BTreeMap::from([("code".to_owned(), text)]),
+            observed: None,
         },
         -1 => Verdict::retry(format!("DingTalk is busy (errcode -1): {reason}")),
         130_101 | 410_100 | 90_030 => Verdict::Throttled {
-            reason: format!("the robot was too fast (errcode {code}): {reason}"),
+            reason: format!("the robot was too fast (errcode {code}): {reason}").into(),
             after_ms: BLOCKED_MS,
         },
         // The code 310000 means a wrong signature, time, keyword or network address. The other codes mean an

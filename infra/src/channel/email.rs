@@ -107,7 +107,7 @@ impl Channel for Email {
             Response::Mail(Ok(reply)) => judge(reply),
             Response::Mail(Err(MailError::NotSent(reason))) => Verdict::retry(reason),
             Response::Mail(Err(MailError::Unknown(reason))) => Verdict::Unknown {
-                reason: reason.clone(),
+                reason: reason.clone().into(),
             },
             Response::Http(_) => Verdict::retry("a mail is not sent by HTTP"),
         }
@@ -240,11 +240,12 @@ fn judge(reply: &MailReply) -> Verdict {
     match (code, enhanced) {
         (200..=299, _) => Verdict::Succeeded {
             outputs: std::collections::BTreeMap::from([("code".to_owned(), code.to_string())]),
+            observed: None,
         },
         // Many mail relays refuse the first message of an unknown sender with these codes (greylisting). A
         // later attempt succeeds.
         (450 | 451, _) => Verdict::Retry {
-            reason,
+            reason: reason.into(),
             after_ms: Some(GREYLIST_MS),
         },
         (400..=499, _) => Verdict::retry(reason),
@@ -375,7 +376,13 @@ mod tests {
             (454, "4.7.0 temporary authentication failure", None),
         ] {
             let reason = format!("{code} {text}");
-            assert_eq!(judged(code, text), Verdict::Retry { reason, after_ms });
+            assert_eq!(
+                judged(code, text),
+                Verdict::Retry {
+                    reason: reason.into(),
+                    after_ms
+                }
+            );
         }
         for (code, text, class, shown) in [
             (550, "5.1.1 no such user", RecipientInvalid, "5.1.1"),
@@ -392,7 +399,7 @@ mod tests {
             let expected = Verdict::Refused {
                 class,
                 code: shown.into(),
-                reason: format!("{code} {text}"),
+                reason: format!("{code} {text}").into(),
             };
             assert_eq!(judged(code, text), expected);
         }

@@ -70,7 +70,13 @@ impl Provider for BkSops {
         }
         let outputs = BTreeMap::new();
         let reason = OTHER.to_owned();
-        (Verdict::Failed { reason, outputs }, POLICY)
+        (
+            Verdict::Failed {
+                reason: reason.into(),
+                outputs,
+            },
+            POLICY,
+        )
     }
 }
 
@@ -146,10 +152,12 @@ fn of_response(
 ) -> Verdict {
     let lost = |reason: String| {
         if is_once(call) {
-            Verdict::Unknown { reason }
+            Verdict::Unknown {
+                reason: reason.into(),
+            }
         } else {
             Verdict::Retry {
-                reason,
+                reason: reason.into(),
                 after_ms: None,
             }
         }
@@ -158,7 +166,7 @@ fn of_response(
         Ok(response) => (response.status, response.body.as_slice()),
         Err(HttpError::NotSent(reason)) => {
             return Verdict::Retry {
-                reason: reason.clone(),
+                reason: reason.clone().into(),
                 after_ms: None,
             };
         }
@@ -173,7 +181,7 @@ fn of_response(
     let done = |succeeded, reason| {
         let outputs = result(succeeded);
         if succeeded {
-            Verdict::Succeeded { outputs }
+            Verdict::succeeded(outputs)
         } else {
             Verdict::Failed { reason, outputs }
         }
@@ -181,7 +189,7 @@ fn of_response(
     let body_json = match serde_json::from_slice::<Value>(body) {
         Ok(body_json) if (200..300).contains(&status) && body_json["result"] == true => body_json,
         Ok(body_json) if (200..300).contains(&status) => {
-            return done(false, failure_reason(&body_json));
+            return done(false, failure_reason(&body_json).into());
         }
         _ => return lost(format!("answered {status}")),
     };
@@ -198,16 +206,18 @@ fn of_response(
             // was revoked or has expired, the next request creates a new task.
             "CREATED" if step == RESUMED => under_way(CREATED, &call.task, 0),
             "REVOKED" | "EXPIRED" if step == RESUMED => under_way("", "", 0),
-            "FINISHED" => done(true, String::new()),
-            state @ ("FAILED" | "REVOKED" | "EXPIRED") => {
-                done(false, format!("the SOPS task {} is {state}", call.task))
-            }
+            "FINISHED" => done(true, String::new().into()),
+            state @ ("FAILED" | "REVOKED" | "EXPIRED") => done(
+                false,
+                format!("the SOPS task {} is {state}", call.task).into(),
+            ),
             state if call.polls + 1 >= polls_max => done(
                 false,
                 format!(
                     "the SOPS task {} is still {state} after {polls_max} polls",
                     call.task
-                ),
+                )
+                .into(),
             ),
             _ => under_way("running", &call.task, TASK_POLL_MS),
         },

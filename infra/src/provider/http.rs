@@ -50,7 +50,13 @@ impl Provider for Http {
         let ServiceTask::Request(request) = service_task else {
             let outputs = std::collections::BTreeMap::new();
             let reason = OTHER.to_owned();
-            return (Verdict::Failed { reason, outputs }, POLICY);
+            return (
+                Verdict::Failed {
+                    reason: reason.into(),
+                    outputs,
+                },
+                POLICY,
+            );
         };
         let reply = match response {
             Ok(response) => Ok((response.status, response.body.as_slice())),

@@ -10,6 +10,7 @@ use domain::intent::EvaluateRules;
 use domain::placeholder::{Variables, fill};
 use domain::views::ticket_card::TicketCard;
 use events::execution::Requested;
+use events::finding::Finding;
 use events::script::{Body, Defined as Script, Parameter};
 use events::workflow::service_task::Pair;
 use events::{Meta, Moment, PersonId, Personal, rule};
@@ -173,11 +174,13 @@ async fn request(
         timeout_ms: MINUTE_MS,
         approval_ms: 0,
         problem: String::new(),
+        finding: None,
         due: now,
         expires: None,
     };
     let Some(script) = app.configuration.script(&rule.script).await? else {
-        requested.problem = format!("the script {} is not defined", rule.script);
+        let script = rule.script.clone();
+        set_problem(&mut requested, Finding::ScriptNotDefined { script });
         return Ok(Some(requested));
     };
     requested.version.clone_from(&script.version);
@@ -200,7 +203,7 @@ async fn request(
             requested.form = personal(form);
         }
         (Err(problem), _) | (_, Err(problem)) => {
-            requested.problem = problem;
+            set_problem(&mut requested, problem);
             return Ok(Some(requested));
         }
     }
@@ -211,6 +214,12 @@ async fn request(
     requested.fingerprint =
         executions::fingerprint(app, &requested, parameters, form, requested.expires).await?;
     Ok(Some(requested))
+}
+
+/// Writes into `requested` why the script cannot be executed.
+fn set_problem(requested: &mut Requested, finding: Finding) {
+    requested.problem = finding.to_string();
+    requested.finding = Some(Box::new(finding));
 }
 
 /// Writes two values into `requested`: the people who may approve the script, and the time limit for the approval. The
@@ -238,7 +247,7 @@ async fn ask_for_approval(
         approvers.remove(agent);
     }
     if approvers.is_empty() {
-        requested.problem = "nobody except the requester may approve the script".into();
+        set_problem(requested, Finding::NoApprover);
         return Ok(());
     }
     requested.approvers = approvers.into_iter().collect();
@@ -254,7 +263,7 @@ pub(super) fn form(
     rule: &rule::Defined,
     variables: &Variables,
     parameters: &Map<String, Value>,
-) -> Result<Map<String, Value>, String> {
+) -> Result<Map<String, Value>, Finding> {
     let mut variables = variables.clone();
     let parameters = parameters.iter();
     variables.extend(parameters.map(|(key, value)| (key.clone(), value.clone())));
@@ -262,41 +271,46 @@ pub(super) fn form(
 }
 
 /// Returns the names and values from `pairs` as a map, and replaces the placeholders in the values. If a placeholder
-/// has no value, returns an English error text that contains the name.
-fn filled(pairs: &[Pair], variables: &Variables) -> Result<Map<String, Value>, String> {
+/// has no value, returns a finding with the name.
+fn filled(pairs: &[Pair], variables: &Variables) -> Result<Map<String, Value>, Finding> {
     pairs
         .iter()
         .map(|pair| {
-            let value = fill(&pair.value, variables, str::to_owned)
-                .map_err(|reason| format!("`{}`: {reason}", pair.key))?;
+            let value = fill(&pair.value, variables, str::to_owned).map_err(|problem| {
+                Finding::ValueNotFilled {
+                    key: pair.key.clone(),
+                    problem,
+                }
+            })?;
             Ok((pair.key.clone(), value.into()))
         })
         .collect()
 }
 
 /// Checks the parameter values for a script. `accepts` lists the parameters of the script. If a parameter is
-/// unknown, missing or too long, returns an English error text. The text contains the name of the parameter,
-/// but not its value.
+/// unknown, missing or too long, returns a finding. The finding contains the name of the parameter, but not its
+/// value.
 pub(super) fn check_parameters(
     accepts: &[Parameter],
     parameters: &Map<String, Value>,
-) -> Result<(), String> {
+) -> Result<(), Finding> {
     let known = |name: &String| accepts.iter().any(|one| one.name == *name);
     if let Some(unknown) = parameters.keys().find(|name| !known(name)) {
-        return Err(format!("the script has no parameter `{unknown}`"));
+        let parameter = unknown.clone();
+        return Err(Finding::ParameterUnknown { parameter });
     }
     for parameter in accepts {
         let value = parameters.get(&parameter.name).and_then(Value::as_str);
         let value = value.unwrap_or_default().trim();
         if parameter.is_required && value.is_empty() {
-            return Err(format!("the parameter `{}` is missing", parameter.name));
+            let parameter = parameter.name.clone();
+            return Err(Finding::ParameterMissing { parameter });
         }
         if value.chars().count() > executions::PARAMETER_MAX {
-            return Err(format!(
-                "the parameter `{}` is longer than {} characters",
-                parameter.name,
-                executions::PARAMETER_MAX
-            ));
+            return Err(Finding::ParameterTooLong {
+                parameter: parameter.name.clone(),
+                characters: executions::PARAMETER_MAX,
+            });
         }
     }
     Ok(())

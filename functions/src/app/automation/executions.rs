@@ -7,6 +7,7 @@ use domain::automation::execution::{Command, End, Execution, Rejection, is_done}
 use domain::intent::Due;
 use domain::ticket::{self, Ticket};
 use events::execution::{Outcome, Requested};
+use events::finding::Finding;
 use events::{Entry, Meta, Moment, PersonId, Personal, Remark};
 use infra::ledger::{NoContext, command_id};
 use infra::{CommandEnvelope, Error, ExecuteError};
@@ -16,6 +17,7 @@ use super::{evaluate_rules, wording};
 use crate::App;
 use crate::app::people::Unnamed;
 use crate::app::tickets;
+use crate::app::wording::rejection_people;
 
 /// Maximum length of the value of one script parameter, in characters.
 pub const PARAMETER_MAX: usize = 1_000;
@@ -112,8 +114,8 @@ pub async fn reject(
 /// The reason why the parameters of a script execution were not changed.
 #[derive(Debug)]
 pub enum NotChanged {
-    /// A parameter is wrong. The value is an English text that contains the name of the parameter.
-    Parameters(String),
+    /// A parameter is wrong. The finding contains the name of the parameter.
+    Parameters(Finding),
     Failed(ExecuteError<Execution>),
 }
 
@@ -162,13 +164,13 @@ pub async fn change_parameters(
 }
 
 /// Computes the form values for the workflow node with the changed parameters, and returns the form values. If the rule
-/// or the ticket does not exist any more, the result has no values. The inner `Err` is an English text that contains
-/// the key of the wrong value.
+/// or the ticket does not exist any more, the result has no values. The inner `Err` contains the key of the wrong
+/// value.
 async fn form_of(
     app: &App,
     requested: &Requested,
     parameters: &Map<String, Value>,
-) -> Result<Result<Map<String, Value>, String>, Error> {
+) -> Result<Result<Map<String, Value>, Finding>, Error> {
     let rules = app.configuration.rules().await?;
     let rule = rules.iter().find(|rule| rule.name == requested.rule);
     let card = tickets::card(app, &requested.ticket).await?;
@@ -294,7 +296,13 @@ async fn fulfill(
             remark(app, stream, requested, text, meta).await
         }
         Err(ExecuteError::Rejected(rejection)) => {
-            let text = wording::not_completed(text, &rejection.to_string());
+            let mut names = BTreeMap::new();
+            for person in rejection_people(&rejection) {
+                names.insert(person.clone(), app.people.name(person).await?);
+            }
+            let name = |person: &PersonId| names.get(person).cloned().unwrap_or_default();
+            let reason = crate::app::wording::rejection(wording::CHINESE, &rejection, &name);
+            let text = wording::not_completed(text, &reason);
             remark(app, stream, requested, &text, meta).await
         }
         Err(failure) => Err(failure.unexpected()),

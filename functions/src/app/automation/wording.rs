@@ -4,6 +4,12 @@
 use domain::automation::execution::{End, Execution, StepDone, is_done};
 use domain::automation::steps;
 use events::execution::Outcome;
+use events::person::Language;
+
+use crate::app::wording;
+
+/// The language of all texts that the desk writes into tickets.
+pub(super) const CHINESE: Language = Language::Chinese;
 
 /// Maximum length of the script output that a remark contains, in characters. The stored execution contains
 /// the whole output.
@@ -23,14 +29,21 @@ pub fn remark(execution: &Execution, title: &str, id: &str) -> String {
         .as_ref()
         .map_or("", |requested| &requested.version);
     let (headline, reason) = match &execution.end {
-        Some(End::Completed(completed)) => (outcome(completed.outcome), completed.reason.clone()),
+        Some(End::Completed(completed)) => {
+            let finding = completed.finding.as_ref();
+            let reason = match completed.reason.as_str() {
+                "" => String::new(),
+                text => wording::finding(CHINESE, finding, text),
+            };
+            (outcome(completed.outcome), reason)
+        }
         Some(End::Rejected(rejected)) => ("自动化处理未批准", rejected.reason.read().to_owned()),
         Some(End::Expired(_)) => ("自动化处理未在期限内获得批准", String::new()),
         None => ("自动化处理", String::new()),
     };
     let mut lines = vec![format!("{headline}：{title} {version}（执行 {id}）")];
     if !reason.is_empty() {
-        lines.push(format!("原因：{}", observed(&reason)));
+        lines.push(format!("原因：{reason}"));
     }
     let skipped = execution.steps.len().saturating_sub(STEPS_MAX);
     lines.extend(execution.steps.iter().skip(skipped).map(step));
@@ -38,7 +51,8 @@ pub fn remark(execution: &Execution, title: &str, id: &str) -> String {
         && !is_done(completed.outcome)
     {
         if let Some(level) = completed.level {
-            lines.push(format!("沙箱级别：{}", level.name()));
+            let name = wording::sandbox_level(CHINESE, level);
+            lines.push(format!("沙箱级别：{name}"));
         }
         let output = completed.output.as_ref().and_then(|one| one.value.as_str());
         if let Some(output) = output {
@@ -81,36 +95,6 @@ fn step(step: &StepDone) -> String {
         other => other,
     };
     let mark = if step.succeeded { "✓" } else { "✗" };
-    format!("{mark} {name}：{}", observed(&step.text))
-}
-
-/// Translates the result of an execution step from English to Chinese. A result without a translation is returned
-/// without change, so that the remark always contains the result.
-fn observed(text: &str) -> String {
-    for (english, chinese) in [
-        ("the account is not locked", "账号未锁定"),
-        ("the directory removed the lock", "目录已解除锁定"),
-        ("the directory has no such account", "目录中没有该账号"),
-        (
-            "the directory has several entries for the name of the account",
-            "目录中有多个同名账号",
-        ),
-        (
-            "an administrator locked the account; a person must decide whether it is unlocked",
-            "账号由管理员锁定，须由人工决定是否解锁",
-        ),
-        ("the script was started", "脚本已启动"),
-        ("the script is running", "脚本正在运行"),
-    ] {
-        if text == english {
-            return chinese.to_owned();
-        }
-    }
-    if let Some(since) = text.strip_prefix("the account is locked since ") {
-        return format!("账号自 {since} 起被锁定");
-    }
-    if let Some(since) = text.strip_prefix("the account is still locked since ") {
-        return format!("账号自 {since} 起仍被锁定");
-    }
-    text.to_owned()
+    let said = wording::finding(CHINESE, step.finding.as_ref(), &step.text);
+    format!("{mark} {name}：{said}")
 }

@@ -14,7 +14,9 @@ mod zh_cn;
 
 use domain::ticket::{FieldAt, Rejection};
 use events::PersonId;
+use events::finding::Finding;
 use events::person::Language;
+use events::script::Level;
 use events::ticket::{Closed, FollowersChanged, NodeStatus, TicketEvent, TransitionTaken};
 
 #[cfg(test)]
@@ -135,6 +137,23 @@ pub fn rejection(
     match language {
         Language::Chinese => zh_cn::rejection::text(rejection, &names),
         Language::English => en::rejection::text(rejection, &names),
+    }
+}
+
+/// Returns the text that states a finding of an execution: what the desk observed, or why a step failed. `text` is the
+/// stored English text, which is used if the finding has no word.
+pub fn finding(language: Language, finding: Option<&Finding>, text: &str) -> String {
+    match (language, finding) {
+        (Language::Chinese, Some(finding)) => zh_cn::finding::text(finding),
+        _ => text.to_owned(),
+    }
+}
+
+/// Returns the display name of a sandbox level (a set of restrictions for scripts).
+pub fn sandbox_level(language: Language, level: Level) -> &'static str {
+    match language {
+        Language::Chinese => zh_cn::finding::level(level),
+        Language::English => level.name(),
     }
 }
 

@@ -11,7 +11,9 @@ use domain::fleet::dispatch::Phase;
 use domain::itsm::application::Step;
 use domain::ticket::{FieldAt, Invalid, Rejection, Status};
 use events::execution::Outcome;
+use events::finding::Finding;
 use events::person::Language;
+use events::script::Level;
 use events::ticket::{NodeStatus, RemarkAdded, Tested, TicketEvent, TransitionTaken, VoteCast};
 use events::{
     AttachmentId, Entry, Event as _, NodeId, PersonId, Personal, Raw, Remark, ServiceId, TicketSn,
@@ -20,8 +22,8 @@ use events::{
 use serde_json::{Value, json};
 
 use super::{
-    application, delivery, line, mission, node_status, people, people_in_values, rejection,
-    rejection_people, ticket_status,
+    application, delivery, finding, line, mission, node_status, people, people_in_values,
+    rejection, rejection_people, sandbox_level, ticket_status,
 };
 
 /// A function that returns the display name of a state.
@@ -519,6 +521,33 @@ fn every_rejection_has_a_text_in_each_language() {
             assert!(named.borrow().is_subset(&known), "{reason:?}");
             assert!(texts.insert(text), "{reason:?} has the text of another");
         }
+    }
+}
+
+#[test]
+fn every_finding_has_a_text_in_each_language() {
+    for (language, value) in [(Language::Chinese, "值"), (Language::English, "x")] {
+        let mut texts = BTreeSet::new();
+        for word in Finding::WORDS {
+            let one: Finding = serde_json::from_value(json!({
+                "is": word, "since": value, "problem": value, "platform": value, "secret": value,
+                "script": value, "parameter": value, "key": value, "characters": 7, "code": 7,
+                "needed": "network", "reached": "limits",
+            }))
+            .expect("a finding with all values that a finding can have");
+            assert_eq!(one.word(), *word);
+            let text = finding(language, Some(&one), &one.to_string());
+            check_text(language, &text, &[]);
+            assert!(texts.insert(text), "{word} has the text of another finding");
+        }
+    }
+    let levels = [Level::None, Level::Limits, Level::Files, Level::Network];
+    for language in LANGUAGES {
+        let names = levels.map(|level| sandbox_level(language, level));
+        names
+            .iter()
+            .for_each(|name| check_text(language, name, &[]));
+        assert_eq!(BTreeSet::from(names).len(), levels.len());
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use domain::automation::execution::{End, Execution, Rejection};
 use domain::permission::{Operation as Permission, Relation, Relations};
 use domain::ticket::Ticket;
+use events::finding::Finding;
 use events::script::{Body, Level};
 use events::workflow::service_task::Pair;
 use events::{Moment, PersonId, Personal};
@@ -25,7 +26,7 @@ use super::resource::{
 use super::shape::{Member, Shape, quoted, required};
 use crate::app::automation::executions::{self, NotChanged, id_of};
 use crate::app::definition_files::check_name;
-use crate::app::{permissions, tickets};
+use crate::app::{permissions, tickets, wording};
 
 const FINGERPRINT: Member = required("fingerprint", Shape::Text);
 const REASON: Member = required("reason", Shape::Text);
@@ -119,8 +120,10 @@ struct ShownStep {
     attempt: u32,
     step: String,
     is_done: bool,
-    /// What the desk observed.
+    /// What the desk observed, in the language of `Accept-Language`.
     text: String,
+    /// The word of the statement in `text`, such as `account_locked`. Null if the text has no word.
+    finding: Option<&'static str>,
     /// Null for a step of a shell script.
     duration_ms: Option<i64>,
 }
@@ -343,7 +346,10 @@ async fn change(request: Asked, id: &str) -> ApiResult {
     let meta = request.meta(actor);
     let changed = executions::change_parameters(&request.app, &stream, meta, parameters).await;
     let state = changed.map_err(|failure| match failure {
-        NotChanged::Parameters(reason) => Problem::malformed("/parameters", reason),
+        NotChanged::Parameters(finding) => Problem::malformed(
+            "/parameters",
+            wording::finding(request.language, Some(&finding), &finding.to_string()),
+        ),
         NotChanged::Failed(failure) => refused(failure),
     })?;
     detail(&request, &stream, &state).await
@@ -475,7 +481,8 @@ fn shown(request: &Asked, stream: &str, state: &Execution) -> ShownExecution {
         attempt: step.attempt,
         step: step.step.clone(),
         is_done: step.succeeded,
-        text: step.text.clone(),
+        text: wording::finding(request.language, step.finding.as_ref(), &step.text),
+        finding: step.finding.as_ref().map(Finding::word),
         duration_ms: step.duration_ms,
     });
     ShownExecution {
@@ -494,8 +501,8 @@ fn shown(request: &Asked, stream: &str, state: &Execution) -> ShownExecution {
         runs_until: state.is_running().then(|| at(state.runs_until())),
         steps: steps.collect(),
         reason: completed
-            .map(|one| one.reason.clone())
-            .filter(|reason| !reason.is_empty()),
+            .filter(|one| !one.reason.is_empty())
+            .map(|one| wording::finding(request.language, one.finding.as_ref(), &one.reason)),
         level: completed.and_then(|one| one.level),
         exit_code: completed.and_then(|one| one.exit_code),
         is_closed: state.is_closed,

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use domain::automation::execution::{End, Execution, is_done};
+use events::execution::Completed;
 use infra::Error;
 
 use super::Page;
@@ -39,11 +40,15 @@ impl Listing for Execution {
         let Some(requested) = &self.requested else {
             return Ok(None);
         };
+        let said = |completed: &Completed| match completed.reason.as_str() {
+            "" => String::new(),
+            text => wording::finding(language, completed.finding.as_ref(), text),
+        };
         let (class, detail) = match &self.end {
             Some(End::Completed(completed)) if is_done(completed.outcome) => {
-                ("good", completed.reason.clone())
+                ("good", said(completed))
             }
-            Some(End::Completed(completed)) => ("bad", completed.reason.clone()),
+            Some(End::Completed(completed)) => ("bad", said(completed)),
             Some(End::Rejected(rejected)) => ("bad", rejected.reason.read().to_owned()),
             Some(End::Expired(_)) => ("bad", String::new()),
             None => ("open", String::new()),

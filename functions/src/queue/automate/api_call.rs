@@ -96,7 +96,10 @@ async fn prepare<'a>(app: &App, call: &'a ApiCall) -> Result<Prepared<'a, ApiCal
     let failed = |reason: String| {
         let outputs = BTreeMap::new();
         Ok(Prepared::Verdict(
-            Verdict::Failed { reason, outputs },
+            Verdict::Failed {
+                reason: reason.into(),
+                outputs,
+            },
             POLICY,
         ))
     };

@@ -7,13 +7,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::attempt::{Attempts, Policy, Report, Verdict};
 use domain::automation::execution::{
-    Command, EXIT_CODE, Execution, LEVEL, OBSERVED, OUTCOME, OUTPUT, POLICY, Rejection, name,
+    Command, EXIT_CODE, Execution, LEVEL, OUTCOME, OUTPUT, POLICY, Rejection, name,
 };
 use domain::automation::steps::{self, AccountState, RUN, UNLOCK, after_reading};
 use domain::intent::Due;
 use domain::ticket::{Status, Ticket};
 use events::Moment;
 use events::execution::{APPROVAL, Outcome};
+use events::finding::{Finding, Reason};
 use events::script::{Action, Body, Level, Limits};
 use infra::Error;
 use infra::accounts::{AccountsError, Server};
@@ -76,7 +77,7 @@ impl Outgoing for Execution {
             step: RUN.into(),
             task: String::new(),
             after_ms: 0,
-            observed: "the desk stopped while it started the script".into(),
+            observed: Some(Finding::StartInterrupted),
         };
         self.attempts.is_interrupted().then_some((look, POLICY))
     }
@@ -128,10 +129,13 @@ async fn prepare<'a>(
     stream: &str,
 ) -> Result<Result<Prepared<'a, Execution>, Verdict>, Error> {
     let Some(requested) = &execution.requested else {
-        return Ok(Err(steps::failed("the execution is not requested")));
+        return Ok(Err(steps::failed(Finding::NotRequested)));
     };
     if !requested.problem.is_empty() {
-        return Ok(Err(steps::failed(&requested.problem)));
+        return Ok(Err(steps::failed(Reason {
+            text: requested.problem.clone(),
+            finding: requested.finding.clone(),
+        })));
     }
     let now = app.ledger.clock.now();
     let step = execution.step.as_str();
@@ -143,30 +147,28 @@ async fn prepare<'a>(
             .await?;
         let ticket = loaded.aggregate.0;
         if !ticket.waits_for_people(requested.node, requested.round) {
-            let reason = "the ticket no longer waits for the execution";
-            return Ok(Err(ended(Outcome::Canceled, reason)));
+            return Ok(Err(ended(Outcome::Canceled, Finding::NotAwaited)));
         }
         if ticket.status == Status::Suspended && now < execution.runs_until() {
             return Ok(Err(Verdict::Poll {
                 step: step.into(),
                 task: String::new(),
                 after_ms: SUSPENDED_MS,
-                observed: "the ticket is suspended".into(),
+                observed: Some(Finding::TicketSuspended),
             }));
         }
     }
     if step != RUN && now >= execution.runs_until() {
-        let reason = "the maximum duration of the script is over";
-        return Ok(Err(ended(Outcome::TimedOut, reason)));
+        return Ok(Err(ended(Outcome::TimedOut, Finding::DurationOver)));
     }
     let Some(parameters) = parameters(execution) else {
-        return Ok(Err(steps::failed("the parameters were erased")));
+        return Ok(Err(steps::failed(Finding::ParametersErased)));
     };
     match &requested.body {
         Body::Steps { action, platform } => {
             if executions::target(app, platform).await? != requested.target {
-                let reason = format!("the platform {platform} was changed after the request");
-                return Ok(Err(steps::failed(&reason)));
+                let platform = platform.clone();
+                return Ok(Err(steps::failed(Finding::PlatformChanged { platform })));
             }
             account_step(app, step, *action, platform, &parameters).await
         }
@@ -175,7 +177,10 @@ async fn prepare<'a>(
             match app.sandbox.read(id_of(stream)).await {
                 Ok(run) => Ok(Err(after_looking(&run, is_late, execution.attempts.made))),
                 Err(error) if is_late => Ok(Err(Verdict::Unknown {
-                    reason: format!("the run of the script cannot be read: {error}"),
+                    reason: Finding::RunUnreadable {
+                        problem: error.to_string(),
+                    }
+                    .into(),
                 })),
                 Err(error) => Err(error),
             }
@@ -223,8 +228,8 @@ async fn account_step<'a>(
 ) -> Result<Result<Prepared<'a, Execution>, Verdict>, Error> {
     let Action::UnlockAccount = action;
     let Some(defined) = app.configuration.platform(platform).await? else {
-        let reason = format!("the platform {platform} is not defined");
-        return Ok(Err(steps::failed(&reason)));
+        let platform = platform.to_owned();
+        return Ok(Err(steps::failed(Finding::PlatformNotDefined { platform })));
     };
     let secret = app
         .ledger
@@ -234,16 +239,16 @@ async fn account_step<'a>(
     // The secret or the settings of the LDAP server are possibly missing or wrong. An operator can correct
     // them, so the desk makes another attempt later.
     let Some(secret) = secret else {
-        let reason = format!("the secret {PLATFORM}{platform} is not in the key store");
-        return Ok(Err(Verdict::retry(reason)));
+        let secret = format!("{PLATFORM}{platform}");
+        return Ok(Err(Verdict::retry(Finding::SecretMissing { secret })));
     };
     let password = String::from_utf8_lossy(&secret).into_owned();
     let server = match Server::read(&defined.settings, &password) {
         Ok(server) => server,
-        Err(reason) => {
-            return Ok(Err(Verdict::retry(format!(
-                "platform {platform}: {reason}"
-            ))));
+        Err(problem) => {
+            let platform = platform.to_owned();
+            let unusable = Finding::PlatformUnusable { platform, problem };
+            return Ok(Err(Verdict::retry(unusable)));
         }
     };
     let account = parameters.get("account").cloned().unwrap_or_default();
@@ -312,13 +317,15 @@ impl Transport for AccountStep {
 /// process, another worker may already have made the attempt. The request must then not be sent.
 fn late(app: &App, prepared: Moment) -> Option<Verdict> {
     let waited_ms = app.ledger.clock.now().0 - prepared.0;
-    (waited_ms > LATEST_MS).then(|| Verdict::retry("the process paused before the request"))
+    (waited_ms > LATEST_MS).then(|| Verdict::retry(Finding::ProcessPaused))
 }
 
 fn refused(error: AccountsError) -> Verdict {
     match error {
-        AccountsError::Unavailable(reason) => Verdict::retry(reason),
-        AccountsError::Refused(reason) => steps::failed(&reason),
+        AccountsError::Unavailable(problem) => {
+            Verdict::retry(Finding::DirectoryUnavailable { problem })
+        }
+        AccountsError::Refused(problem) => steps::failed(Finding::DirectoryRefused { problem }),
     }
 }
 
@@ -352,10 +359,12 @@ impl Transport for ScriptStart {
                 step: RUN.into(),
                 task: String::new(),
                 after_ms: LOOK_FIRST_MS,
-                observed: "the script was started".into(),
+                observed: Some(Finding::ScriptStarted),
             },
             // After this error, the script is not running. Another attempt therefore cannot start the script twice.
-            Err(error) => Verdict::retry(format!("the script was not started: {error}")),
+            Err(error) => Verdict::retry(Finding::ScriptNotStarted {
+                problem: error.to_string(),
+            }),
         };
         (None, verdict, POLICY)
     }
@@ -379,21 +388,16 @@ fn job(
 
 /// Returns the verdict (the result of an attempt) that ends an execution (a script run) with the given outcome,
 /// such as a timeout.
-fn ended(outcome: Outcome, reason: &str) -> Verdict {
+fn ended(outcome: Outcome, reason: Finding) -> Verdict {
     Verdict::Failed {
-        reason: reason.to_owned(),
+        reason: reason.into(),
         outputs: [(OUTCOME.to_owned(), name(outcome).to_owned())].into(),
     }
 }
 
-fn too_weak(wanted: Level, reached: Level) -> Verdict {
-    let reason = format!(
-        "the script needs the sandbox level {}, but this machine reaches only {}",
-        wanted.name(),
-        reached.name()
-    );
+fn too_weak(needed: Level, reached: Level) -> Verdict {
     Verdict::Failed {
-        reason,
+        reason: Finding::SandboxTooWeak { needed, reached }.into(),
         outputs: [(LEVEL.to_owned(), reached.name().to_owned())].into(),
     }
 }
@@ -403,7 +407,7 @@ fn too_weak(wanted: Level, reached: Level) -> Verdict {
 fn after_looking(run: &Run, is_late: bool, looks: u32) -> Verdict {
     match run {
         Run::Running if is_late => Verdict::Unknown {
-            reason: "the script did not end at its maximum duration".into(),
+            reason: Finding::ScriptNotEnded.into(),
         },
         Run::Running => {
             let mut after_ms = LOOK_FIRST_MS;
@@ -414,14 +418,14 @@ fn after_looking(run: &Run, is_late: bool, looks: u32) -> Verdict {
                 step: RUN.into(),
                 task: String::new(),
                 after_ms,
-                observed: "the script is running".into(),
+                observed: Some(Finding::ScriptRunning),
             }
         }
         Run::Missing => Verdict::Unknown {
-            reason: "this machine has no run of the script; the desk stopped at its start, or was restored from a backup".into(),
+            reason: Finding::RunMissing.into(),
         },
         Run::Lost => Verdict::Unknown {
-            reason: "the process that watched the script was killed".into(),
+            reason: Finding::WatcherKilled.into(),
         },
         Run::Ended(end) => after_end(end),
     }
@@ -435,31 +439,31 @@ fn after_end(end: &Ended) -> Verdict {
     .into();
     if let Some(code) = end.exit_code {
         outputs.insert(EXIT_CODE.into(), code.to_string());
-        outputs.insert(OBSERVED.into(), format!("exit code {code}"));
     }
-    if end.is_lost {
-        outputs.insert(OUTCOME.into(), name(Outcome::Unknown).into());
-        let reason = "the sandbox was killed before the script reported its end".into();
-        return Verdict::Failed { reason, outputs };
-    }
-    let (outcome, reason) = if !end.problem.is_empty() {
-        (Outcome::Failed, end.problem.clone())
+    let (outcome, finding) = if end.is_lost {
+        (Outcome::Unknown, Finding::SandboxKilled)
+    } else if !end.problem.is_empty() {
+        let problem = end.problem.clone();
+        (Outcome::Failed, Finding::SandboxFailed { problem })
     } else if end.is_timed_out {
-        let reason = "the maximum duration of the script is over";
-        (Outcome::TimedOut, reason.to_owned())
+        (Outcome::TimedOut, Finding::DurationOver)
     } else if end.is_exceeded {
-        let reason = "the script exceeded a limit";
-        (Outcome::ResourceExceeded, reason.to_owned())
+        (Outcome::ResourceExceeded, Finding::LimitExceeded)
     } else {
         match end.exit_code {
-            Some(0) => return Verdict::Succeeded { outputs },
-            Some(code) => (
-                Outcome::Failed,
-                format!("the script ended with exit code {code}"),
-            ),
-            None => (Outcome::Failed, "a signal ended the script".to_owned()),
+            Some(0) => {
+                return Verdict::Succeeded {
+                    outputs,
+                    observed: Some(Finding::ExitCode { code: 0 }),
+                };
+            }
+            Some(code) => (Outcome::Failed, Finding::ExitCode { code }),
+            None => (Outcome::Failed, Finding::EndedBySignal),
         }
     };
     outputs.insert(OUTCOME.into(), name(outcome).into());
-    Verdict::Failed { reason, outputs }
+    Verdict::Failed {
+        reason: finding.into(),
+        outputs,
+    }
 }

@@ -2,6 +2,7 @@
 //! details of events.
 
 pub(super) mod event;
+pub(super) mod finding;
 pub(super) mod rejection;
 
 use events::TransitionId;
