@@ -5,10 +5,12 @@ use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rusqlite::hooks::Wal;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use tokio::sync::{mpsc, oneshot};
 
@@ -23,6 +25,9 @@ pub(crate) fn at_most(limit: usize) -> i64 {
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum number of idle read-only connections in a pool.
 const READERS_MAX: usize = 8;
+/// Maximum size of the page cache of a read-only connection, in KiB. Each write of the writer empties these caches, so
+/// larger caches do not help.
+const READER_CACHE_KIB: i64 = 512;
 /// The oldest version of SQLite that this program accepts. In older versions, a checkpoint during a
 /// write can damage the file (sqlite.org/wal.html, section 11).
 const VERSION_MIN: i32 = 3_051_003;
@@ -257,7 +262,13 @@ impl Readers {
         let connection = match idle {
             Some(connection) => connection,
             None if pool.is_still => connect_still(&pool.path)?,
-            None => connect(&pool.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?,
+            None => {
+                let connection = connect(&pool.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+                connection
+                    .pragma_update(None, "cache_size", -READER_CACHE_KIB)
+                    .map_err(|error| failed("limit the cache of a reader", error))?;
+                connection
+            }
         };
         let read = read(&connection).map_err(|error| failed(what, error));
         let mut idle = pool.idle.lock().expect("no holder panics");
@@ -282,6 +293,109 @@ pub(crate) async fn blocking<T: Send + 'static>(
     }
 }
 
+/// Number of pages in a write-ahead log after which a checkpoint begins. A checkpoint copies the pages of the log into the
+/// database file.
+const CHECKPOINT_PAGES: i32 = 4000;
+
+/// The state of a [`Checkpoints`] thread.
+mod checkpoint_state {
+    pub(super) const IDLE: u8 = 0;
+    pub(super) const RUNNING: u8 = 1;
+    /// The thread has copied the pages that were in the log at its start. The writer copies the remaining pages.
+    pub(super) const COPIED: u8 = 2;
+}
+use checkpoint_state::{COPIED, IDLE, RUNNING};
+
+/// A thread that makes the checkpoints of one database, so that the writer of the database does not wait for them. The
+/// writer only copies the pages that it wrote during the checkpoint. These are few, and the log can then begin again at
+/// its start.
+#[derive(Debug)]
+pub(crate) struct Checkpoints {
+    /// `None` only while the value is dropped.
+    requests: Option<std::sync::mpsc::SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Checkpoints {
+    /// Starts the thread for the database of a write connection.
+    pub(crate) fn start(connection: &mut Connection, path: &Path) -> Result<Self, Error> {
+        let state = Arc::new(AtomicU8::new(IDLE));
+        let (requests, received) = std::sync::mpsc::sync_channel::<()>(1);
+        let (of_thread, path) = (state.clone(), path.to_owned());
+        let thread = std::thread::Builder::new()
+            .name("checkpoints".to_owned())
+            .spawn(move || {
+                let mut connection = None;
+                while received.recv().is_ok() {
+                    if let Err(error) = checkpoint(&mut connection, &path) {
+                        tracing::warn!(%error, path = %path.display(), "a checkpoint failed");
+                    }
+                    of_thread.store(COPIED, Ordering::SeqCst);
+                }
+            })
+            .map_err(|error| Error::because(Kind::Unavailable, "cannot start a thread", error))?;
+        let sender = requests.clone();
+        let hook = move |log: &mut Wal, pages: i32| {
+            if pages < CHECKPOINT_PAGES {
+                return Ok(());
+            }
+            match state.load(Ordering::SeqCst) {
+                IDLE => {
+                    state.store(RUNNING, Ordering::SeqCst);
+                    // The channel is empty, because there is at most one request at a time.
+                    let _ = sender.try_send(());
+                }
+                COPIED => {
+                    state.store(IDLE, Ordering::SeqCst);
+                    // A checkpoint that cannot be completed is no error of the commit before it.
+                    if let Err(error) = log.checkpoint() {
+                        tracing::warn!(%error, "a checkpoint failed");
+                    }
+                }
+                _ => {}
+            }
+            Ok(())
+        };
+        connection
+            .wal_hook(Some(hook))
+            .map_err(|error| failed("prepare checkpoints", error))?;
+        Ok(Self {
+            requests: Some(requests),
+            thread: Some(thread),
+        })
+    }
+
+    /// Ends the thread. The connection is the write connection with which the thread was started.
+    pub(crate) fn end(self, connection: &mut Connection) {
+        // The hook contains a sender for requests. The thread ends when all senders are dropped.
+        let removed = connection.wal_hook(None::<fn(&mut Wal, i32) -> rusqlite::Result<()>>);
+        if let Err(error) = removed {
+            tracing::warn!(%error, "the thread of the checkpoints does not end");
+            std::mem::forget(self);
+        }
+    }
+}
+
+impl Drop for Checkpoints {
+    fn drop(&mut self) {
+        self.requests = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Copies pages from the write-ahead log into the database file. Does not block the writer.
+fn checkpoint(connection: &mut Option<Connection>, path: &Path) -> Result<(), Error> {
+    let connection = match connection {
+        Some(connection) => connection,
+        None => connection.insert(connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?),
+    };
+    connection
+        .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+        .map_err(|error| failed("make a checkpoint", error))
+}
+
 /// A function that the writer thread runs with the write connection of a file.
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
@@ -298,14 +412,25 @@ pub(crate) struct WriterThread {
 }
 
 impl WriterThread {
-    /// Starts a writer thread. The thread ends when the returned value is dropped.
-    pub(crate) fn start(mut connection: Connection, name: &str) -> Result<Self, Error> {
+    /// Starts a writer thread. The thread ends when the returned value is dropped. If `path` is given, checkpoints of this
+    /// file do not block the writer.
+    pub(crate) fn start(
+        mut connection: Connection,
+        name: &str,
+        path: Option<&Path>,
+    ) -> Result<Self, Error> {
+        let checkpoints = path
+            .map(|path| Checkpoints::start(&mut connection, path))
+            .transpose()?;
         let (jobs, mut queue) = mpsc::channel::<Job>(JOBS_MAX);
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
                 while let Some(job) = queue.blocking_recv() {
                     job(&mut connection);
+                }
+                if let Some(checkpoints) = checkpoints {
+                    checkpoints.end(&mut connection);
                 }
             })
             .map_err(|error| {

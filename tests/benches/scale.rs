@@ -105,12 +105,7 @@ impl Desk {
         }
         self.tickets = tickets;
         let head = self.app.ledger.store.head().await.expect("head").position;
-        self.app
-            .followed
-            .subscribe()
-            .wait_for(|followed| *followed >= head)
-            .await
-            .expect("the follower lives");
+        self.app.followed.wait(head).await;
         println!(
             "{tickets} tickets in {:.0} s",
             started.elapsed().as_secs_f64()
@@ -136,12 +131,7 @@ impl Desk {
             .await;
         }
         let head = self.app.ledger.store.head().await.expect("head").position;
-        self.app
-            .followed
-            .subscribe()
-            .wait_for(|followed| *followed >= head)
-            .await
-            .expect("the follower lives");
+        self.app.followed.wait(head).await;
     }
 }
 

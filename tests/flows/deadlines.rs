@@ -12,6 +12,7 @@ use domain::intent::Due;
 use domain::{DecideError, Decider, StreamRole};
 use events::{DeadlineChange, Event, Meta, Moment, Personal, Raw, Unreadable};
 use functions::App;
+use functions::app::subscriptions::Everything;
 use functions::registry::REGISTRY;
 use functions::stream::follow::aggregate::{Deadlines, NoCard, Registry, Row};
 use functions::stream::follow::births::Births;
@@ -203,6 +204,7 @@ impl Process {
             views: &*self.views,
             writer: &writer,
             births: &births,
+            wanted: &Everything,
             registry: ALARMS,
         };
         let page = self

@@ -5,6 +5,9 @@
 use domain::automation::steps::AccountState;
 use events::script::Level;
 use functions::app::automation::definitions::Definitions;
+use functions::host::local::follow_page;
+use functions::registry::REGISTRY;
+use functions::stream::follow::births::Births;
 use infra::accounts::AccountsError;
 use infra::sandbox::memory::ended;
 use infra::sandbox::{Ended, Run};
@@ -13,7 +16,7 @@ use tests::account_workflow;
 
 use crate::TestDesk;
 
-const PLATFORM: &str = r#"
+pub(crate) const PLATFORM: &str = r#"
     [[platform]]
     name = "company_directory"
     kind = "ldap"
@@ -21,7 +24,7 @@ const PLATFORM: &str = r#"
     base = "ou=people,dc=example,dc=com"
     user = "cn=desk,dc=example,dc=com"
 "#;
-const UNLOCK: &str = r#"
+pub(crate) const UNLOCK: &str = r#"
     [[script]]
     name = "unlock_account"
     title = "解锁账号"
@@ -31,8 +34,8 @@ const UNLOCK: &str = r#"
     parameters = [{ name = "account" }]
     timeout_s = 120
 "#;
-const APPROVAL: &str = "approval = { people = [\"wangwu\", \"lisi\", \"zhaoliu\"] }";
-const RULE: &str = r#"
+pub(crate) const APPROVAL: &str = "approval = { people = [\"wangwu\", \"lisi\", \"zhaoliu\"] }";
+pub(crate) const RULE: &str = r#"
     [[rule]]
     name = "unlock"
     node = "处理"
@@ -59,13 +62,13 @@ const SHELL: &str = r#"
 
 /// A desk with one service. Each ticket of this service waits at a node until the user zhangsan or an
 /// automation rule completes the node.
-struct Automated {
-    desk: TestDesk,
-    service: Value,
+pub(crate) struct Automated {
+    pub(crate) desk: TestDesk,
+    pub(crate) service: Value,
 }
 
 impl Automated {
-    async fn open(definitions: &[&str]) -> Self {
+    pub(crate) async fn open(definitions: &[&str]) -> Self {
         let desk = TestDesk::open().await;
         let definition = account_workflow("账号服务", "处理");
         let service = json!({ "can_ticket_agency": true });
@@ -86,12 +89,27 @@ impl Automated {
     }
 
     async fn submit(&self, kind: &str, account: &str) -> Value {
+        let sn = self.open_ticket(kind, account).await;
+        self.desk.settle().await;
+        sn
+    }
+
+    /// Opens a ticket without processing the messages in the queues.
+    async fn open_ticket(&self, kind: &str, account: &str) -> Value {
         let fields = json!({ "title": "账号被锁", "kind": kind, "account": account });
         let body = json!({ "service_id": self.service, "fields": fields });
         let (status, opened) = self.desk.v1("POST", "tickets", "lisi", body).await;
         assert_eq!(status, 201, "{opened}");
-        self.desk.settle().await;
         opened["sn"].clone()
+    }
+
+    /// Returns the number of messages that wait for a search for rules, and for a notification.
+    async fn waiting(&self) -> [u64; 2] {
+        let queue = &self.desk.app.queue;
+        [
+            queue.waiting("automate").await.unwrap(),
+            queue.waiting("notify").await.unwrap(),
+        ]
     }
 
     async fn get(&self, path: &str, user: &str) -> Value {
@@ -101,7 +119,7 @@ impl Automated {
     }
 
     /// Returns the execution (the run of a script) of a ticket. The ticket must have exactly one execution.
-    async fn execution(&self, sn: &Value) -> Value {
+    pub(crate) async fn execution(&self, sn: &Value) -> Value {
         let path = format!("executions?ticket={}", sn.as_str().unwrap());
         let list = self.get(&path, "admin").await;
         assert_eq!(list["count"], 1, "{list}");
@@ -216,6 +234,40 @@ async fn a_ticket_without_a_matching_rule_waits_for_its_people() {
     assert_eq!(automated.status(&sn).await, "RUNNING");
     let list = automated.get("executions", "admin").await;
     assert_eq!(list["count"], 0);
+}
+
+#[tokio::test]
+async fn a_ticket_causes_no_message_without_a_rule_for_its_node() {
+    let other = RULE.replace("node = \"处理\"", "node = \"另一个节点\"");
+    let automated = Automated::open(&[PLATFORM, UNLOCK, &other]).await;
+    automated.open_ticket("unlock", "lisi").await;
+    automated.desk.followed().await;
+    assert_eq!(automated.waiting().await, [0, 0]);
+    automated.define(&[PLATFORM, UNLOCK, RULE].concat()).await;
+    automated.open_ticket("unlock", "lisi").await;
+    automated.desk.followed().await;
+    assert_eq!(automated.waiting().await, [1, 0]);
+}
+
+/// The follower can read a rule and a later ticket in one page. The list of rules does not contain this rule yet.
+#[tokio::test]
+async fn a_rule_applies_to_a_ticket_that_is_opened_immediately_after_it() {
+    let automated = Automated::open(&[PLATFORM, UNLOCK]).await;
+    automated.open_ticket("question", "lisi").await;
+    automated.desk.followed().await;
+    assert_eq!(automated.waiting().await, [0, 0]);
+    automated.desk.stop_following();
+    let followed = automated.desk.head().await;
+    let definitions = Definitions::read(&[PLATFORM, UNLOCK, RULE].concat()).unwrap();
+    definitions.store(&automated.desk.app).await.unwrap();
+    automated.open_ticket("unlock", "lisi").await;
+    let app = &automated.desk.app;
+    let births = Births::load(&app.ledger, REGISTRY).await.unwrap();
+    let reached = follow_page(app, &births, followed).await.unwrap();
+    assert_eq!(reached, automated.desk.head().await, "one page");
+    // The follower cannot know which messages are needed, so it creates all: a search for rules for each of the two
+    // nodes, and a notification.
+    assert_eq!(automated.waiting().await, [2, 1]);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 //! processes the stream again.
 
 use events::Moment;
+use functions::app::subscriptions::Everything;
 use functions::host::local::follow_page;
 use functions::registry::REGISTRY;
 use functions::stream::follow::Follower;
@@ -73,6 +74,7 @@ async fn an_unreadable_commit_parks_only_its_own_stream() {
         views: &*desk.app.views,
         writer: &*desk.app.page_writer,
         births: &births,
+        wanted: &Everything,
         registry: REGISTRY,
     };
     let still = parked::redrive(follower, follow[0])

@@ -33,6 +33,7 @@ use events::{
     CategoryId, Entry, Event as _, Meta, Moment, NodeId, PersonId, ServiceId, TicketSn, WorkflowId,
 };
 use functions::app::cards::read_card;
+use functions::app::subscriptions::Everything;
 use functions::queue::callback::open;
 use functions::queue::read;
 use functions::stream::follow::aggregate::{Deadlines, Registry, Row};
@@ -277,6 +278,7 @@ impl World {
             views: &*self.views,
             writer: &self.writer,
             births: &self.births,
+            wanted: &Everything,
             registry: SIMULATED,
         };
         let mut page = self.ledger.store.feed(0, 10_000).await.expect("feed");

@@ -261,11 +261,7 @@ impl TestDesk {
     /// ledger. Commits that are added during the wait are not included.
     pub async fn followed(&self) {
         let head = self.app.ledger.store.head().await.expect("head").position;
-        let mut followed = self.app.followed.subscribe();
-        followed
-            .wait_for(|position| *position >= head)
-            .await
-            .expect("the follower lives");
+        self.app.followed.wait(head).await;
     }
 
     /// Asserts that a service is part of the configuration of the desk. A test calls this function just after

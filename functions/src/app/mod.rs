@@ -12,6 +12,7 @@ pub(crate) mod definition_files;
 pub mod drafts;
 pub mod erasure;
 pub mod fleet;
+pub mod followed;
 pub mod history;
 pub mod identity;
 #[cfg(feature = "local")]
@@ -32,10 +33,12 @@ pub mod reports;
 pub mod request_scope;
 pub mod seed;
 pub mod slow_hash;
+pub mod subscriptions;
 pub mod tickets;
 pub mod times;
 pub mod wording;
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
@@ -58,12 +61,14 @@ use infra::directory::Directory;
 
 use crate::app::context::Configuration;
 use crate::app::fleet::robots::KnownRobots;
+use crate::app::followed::Followed;
 use crate::app::identity::Credentials;
 use crate::app::limits::Limits;
 use crate::app::numbers::Numbers;
 use crate::app::outbound::Targets;
 use crate::app::people::People;
 use crate::app::slow_hash::SlowHash;
+use crate::app::subscriptions::Subscriptions;
 
 /// The default maximum size of an uploaded file, in bytes.
 pub const FILE_BYTES_MAX: u64 = 100 << 20;
@@ -98,10 +103,28 @@ impl Default for Settings {
     }
 }
 
-/// One process of the desk, with its ports (interfaces to other systems), its settings and its shared
-/// services.
+/// One process of the desk. Clones share one copy of the [`Parts`], so a clone is cheap.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<Parts>);
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// Changes a part of this clone only. Tests replace ports with this function before the desk is used.
+impl DerefMut for App {
+    fn deref_mut(&mut self) -> &mut Parts {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
+/// The parts of one process of the desk: its ports (interfaces to other systems), its settings and its shared services.
+#[derive(Clone)]
+pub struct Parts {
     pub ledger: Ledger,
     pub views: Arc<dyn Views>,
     pub queue: Arc<dyn Queue>,
@@ -141,7 +164,9 @@ pub struct App {
     /// The position in the feed (the sequence of all commits) of the last commit that is included in the
     /// cards (stored summaries). After a change, the API waits until the cards include the change. Ticket
     /// lists therefore contain the change after the response.
-    pub followed: watch::Sender<i64>,
+    pub followed: Arc<Followed>,
+    /// The configuration that decides which requests for work become messages.
+    pub subscriptions: Arc<Subscriptions>,
     /// True after the desk has started to shut down. Long responses, such as the live updates of the web
     /// console, then end.
     pub stopping: watch::Sender<bool>,
@@ -186,15 +211,17 @@ impl App {
         events::upcast::complete(&events::catalog_of_types())
             .map_err(|reason| Error::new(infra::Kind::Misconfigured, reason))?;
         let slow_hash = Arc::new(SlowHash::default());
-        Ok(Self {
+        let configuration = Arc::new(Configuration::new(
+            ledger.clone(),
+            views.clone(),
+            directory.clone(),
+            http.clone(),
+            settings.zone.clone(),
+        ));
+        Ok(Self(Arc::new(Parts {
             people: People::new(ledger.keys.clone(), directory.clone()),
-            configuration: Arc::new(Configuration::new(
-                ledger.clone(),
-                views.clone(),
-                directory.clone(),
-                http.clone(),
-                settings.zone.clone(),
-            )),
+            subscriptions: Arc::new(Subscriptions::new(configuration.clone())),
+            configuration,
             numbers: Arc::new(Numbers::new(ledger.clone())),
             credentials: Arc::new(Credentials::new(
                 ledger.clone(),
@@ -207,7 +234,7 @@ impl App {
             requests: Arc::default(),
             targets: Targets::default(),
             settings: Arc::new(settings),
-            followed: watch::channel(0).0,
+            followed: Arc::default(),
             stopping: watch::channel(false).0,
             ledger,
             views,
@@ -226,7 +253,7 @@ impl App {
             crash,
             secrets,
             keys: Arc::default(),
-        })
+        })))
     }
 
     /// Returns the secret keys of the desk. The first call reads the keys from the key store, and later calls

@@ -27,6 +27,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 
+use crate::app::subscriptions::Everything;
 use crate::catalog::{self, FUNCTIONS, Function, Trigger};
 use crate::mqtt::fleet_message;
 use crate::registry::{PROJECTIONS, REGISTRY};
@@ -403,6 +404,7 @@ async fn follow_stream(
         views: &*app.views,
         writer: &*app.page_writer,
         births: &births,
+        wanted: &Everything,
         registry: REGISTRY,
     };
     let first = commits.first().map_or(0, |(at, _)| *at);

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::StreamRole;
 use futures_util::future::BoxFuture;
 use infra::fleet;
 pub use infra::heads::publish;
@@ -19,9 +20,11 @@ use tokio::task::JoinSet;
 
 use super::{prometheus, server};
 use crate::app::fleet::robots;
+use crate::app::subscriptions::{Everything, Wanted};
 use crate::catalog::{self, FUNCTIONS, Trigger};
 use crate::mqtt::fleet_message;
 use crate::registry::{PROJECTIONS, REGISTRY};
+use crate::stream::follow::aggregate::find;
 use crate::stream::follow::births::Births;
 use crate::stream::follow::{Follower, Received};
 use crate::stream::project;
@@ -194,7 +197,7 @@ pub async fn following(app: &App) {
             Err(error) => wait_after(&error, "read the checkpoint").await,
         }
     };
-    app.followed.send_replace(position);
+    app.followed.reached(position);
     loop {
         match follow_page(app, &births, position).await {
             Ok(reached) if reached == position => app.ledger.store.past(position).await,
@@ -205,7 +208,8 @@ pub async fn following(app: &App) {
 }
 
 /// Processes at most `PAGE` commits after the position `after` in the feed (the sequence of all
-/// commits). Returns the position of the last processed commit.
+/// commits). Returns the position of the last processed commit. This position becomes the stored checkpoint if the stored
+/// checkpoint is `after`.
 pub async fn follow_page(app: &App, births: &Births, after: i64) -> Result<i64, Error> {
     let page = app.ledger.store.feed(after, PAGE).await?;
     let Some(position) = page.last().map(|placed| placed.position) else {
@@ -214,14 +218,25 @@ pub async fn follow_page(app: &App, births: &Births, after: i64) -> Result<i64, 
     for _ in &page {
         app.crash.pass("before-projection");
     }
+    // If this page changes the configuration, such as an automation rule, it is not known which configuration a ticket
+    // of the same page needs. The workers decide this later.
+    let changes_configuration = page.iter().any(|placed| {
+        find(REGISTRY, &placed.commit.stream)
+            .is_some_and(|aggregate| aggregate.role() == StreamRole::Configuration)
+    });
+    let wanted: &dyn Wanted = if changes_configuration {
+        &Everything
+    } else {
+        &*app.subscriptions
+    };
     let follower = Follower {
         ledger: &app.ledger,
         views: &*app.views,
         writer: &*app.page_writer,
         births,
+        wanted,
         registry: REGISTRY,
     };
-    let stored = app.views.get(CHECKPOINT, "follow").await?;
     let checkpoint = Put {
         view: CHECKPOINT.into(),
         key: "follow".into(),
@@ -231,18 +246,18 @@ pub async fn follow_page(app: &App, births: &Births, after: i64) -> Result<i64, 
         },
         index: Vec::new(),
         facets: String::new(),
-        expected: stored.map_or(0, |checkpoint| checkpoint.sequence),
+        expected: after,
     };
-    follower
-        .follow_page(
-            page.into_iter().map(Received::from).collect(),
-            Some(checkpoint),
-        )
-        .await?;
+    let page = page.into_iter().map(Received::from).collect();
+    let followed = follower.follow_page(page, Some(checkpoint)).await;
+    if changes_configuration {
+        app.subscriptions.forget();
+    }
+    followed?;
     // API requests that wrote data wait until the follower (the task that processes new commits) is
     // up to date. A new value in `followed` wakes all these requests. The follower therefore sends
     // only one position for all commits of this call.
-    app.followed.send_replace(position);
+    app.followed.reached(position);
     Ok(position)
 }
 

@@ -79,7 +79,7 @@ async fn text(app: &App) -> Result<String, Error> {
     registry.register(
         "ledgerdesk_views_position",
         "Number of commits that lists and reactions include",
-        ConstGauge::new(*app.followed.borrow()),
+        ConstGauge::new(app.followed.position()),
     );
     let waiting = Family::<OfQueue, Gauge>::default();
     for queue in catalog::queues() {

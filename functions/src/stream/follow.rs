@@ -36,6 +36,7 @@ use births::Births;
 
 use super::parked::{self, Parked};
 use crate::app::cards::{read_card, write_card};
+use crate::app::subscriptions::Wanted;
 
 /// Maximum number of commits that one read from the journal (the table of all commits) returns.
 const PAGE: usize = 100;
@@ -89,6 +90,8 @@ pub struct Follower<'a> {
     pub views: &'a dyn Views,
     pub writer: &'a dyn PageWriter,
     pub births: &'a Births,
+    /// Decides which intents (requests for work) become messages.
+    pub wanted: &'a dyn Wanted,
     pub registry: Registry,
 }
 
@@ -132,11 +135,14 @@ impl Follower<'_> {
             });
             streams[place].1.push(received);
         }
+        let names: Vec<&str> = streams.iter().map(|(stream, _)| stream.as_str()).collect();
+        let checkpoints = self.checkpoints(&names).await?;
         let mut failed = None;
         let (mut messages, mut puts, mut owners) = (Vec::new(), Vec::new(), Vec::new());
         let mut parking = Vec::new();
-        for (place, (stream, received)) in streams.iter().enumerate() {
-            match self.fold(stream, received).await {
+        for ((place, (stream, received)), checkpoint) in streams.iter().enumerate().zip(checkpoints)
+        {
+            match self.fold(stream, received, checkpoint).await {
                 Ok(changes) => {
                     messages.extend(changes.messages);
                     owners.extend(changes.puts.iter().map(|_| place));
@@ -200,7 +206,8 @@ impl Follower<'_> {
         received: &[Received],
     ) -> Result<Option<(i64, Error)>, Error> {
         for _ in 0..RACES_MAX {
-            let changes = self.fold(stream, received).await?;
+            let checkpoint = self.checkpoints(&[stream]).await?.into_iter().next();
+            let changes = self.fold(stream, received, checkpoint.flatten()).await?;
             let stored = self.writer.write(changes.messages, changes.puts).await?;
             if stored.iter().all(|is_stored| *is_stored) {
                 return Ok(changes.failure);
@@ -214,9 +221,32 @@ impl Follower<'_> {
         ))
     }
 
-    async fn fold(&self, stream: &str, received: &[Received]) -> Result<Changes, Error> {
+    /// Reads the document of each stream that contains its checkpoint (the sequence number of the last processed
+    /// event). The results have the order of `streams`. The result of a stream without such a document is `None`.
+    async fn checkpoints(&self, streams: &[&str]) -> Result<Vec<Option<Document>>, Error> {
+        let documents = streams.iter().enumerate().filter_map(|(place, stream)| {
+            let view = find(self.registry, stream)?.checkpoint_view()?;
+            Some((place, (view, *stream)))
+        });
+        let (places, documents): (Vec<usize>, Vec<(&str, &str)>) = documents.unzip();
+        let mut checkpoints = vec![None; streams.len()];
+        for (place, document) in places
+            .into_iter()
+            .zip(self.views.get_all(&documents).await?)
+        {
+            checkpoints[place] = document;
+        }
+        Ok(checkpoints)
+    }
+
+    async fn fold(
+        &self,
+        stream: &str,
+        received: &[Received],
+        checkpoint: Option<Document>,
+    ) -> Result<Changes, Error> {
         match find(self.registry, stream) {
-            Some(aggregate) => aggregate.fold(self, stream, received).await,
+            Some(aggregate) => aggregate.fold(self, stream, received, checkpoint).await,
             None => Ok(Changes::default()),
         }
     }
@@ -237,26 +267,22 @@ impl Follower<'_> {
     }
 }
 
-/// Applies the new commits of one stream. `received` contains new commits. Commits up to the
-/// checkpoint of the stream (the sequence number of the last processed event) are skipped. Returns
-/// the new due row (the stored deadlines), the new card (the stored summary of the stream) and the
+/// Applies the new commits of one stream. `received` contains new commits. `checkpoint` is the document that contains the
+/// checkpoint of the stream (the sequence number of the last processed event), see [`aggregate::Aggregate::checkpoint_view`].
+/// Commits up to the checkpoint are skipped. Returns the new due row (the stored deadlines), the new card (the stored summary of the stream) and the
 /// messages to send.
 pub async fn fold<C: Card>(
     follower: &Follower<'_>,
     folding: Folding<'_, C>,
     stream: &str,
     received: &[Received],
+    checkpoint: Option<Document>,
 ) -> Result<Changes, Error> {
     let Folding { reactions, queue } = folding;
     let has_card = !C::VIEW.is_empty();
-    // The checkpoint of a stream is the sequence number of the last processed event. Normally, the
-    // card (the stored summary of the stream) contains this number. If an aggregate type has no
-    // cards, the due row (the stored deadlines) contains the number instead.
-    let checkpoint = match (has_card, queue) {
-        (true, _) => follower.views.get(C::VIEW, stream).await?,
-        (false, Some(_)) => follower.views.get(due::VIEW, stream).await?,
-        (false, None) => return Ok(Changes::default()),
-    };
+    if !has_card && queue.is_none() {
+        return Ok(Changes::default());
+    }
     let sequence = checkpoint.as_ref().map_or(0, |document| document.sequence);
     let commits = missing(follower.ledger, stream, received, sequence).await?;
     let mut changes = Changes::default();
@@ -340,13 +366,13 @@ async fn fold_card<C: Card>(
                 let is_born = follower
                     .births
                     .includes(reaction.name, received.position, commit.at);
-                if is_born {
-                    let intents = (reaction.react)(&envelope, &card);
-                    messages.extend(
-                        intents
-                            .into_iter()
-                            .map(|intent| intent_message(reaction.name, &envelope, intent)),
-                    );
+                if !is_born {
+                    continue;
+                }
+                for intent in (reaction.react)(&envelope, &card) {
+                    if follower.wanted.wants(&intent).await? {
+                        messages.push(intent_message(reaction.name, &envelope, intent));
+                    }
                 }
             }
         }

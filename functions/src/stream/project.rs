@@ -18,6 +18,8 @@ use super::parked::{Parked, park};
 
 /// Maximum number of commits that a projection reads before it stores its document.
 const PAGE: usize = 500;
+/// Number of commits that a projection processes before it lets other tasks of the same thread run.
+const COMMITS_AT_ONCE: usize = 8;
 /// The key of the document in the view (a stored table) of a projection. Each projection has only
 /// one document.
 const KEY: &str = "all";
@@ -91,7 +93,11 @@ pub async fn project<P: Projection>(ledger: &Ledger, views: &dyn Views) -> Resul
         let Some(last) = page.last() else {
             return Ok(position);
         };
-        for placed in &page {
+        for (at, placed) in page.iter().enumerate() {
+            // The loop has no other point at which requests on the same thread could continue.
+            if at % COMMITS_AT_ONCE == 0 {
+                tokio::task::yield_now().await;
+            }
             if let Err(error) = fold(&mut document, &placed.commit) {
                 let (stream, from) = (placed.commit.stream.clone(), placed.commit.first);
                 park(

@@ -39,8 +39,8 @@ const LOCKS: usize = 256;
 /// snapshot and the commits from which the state was loaded. A state with large forms needs more
 /// memory, so its weight is larger.
 const CACHE: Bounds = Bounds {
-    entries: 8192,
-    weight: 64 << 20,
+    entries: 2048,
+    weight: 16 << 20,
 };
 /// Time in milliseconds for which a stream state stays in the cache. This limit applies only if
 /// other processes also write to the store.
@@ -253,7 +253,7 @@ impl Ledger {
         // its caller can be a command that holds the same lock.
         let no_command = self.locks[lock_of(stream)].try_lock();
         let loaded = self.repository::<D>().load(stream).await?;
-        if no_command.is_ok() && loaded.next > 1 {
+        if no_command.is_ok() {
             self.cache_state(now, loaded.clone(), erasures);
         }
         Ok(loaded)

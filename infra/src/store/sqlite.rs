@@ -8,6 +8,7 @@
 //! Reads are short index lookups with a limited result size, on a small pool of read-only
 //! connections. The reads run on threads for blocking work, so that they do not block async tasks.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -25,7 +26,7 @@ use super::{
     walk_by_position,
 };
 use crate::crash::Crash;
-use crate::sqlite::{Readers, connect, damages, failed, has_table, look, set_meta};
+use crate::sqlite::{Checkpoints, Readers, connect, damages, failed, has_table, look, set_meta};
 use crate::{Error, Kind, commit};
 
 /// The SQLite application id of a ledger file: "LDDK" in ASCII.
@@ -48,6 +49,11 @@ const PROBE_BYTES: usize = 16;
 /// Size in bytes of the first probe row (test row) after a failed write. A usual transaction has a
 /// similar size, so the test fails if the disk is almost full.
 const PROBE_FAILED_BYTES: usize = 256 * 1024;
+
+/// Maximum number of commits that stay in memory after they were written. The follower usually reads them a moment later.
+const RECENT_MAX: usize = 2048;
+/// Maximum size in bytes of the commits that stay in memory.
+const RECENT_BYTES_MAX: usize = 4 << 20;
 
 const CREATE: &str = "
     CREATE TABLE IF NOT EXISTS commits (
@@ -75,6 +81,7 @@ pub struct Sqlite {
     /// The writer thread. `None` if the ledger was opened read-only.
     writer: Option<Writer>,
     head: watch::Sender<i64>,
+    recent: Arc<Recent>,
     /// The error message of the last write. `None` if the last write succeeded.
     failing: Failing,
     /// Time of the last probe write (a test write that checks the disk).
@@ -123,26 +130,33 @@ impl Sqlite {
         crash: Arc<Crash>,
     ) -> Result<Self, Error> {
         let path = directory.join("ledger.db");
-        let connection = connect(
+        let mut connection = connect(
             &path,
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
         )?;
         ours(&connection, &path)?;
         prepare(&connection).map_err(|error| failed("open the ledger", error))?;
         let head = read_head(&connection)?;
+        let checkpoints = Checkpoints::start(&mut connection, &path)?;
         let (requests, jobs) = mpsc::channel(WAITING_MAX);
         let sender = watch::channel(head.position).0;
         let failing = Failing::default();
+        let recent = Arc::new(Recent::default());
         let group = Group {
             connection,
             head,
+            recent: recent.clone(),
             published: sender.clone(),
             crash,
             failing: failing.clone(),
         };
         let thread = std::thread::Builder::new()
             .name("ledger-writer".into())
-            .spawn(move || group.run(jobs))
+            .spawn(move || {
+                let mut group = group;
+                group.run(jobs);
+                checkpoints.end(&mut group.connection);
+            })
             .map_err(|error| {
                 Error::because(Kind::Unavailable, "cannot start the ledger's writer", error)
             })?;
@@ -155,6 +169,7 @@ impl Sqlite {
             readers: Readers::new(&path),
             writer: Some(writer),
             head: sender,
+            recent,
             failing,
             probed: tokio::sync::Mutex::default(),
         })
@@ -186,6 +201,7 @@ impl Sqlite {
             readers,
             writer: None,
             head: watch::channel(head.position).0,
+            recent: Arc::default(),
             failing: Failing::default(),
             probed: tokio::sync::Mutex::default(),
         })
@@ -356,8 +372,7 @@ pub(crate) fn ours(connection: &Connection, path: &Path) -> Result<(), Error> {
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
-    connection.pragma_update(None, "cache_size", -65_536)?;
+    connection.pragma_update(None, "cache_size", -16_384)?;
     connection.execute_batch(CREATE)?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     connection.pragma_update(None, "user_version", LAYOUT)
@@ -368,6 +383,7 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
 struct Group {
     connection: Connection,
     head: Head,
+    recent: Arc<Recent>,
     published: watch::Sender<i64>,
     crash: Arc<Crash>,
     failing: Failing,
@@ -376,7 +392,7 @@ struct Group {
 impl Group {
     /// Takes all waiting jobs, writes their commits in one transaction, and answers each job.
     /// Repeats these steps until all senders of jobs are dropped.
-    fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+    fn run(&mut self, mut jobs: mpsc::Receiver<Job>) {
         let (mut group, mut probes) = (Vec::with_capacity(GROUP_MAX), Vec::new());
         while let Some(job) = jobs.blocking_recv() {
             let mut next = Some(job);
@@ -409,9 +425,24 @@ impl Group {
         match outcome {
             Ok(answers) => {
                 self.note(None);
+                let (mut stored, mut responses) = (Vec::new(), Vec::new());
+                for (request, (answer, feed_hash)) in group.drain(..).zip(answers) {
+                    if let Appended::Stored {
+                        position: Some(position),
+                    } = answer
+                    {
+                        stored.push(Placed {
+                            position,
+                            feed_hash,
+                            commit: request.commit,
+                        });
+                    }
+                    responses.push((request.answer, answer));
+                }
+                self.recent.add(stored);
                 self.published.send_replace(self.head.position);
-                for (request, answer) in group.drain(..).zip(answers) {
-                    let _ = request.answer.send(Ok(answer));
+                for (response, answer) in responses {
+                    let _ = response.send(Ok(answer));
                 }
             }
             Err(error) => {
@@ -455,7 +486,9 @@ impl Group {
         transaction.commit()
     }
 
-    fn commit(&mut self, group: &[Request]) -> rusqlite::Result<Vec<Appended>> {
+    /// Writes the commits of a group in one transaction. Returns the answer to each request, and the hash of the feed at
+    /// this commit.
+    fn commit(&mut self, group: &[Request]) -> rusqlite::Result<Vec<(Appended, Hash)>> {
         let transaction = self
             .connection
             .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
@@ -487,12 +520,11 @@ impl Group {
                         position,
                         feed_hash,
                     };
-                    answers.push(Appended::Stored {
-                        position: Some(position),
-                    });
+                    let position = Some(position);
+                    answers.push((Appended::Stored { position }, feed_hash));
                 } else {
                     let taken = read_at(&transaction, &commit.stream, commit.first)?;
-                    answers.push(Appended::Taken(Box::new(taken)));
+                    answers.push((Appended::Taken(Box::new(taken)), feed_hash));
                 }
             }
         }
@@ -500,6 +532,56 @@ impl Group {
         transaction.commit()?;
         Ok(answers)
     }
+}
+
+/// The commits that this process wrote last, without gaps and in the order of their positions. The follower and the
+/// projections read each commit a moment after it was written, so most of their reads need no database.
+#[derive(Debug, Default)]
+struct Recent(Mutex<LastCommits>);
+
+#[derive(Debug, Default)]
+struct LastCommits {
+    commits: VecDeque<Placed>,
+    /// The size of all commits.
+    bytes: usize,
+}
+
+impl Recent {
+    fn add(&self, stored: Vec<Placed>) {
+        let mut recent = self.0.lock().expect("no holder panics");
+        recent.bytes += stored.iter().map(bytes_of).sum::<usize>();
+        recent.commits.extend(stored);
+        while recent.commits.len() > RECENT_MAX || recent.bytes > RECENT_BYTES_MAX {
+            let oldest = recent.commits.pop_front();
+            recent.bytes -= oldest.as_ref().map_or(0, bytes_of);
+        }
+    }
+
+    /// Returns the commits after a position, with the limits of one read. Returns `None` if some of these commits are
+    /// no longer in memory.
+    fn after(&self, position: i64, limit: usize) -> Option<Vec<Placed>> {
+        let recent = self.0.lock().expect("no holder panics");
+        let first = recent.commits.front()?.position;
+        let skip = usize::try_from(position + 1 - first).ok()?;
+        let mut bytes = 0;
+        let page = recent
+            .commits
+            .iter()
+            .skip(skip)
+            .take(limit)
+            .take_while(|placed| {
+                let is_first = bytes == 0;
+                bytes += placed.commit.body.len();
+                is_first || bytes <= PAGE_BYTES_MAX
+            });
+        Some(page.cloned().collect())
+    }
+}
+
+fn bytes_of(placed: &Placed) -> usize {
+    let commit = &placed.commit;
+    let snapshot = commit.snapshot.as_ref();
+    commit.stream.len() + commit.body.len() + snapshot.map_or(0, |snapshot| snapshot.state.len())
 }
 
 fn read_at(connection: &Connection, stream: &str, first: i64) -> rusqlite::Result<Commit> {
@@ -667,6 +749,9 @@ impl Journal for Sqlite {
 #[async_trait]
 impl Store for Sqlite {
     async fn feed(&self, after: i64, limit: usize) -> Result<Vec<Placed>, Error> {
+        if let Some(page) = self.recent.after(after, limit) {
+            return Ok(page);
+        }
         commits(
             &self.readers,
             format!("read the feed after {after}"),

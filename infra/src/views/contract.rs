@@ -50,6 +50,19 @@ pub async fn check(views: &dyn Views) {
     assert!(!put("a", 3, 0, vec![]).await, "the document already exists");
     assert!(!put("a", 3, 1, vec![]).await);
     assert!(put("b", 1, 0, vec![("i", "2".into())]).await);
+    let read = views.get_all(&[("v", "b"), ("v", "missing"), ("other", "a"), ("v", "a")]);
+    let sequences: Vec<Option<i64>> = read
+        .await
+        .expect("documents")
+        .into_iter()
+        .map(|document| document.map(|document| document.sequence))
+        .collect();
+    assert_eq!(
+        sequences,
+        [Some(1), None, None, Some(2)],
+        "in the order of the keys"
+    );
+    assert_eq!(views.get_all(&[]).await.expect("no documents"), []);
     assert_eq!(
         keys(all).await,
         ["a", "b", "a"],

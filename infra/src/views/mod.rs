@@ -131,6 +131,15 @@ impl Put {
 pub trait Views: Send + Sync {
     /// Returns a document. Returns `None` if the document does not exist.
     async fn get(&self, view: &str, key: &str) -> Result<Option<Document>, Error>;
+    /// Returns several documents in the order of `keys`. Each key is a pair of a view and a document key. An adapter for
+    /// which one larger read is cheaper than several small reads overrides this function.
+    async fn get_all(&self, keys: &[(&str, &str)]) -> Result<Vec<Option<Document>>, Error> {
+        let mut documents = Vec::with_capacity(keys.len());
+        for (view, key) in keys {
+            documents.push(self.get(view, key).await?);
+        }
+        Ok(documents)
+    }
     /// Stores a document and its index rows. The document is stored only if the existing document
     /// has the sequence number `expected` (0 if no document exists). Returns true if the store
     /// contains the given document after the call.

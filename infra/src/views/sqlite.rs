@@ -100,8 +100,7 @@ impl ViewsFile {
         let prepared = connection
             .pragma_update(None, "journal_mode", "WAL")
             .and_then(|()| connection.pragma_update(None, "synchronous", "NORMAL"))
-            .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", 8000))
-            .and_then(|()| connection.pragma_update(None, "cache_size", -65_536))
+            .and_then(|()| connection.pragma_update(None, "cache_size", -16_384))
             .and_then(|()| drop_other_layout(&connection, counted))
             .and_then(|()| connection.execute_batch(CREATE))
             .and_then(|()| connection.execute_batch(queue::CREATE))
@@ -109,7 +108,7 @@ impl ViewsFile {
             .and_then(|()| connection.pragma_update(None, "user_version", LAYOUT))
             .and_then(|()| counted_lists(&connection));
         let counted = prepared.map_err(|error| failed("open the views", error))?;
-        let writer = Arc::new(WriterThread::start(connection, "views")?);
+        let writer = Arc::new(WriterThread::start(connection, "views", Some(&path))?);
         Ok(Self {
             queue: queue::Sqlite::new(writer.clone()),
             writer,
@@ -142,7 +141,7 @@ impl ViewsFile {
         }
         let counted =
             counted_lists(&connection).map_err(|error| failed("open the views", error))?;
-        let writer = Arc::new(WriterThread::start(connection, "views")?);
+        let writer = Arc::new(WriterThread::start(connection, "views", None)?);
         Ok(Some(Self {
             queue: queue::Sqlite::new(writer.clone()),
             writer,
@@ -916,25 +915,38 @@ fn joined(shared: String, own: &str) -> String {
     }
 }
 
+fn get(connection: &Connection, view: &str, key: &str) -> rusqlite::Result<Option<Document>> {
+    let mut statement = connection
+        .prepare_cached("SELECT sequence, body FROM documents WHERE view = ?1 AND key = ?2")?;
+    let document = |row: &rusqlite::Row<'_>| {
+        Ok(Document {
+            sequence: row.get(0)?,
+            body: row.get(1)?,
+        })
+    };
+    statement.query_row([view, key], document).optional()
+}
+
 #[async_trait]
 impl Views for Sqlite {
     async fn get(&self, view: &str, key: &str) -> Result<Option<Document>, Error> {
         let what = format!("read {view} {key}");
         let (view, key) = (view.to_owned(), key.to_owned());
-        let get = move |connection: &Connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT sequence, body FROM documents WHERE view = ?1 AND key = ?2",
-            )?;
-            statement
-                .query_row([view, key], |row| {
-                    Ok(Document {
-                        sequence: row.get(0)?,
-                        body: row.get(1)?,
-                    })
-                })
-                .optional()
-        };
+        let get = move |connection: &Connection| get(connection, &view, &key);
         self.0.readers.read(what, get).await
+    }
+    async fn get_all(&self, keys: &[(&str, &str)]) -> Result<Vec<Option<Document>>, Error> {
+        let what = format!("read {} documents", keys.len());
+        let own = |(view, key): &(&str, &str)| ((*view).to_owned(), (*key).to_owned());
+        let keys: Vec<(String, String)> = keys.iter().map(own).collect();
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let get_each = move |connection: &Connection| {
+            let documents = keys.iter().map(|(view, key)| get(connection, view, key));
+            documents.collect()
+        };
+        self.0.readers.read(what, get_each).await
     }
     async fn put_with(
         &self,

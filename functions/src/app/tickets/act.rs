@@ -169,10 +169,5 @@ async fn act_as_known(
 /// `CARD_WAIT` even if the lists are not up to date, because the command is already stored.
 pub async fn await_card(app: &App, position: Option<i64>) {
     let Some(position) = position else { return };
-    let mut followed = app.followed.subscribe();
-    let _ = tokio::time::timeout(
-        CARD_WAIT,
-        followed.wait_for(|followed| *followed >= position),
-    )
-    .await;
+    let _ = tokio::time::timeout(CARD_WAIT, app.followed.wait(position)).await;
 }

@@ -30,6 +30,7 @@ use serde_json::{Value, json};
 
 use super::target::Target;
 use super::{Change, CommandError};
+use crate::app::subscriptions::Everything;
 use crate::app::times;
 use crate::registry::REGISTRY;
 use crate::stream::follow::Follower;
@@ -443,6 +444,7 @@ async fn list_parked(
         views: &*local.views,
         writer: &*local.page_writer,
         births: &births,
+        wanted: &Everything,
         registry: REGISTRY,
     };
     let streams = parked::list(&*local.views, PARKED_MAX)

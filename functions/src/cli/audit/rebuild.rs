@@ -8,6 +8,7 @@ use infra::{Error, Ledger};
 use serde_json::json;
 
 use super::{PAGE, bar, words};
+use crate::app::subscriptions::Everything;
 use crate::cli::target::Target;
 use crate::cli::{Change, CommandError, print};
 use crate::host::local::CHECKPOINT;
@@ -118,6 +119,7 @@ pub(super) async fn follow_again(
         views: &*desk.views,
         writer: &*desk.page_writer,
         births: &births,
+        wanted: &Everything,
         registry: REGISTRY,
     };
     let bar = bar(desk.ledger.store.head().await.map_err(words)?.position);

@@ -9,13 +9,13 @@ use domain::views::Card;
 use domain::{Decider, Envelope, StreamRole};
 use events::{Event, Personal};
 use futures_util::future::BoxFuture;
-use infra::views::Views;
+use infra::views::{Document, Views};
 use infra::{Error, Ledger};
 use serde::{Deserialize, Serialize};
 
 use super::history::{self, History, Until};
 use super::rebuild::{self, Rebuilt};
-use super::{Changes, Folding, Follower, Reaction, Received};
+use super::{Changes, Folding, Follower, Reaction, Received, due};
 use crate::App;
 
 /// A list of all aggregate types (kinds of streams, such as tickets) of the desk.
@@ -51,6 +51,12 @@ pub trait Aggregate: Send + Sync {
     /// Returns the queue and the handler for reached deadlines. Returns `None` if this aggregate
     /// type has no deadlines.
     fn deadlines(&self) -> Option<&Deadlines>;
+    /// Returns the name of the view whose documents contain the checkpoints (the sequence numbers of the last processed
+    /// events) of the streams. Normally, these documents are the cards. If this aggregate type has no cards, they are
+    /// the due rows (the stored deadlines). Returns `None` if the follower stores nothing for these streams.
+    fn checkpoint_view(&self) -> Option<&'static str> {
+        self.view().or(self.deadlines().map(|_| due::VIEW))
+    }
     /// Computes the new card (the stored summary), the deadlines and the messages of a stream from
     /// the commits in `received`, see [`super::fold`].
     async fn fold(
@@ -58,6 +64,7 @@ pub trait Aggregate: Send + Sync {
         follower: &Follower<'_>,
         stream: &str,
         received: &[Received],
+        checkpoint: Option<Document>,
     ) -> Result<Changes, Error>;
     /// Builds all cards (the stored summaries of streams) of this aggregate type again, see
     /// [`rebuild::cards`]. Returns the numbers of built and changed cards.
@@ -122,12 +129,13 @@ impl<D: Decider, C: Card<Event = D::Event>> Aggregate for Row<D, C> {
         follower: &Follower<'_>,
         stream: &str,
         received: &[Received],
+        checkpoint: Option<Document>,
     ) -> Result<Changes, Error> {
         let folding = Folding {
             reactions: self.reactions,
             queue: self.deadlines.as_ref().map(|deadlines| deadlines.queue),
         };
-        super::fold(follower, folding, stream, received).await
+        super::fold(follower, folding, stream, received, checkpoint).await
     }
     async fn rebuild(
         &self,

@@ -1,0 +1,80 @@
+//! Knows which requests for work can have an effect. Most desks have no automation rule for most nodes, and many desks
+//! have no notification policy. The follower of a desk on one machine then puts no message into a queue.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use domain::intent::Intent;
+use infra::Error;
+
+use crate::app::context::Configuration;
+use crate::app::notifications::definitions::DEFAULT_POLICY;
+
+/// Decides whether an intent (a request for work) becomes a message.
+#[async_trait]
+pub trait Wanted: Send + Sync {
+    /// Returns false only if the work of the intent would certainly end without an effect.
+    async fn wants(&self, intent: &Intent) -> Result<bool, Error>;
+}
+
+/// Accepts every intent (request for work). A follower that does not process all commits in their order uses this type,
+/// because it cannot know whether a rule is older than a ticket.
+#[derive(Clone, Copy, Debug)]
+pub struct Everything;
+
+#[async_trait]
+impl Wanted for Everything {
+    async fn wants(&self, _intent: &Intent) -> Result<bool, Error> {
+        Ok(true)
+    }
+}
+
+/// The configuration that decides whether an intent (a request for work) can have an effect. The configuration must not be
+/// newer than the last stored page of the follower and must not be changed by the current page.
+pub struct Subscriptions {
+    configuration: Arc<Configuration>,
+    /// The names of the nodes that have automation rules. The value is `None` if the names must be read again.
+    nodes: Mutex<Option<Arc<BTreeSet<String>>>>,
+}
+
+impl Subscriptions {
+    pub fn new(configuration: Arc<Configuration>) -> Self {
+        Self {
+            configuration,
+            nodes: Mutex::default(),
+        }
+    }
+
+    /// Removes the names of the nodes with rules from memory, so that they are read again. The follower calls this
+    /// function after it has stored the results of commits that change the configuration, such as an automation rule.
+    /// The list of rules is one of these results.
+    pub fn forget(&self) {
+        *self.nodes.lock().expect("no holder panics") = None;
+    }
+
+    async fn nodes(&self) -> Result<Arc<BTreeSet<String>>, Error> {
+        if let Some(nodes) = &*self.nodes.lock().expect("no holder panics") {
+            return Ok(nodes.clone());
+        }
+        let rules = self.configuration.rules().await?;
+        let nodes: BTreeSet<String> = rules.into_iter().map(|rule| rule.node).collect();
+        let nodes = Arc::new(nodes);
+        *self.nodes.lock().expect("no holder panics") = Some(nodes.clone());
+        Ok(nodes)
+    }
+}
+
+#[async_trait]
+impl Wanted for Subscriptions {
+    async fn wants(&self, intent: &Intent) -> Result<bool, Error> {
+        match intent {
+            Intent::EvaluateRules(evaluate) => Ok(self.nodes().await?.contains(&evaluate.name)),
+            Intent::Notify(_) => {
+                let policy = self.configuration.notification_policy(DEFAULT_POLICY);
+                Ok(policy.await?.0.is_some())
+            }
+            _ => Ok(true),
+        }
+    }
+}
