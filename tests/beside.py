@@ -1,20 +1,24 @@
 #!/usr/bin/env python3
 """Compares two builds of the program, in turns in one run.
 
-usage: beside.py OLD NEW [--rounds N]      both programs built with --release
+usage: beside.py OLD NEW [--rounds N] [--memory TICKETS]      both programs built with --release
 
-Two figures of each build, on a fresh directory with the demo company:
+Figures of each build, on a fresh directory with the demo company:
 
-* the rate of `create_ticket` over HTTP with 64 keep-alive clients;
+* the rate and the latencies of `create_ticket` over HTTP with 64 keep-alive clients, and the latencies with 8;
+* the slowest requests in the first two seconds of a desk, during which all clients verify one secret;
+* the resident memory of an idle desk and, with --memory, after half of TICKETS and after all of them;
 * on an idle desk, the time from the response to a withdrawal until the first byte of its callback
   arrives at a receiver on loopback.
 
-Everything talks to loopback, the number of requests is bounded, and all processes end with the
-script. The ratio of the rates is new divided by old.
+The clients are the program `wrk` (Debian package wrk). Everything talks to loopback, the number of
+requests and their time are bounded, and all processes end with the script. The ratio of the rates is
+new divided by old.
 """
 import argparse
-import asyncio
+import collections
 import json
+import shutil
 import socket
 import statistics
 import subprocess
@@ -23,9 +27,10 @@ import threading
 import time
 import urllib.request
 
-CLIENTS = 64
-TICKETS = 4000
+SECONDS = 8
+FIRST_SECONDS = 2
 CALLBACKS = 25
+THREADS = 2
 APP = ("beside_app", "secret-of-the-comparison")
 API = "/api/c/compapi/v2/itsm"
 
@@ -49,6 +54,7 @@ class Desk:
 
     def __init__(self, program):
         self.directory = tempfile.TemporaryDirectory()
+        self.created, self.runs = 0, 1
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -76,6 +82,12 @@ class Desk:
             raise SystemExit(f"{operation} was rejected: {answer}")
         return answer["data"]
 
+    def resident_mb(self):
+        """Returns the resident memory in MB."""
+        with open(f"/proc/{self.process.pid}/status") as status:
+            line = next(line for line in status if line.startswith("VmRSS:"))
+        return int(line.split()[1]) * 1024 / 1e6
+
     def stop(self):
         self.process.terminate()
         self.process.wait(30)
@@ -83,29 +95,39 @@ class Desk:
         self.directory.cleanup()
 
 
-async def client(port, request, left, failed):
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    while left[0] > 0:
-        left[0] -= 1
-        writer.write(request)
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = next(int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
-        answer = await reader.readexactly(length)
-        if b'"result":true' not in answer.replace(b" ", b""):
-            failed.append(answer)
-    writer.close()
-
-
-async def load(port, total):
-    data = json.dumps(body()).encode()
-    request = (f"POST {API}/create_ticket/ HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
-               f"content-length: {len(data)}\r\n\r\n").encode() + data
-    left, failed = [total], []
-    began = time.perf_counter()
-    await asyncio.gather(*(client(port, request, left, failed) for _ in range(CLIENTS)))
-    if failed:
-        raise SystemExit(f"{len(failed)} requests failed, such as {failed[0][:300]}")
-    return total / (time.perf_counter() - began)
+def wrk(desk, clients, seconds):
+    """Creates tickets for some seconds. Returns the rate and the latencies in milliseconds."""
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(
+            'wrk.method = "POST"\n'
+            'wrk.headers["Content-Type"] = "application/json"\n'
+            f"wrk.body = [==[{json.dumps(body())}]==]\n"
+            "done = function(summary, latency)\n"
+            "  local failed = 0\n"
+            "  for _, n in pairs(summary.errors) do failed = failed + n end\n"
+            '  io.write(string.format(\'{"requests":%d,"us":%d,"p50":%d,"p99":%d,"max":%d,"failed":%d}\\n\','
+            " summary.requests, summary.duration, latency:percentile(50), latency:percentile(99), latency.max, failed))\n"
+            "end\n")
+        script.flush()
+        output = subprocess.run(
+            ["wrk", f"-t{THREADS}", f"-c{clients}", f"-d{seconds}s", "-s", script.name,
+             f"http://127.0.0.1:{desk.port}{API}/create_ticket/"],
+            capture_output=True, text=True, check=True, timeout=seconds + 60).stdout
+    found = json.loads(output.strip().splitlines()[-1])
+    if found["failed"]:
+        raise SystemExit(f"{found['failed']} requests failed")
+    # A response of the API can have status 200 and still be an error, so the tickets are counted by their numbers.
+    desk.created += found["requests"]
+    number = int(desk.call("create_ticket", body())["sn"][-6:])
+    desk.created += 1
+    # At the end, wrk closes connections whose requests are still running.
+    if not desk.created <= number <= desk.created + clients * desk.runs + 1:
+        raise SystemExit(f"{desk.created} requests, but the ticket has number {number}")
+    desk.runs += 1
+    return {
+        "rate": found["requests"] / found["us"] * 1e6,
+        **{key: found[key] / 1000 for key in ("p50", "p99", "max")},
+    }
 
 
 class Receiver(threading.Thread):
@@ -162,39 +184,69 @@ def callbacks(desk, receiver):
     return delays
 
 
+def measure(program, receiver, figures):
+    """Measures one build once, and adds its figures to the lists in `figures`."""
+    desk = Desk(program)
+    try:
+        figures["idle memory, MB"].append(desk.resident_mb())
+        first = wrk(desk, 64, FIRST_SECONDS)
+        figures["64 clients, first 2 s, slowest, ms"].append(first["max"])
+        with_64 = wrk(desk, 64, SECONDS)
+        figures["64 clients, tickets per second"].append(with_64["rate"])
+        figures["64 clients, median, ms"].append(with_64["p50"])
+        figures["64 clients, 99 %, ms"].append(with_64["p99"])
+        with_8 = wrk(desk, 8, SECONDS)
+        figures["8 clients, 99 %, ms"].append(with_8["p99"])
+    finally:
+        desk.stop()
+    desk = Desk(program)
+    try:
+        figures["response to first byte of the callback, ms"].extend(callbacks(desk, receiver))
+    finally:
+        desk.stop()
+
+
+def memory(program, tickets):
+    """Returns the resident memory in MB after half of the tickets and after all tickets."""
+    desk = Desk(program)
+    try:
+        found = []
+        for wanted in (tickets // 2, tickets):
+            while desk.created < wanted:
+                wrk(desk, 64, 5)
+            found.append(desk.resident_mb())
+        return found
+    finally:
+        desk.stop()
+
+
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("old")
     arguments.add_argument("new")
     arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--memory", type=int, metavar="TICKETS")
     given = arguments.parse_args()
+    if not shutil.which("wrk"):
+        raise SystemExit("the program wrk is missing; install the package wrk")
     receiver = Receiver()
     receiver.start()
-    rates = {"old": [], "new": []}
-    delays = {"old": [], "new": []}
+    builds = {"old": given.old, "new": given.new}
+    figures = {name: collections.defaultdict(list) for name in builds}
     for number in range(given.rounds):
-        order = [("old", given.old), ("new", given.new)]
-        for name, program in order if number % 2 == 0 else reversed(order):
-            desk = Desk(program)
-            try:
-                asyncio.run(load(desk.port, TICKETS // 8))
-                rates[name].append(asyncio.run(load(desk.port, TICKETS)))
-            finally:
-                desk.stop()
-            desk = Desk(program)
-            try:
-                delays[name].extend(callbacks(desk, receiver))
-            finally:
-                desk.stop()
-        print(f"round {number + 1}: old {rates['old'][-1]:.0f}/s, new {rates['new'][-1]:.0f}/s, "
-              f"ratio {rates['new'][-1] / rates['old'][-1]:.2f}", flush=True)
-    ratio = statistics.median(new / old for new, old in zip(rates["new"], rates["old"]))
-    print(f"create_ticket, {CLIENTS} keep-alive clients, {TICKETS} tickets per round: "
-          f"old {statistics.median(rates['old']):.0f}/s, new {statistics.median(rates['new']):.0f}/s, median ratio {ratio:.2f}")
-    for name in ("old", "new"):
-        ordered = sorted(delays[name])
-        print(f"commit to first byte at the receiver, {name}: median {statistics.median(ordered):.1f} ms, "
-              f"95 % {ordered[int(len(ordered) * 0.95)]:.1f} ms, {len(ordered)} callbacks")
+        order = list(builds) if number % 2 == 0 else list(reversed(builds))
+        for name in order:
+            measure(builds[name], receiver, figures[name])
+        rates = [figures[name]["64 clients, tickets per second"][-1] for name in ("old", "new")]
+        print(f"round {number + 1}: old {rates[0]:.0f}/s, new {rates[1]:.0f}/s, ratio {rates[1] / rates[0]:.2f}", flush=True)
+    for figure, old in figures["old"].items():
+        new = figures["new"][figure]
+        ratios = [n / o for n, o in zip(new, old) if o]
+        print(f"{figure}: old {statistics.median(old):.1f}, new {statistics.median(new):.1f}, "
+              f"median ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}), {len(old)} values")
+    for name, program in builds.items() if given.memory else ():
+        half, whole = memory(program, given.memory)
+        print(f"memory of {name}: {half:.0f} MB after {given.memory // 2} tickets, {whole:.0f} MB after {given.memory}")
 
 
 if __name__ == "__main__":

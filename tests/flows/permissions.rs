@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tests::{PLAIN, approval_request};
 
 use crate::TestDesk;
+use crate::executions::{APPROVAL, Automated, PLATFORM, RULE, UNLOCK};
 use crate::workflow_builder::{account_api, answers, api, line, manual, open, service};
 
 /// A text that only the ticket contains. A stranger must not see it in any response.
@@ -445,6 +446,222 @@ async fn the_log_of_api_calls_is_only_for_readers_of_the_ticket() {
     let (status, body) = plain(&desk, "GET", &path, "stranger", Value::Null).await;
     assert_eq!(status, 403, "{body}");
     assert!(!body.contains("example.com"), "{body}");
+}
+
+/// A caller in the test of all operations: a person, or a client app that acts for itself.
+struct Caller {
+    user: Option<&'static str>,
+    app: (&'static str, &'static str),
+    /// All relations of the caller to the objects of the test.
+    relations: &'static [Relation],
+}
+
+/// The objects on which the callers try all operations.
+struct Objects {
+    desk: TestDesk,
+    sn: String,
+    service: Value,
+    execution: String,
+}
+
+impl Objects {
+    /// Sends a request to `/v1` as the caller. Returns the status and the body of the response.
+    async fn send(&self, caller: &Caller, method: &str, path: &str, body: Value) -> (u16, Value) {
+        let (code, secret) = caller.app;
+        let basic = base64::engine::general_purpose::STANDARD.encode(format!("{code}:{secret}"));
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("/v1/{path}"))
+            .header("authorization", format!("Basic {basic}"))
+            .header("content-type", "application/json");
+        if let Some(user) = caller.user {
+            request = request.header("x-on-behalf-of", user);
+        }
+        let body = if body.is_null() {
+            Body::empty()
+        } else {
+            body.to_string().into()
+        };
+        let (status, bytes) = self.desk.send(request.body(body).expect("a request")).await;
+        (
+            status.as_u16(),
+            serde_json::from_slice(&bytes).unwrap_or_default(),
+        )
+    }
+
+    /// Executes an operation by one request. Returns whether the desk permitted the operation.
+    async fn permits(&self, caller: &Caller, operation: Operation) -> bool {
+        let ticket = format!("tickets/{}", self.sn);
+        let service = format!("services/{}/form", self.service);
+        let execution = format!("executions/{}", self.execution);
+        let preferences = "people/benren/preferences";
+        let (method, path, body) = match operation {
+            Operation::ReadTicket => ("GET", ticket.as_str(), Value::Null),
+            Operation::TakePart => (
+                "POST",
+                &*format!("{ticket}/remark"),
+                json!({ "text": "看一下" }),
+            ),
+            Operation::ReadInternalRemarks => ("GET", &*format!("{ticket}/remarks"), Value::Null),
+            Operation::ManageTicket => (
+                "POST",
+                &*format!("{ticket}/close"),
+                json!({ "status": "NO_STATUS" }),
+            ),
+            Operation::ReadService => ("GET", service.as_str(), Value::Null),
+            Operation::ReadExecution => ("GET", execution.as_str(), Value::Null),
+            Operation::ReadPerson => ("GET", preferences, Value::Null),
+            Operation::ChangePerson => ("PUT", preferences, json!({ "language": "en" })),
+            Operation::ReadRole => ("GET", "roles/70", Value::Null),
+            Operation::ReadOperations => ("GET", "robots", Value::Null),
+            Operation::ChangeConfiguration => (
+                "PUT",
+                "roles/71",
+                json!({ "key": "more", "name": "更多", "members": [] }),
+            ),
+        };
+        let (status, body) = self.send(caller, method, path, body).await;
+        let place = format!(
+            "{:?} {} {operation:?}: {status} {body}",
+            caller.user, caller.app.0
+        );
+        match operation {
+            // Everyone who reads the ticket gets the list of remarks. It contains the internal remark only for some.
+            Operation::ReadInternalRemarks => body.to_string().contains(INTERNAL),
+            // Everyone reads the names of roles.
+            Operation::ReadRole => body["members"].is_array(),
+            // The unknown status is rejected only after the check of the permission.
+            Operation::ManageTicket => {
+                assert!(matches!(status, 400 | 403), "{place}");
+                body["reason"] == "not_an_end"
+            }
+            _ => {
+                assert!(
+                    matches!(status, 200..=204 | 400 | 401 | 403 | 404),
+                    "{place}"
+                );
+                status < 300
+            }
+        }
+    }
+}
+
+/// The text of the internal remark in the test of all operations.
+const INTERNAL: &str = "内部备注-5521";
+
+/// Each relation is held by a caller, and each caller tries each operation over the API. A caller whose relations do not
+/// permit an operation is rejected.
+#[tokio::test]
+async fn every_caller_may_execute_exactly_the_operations_of_the_table() {
+    let script = [UNLOCK, APPROVAL].concat();
+    let automated = Automated::open(&[PLATFORM, &script, RULE]).await;
+    let (desk, service) = (automated.desk, automated.service);
+    let other = tests::registered("other_app", true);
+    let secret = "another-long-secret-57";
+    let registered = desk.app.credentials.register(&other, secret).await;
+    registered.expect("an application");
+    let role = json!({ "key": "auditors", "name": "审计", "members": ["shenji"] });
+    assert_eq!(desk.v1("PUT", "roles/70", "admin", role).await.0, 204);
+    // The app opens the ticket of lisi, whom daili represents.
+    let fields = tests::form(&[
+        ("title", "账号被锁"),
+        ("kind", "unlock"),
+        ("account", "lisi"),
+    ]);
+    let opened = json!({
+        "service_id": service, "creator": "lisi", "fields": fields, "meta": { "ticket_agent": "daili" },
+    });
+    let sn = desk.must("create_ticket", opened).await["sn"].clone();
+    let change = json!({
+        "owners": ["fuwu"], "readers": [70], "display_type": "PERSON", "display_roles": ["kehu"],
+    });
+    let path = format!("services/{service}");
+    assert_eq!(desk.v1("PUT", &path, "admin", change).await.0, 200);
+    desk.settle().await;
+    let internal = json!({ "text": INTERNAL, "internal": true });
+    desk.operate(&sn, "remark", "zhangsan", internal).await;
+    desk.operate(&sn, "follow", "lisi", json!({ "people": ["yaoqing"] }))
+        .await;
+    desk.must("add_follower", json!({ "sn": sn, "users": "guanzhu" }))
+        .await;
+    let listed = desk.v1("GET", "executions", "admin", Value::Null).await.1;
+    let execution = listed["executions"][0]["id"]
+        .as_str()
+        .expect("an execution")
+        .to_owned();
+    let objects = Objects {
+        desk,
+        sn: sn.as_str().expect("sn").to_owned(),
+        service,
+        execution,
+    };
+    let person = |user, relations| Caller {
+        user: Some(user),
+        app: tests::TRUSTED,
+        relations,
+    };
+    let callers = [
+        person("lisi", &[Relation::Creator]),
+        person("daili", &[Relation::Agent, Relation::FormerProcessor]),
+        person(
+            "zhangsan",
+            &[
+                Relation::Processor,
+                Relation::FormerProcessor,
+                Relation::Worker,
+            ],
+        ),
+        person("yaoqing", &[Relation::Follower, Relation::Invited]),
+        person("guanzhu", &[Relation::Follower]),
+        person("fuwu", &[Relation::ServiceOwner]),
+        person(
+            "shenji",
+            &[
+                Relation::ServiceReader,
+                Relation::Follower,
+                Relation::Member,
+            ],
+        ),
+        person("kehu", &[Relation::Addressee]),
+        person("wangwu", &[Relation::Approver]),
+        person("benren", &[Relation::Own]),
+        person("admin", &[Relation::Superuser]),
+        person("stranger", &[]),
+        Caller {
+            user: None,
+            app: tests::TRUSTED,
+            relations: &[Relation::OpeningApp, Relation::TrustedApp],
+        },
+        Caller {
+            user: None,
+            app: ("other_app", secret),
+            relations: &[Relation::TrustedApp],
+        },
+    ];
+    let (mut cells, mut requests) = (std::collections::BTreeSet::new(), 0);
+    for caller in &callers {
+        let relations: Relations = caller.relations.iter().copied().collect();
+        for operation in Operation::ALL {
+            let expected = infra::policy::permits(AccessRequest {
+                operation,
+                relations,
+            });
+            let permitted = objects.permits(caller, operation).await;
+            assert_eq!(
+                permitted, expected,
+                "{:?} of {} with {relations:?}: {operation:?}",
+                caller.user, caller.app.0
+            );
+            requests += 1;
+            cells.extend(relations.iter().map(|relation| (relation, operation)));
+        }
+    }
+    assert_eq!(cells.len(), Relation::ALL.len() * Operation::ALL.len());
+    println!(
+        "{requests} requests of {} callers cover {} cells",
+        callers.len(),
+        cells.len()
+    );
 }
 
 /// Returns the table of all operations and relations in Markdown.
