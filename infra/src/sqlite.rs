@@ -295,7 +295,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
 
 /// Number of pages in a write-ahead log after which a checkpoint begins. A checkpoint copies the pages of the log into the
 /// database file.
-const CHECKPOINT_PAGES: i32 = 4000;
+const CHECKPOINT_PAGES: i32 = 2000;
 
 /// The state of a [`Checkpoints`] thread.
 mod checkpoint_state {

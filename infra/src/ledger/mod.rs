@@ -39,7 +39,7 @@ const LOCKS: usize = 256;
 /// snapshot and the commits from which the state was loaded. A state with large forms needs more
 /// memory, so its weight is larger.
 const CACHE: Bounds = Bounds {
-    entries: 2048,
+    entries: 1024,
     weight: 16 << 20,
 };
 /// Time in milliseconds for which a stream state stays in the cache. This limit applies only if

@@ -100,7 +100,7 @@ impl ViewsFile {
         let prepared = connection
             .pragma_update(None, "journal_mode", "WAL")
             .and_then(|()| connection.pragma_update(None, "synchronous", "NORMAL"))
-            .and_then(|()| connection.pragma_update(None, "cache_size", -16_384))
+            .and_then(|()| connection.pragma_update(None, "cache_size", -8_192))
             .and_then(|()| drop_other_layout(&connection, counted))
             .and_then(|()| connection.execute_batch(CREATE))
             .and_then(|()| connection.execute_batch(queue::CREATE))
