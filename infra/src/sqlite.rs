@@ -311,9 +311,7 @@ use checkpoint_state::{COPIED, IDLE, RUNNING};
 /// its start.
 #[derive(Debug)]
 pub(crate) struct Checkpoints {
-    /// `None` only while the value is dropped.
-    requests: Option<std::sync::mpsc::SyncSender<()>>,
-    thread: Option<JoinHandle<()>>,
+    thread: JoinHandle<()>,
 }
 
 impl Checkpoints {
@@ -334,7 +332,6 @@ impl Checkpoints {
                 }
             })
             .map_err(|error| Error::because(Kind::Unavailable, "cannot start a thread", error))?;
-        let sender = requests.clone();
         let hook = move |log: &mut Wal, pages: i32| {
             if pages < CHECKPOINT_PAGES {
                 return Ok(());
@@ -343,7 +340,7 @@ impl Checkpoints {
                 IDLE => {
                     state.store(RUNNING, Ordering::SeqCst);
                     // The channel is empty, because there is at most one request at a time.
-                    let _ = sender.try_send(());
+                    let _ = requests.try_send(());
                 }
                 COPIED => {
                     state.store(IDLE, Ordering::SeqCst);
@@ -359,28 +356,16 @@ impl Checkpoints {
         connection
             .wal_hook(Some(hook))
             .map_err(|error| failed("prepare checkpoints", error))?;
-        Ok(Self {
-            requests: Some(requests),
-            thread: Some(thread),
-        })
+        Ok(Self { thread })
     }
 
-    /// Ends the thread. The connection is the write connection with which the thread was started.
+    /// Ends the thread and waits for its end. The connection is the write connection with which the thread was started.
     pub(crate) fn end(self, connection: &mut Connection) {
-        // The hook contains a sender for requests. The thread ends when all senders are dropped.
-        let removed = connection.wal_hook(None::<fn(&mut Wal, i32) -> rusqlite::Result<()>>);
-        if let Err(error) = removed {
-            tracing::warn!(%error, "the thread of the checkpoints does not end");
-            std::mem::forget(self);
-        }
-    }
-}
-
-impl Drop for Checkpoints {
-    fn drop(&mut self) {
-        self.requests = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        // The hook contains the sender of the requests. The thread ends when this sender is dropped.
+        match connection.wal_hook(None::<fn(&mut Wal, i32) -> rusqlite::Result<()>>) {
+            Ok(()) => drop(self.thread.join()),
+            // The thread ends after the connection.
+            Err(error) => tracing::warn!(%error, "cannot wait for the thread of the checkpoints"),
         }
     }
 }
@@ -510,6 +495,48 @@ pub(crate) fn failed(what: &str, error: impl std::borrow::Borrow<rusqlite::Error
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Writes 100 MB without a pause. Without checkpoints, the log would have this size too. The test cannot use a
+    /// smaller limit, because the writer also writes while a checkpoint runs.
+    #[test]
+    fn checkpoints_keep_the_log_small_during_constant_writes() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("test.db");
+        let mut connection = connect(
+            &path,
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+        )
+        .expect("a database");
+        connection
+            .execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE rows (body BLOB NOT NULL)")
+            .expect("a table");
+        let checkpoints = Checkpoints::start(&mut connection, &path).expect("a thread");
+        let transactions = 1000;
+        for _ in 0..transactions {
+            let transaction = connection.transaction().expect("a transaction");
+            for _ in 0..100 {
+                transaction
+                    .prepare_cached("INSERT INTO rows (body) VALUES (zeroblob(1000))")
+                    .and_then(|mut insert| insert.execute([]))
+                    .expect("inserted");
+            }
+            transaction.commit().expect("committed");
+        }
+        let log = std::fs::metadata(side(&path, "-wal")).expect("a log").len();
+        assert!(log < 60_000_000, "{log} bytes");
+        checkpoints.end(&mut connection);
+        drop(connection);
+        assert!(
+            !side(&path, "-wal").exists(),
+            "the last connection is closed"
+        );
+        let reopened = connect_still(&path).expect("the database");
+        let rows: i64 = reopened
+            .query_row("SELECT count(*) FROM rows", [], |row| row.get(0))
+            .expect("a number");
+        assert_eq!(rows, transactions * 100);
+        assert_eq!(damages(&reopened), Vec::<String>::new());
+    }
 
     #[test]
     fn a_sqlite_that_can_damage_files_is_rejected() {
