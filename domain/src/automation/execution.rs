@@ -744,6 +744,20 @@ mod tests {
                 (3, CHECK, "the account is not locked"),
             ]
         );
+        let findings: Vec<_> = execution
+            .steps
+            .iter()
+            .map(|step| step.finding.clone())
+            .collect();
+        let since = "20261128000000Z".to_owned();
+        assert_eq!(
+            findings,
+            [
+                Some(Finding::AccountLocked { since }),
+                Some(Finding::LockRemoved),
+                Some(Finding::AccountNotLocked),
+            ]
+        );
         let late = report(&execution, Verdict::retry("late"));
         assert_eq!(act(&mut execution, &late), Err(Rejection::NotDue(4)));
         act(&mut execution, &Command::Close { recorded: true }).expect("closed");
