@@ -3,6 +3,9 @@
 //! skips this stream, and continues with the other streams. When the cause is removed, the follower
 //! processes the stream again.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use events::Moment;
 use functions::app::subscriptions::Everything;
 use functions::host::local::follow_page;
@@ -10,11 +13,100 @@ use functions::registry::REGISTRY;
 use functions::stream::follow::Follower;
 use functions::stream::follow::births::Births;
 use functions::stream::parked;
+use infra::Error;
 use infra::commit::following;
-use serde_json::json;
+use infra::views::{Document, Entry, Index, Range, Views};
+use serde_json::{Value, json};
 use tests::approval_request;
 
 use crate::TestDesk;
+
+/// Views in which the documents of one key are unreadable.
+struct Damaged {
+    views: Arc<dyn Views>,
+    key: &'static str,
+}
+
+#[async_trait]
+impl Views for Damaged {
+    async fn get(&self, view: &str, key: &str) -> Result<Option<Document>, Error> {
+        if key == self.key {
+            return Err(Error::corrupt(format!("document {view} {key} is damaged")));
+        }
+        self.views.get(view, key).await
+    }
+    async fn put_with(
+        &self,
+        view: &str,
+        key: &str,
+        document: &Document,
+        index: &Index,
+        facets: &str,
+        expected: i64,
+    ) -> Result<bool, Error> {
+        let put = self
+            .views
+            .put_with(view, key, document, index, facets, expected);
+        put.await
+    }
+    async fn range_after(
+        &self,
+        range: Range<'_>,
+        after: Option<&Entry>,
+    ) -> Result<Vec<Entry>, Error> {
+        self.views.range_after(range, after).await
+    }
+    async fn count(&self, view: &str, index: &str, from: &str, to: &str) -> Result<u64, Error> {
+        self.views.count(view, index, from, to).await
+    }
+    async fn scan(
+        &self,
+        view: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, Document)>, Error> {
+        self.views.scan(view, after, limit).await
+    }
+    async fn remove(&self, view: &str, key: &str) -> Result<(), Error> {
+        self.views.remove(view, key).await
+    }
+    async fn clear(&self, view: &str) -> Result<(), Error> {
+        self.views.clear(view).await
+    }
+}
+
+#[tokio::test]
+async fn an_unreadable_card_parks_only_its_own_stream() {
+    let desk = TestDesk::open().await;
+    desk.must("create_ticket", approval_request()).await;
+    desk.stop_following();
+    let followed = desk.head().await;
+    let damaged = desk.must("create_ticket", approval_request()).await["sn"].clone();
+    let readable = desk.must("create_ticket", approval_request()).await["sn"].clone();
+    let stream = |sn: &Value| format!("ticket-{}", sn.as_str().expect("sn"));
+    let app = &desk.app;
+    let views: Arc<dyn Views> = Arc::new(Damaged {
+        views: app.views.clone(),
+        key: stream(&damaged).leak(),
+    });
+    let births = Births::load(&app.ledger, REGISTRY).await.expect("births");
+    let follower = Follower {
+        ledger: &app.ledger,
+        views: &*views,
+        writer: &*app.page_writer,
+        births: &births,
+        wanted: &Everything,
+        registry: REGISTRY,
+    };
+    let page = app.ledger.store.feed(followed, 100).await.expect("a page");
+    let page = page.into_iter().map(Into::into).collect();
+    follower.follow_page(page, None).await.expect("followed");
+    let parked = parked::list(&*app.views, 10).await.expect("listed");
+    let parked: Vec<&str> = parked.iter().map(|one| one.stream.as_str()).collect();
+    assert_eq!(parked, [stream(&damaged)]);
+    let card = app.views.get("ticket", &stream(&readable)).await;
+    assert!(card.expect("readable").is_some());
+}
 
 async fn follow_all(desk: &TestDesk) {
     let births = Births::load(&desk.app.ledger, REGISTRY)

@@ -30,8 +30,8 @@ impl Wanted for Everything {
     }
 }
 
-/// The configuration that decides whether an intent (a request for work) can have an effect. The configuration must not be
-/// newer than the last stored page of the follower and must not be changed by the current page.
+/// The configuration that decides whether an intent (a request for work) can have an effect. A page of commits that changes
+/// the configuration must use [`Everything`] instead, because the list of rules does not contain its changes yet.
 pub struct Subscriptions {
     configuration: Arc<Configuration>,
     /// The names of the nodes that have automation rules. The value is `None` if the names must be read again.

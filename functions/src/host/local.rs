@@ -255,8 +255,7 @@ pub async fn follow_page(app: &App, births: &Births, after: i64) -> Result<i64, 
     }
     followed?;
     // API requests that wrote data wait until the follower (the task that processes new commits) is
-    // up to date. A new value in `followed` wakes all these requests. The follower therefore sends
-    // only one position for all commits of this call.
+    // up to date. The new position wakes the requests whose commits are in this page.
     app.followed.reached(position);
     Ok(position)
 }

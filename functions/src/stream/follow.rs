@@ -136,13 +136,28 @@ impl Follower<'_> {
             streams[place].1.push(received);
         }
         let names: Vec<&str> = streams.iter().map(|(stream, _)| stream.as_str()).collect();
-        let checkpoints = self.checkpoints(&names).await?;
+        let checkpoints = match self.checkpoints(&names).await {
+            Ok(checkpoints) => checkpoints.into_iter().map(Ok).collect(),
+            // At least one document is unreadable. Only its stream is parked, so each stream is read alone.
+            Err(error) if error.is_poison() => {
+                let mut alone = Vec::with_capacity(names.len());
+                for name in &names {
+                    alone.push(self.checkpoint(name).await);
+                }
+                alone
+            }
+            Err(error) => return Err(error),
+        };
         let mut failed = None;
         let (mut messages, mut puts, mut owners) = (Vec::new(), Vec::new(), Vec::new());
         let mut parking = Vec::new();
         for ((place, (stream, received)), checkpoint) in streams.iter().enumerate().zip(checkpoints)
         {
-            match self.fold(stream, received, checkpoint).await {
+            let folded = match checkpoint {
+                Ok(checkpoint) => self.fold(stream, received, checkpoint).await,
+                Err(error) => Err(error),
+            };
+            match folded {
                 Ok(changes) => {
                     messages.extend(changes.messages);
                     owners.extend(changes.puts.iter().map(|_| place));
@@ -206,8 +221,8 @@ impl Follower<'_> {
         received: &[Received],
     ) -> Result<Option<(i64, Error)>, Error> {
         for _ in 0..RACES_MAX {
-            let checkpoint = self.checkpoints(&[stream]).await?.into_iter().next();
-            let changes = self.fold(stream, received, checkpoint.flatten()).await?;
+            let checkpoint = self.checkpoint(stream).await?;
+            let changes = self.fold(stream, received, checkpoint).await?;
             let stored = self.writer.write(changes.messages, changes.puts).await?;
             if stored.iter().all(|is_stored| *is_stored) {
                 return Ok(changes.failure);
@@ -219,6 +234,12 @@ impl Follower<'_> {
                 "cannot store the card of {stream}: other followers stored it first {RACES_MAX} times in a row"
             ),
         ))
+    }
+
+    /// Reads the document of one stream that contains its checkpoint (the sequence number of the last processed event).
+    async fn checkpoint(&self, stream: &str) -> Result<Option<Document>, Error> {
+        let checkpoint = self.checkpoints(&[stream]).await?;
+        Ok(checkpoint.into_iter().next().flatten())
     }
 
     /// Reads the document of each stream that contains its checkpoint (the sequence number of the last processed
@@ -268,9 +289,9 @@ impl Follower<'_> {
 }
 
 /// Applies the new commits of one stream. `received` contains new commits. `checkpoint` is the document that contains the
-/// checkpoint of the stream (the sequence number of the last processed event), see [`aggregate::Aggregate::checkpoint_view`].
-/// Commits up to the checkpoint are skipped. Returns the new due row (the stored deadlines), the new card (the stored summary of the stream) and the
-/// messages to send.
+/// checkpoint of the stream (the sequence number of the last processed event), see
+/// [`aggregate::Aggregate::checkpoint_view`]. Commits up to the checkpoint are skipped. Returns the new due row (the
+/// stored deadlines), the new card (the stored summary of the stream) and the messages to send.
 pub async fn fold<C: Card>(
     follower: &Follower<'_>,
     folding: Folding<'_, C>,
