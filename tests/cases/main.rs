@@ -8,6 +8,7 @@
 
 mod administration;
 mod api_bodies;
+mod api_description;
 mod backup;
 mod command_line;
 mod decisions;
