@@ -55,7 +55,7 @@ pub enum Finding {
     NotRequested,
     #[error("the script {script} is not defined")]
     ScriptNotDefined { script: String },
-    #[error("nobody except the requester may approve the script")]
+    #[error("no person except the requester may approve the script")]
     NoApprover,
     #[error("the script has no parameter `{parameter}`")]
     ParameterUnknown { parameter: String },

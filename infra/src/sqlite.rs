@@ -297,14 +297,13 @@ pub(crate) async fn blocking<T: Send + 'static>(
 /// database file.
 const CHECKPOINT_PAGES: i32 = 2000;
 
-/// The state of a [`Checkpoints`] thread.
-mod checkpoint_state {
-    pub(super) const IDLE: u8 = 0;
-    pub(super) const RUNNING: u8 = 1;
-    /// The thread has copied the pages that were in the log at its start. The writer copies the remaining pages.
-    pub(super) const COPIED: u8 = 2;
-}
-use checkpoint_state::{COPIED, IDLE, RUNNING};
+/// The state of a [`Checkpoints`] thread that makes no checkpoint.
+const IDLE: u8 = 0;
+/// The state of a [`Checkpoints`] thread that makes a checkpoint.
+const RUNNING: u8 = 1;
+/// The state of a [`Checkpoints`] thread that has copied the pages that were in the log at its start. The writer copies the
+/// remaining pages.
+const COPIED: u8 = 2;
 
 /// A thread that makes the checkpoints of one database, so that the writer of the database does not wait for them. The
 /// writer only copies the pages that it wrote during the checkpoint. These are few, and the log can then begin again at

@@ -602,7 +602,7 @@ async fn a_script_that_only_the_requester_may_approve_goes_to_people() {
     assert_eq!(execution["state"], "failed");
     assert_eq!(
         execution["reason"],
-        "nobody except the requester may approve the script"
+        "no person except the requester may approve the script"
     );
     assert_eq!(automated.status(&sn).await, "RUNNING");
 }

@@ -17,7 +17,7 @@ use super::{evaluate_rules, wording};
 use crate::App;
 use crate::app::people::Unnamed;
 use crate::app::tickets;
-use crate::app::wording::rejection_people;
+use crate::app::wording::named_rejection;
 
 /// Maximum length of the value of one script parameter, in characters.
 pub const PARAMETER_MAX: usize = 1_000;
@@ -296,12 +296,7 @@ async fn fulfill(
             remark(app, stream, requested, text, meta).await
         }
         Err(ExecuteError::Rejected(rejection)) => {
-            let mut names = BTreeMap::new();
-            for person in rejection_people(&rejection) {
-                names.insert(person.clone(), app.people.name(person).await?);
-            }
-            let name = |person: &PersonId| names.get(person).cloned().unwrap_or_default();
-            let reason = crate::app::wording::rejection(wording::CHINESE, &rejection, &name);
+            let reason = named_rejection(app, wording::CHINESE, &rejection).await?;
             let text = wording::not_completed(text, &reason);
             remark(app, stream, requested, &text, meta).await
         }

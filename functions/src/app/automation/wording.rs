@@ -29,14 +29,10 @@ pub fn remark(execution: &Execution, title: &str, id: &str) -> String {
         .as_ref()
         .map_or("", |requested| &requested.version);
     let (headline, reason) = match &execution.end {
-        Some(End::Completed(completed)) => {
-            let finding = completed.finding.as_ref();
-            let reason = match completed.reason.as_str() {
-                "" => String::new(),
-                text => wording::finding(CHINESE, finding, text),
-            };
-            (outcome(completed.outcome), reason)
-        }
+        Some(End::Completed(completed)) => (
+            outcome(completed.outcome),
+            wording::failure(CHINESE, completed).unwrap_or_default(),
+        ),
         Some(End::Rejected(rejected)) => ("自动化处理未批准", rejected.reason.read().to_owned()),
         Some(End::Expired(_)) => ("自动化处理未在期限内获得批准", String::new()),
         None => ("自动化处理", String::new()),

@@ -12,12 +12,18 @@ mod tests;
 mod words;
 mod zh_cn;
 
+use std::collections::BTreeMap;
+
 use domain::ticket::{FieldAt, Rejection};
 use events::PersonId;
+use events::execution::Completed;
 use events::finding::Finding;
 use events::person::Language;
 use events::script::Level;
 use events::ticket::{Closed, FollowersChanged, NodeStatus, TicketEvent, TransitionTaken};
+use infra::Error;
+
+use crate::App;
 
 #[cfg(test)]
 pub(crate) use tests::every_rejection;
@@ -147,6 +153,26 @@ pub fn finding(language: Language, finding: Option<&Finding>, text: &str) -> Str
         (Language::Chinese, Some(finding)) => zh_cn::finding::text(finding),
         _ => text.to_owned(),
     }
+}
+
+/// Returns the reason why an execution failed. Returns `None` if the execution has no such reason.
+pub fn failure(language: Language, completed: &Completed) -> Option<String> {
+    let reason = Some(&completed.reason).filter(|reason| !reason.is_empty())?;
+    Some(finding(language, completed.finding.as_ref(), reason))
+}
+
+/// Returns the text that explains a rejection, with the user names of all people in it.
+pub async fn named_rejection(
+    app: &App,
+    language: Language,
+    rejected: &Rejection,
+) -> Result<String, Error> {
+    let mut names = BTreeMap::new();
+    for person in rejection_people(rejected) {
+        names.insert(person.clone(), app.people.name(person).await?);
+    }
+    let name = |person: &PersonId| names.get(person).cloned().unwrap_or_default();
+    Ok(rejection(language, rejected, &name))
 }
 
 /// Returns the display name of a sandbox level (a set of restrictions for scripts).

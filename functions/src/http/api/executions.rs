@@ -500,9 +500,7 @@ fn shown(request: &Asked, stream: &str, state: &Execution) -> ShownExecution {
         next_attempt: state.is_running().then(|| at(state.attempts.due)),
         runs_until: state.is_running().then(|| at(state.runs_until())),
         steps: steps.collect(),
-        reason: completed
-            .filter(|one| !one.reason.is_empty())
-            .map(|one| wording::finding(request.language, one.finding.as_ref(), &one.reason)),
+        reason: completed.and_then(|completed| wording::failure(request.language, completed)),
         level: completed.and_then(|one| one.level),
         exit_code: completed.and_then(|one| one.exit_code),
         is_closed: state.is_closed,

@@ -2,7 +2,6 @@
 
 use async_trait::async_trait;
 use domain::automation::execution::{End, Execution, is_done};
-use events::execution::Completed;
 use infra::Error;
 
 use super::Page;
@@ -40,10 +39,7 @@ impl Listing for Execution {
         let Some(requested) = &self.requested else {
             return Ok(None);
         };
-        let said = |completed: &Completed| match completed.reason.as_str() {
-            "" => String::new(),
-            text => wording::finding(language, completed.finding.as_ref(), text),
-        };
+        let said = |completed| wording::failure(language, completed).unwrap_or_default();
         let (class, detail) = match &self.end {
             Some(End::Completed(completed)) if is_done(completed.outcome) => {
                 ("good", said(completed))

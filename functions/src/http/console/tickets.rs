@@ -18,7 +18,7 @@ use infra::ledger::command_id;
 
 use super::frame::{Failure, Frame, When, html, redirect, status_of, when};
 use super::request::{Form, Visit};
-use super::work::{class, names, processors, title};
+use super::work::{class, processors, title};
 use super::{Action, Outcome, Page, flow};
 use crate::app::tickets::decide::{NotCast, Vote, decide, fingerprint};
 use crate::app::tickets::display::form_rows;
@@ -553,16 +553,6 @@ async fn refused(visit: &Visit, failure: ExecuteError<Ticket>, filled: Filled) -
         ExecuteError::Technical(error) => return Err(error.into()),
         ExecuteError::Rejected(rejection) => rejection,
     };
-    let people: Vec<PersonId> = wording::rejection_people(&rejection)
-        .into_iter()
-        .cloned()
-        .collect();
-    let known: BTreeMap<PersonId, String> = people
-        .iter()
-        .cloned()
-        .zip(names(visit.app(), &people).await?)
-        .collect();
-    let name = |person: &PersonId| known.get(person).cloned().unwrap_or_default();
-    let text = wording::rejection(visit.guest.language, &rejection, &name);
+    let text = wording::named_rejection(visit.app(), visit.guest.language, &rejection).await?;
     not_done(visit, status_of(&rejection), text, filled).await
 }

@@ -13,7 +13,6 @@ use super::frame::{Frame, When, html, when};
 use super::request::Visit;
 use super::table::{Pager, or_dash, pager};
 use super::{Outcome, Page};
-use crate::App;
 use crate::app::cards::{self, Documents};
 use crate::app::permissions::Reader;
 use crate::app::tickets::list::{self, Filter, LISTS, Number};
@@ -236,15 +235,7 @@ pub(super) async fn processors(visit: &Visit, run: &NodeRun) -> Result<String, E
     if run.is_open_to_all() {
         return Ok(texts.everyone.into());
     }
-    let names = names(visit.app(), &run.waiting_for()).await?;
+    let waiting = run.waiting_for();
+    let names = visit.app().people.all_names(&waiting).await?;
     Ok(or_dash(&names.join(", ")))
-}
-
-/// Returns the user names for the given person ids.
-pub(super) async fn names(app: &App, people: &[events::PersonId]) -> Result<Vec<String>, Error> {
-    let mut names = Vec::new();
-    for person in people {
-        names.push(app.people.name(person).await?);
-    }
-    Ok(names)
 }
