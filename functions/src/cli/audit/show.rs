@@ -116,10 +116,42 @@ fn print_text(report: &Value) {
             );
         }
     }
-    println!(
-        "state {}",
-        serde_json::to_string_pretty(&report["state"]).unwrap_or_default()
-    );
+    println!("state:");
+    print!("{}", outline(&report["state"], 1));
+}
+
+/// Returns a JSON value as indented lines, one line per value. Members without a value are left out. An
+/// element of a list begins with a dash.
+fn outline(value: &Value, depth: usize) -> String {
+    let indent = "  ".repeat(depth);
+    let line = |label: String, value: &Value| match value {
+        Value::Object(_) | Value::Array(_) => {
+            format!("{indent}{label}\n{}", outline(value, depth + 1))
+        }
+        Value::String(text) => format!("{indent}{label} {}\n", text.replace('\n', "\n    ")),
+        other => format!("{indent}{label} {other}\n"),
+    };
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .filter(|(_, value)| !is_empty(value))
+            .map(|(key, value)| line(format!("{key}:"), value))
+            .collect(),
+        Value::Array(items) => items.iter().map(|item| line("-".into(), item)).collect(),
+        _ => line("-".into(), value),
+    }
+}
+
+/// Returns whether a value contains no information: null, an empty text, an empty list, or an object
+/// without members that have a value.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.values().all(is_empty),
+        Value::Bool(_) | Value::Number(_) => false,
+    }
 }
 
 /// Returns the sequence number that a stream had at a position of the feed (the ordered list of all
@@ -139,4 +171,30 @@ async fn sequence_at(ledger: &Ledger, stream: &str, until: i64) -> Result<i64, E
         }
     }
     Ok(sequence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_is_printed_as_lines_without_empty_members() {
+        let state = json!({
+            "status": "RUNNING", "tag": "", "parent": null, "links": [], "form": { "x": null },
+            "nodes": { "3": { "status": "RECEIVING", "round": 1, "votes": [{ "pass": false }, "two\nlines"] } },
+        });
+        let lines = [
+            "  nodes:",
+            "    3:",
+            "      round: 1",
+            "      status: RECEIVING",
+            "      votes:",
+            "        -",
+            "          pass: false",
+            "        - two",
+            "    lines",
+            "  status: RUNNING",
+        ];
+        assert_eq!(outline(&state, 1), lines.join("\n") + "\n");
+    }
 }
