@@ -667,6 +667,95 @@ async fn a_verified_login_token_is_cached() {
     assert_eq!(verifications.load(Ordering::SeqCst), 1);
 }
 
+/// The desk sends at most 16 concurrent requests to the login service, however many different tokens arrive
+/// (cases/hostile-and-broken.md, case 30).
+#[tokio::test]
+async fn many_different_login_tokens_are_verified_a_few_at_a_time() {
+    const TOKENS: usize = 60;
+    const AT_ONCE: usize = 16;
+    // The number of requests that the login service handles now, the maximum of this number, and the sum.
+    let counts = Arc::new(std::sync::Mutex::new((0_usize, 0_usize, 0_usize)));
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let (counted, held) = (counts.clone(), gate.clone());
+    let login = service(Router::new().route(
+        "/accounts/is_login/",
+        get(move || {
+            let (counted, held) = (counted.clone(), held.clone());
+            async move {
+                {
+                    let mut counts = counted.lock().expect("no holder panics");
+                    counts.0 += 1;
+                    counts.1 = counts.1.max(counts.0);
+                    counts.2 += 1;
+                }
+                held.acquire().await.expect("an open gate").forget();
+                counted.lock().expect("no holder panics").0 -= 1;
+                r#"{"result": true, "data": {"username": "lisi"}}"#
+            }
+        }),
+    ))
+    .await;
+    let directory = tempfile::tempdir().unwrap();
+    let plain = ["--plain-app", "plain:secret-of-the-plain-app"];
+    let desk = Served::start(directory.path(), &["--login", &login, plain[0], plain[1]]);
+    let mut requests = tokio::task::JoinSet::new();
+    for number in 0..TOKENS {
+        let request = client()
+            .get(format!("{}/v1/services", desk.base))
+            .basic_auth("plain", Some("secret-of-the-plain-app"))
+            .header("x-bk-token", format!("tok-{number}"));
+        requests.spawn(async move { request.send().await.expect("an answer").status().as_u16() });
+    }
+    let full = async {
+        while counts.lock().expect("no holder panics").0 < AT_ONCE {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, full)
+        .await
+        .expect("the desk sends concurrent requests");
+    gate.add_permits(TOKENS);
+    let statuses = requests.join_all().await;
+    assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
+    let (_, most, sum) = *counts.lock().expect("no holder panics");
+    assert_eq!((most, sum), (AT_ONCE, TOKENS));
+}
+
+/// A request that names the largest number of people does not stop the desk: health checks are answered while the
+/// request is processed (cases/hostile-and-broken.md, case 1).
+#[tokio::test]
+async fn health_is_answered_while_requests_register_many_people() {
+    let directory = tempfile::tempdir().unwrap();
+    let desk = Served::start(directory.path(), &[]);
+    let mut requests = tokio::task::JoinSet::new();
+    for round in 0..4 {
+        let names: Vec<String> = (0..900).map(|at| format!("p{round}-{at}")).collect();
+        let body = json!({ "service_id": 22, "fields": { "title": "t", "apply_content": "c", "impact": "2", "urgency": "3", "ZHIDINGSHENPIREN": "zhangsan", "LIANXIDIANHUA": "13800000000" },
+            "processors": { "4": names } });
+        let request = client()
+            .post(format!("{}/v1/tickets", desk.base))
+            .basic_auth(APP.0, Some(APP.1))
+            .header("x-on-behalf-of", "lisi")
+            .json(&body);
+        requests.spawn(async move { request.send().await.expect("an answer").status().as_u16() });
+    }
+    let (mut healthy, mut statuses) = (0, Vec::new());
+    while statuses.len() < 4 {
+        let health = client().get(format!("{}/healthz", desk.base)).send();
+        tokio::select! {
+            biased;
+            answer = health => {
+                assert_eq!(answer.expect("an answer").status(), 200);
+                healthy += 1;
+            }
+            Some(status) = requests.join_next() => statuses.push(status.expect("a response")),
+        }
+    }
+    println!("{healthy} health checks were answered before the last of 4 requests: {statuses:?}");
+    assert!(statuses.iter().all(|status| *status == 201), "{statuses:?}");
+    assert!(healthy >= 2, "{healthy} health checks");
+}
+
 /// The desk reads at most 64 KiB of a response from the login service. A response of 1 MiB is rejected
 /// (cases/hostile-and-broken.md, case 13).
 #[tokio::test]

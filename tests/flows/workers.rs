@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::TestDesk;
+use crate::workflow_builder::{api, line, open, service};
 
 /// A clock for the desk. The clock uses the time of the async runtime, and the test pauses this time. The
 /// field is the instant at which the test started.
@@ -33,7 +34,7 @@ impl Clock for PausedClock {
     }
 }
 
-/// Two simulated receivers of callbacks: a slow one and a fast one. A request to the slow receiver takes 30
+/// Two simulated receivers of requests: a slow one and a fast one. A request to the slow receiver takes 30
 /// s and then fails.
 struct Receivers {
     clock: Arc<PausedClock>,
@@ -76,16 +77,49 @@ async fn withdraw(desk: &TestDesk, sn: &Value) {
     .await;
 }
 
+/// The numbers of requests to the slow and to the fast receiver.
+const SLOW: usize = 96;
+const FAST: usize = 40;
+
 #[tokio::test(start_paused = true)]
 async fn a_slow_receiver_delays_no_other_receiver() {
-    const SLOW: usize = 96;
-    const FAST: usize = 40;
     let desk = TestDesk::open().await;
     let mut sns = Vec::new();
     for number in 0..SLOW + FAST {
         let receiver = if number < SLOW { "slow" } else { "fast" };
         sns.push(ticket(&desk, receiver).await);
     }
+    let send_all = async || {
+        for sn in &sns {
+            withdraw(&desk, sn).await;
+        }
+    };
+    requests_to_the_fast_receiver_are_early(&desk, send_all).await;
+}
+
+/// The same as for callbacks is true for the API calls of automatic nodes (cases/hostile-and-broken.md, case 9).
+#[tokio::test(start_paused = true)]
+async fn a_slow_receiver_of_api_calls_delays_no_other_receiver() {
+    let desk = TestDesk::open().await;
+    let mut services = Vec::new();
+    for receiver in ["slow", "fast"] {
+        let call = json!({ "remote_api_info": { "method": "POST", "url": format!("https://{receiver}.example.com/accounts") } });
+        let lines = json!([line(1, 2), line(2, 3), line(3, 9)]);
+        let nodes = json!([api(3, call)]);
+        services.push(service(&desk, receiver, nodes, lines, json!([])).await);
+    }
+    let send_all = async || {
+        for number in 0..SLOW + FAST {
+            open(&desk, &services[usize::from(number >= SLOW)]).await;
+        }
+    };
+    requests_to_the_fast_receiver_are_early(&desk, send_all).await;
+}
+
+/// Runs the loops of all queues while `send_all` causes [`SLOW`] requests to the slow receiver and then [`FAST`]
+/// requests to the fast receiver. Panics if a request to the fast receiver is late, or if the desk sends too many
+/// concurrent requests to the slow receiver.
+async fn requests_to_the_fast_receiver_are_early(desk: &TestDesk, send_all: impl AsyncFn()) {
     let clock = Arc::new(PausedClock(Instant::now()));
     let receivers = Arc::new(Receivers {
         clock: clock.clone(),
@@ -103,11 +137,7 @@ async fn a_slow_receiver_delays_no_other_receiver() {
         }
     }
     tokio::spawn(async move { sweeping(&app, 250).await });
-    // The first tickets in `sns` send their callbacks to the slow receiver. These callbacks must be in the
-    // queue before the callbacks to the fast receiver.
-    for sn in &sns {
-        withdraw(&desk, sn).await;
-    }
+    send_all().await;
     let requested_at = clock.elapsed_ms();
     let reached = async {
         while receivers.fast.lock().expect("no holder panics").len() < FAST {
@@ -116,13 +146,11 @@ async fn a_slow_receiver_delays_no_other_receiver() {
     };
     tokio::time::timeout(Duration::from_mins(10), reached)
         .await
-        .expect("every callback of the fast receiver is sent");
+        .expect("every request to the fast receiver is sent");
     let fast = receivers.fast.lock().expect("no holder panics").clone();
     let latest = fast.iter().max().expect("requests") - requested_at;
     let most = receivers.slow.lock().expect("no holder panics").1;
-    println!(
-        "latest callback of the fast receiver after {latest} ms; at most {most} slow requests"
-    );
+    println!("latest request to the fast receiver after {latest} ms; at most {most} slow requests");
     assert!(latest <= 3_000, "{latest} ms");
     assert!((1..=32).contains(&most), "{most} requests to one receiver");
 }
