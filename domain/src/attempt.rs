@@ -273,6 +273,11 @@ impl Attempts {
     pub fn poll(&mut self, attempt: u32, due: Moment) {
         (self.made, self.failures, self.due) = (attempt, 0, due);
     }
+    /// Stores that the work begins again. The next attempt takes place at the time `due`, and the retry policy
+    /// counts the failed attempts from the beginning.
+    pub fn begin_again(&mut self, due: Moment) {
+        (self.failures, self.due) = (0, due);
+    }
     /// Stores that the attempt with the number `attempt` has ended and that no further attempt follows.
     pub fn end(&mut self, attempt: u32) {
         self.made = attempt;

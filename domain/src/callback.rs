@@ -2,7 +2,10 @@
 //! of a ticket to another system. If an attempt fails, the desk makes another attempt. The event stream of
 //! the callback contains the time of the next attempt.
 
-use events::callback::{AttemptFailed, CallbackEvent, Collected, Failed, Requested, Succeeded};
+use events::Moment;
+use events::callback::{
+    AttemptFailed, CallbackEvent, Collected, Failed, Requested, ResendRequested, Succeeded,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::{Attempts, Policy, Report, Verdict};
@@ -23,6 +26,8 @@ pub enum Command {
     /// Stores the outcome of the current attempt.
     Record(Report),
     Collect(Collected),
+    /// Begins another round of attempts at this time, whatever the outcome of the earlier attempts.
+    Resend(Moment),
 }
 
 /// The reasons why a command for a callback is rejected.
@@ -83,6 +88,7 @@ impl Decider for Callback {
             Command::Record(report) => Ok(vec![self.record(report)]),
             Command::Collect(_) if self.collected => Ok(Vec::new()),
             Command::Collect(collected) => Ok(vec![collected.clone().into()]),
+            Command::Resend(due) => Ok(vec![ResendRequested { due: *due }.into()]),
         }
     }
 
@@ -102,6 +108,10 @@ impl Decider for Callback {
                 self.progress = Progress::Failed;
             }
             CallbackEvent::Collected(_) => self.collected = true,
+            CallbackEvent::ResendRequested(resend) => {
+                self.attempts.begin_again(resend.due);
+                self.progress = Progress::Open;
+            }
         }
     }
 }
@@ -151,7 +161,6 @@ impl Callback {
 #[cfg(test)]
 mod tests {
     use cqrs_es::test::TestFramework;
-    use events::Moment;
     use events::ticket::CallbackTarget;
 
     use super::*;
@@ -242,6 +251,27 @@ mod tests {
             (7 * 3_600_000..13 * 3_600_000).contains(&pauses),
             "{pauses} ms"
         );
+    }
+
+    #[test]
+    fn a_callback_that_failed_gets_all_attempts_again() {
+        let mut callback = Callback::default();
+        callback.evolve(&requested().into());
+        let apply = |callback: &mut Callback, command: &Command| {
+            let events = callback.decide(command, &()).expect("accepted");
+            events.iter().for_each(|event| callback.evolve(event));
+        };
+        for attempt in 1..=POLICY.attempts_max {
+            apply(&mut callback, &report(attempt, None, retry(None)));
+        }
+        apply(&mut callback, &Command::Resend(Moment(99)));
+        assert!(callback.is_open());
+        assert_eq!(callback.attempts.due, Moment(99));
+        for attempt in POLICY.attempts_max + 1..=2 * POLICY.attempts_max {
+            assert!(callback.is_open(), "{attempt}");
+            apply(&mut callback, &report(attempt, None, retry(None)));
+        }
+        assert_eq!(callback.progress, Progress::Failed);
     }
 
     #[test]

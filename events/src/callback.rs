@@ -18,10 +18,12 @@ event_enum! {
         Succeeded "callback.succeeded" 1,
         Failed "callback.failed" 1,
         Collected "callback.collected" 1,
+        ResendRequested "callback.resend_requested" 1,
     }
     deadlines |event: &CallbackEvent| match event {
         CallbackEvent::Requested(requested) => vec![DeadlineChange::set(ATTEMPT, requested.due)],
         CallbackEvent::AttemptFailed(failed) => vec![DeadlineChange::set(ATTEMPT, failed.due)],
+        CallbackEvent::ResendRequested(resend) => vec![DeadlineChange::set(ATTEMPT, resend.due)],
         CallbackEvent::Succeeded(_) | CallbackEvent::Failed(_) => vec![DeadlineChange::clear(ATTEMPT)],
         CallbackEvent::Collected(_) => Vec::new(),
     };
@@ -80,3 +82,11 @@ pub struct Collected {
     pub by: Option<AppCode>,
 }
 impl Personals for Collected {}
+
+/// A person or the receiver asked for another round of attempts. The metadata of the commit names this person
+/// and the app. The next attempt starts at the time `due`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ResendRequested {
+    pub due: Moment,
+}
+impl Personals for ResendRequested {}

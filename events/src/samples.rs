@@ -53,6 +53,7 @@ pub const ALL: &[(&str, &str)] = samples! {
     "callback.succeeded.v1"
     "callback.failed.v1"
     "callback.collected.v1"
+    "callback.resend_requested.v1"
     "case.received.v1"
     "case.refused.v1"
     "case.process_requested.v1"

@@ -179,3 +179,116 @@ async fn a_rebuild_ahead_of_the_follower_loses_no_callback() {
         "the reaction queued the callback"
     );
 }
+
+/// The attempts of a callback are a list with the reason of each failure, and a callback that failed or succeeded is
+/// sent again on request (cases/first-use.md, section 3).
+#[tokio::test]
+async fn a_callback_shows_its_attempts_and_is_sent_again_on_request() {
+    let desk = TestDesk::open().await;
+    desk.receiver.answers.lock().unwrap().extend([
+        Err(infra::http::HttpError::NotSent("connection refused".into())),
+        Ok(HttpResponse::of(502, b"")),
+    ]);
+    let sn = withdrawn(&desk).await;
+    let sn = sn.as_str().expect("a number");
+    desk.settle().await;
+    let failing = async || {
+        let path = "callbacks?state=failing";
+        let (status, page) = desk.v1("GET", path, "admin", Value::Null).await;
+        assert_eq!(status, 200, "{page}");
+        page["count"].as_u64().expect("a count")
+    };
+    assert_eq!(failing().await, 1);
+    let path = format!("callbacks?ticket={sn}");
+    let (status, page) = desk.v1("GET", &path, "lisi", Value::Null).await;
+    assert_eq!((status, &page["count"]), (200, &json!(1)), "{page}");
+    let id = page["callbacks"][0]["id"].as_str().expect("an id");
+    assert_eq!(page["callbacks"][0]["host"], "apps.example.com");
+    assert!(
+        !page.to_string().contains("/callback/"),
+        "the address of the receiver is not shown: {page}"
+    );
+
+    let of = |id: &str| format!("callbacks/{id}");
+    let detail = async || desk.v1("GET", &of(id), "lisi", Value::Null).await.1;
+    let first = detail().await;
+    assert_eq!(first["state"], "open");
+    assert_eq!(first["log"].as_array().map(Vec::len), Some(1), "{first}");
+    assert_eq!(first["log"][0]["next"], first["next_attempt"]);
+
+    desk.clock.advance(1000);
+    desk.settle().await;
+    let second = detail().await;
+    assert_eq!(second["log"][1]["status"], 502);
+    assert_eq!(second["log"][1]["reason"], "response status 502");
+
+    let resend = format!("callbacks/{id}/resend");
+    for (user, expected) in [("lisi", 403), ("sunqi", 403), ("admin", 200)] {
+        let (status, answer) = desk.v1("POST", &resend, user, json!({})).await;
+        assert_eq!(status, expected, "{user}: {answer}");
+    }
+    desk.settle().await;
+    let third = detail().await;
+    assert_eq!(third["state"], "succeeded", "{third}");
+    assert_eq!(third["log"].as_array().map(Vec::len), Some(3), "{third}");
+    assert_eq!(third["log"][2]["succeeded"], true);
+    assert_eq!(failing().await, 0);
+
+    let (status, again) = desk.v1("POST", &resend, "admin", json!({})).await;
+    assert_eq!((status, &again["state"]), (200, &json!("open")), "{again}");
+    desk.settle().await;
+    assert_eq!(detail().await["attempts"], 4);
+    assert_eq!(desk.receiver.calls.lock().unwrap().len(), 4);
+}
+
+/// Only a superuser reads the callbacks of all tickets, and a stranger reads none. The receiving app reads its own
+/// callbacks without a user.
+#[tokio::test]
+async fn callbacks_are_shown_only_to_readers_of_the_ticket_and_to_the_receiver() {
+    let desk = TestDesk::open().await;
+    desk.receiver
+        .answers
+        .lock()
+        .unwrap()
+        .extend([Err(infra::http::HttpError::Unknown("timeout".into()))]);
+    let sn = withdrawn(&desk).await;
+    let sn = sn.as_str().expect("a number");
+    desk.settle().await;
+    let (_, page) = desk.v1("GET", "callbacks", "admin", Value::Null).await;
+    let one = &page["callbacks"][0];
+    let (id, app) = (one["id"].as_str(), one["app"].as_str());
+    let (id, app) = (id.expect("an id"), app.expect("an app"));
+    let (ticket, own) = (
+        format!("callbacks?ticket={sn}"),
+        format!("callbacks?state=failing&app={app}"),
+    );
+    let (detail, resend) = (format!("callbacks/{id}"), format!("callbacks/{id}/resend"));
+    for (method, path, user, expected) in [
+        ("GET", "callbacks", "lisi", 403),
+        ("GET", "callbacks?state=failing", "lisi", 403),
+        ("GET", own.as_str(), "lisi", 403),
+        ("GET", "callbacks?state=failing&app=another", "", 400),
+        ("GET", own.as_str(), "", 200),
+        ("GET", ticket.as_str(), "sunqi", 403),
+        ("GET", detail.as_str(), "sunqi", 403),
+        ("GET", detail.as_str(), "", 200),
+        ("POST", resend.as_str(), "sunqi", 403),
+        ("POST", resend.as_str(), "", 200),
+        (
+            "GET",
+            "callbacks/ffffffffffffffffffffffffffffffff",
+            "admin",
+            404,
+        ),
+        ("GET", "callbacks?ticket=x&state=failing", "admin", 400),
+        ("GET", "callbacks?app=x", "admin", 400),
+    ] {
+        let body = if method == "POST" {
+            json!({})
+        } else {
+            Value::Null
+        };
+        let (status, answer) = desk.v1(method, path, user, body).await;
+        assert_eq!(status, expected, "{method} {path} as {user:?}: {answer}");
+    }
+}

@@ -561,8 +561,8 @@ impl TestDesk {
         publish(post, definition, service).await
     }
 
-    /// Sends a request to `/v1` as the app [`TRUSTED`] on behalf of a user. Returns status and body of the
-    /// response.
+    /// Sends a request to `/v1` as the app [`TRUSTED`] on behalf of a user. If `user` is empty, the app acts for
+    /// no user. Returns status and body of the response.
     pub async fn v1(&self, method: &str, path: &str, user: &str, body: Value) -> (u16, Value) {
         self.v1_with(method, path, user, body, &[]).await
     }
@@ -584,9 +584,10 @@ impl TestDesk {
             .method(method)
             .uri(format!("/v1/{path}"))
             .header("authorization", format!("Basic {basic}"));
-        request = request
-            .header("x-on-behalf-of", user)
-            .header("content-type", "application/json");
+        request = request.header("content-type", "application/json");
+        if !user.is_empty() {
+            request = request.header("x-on-behalf-of", user);
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

@@ -118,7 +118,7 @@ impl DeskBoard {
             CallbackEvent::AttemptFailed(_) => self.callbacks_failed_attempts += 1,
             CallbackEvent::Succeeded(_) => self.callbacks_delivered += 1,
             CallbackEvent::Failed(_) => self.callbacks_given_up += 1,
-            CallbackEvent::Collected(_) => {}
+            CallbackEvent::Collected(_) | CallbackEvent::ResendRequested(_) => {}
         }
     }
 }

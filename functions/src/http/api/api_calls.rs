@@ -3,6 +3,8 @@
 
 use domain::api_call::ApiCall;
 use events::api_call::{ApiCallEvent, Exchange};
+use infra::Error;
+use infra::store::Commit;
 use infra::views::Range;
 use serde::Serialize;
 
@@ -15,6 +17,7 @@ use super::resource::{
 };
 use super::resource::{PAGE_SIZE_MAX, PAGES_MAX};
 use super::tickets::found;
+use crate::App;
 use crate::app::cards::read_card;
 
 const OPERATIONS: &[Operation] = &[
@@ -127,9 +130,9 @@ fn answer(call: Call) -> Answer {
 
 /// The largest number of API calls in the response for one ticket.
 const CALLS_MAX: usize = 500;
-/// Maximum number of attempts that a response contains from the beginning of an API call. The same
-/// maximum applies to the attempts from the end of the call. A call for a long task can have
-/// thousands of attempts, because the desk repeatedly reads the state of the task.
+/// Maximum number of attempts that a response contains from the beginning of a stream of attempts. The
+/// same maximum applies to the attempts from its end. An API call for a long task can have thousands of
+/// attempts, because the desk repeatedly reads the state of the task.
 const ATTEMPTS_SHOWN: u8 = 25;
 
 /// Lists the API calls of a ticket with their attempts, oldest first.
@@ -229,14 +232,13 @@ async fn shown(
     Ok(calls)
 }
 
-/// Returns the attempts of one API call, oldest first. `stream` is the event stream of the
-/// call, and `last` is the sequence number of the last event in this stream. If the call has many
-/// attempts, the result omits the attempts in the middle.
-async fn attempts(request: &Asked, stream: &str, last: i64) -> Result<Vec<ShownAttempt>, Problem> {
-    let app = &request.app;
+/// Returns the first and the last commits of a stream with attempts, oldest first. `last` is the sequence
+/// number of the last event in this stream. If the stream has many commits, the result omits the commits in
+/// the middle.
+pub(super) async fn ends_of(app: &App, stream: &str, last: i64) -> Result<Vec<Commit>, Error> {
     let store = &app.ledger.store;
     let mut commits = store.forward(stream, 1, ATTEMPTS_SHOWN.into()).await?;
-    let next = commits.last().map_or(1, infra::store::Commit::next);
+    let next = commits.last().map_or(1, Commit::next);
     if next <= last {
         commits.extend(
             store
@@ -248,6 +250,14 @@ async fn attempts(request: &Asked, stream: &str, last: i64) -> Result<Vec<ShownA
                 .await?,
         );
     }
+    Ok(commits)
+}
+
+/// Returns the attempts of one API call, oldest first. `stream` is the event stream of the call, and `last`
+/// is the sequence number of the last event in this stream. See [`ends_of`] for a call with many attempts.
+async fn attempts(request: &Asked, stream: &str, last: i64) -> Result<Vec<ShownAttempt>, Problem> {
+    let app = &request.app;
+    let commits = ends_of(app, stream, last).await?;
     let mut history = Vec::new();
     for commit in &commits {
         history.extend(app.ledger.envelopes::<ApiCallEvent>(commit).await?);

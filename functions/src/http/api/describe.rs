@@ -13,8 +13,13 @@ use super::resource::{Key, Kind, Operation};
 use super::shape::{Member, has_required, schema_of};
 use crate::http::blueking;
 
+/// A valid request body of each operation with a JSON body. A key is a method and a path. The tests of
+/// the request bodies send these bodies to a desk.
+const EXAMPLES: &str = include_str!("examples.json");
+
 /// Builds the OpenAPI document.
 fn describe() -> Value {
+    let mut examples: Map<String, Value> = serde_json::from_str(EXAMPLES).expect("JSON");
     let settings = SchemaSettings::draft2020_12()
         .for_serialize()
         .with(|settings| {
@@ -27,12 +32,25 @@ fn describe() -> Value {
         let entry = paths
             .entry(operation.path.to_owned())
             .or_insert_with(|| json!({}));
-        entry[operation.method.to_lowercase()] = described(operation, &mut schemas);
+        let mut described = described(operation, &mut schemas);
+        let json = "/requestBody/content/application~1json";
+        if let Some(body) = described.pointer_mut(json) {
+            let name = format!("{} {}", operation.method, operation.path);
+            body["example"] = examples
+                .remove(&name)
+                .unwrap_or_else(|| panic!("examples.json has no body for {name}"));
+        }
+        entry[operation.method.to_lowercase()] = described;
     }
-    for (name, writes) in blueking::names() {
+    assert!(
+        examples.is_empty(),
+        "examples.json has bodies of operations that do not exist: {:?}",
+        examples.keys()
+    );
+    for operation in blueking::described() {
         paths.insert(
-            format!("/api/c/compapi/v2/itsm/{name}/"),
-            of_blueking(name, writes),
+            format!("/api/c/compapi/v2/itsm/{}/", operation.name),
+            of_blueking(operation),
         );
     }
     paths.extend(crate::http::described_health());
@@ -310,51 +328,22 @@ fn body_of_upload(path: &str, described: &mut Value) {
     described["requestBody"] = json!({ "content": content });
 }
 
-/// Returns the OpenAPI description of an operation of the BlueKing API. `writes` is true if the
-/// operation changes data.
+/// Returns the OpenAPI description of an operation of the BlueKing API.
 ///
 /// A caller with valid credentials gets status 200, or status 429 if the caller exceeds a limit. A
 /// caller without valid credentials gets status 403.
-fn of_blueking(name: &str, writes: bool) -> Value {
+fn of_blueking(operation: blueking::Described) -> Value {
+    let blueking::Described { name, query, body } = operation;
     let envelope = json!({ "description": "the response envelope", "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Envelope" } } } });
     let mut answers = json!({ "200": envelope, "403": envelope, "429": envelope });
     answers["403"]["description"] = "the caller is unknown".into();
     answers["429"]["description"] = "the caller exceeds its limit".into();
-    let texts = [
-        "sn",
-        "creator",
-        "operator",
-        "action_type",
-        "action_message",
-        "service_id",
-        "state_id",
-        "user",
-        "view_type",
-        "page",
-        "page_size",
-        "token",
-        "name",
-        "users",
-        "stars",
-    ];
-    let properties: Map<String, Value> = texts
-        .iter()
-        .map(|text| {
-            (
-                (*text).to_owned(),
-                json!({ "type": ["string", "integer", "null"] }),
-            )
-        })
-        .collect();
-    let mut schema = json!({ "type": "object", "properties": properties });
-    schema["properties"]["fields"] = json!({ "type": "array", "items": { "type": "object" } });
-    schema["properties"]["meta"] = json!({ "type": ["object", "null"] });
-    let post = json!({ "operationId": format!("bk_{name}"), "tags": ["blueking"], "summary": name, "responses": answers, "requestBody": { "content": { "application/json": { "schema": schema } } } });
-    if writes {
-        json!({ "post": post })
-    } else {
-        json!({ "post": post, "get": { "operationId": format!("bk_{name}_by_query"), "tags": ["blueking"], "summary": name, "responses": answers } })
+    let id = name.replace('/', "_");
+    let mut described = json!({ "post": { "operationId": format!("bk_{id}"), "tags": ["blueking"], "summary": name, "responses": answers, "requestBody": { "content": { "application/json": { "schema": body } } } } });
+    if let Some(query) = query {
+        described["get"] = json!({ "operationId": format!("bk_{id}_by_query"), "tags": ["blueking"], "summary": name, "responses": answers, "parameters": query });
     }
+    described
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod api_calls;
 mod applications;
 mod apps;
 mod attachments;
+mod callbacks;
 mod cases;
 mod catalog;
 mod definition;
@@ -52,6 +53,7 @@ use resource::{Call, Kind as OperationKind, Operation, Resource, segments};
 const RESOURCES: &[Resource] = &[
     tickets::RESOURCE,
     api_calls::RESOURCE,
+    callbacks::RESOURCE,
     forms::RESOURCE,
     attachments::RESOURCE,
     drafts::RESOURCE,

@@ -8,6 +8,14 @@ mod backoffice;
 mod collaboration;
 mod lists;
 mod logs;
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "only the API description, which tests build, contains the types"
+    )
+)]
+mod parameters;
 mod reads;
 pub mod render;
 mod request;
@@ -140,11 +148,46 @@ impl Operation {
 }
 
 /// Returns the name of each operation in the request path. The boolean beside each name is true if
-/// the operation changes data. The OpenAPI document contains these names.
+/// the operation changes data.
 pub fn names() -> impl Iterator<Item = (&'static str, bool)> {
     OPERATIONS
         .iter()
         .map(|(name, operation)| (*name, operation.is_write()))
+}
+
+/// The description of an operation for the OpenAPI document.
+#[cfg(test)]
+pub struct Described {
+    /// The name of the operation in the request path.
+    pub name: &'static str,
+    /// The description of each query parameter, or `None` if the operation accepts only POST.
+    pub query: Option<Vec<serde_json::Value>>,
+    /// The JSON schema of the body.
+    pub body: serde_json::Value,
+}
+
+/// Returns the description of each operation.
+#[cfg(test)]
+pub fn described() -> impl Iterator<Item = Described> {
+    OPERATIONS.iter().map(|(name, operation)| {
+        let parameters = || parameters::of(*operation).iter().copied().flatten();
+        let properties: serde_json::Map<_, _> = parameters()
+            .map(|parameter| (parameter.name.to_owned(), parameter.schema()))
+            .collect();
+        let required: Vec<&str> = parameters()
+            .filter(|parameter| parameter.is_required)
+            .map(|parameter| parameter.name)
+            .collect();
+        Described {
+            name,
+            query: (!operation.is_write()).then(|| {
+                parameters()
+                    .filter_map(parameters::Parameter::in_query)
+                    .collect()
+            }),
+            body: serde_json::json!({ "type": "object", "properties": properties, "required": required }),
+        }
+    })
 }
 
 /// Returns whether a path belongs to an operation that only reads data.

@@ -5,7 +5,7 @@
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header;
-use domain::permission::{Operation, Relations};
+use domain::permission::{self, Relations};
 use domain::placeholder::percent;
 use domain::value::plain;
 use events::{Entry, Moment};
@@ -16,6 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::answer::{Refused, WireError};
+use super::{Operation, parameters};
 use crate::App;
 use crate::app::identity::{Caller, Presented, identify};
 use crate::app::people::{Unnamed, is_name, names_of};
@@ -40,6 +41,8 @@ const FORBIDDEN: &str =
 
 /// A parsed request with an identified caller.
 pub(super) struct Asked {
+    /// The operation of the request, or `None` if the path is unknown.
+    operation: Option<Operation>,
     query: Map<String, Value>,
     body: Map<String, Value>,
     pub(super) caller: Caller,
@@ -129,6 +132,7 @@ impl Asked {
             .map(str::to_owned)
             .filter(|key| !key.is_empty() && key.len() <= 255);
         Ok(Self {
+            operation: super::operation(parts.uri.path()),
             query,
             body,
             caller,
@@ -145,6 +149,13 @@ impl Asked {
     /// Returns the value of the parameter `key`. The value in the query has priority over the value
     /// in the body. The result is `None` if the parameter is absent or null.
     pub(super) fn get(&self, key: &str) -> Option<&Value> {
+        // The API description must contain every parameter that a handler reads.
+        debug_assert!(
+            self.operation
+                .is_none_or(|operation| parameters::is_known(operation, key)),
+            "{:?} reads the parameter {key}, which is not in its list",
+            self.operation
+        );
         self.query
             .get(key)
             .or_else(|| self.body.get(key))
@@ -236,7 +247,7 @@ impl Asked {
         let may = match &self.caller.user {
             Some(user) => {
                 let person = app.people.find(user).await?;
-                let operation = Operation::ChangeConfiguration;
+                let operation = permission::Operation::ChangeConfiguration;
                 permissions::may(app, operation, &person, Relations::NONE).await?
             }
             None => self.caller.may_impersonate,
