@@ -26,6 +26,7 @@ pub fn external_key(node: NodeId) -> String {
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use events::workflow::service_task::ServiceTask;
 use events::workflow::{
@@ -96,7 +97,8 @@ pub enum Rejection {
 pub struct Workflow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draft: Option<Box<Definition>>,
-    pub versions: BTreeMap<i64, Deployed>,
+    /// The versions are shared, because a command on a workflow with many versions copies the state.
+    pub versions: BTreeMap<i64, Arc<Deployed>>,
     /// The numbers of the versions that were removed from the list of versions. Open tickets can still use
     /// these versions.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -123,7 +125,8 @@ impl Decider for Workflow {
                 self.draft = Some(Box::new(drafted.definition.clone()));
             }
             WorkflowEvent::Deployed(deployed) => {
-                drop(self.versions.insert(deployed.version, deployed.clone()));
+                let shared = Arc::new(deployed.clone());
+                drop(self.versions.insert(deployed.version, shared));
             }
             WorkflowEvent::VersionRemoved(removed) => drop(self.removed.insert(removed.version)),
             WorkflowEvent::AvailabilityChanged(closed) => self.closed = closed.closed,
@@ -195,7 +198,7 @@ impl Workflow {
                 ]
             }
             Command::DeployVersion(deployment) => match self.versions.get(&deployment.version) {
-                Some(deployed) if *deployed == **deployment => Vec::new(),
+                Some(deployed) if **deployed == **deployment => Vec::new(),
                 Some(_) => return Err(Rejection::Immutable(deployment.version)),
                 None => {
                     check_sound(&deployment.definition, false)?;
@@ -261,6 +264,7 @@ impl Workflow {
             .values()
             .rev()
             .find(|deployed| !self.removed.contains(&deployed.version))
+            .map(Arc::as_ref)
     }
 }
 

@@ -4,7 +4,6 @@
 //! The configuration objects, such as services, are kept in a cache. After any change of the configuration, an object
 //! is read again before its next use.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -48,7 +47,6 @@ pub struct Configuration {
     zone: TimeZone,
     services: Cached<Service>,
     workflows: Cached<Workflow>,
-    versions: Cached<Versions>,
     dictionaries: Cached<Dictionary>,
     fields: Cached<SharedField>,
     roles: Cached<Role>,
@@ -72,10 +70,6 @@ pub struct Configuration {
 /// again.
 type Cached<T> = Cache<String, (u64, Arc<T>)>;
 
-/// All versions of one workflow. Tickets with the same workflow version share one copy in memory.
-#[derive(Default)]
-struct Versions(HashMap<i64, Arc<Deployed>>);
-
 impl Configuration {
     pub fn new(
         ledger: Ledger,
@@ -93,7 +87,6 @@ impl Configuration {
             zone,
             services: Cache::new(KEPT),
             workflows: Cache::new(KEPT),
-            versions: Cache::new(KEPT),
             dictionaries: Cache::new(KEPT),
             fields: Cache::new(KEPT),
             roles: Cache::new(KEPT),
@@ -238,19 +231,7 @@ impl Configuration {
         id: WorkflowId,
         version: i64,
     ) -> Result<Option<Arc<Deployed>>, Error> {
-        let share = |workflow: Workflow| {
-            Versions(
-                workflow
-                    .versions
-                    .into_iter()
-                    .map(|(version, deployed)| (version, Arc::new(deployed)))
-                    .collect(),
-            )
-        };
-        let versions = self
-            .state(&self.versions, &format!("workflow-{id}"), share)
-            .await?;
-        Ok(versions.0.get(&version).cloned())
+        Ok(self.drawn(id).await?.versions.get(&version).cloned())
     }
 
     /// Returns a workflow with its draft and all its versions.
