@@ -409,7 +409,19 @@ async fn a_script_cannot_read_the_desk_if_the_desk_is_unprivileged() {
     let id = Command::new("id").arg("-u").output().expect("id runs");
     let is_root = String::from_utf8_lossy(&id.stdout).trim() == "0";
     let run = folder.path().join("run");
-    let job = job("run", "cat ../ledger.db; ls /work; id -u; exit 4");
+    // The data of the desk belong to the user of the desk, who is also the user of the script.
+    let ledger = folder.path().join("ledger.db");
+    std::fs::write(&ledger, "the-secret-of-the-desk").expect("written");
+    if is_root {
+        std::os::unix::fs::chown(&ledger, Some(65534), Some(65534)).expect("changed");
+    }
+    let owner_only = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(&ledger, owner_only).expect("set");
+    let attempts = format!(
+        "cat {path}; cat ../ledger.db; find / -name ledger.db 2>/dev/null; ls /work; id -u; exit 4",
+        path = ledger.display()
+    );
+    let job = job("run", &attempts);
     let body = serde_json::to_vec(&job).expect("a job");
     let input = folder.path().join("job.json");
     std::fs::write(&input, body).expect("written");
@@ -449,6 +461,14 @@ async fn a_script_cannot_read_the_desk_if_the_desk_is_unprivileged() {
         end.output.contains("parameters.json") && !end.output.contains("\n0\n"),
         "{end:?}"
     );
+    let is_found = end.output.lines().any(|line| line.ends_with("/ledger.db"));
+    assert!(
+        !is_found && !end.output.contains("the-secret-of-the-desk"),
+        "{end:?}"
+    );
+    if is_root {
+        assert!(end.output.contains("65534"), "{end:?}");
+    }
 }
 
 #[tokio::test]

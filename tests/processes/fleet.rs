@@ -47,15 +47,19 @@ impl Broker {
             port: free_port(),
             processes: Vec::new(),
         };
-        broker.restart().await;
+        broker.restart(true).await;
         broker
     }
 
-    /// Kills the broker and starts a new broker on the same port. The new broker has no sessions and no
-    /// retained messages of the old broker.
-    async fn restart(&mut self) {
+    /// Ends the broker and starts a new broker on the same port. With `keeps`, both brokers store their
+    /// sessions and retained messages, and the old broker ends in order. The new broker then has the sessions
+    /// of the old broker. Otherwise, the old broker is killed, and everything that it knew is lost.
+    async fn restart(&mut self, keeps: bool) {
+        if keeps && let Some(broker) = self.processes.first_mut() {
+            broker.end();
+        }
         self.processes.clear();
-        let broker = mosquitto(self.folder.path(), self.port).await;
+        let broker = mosquitto(self.folder.path(), self.port, keeps).await;
         self.processes.push(broker);
         let mut command = Command::new(self.tools.join("mosquitto_sub"));
         let port = self.port.to_string();
@@ -259,6 +263,41 @@ async fn post_case(desk: &Desk, id: usize, place: &str) -> String {
     ticket.unwrap_or_else(|| panic!("{answer}")).to_owned()
 }
 
+/// Returns the mission (the job of a robot) of a ticket.
+async fn mission(desk: &Desk, sn: &str) -> Value {
+    let path = format!("dispatches?ticket={sn}");
+    let shown = desk.v1("GET", &path, "admin", Value::Null).await;
+    shown["dispatches"][0].clone()
+}
+
+/// Waits until the mission (the job of a robot) of a ticket has the given phase and its work is not released.
+/// Returns the mission.
+async fn phase(desk: &Desk, sn: &str, phase: &str) -> Value {
+    until("the phase of the mission", async || {
+        let mission = mission(desk, sn).await;
+        if mission["phase"] == phase && mission["is_work_released"] == false {
+            Ok(mission)
+        } else {
+            Err(mission)
+        }
+    })
+    .await
+}
+
+/// Waits until the mission (the job of a robot) of a ticket has ended, with or without success. Returns the
+/// mission.
+async fn closed(desk: &Desk, sn: &str) -> Value {
+    until("the mission ends", async || {
+        let mission = mission(desk, sn).await;
+        if mission["is_closed"] == true {
+            Ok(mission)
+        } else {
+            Err(mission)
+        }
+    })
+    .await
+}
+
 /// Waits until a ticket is finished and its mission (the job of a robot) is closed. Returns the mission.
 async fn finished(desk: &Desk, sn: &str) -> Value {
     until("the ticket is finished", async || {
@@ -307,17 +346,7 @@ async fn foreign_robots_complete_cases_and_a_killed_robot_is_replaced() {
     // job) of this case, the test kills this robot before the work begins. The other robot must complete the
     // case.
     let sn = post_case(&desk, 2 * ROUNDS_MAX, "S3").await;
-    let mission = until("a robot accepts the order", async || {
-        let path = format!("dispatches?ticket={sn}");
-        let shown = desk.v1("GET", &path, "admin", Value::Null).await;
-        let mission = shown["dispatches"][0].clone();
-        if mission["phase"] == "accepted" && mission["is_work_released"] == false {
-            Ok(mission)
-        } else {
-            Err(mission)
-        }
-    })
-    .await;
+    let mission = phase(&desk, &sn, "accepted").await;
     let (mut agv, mut vehicle) = (Some(agv), Some(vehicle));
     if mission["robot"] == "agv_1" {
         agv = None;
@@ -329,10 +358,8 @@ async fn foreign_robots_complete_cases_and_a_killed_robot_is_replaced() {
     assert_ne!(replaced["robot"], mission["robot"]);
     // The test starts the killed robot again. The robot has no order after its start, so the desk must treat
     // the robot as free.
-    let (_agv, _vehicle) = (
-        agv.unwrap_or_else(|| broker.agv("001", 0.0)),
-        vehicle.unwrap_or_else(|| broker.vehicle("v1", 12.0)),
-    );
+    let _agv = agv.unwrap_or_else(|| broker.agv("001", 0.0));
+    let mut vehicle = vehicle.unwrap_or_else(|| broker.vehicle("v1", 12.0));
     ready(&desk, &["agv_1", "vehicle_1"]).await;
     let attempts: usize = broker.began().values().map(BTreeSet::len).sum();
     assert_eq!(
@@ -341,15 +368,35 @@ async fn foreign_robots_complete_cases_and_a_killed_robot_is_replaced() {
         "each work began once: {:?}",
         broker.began()
     );
-    // The broker loses its sessions and its retained messages when it is restarted. After the restart, the
-    // robots must still complete the mission (the job) of one more case (a record of another system).
-    broker.restart().await;
-    let sn = post_case(&desk, 2 * ROUNDS_MAX + 1, "S1").await;
-    let mission = finished(&desk, &sn).await;
-    assert_eq!(mission["outcome"]["succeeded"], true, "{mission}");
+    // The broker is restarted during a mission (the job of a robot): once with its sessions, and once without
+    // its sessions and retained messages. In both cases the mission ends, and no work begins twice. After the
+    // restart, the robots complete the mission of one more case (a record of another system).
+    let mut ends = Vec::new();
+    for (number, keeps) in [true, false].into_iter().enumerate() {
+        let case = 2 * (ROUNDS_MAX + number) + 1;
+        let sn = post_case(&desk, case, "S3").await;
+        phase(&desk, &sn, "accepted").await;
+        broker.restart(keeps).await;
+        let mission = closed(&desk, &sn).await;
+        // The client of the PyPI package does not connect again by itself after its broker has ended.
+        drop(std::mem::replace(&mut vehicle, broker.vehicle("v1", 12.0)));
+        ends.push(json!([
+            keeps,
+            mission["outcome"]["succeeded"],
+            mission["epoch"]
+        ]));
+        ready(&desk, &["agv_1", "vehicle_1"]).await;
+        let sn = post_case(&desk, case + 1, "S1").await;
+        let mission = finished(&desk, &sn).await;
+        assert_eq!(mission["outcome"]["succeeded"], true, "{mission}");
+    }
+    let began = broker.began();
+    let twice = began.values().filter(|attempts| attempts.len() > 1).count();
+    assert_eq!(twice, 0, "{began:?}");
     println!(
-        "{} cases by foreign robots, 1 killed robot replaced, 1 restart of the broker: {by_robot:?}",
-        2 * rounds + 2
+        "{} cases by foreign robots, 1 killed robot replaced, {twice} works begun twice: {by_robot:?}; restarts of the broker with [sessions, success, epoch]: {}",
+        2 * rounds + 5,
+        json!(ends)
     );
 }
 
@@ -381,17 +428,7 @@ async fn missions_end_after_kills_of_the_desk() {
     }
     let (mut succeeded, mut with_a_person) = (0, 0);
     for sn in &sns {
-        let path = format!("dispatches?ticket={sn}");
-        let mission = until("the mission ends", async || {
-            let shown = desk.v1("GET", &path, "admin", Value::Null).await;
-            let mission = shown["dispatches"][0].clone();
-            if mission["is_closed"] == true {
-                Ok(mission)
-            } else {
-                Err(mission)
-            }
-        })
-        .await;
+        let mission = closed(&desk, sn).await;
         if mission["outcome"]["succeeded"] == true {
             succeeded += 1;
         } else {

@@ -196,6 +196,11 @@ async fn an_approver_is_told_by_mail_and_by_a_signed_robot() {
     let headers = &mail["headers"];
     assert_eq!(mail["defects"], json!([]), "{mail}");
     assert_eq!(headers["mime-version"], "1.0");
+    let content_type = headers["content-type"].as_str().expect("a type");
+    assert!(
+        content_type.starts_with("multipart/alternative; boundary="),
+        "{content_type}"
+    );
     let id = headers["message-id"].as_str().expect("an id");
     assert!(id.starts_with('<') && id.ends_with("@example.com>"), "{id}");
     assert_eq!(headers["references"], format!("<ticket.{sn}@example.com>"));
@@ -221,6 +226,27 @@ async fn an_approver_is_told_by_mail_and_by_a_signed_robot() {
         .expect("a refusal");
     let refusal = refused["text"].as_str().expect("a text");
     assert!(refusal.contains("310000): sign not match"), "{refusal}");
+    // A second mail about the same ticket, to another person, belongs to the same thread of mails.
+    let addresses = json!({ "language": "en", "addresses": { "email": "sunqi@example.com" } });
+    desk.v1("PUT", "people/sunqi/preferences", "sunqi", addresses)
+        .await;
+    let deliver = json!({ "node": 3, "to": { "people": ["sunqi"] }, "message": "holiday" });
+    desk.v1(
+        "POST",
+        &format!("tickets/{sn}/deliver"),
+        "zhangsan",
+        deliver,
+    )
+    .await;
+    let second = until("the second mail about the ticket", async || {
+        let to_sunqi = |mail: &Value| mail["to"] == "sunqi@example.com";
+        let mails = relay.mails();
+        let found = mails.iter().find(|mail| to_sunqi(mail)).cloned();
+        found.ok_or(json!(mails.len()))
+    })
+    .await;
+    assert_eq!(second["headers"]["references"], headers["references"]);
+    assert_ne!(second["headers"]["message-id"], headers["message-id"]);
     // The next message is delayed, because the person has quiet hours (a period without messages) now. The desk
     // is restarted before the quiet hours end.
     let minute = |seconds: i64| {
@@ -248,10 +274,10 @@ async fn an_approver_is_told_by_mail_and_by_a_signed_robot() {
     })
     .await;
     desk.restart();
-    assert_eq!(relay.mails().len(), 1, "the message is held");
+    assert_eq!(relay.mails().len(), 2, "the message is held");
     until("the message is sent", async || {
         let mails = relay.mails();
-        if mails.len() == 2 {
+        if mails.len() == 3 {
             Ok(())
         } else {
             Err(json!(mails.len()))
@@ -259,7 +285,12 @@ async fn an_approver_is_told_by_mail_and_by_a_signed_robot() {
     })
     .await;
     let references = format!("<ticket.{held}@example.com>");
-    assert_eq!(relay.mails()[1]["headers"]["references"], references);
+    assert_eq!(relay.mails()[2]["headers"]["references"], references);
+    let content_type = relay.mails()[2]["headers"]["content-type"].clone();
+    assert_ne!(
+        content_type, headers["content-type"],
+        "each mail has its own boundary"
+    );
     desk.restart();
     until("no notification is open", async || {
         let open = desk
@@ -272,7 +303,7 @@ async fn an_approver_is_told_by_mail_and_by_a_signed_robot() {
         }
     })
     .await;
-    assert_eq!(relay.mails().len(), 2, "a restart sends nothing again");
+    assert_eq!(relay.mails().len(), 3, "a restart sends nothing again");
     let verified = tests::process::printed(&["audit", "verify", "--data", desk.data()]);
     assert!(verified.contains("ok"), "{verified}");
 }

@@ -2,18 +2,50 @@
 //! as the log platform of BlueKing sends such requests (requirements/external-itsm.md).
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::process::{APP, printed, run, text, until};
+use tests::process::{APP, free_port, printed, run, text, until};
 
 use crate::desk::Desk;
 
 /// Number of applications (requests for approval) in the test that kills desks. The environment variable
 /// `LEDGERDESK_APPLICATIONS` can set another number.
 const APPLICATIONS: usize = 24;
-/// Number of times that the test kills a desk per ten applications (requests for approval). Each kill ends
-/// desk A or desk B.
-const KILLS_PER_TEN: usize = 2;
+/// Number of applications (requests for approval) whose callbacks cannot reach desk B. Only polling finds their
+/// decisions.
+const WITHOUT_CALLBACK: usize = 4;
+/// The seed of the random kills. The environment variable `LEDGERDESK_SEED` can set another seed.
+const SEED: u64 = 1;
+
+/// Random numbers that depend only on a seed.
+struct Random {
+    seed: u64,
+    drawn: u64,
+}
+
+impl Random {
+    /// Returns a number from 0 to `below` - 1.
+    fn below(&mut self, below: u64) -> u64 {
+        self.drawn += 1;
+        let hash = blake3::hash(&[self.seed.to_be_bytes(), self.drawn.to_be_bytes()].concat());
+        let bytes = hash
+            .as_bytes()
+            .first_chunk::<8>()
+            .expect("a hash has 32 bytes");
+        u64::from_be_bytes(*bytes) % below
+    }
+}
+
+/// Returns the number in an environment variable, or `default` if the variable is not set.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the environment selects the long form"
+)]
+fn number_of(variable: &str, default: u64) -> u64 {
+    let text = std::env::var(variable).ok();
+    text.map_or(default, |text| text.parse().expect("a number"))
+}
 
 /// Starts desk A and desk B. Desk B has a service, and the workflow of this service sends applications
 /// (requests for approval) to desk A. Returns both desks and the id of the service.
@@ -229,26 +261,32 @@ async fn an_application_is_decided_by_another_desk() {
 /// The test kills desk A or desk B several times while applications (requests for approval) are open. In
 /// the end, both desks must have stored the same decisions.
 #[tokio::test]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the environment selects the long form"
-)]
 async fn two_desks_agree_after_kills() {
-    let count = std::env::var("LEDGERDESK_APPLICATIONS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(APPLICATIONS);
+    let count = number_of("LEDGERDESK_APPLICATIONS", APPLICATIONS as u64);
+    let count = usize::try_from(count).expect("a number of applications");
+    let mut random = Random {
+        seed: number_of("LEDGERDESK_SEED", SEED),
+        drawn: 0,
+    };
     let folder = tempfile::tempdir().expect("a directory");
     let (mut a, mut b, service) = desks(folder.path()).await;
     let mut tickets = Vec::new();
     let mut kills = 0;
     for number in 0..count {
+        if number + WITHOUT_CALLBACK == count {
+            // Desk B tells desk A an address of callbacks at which nobody listens.
+            let nobody = format!("http://127.0.0.1:{}", free_port());
+            b.more.extend(["--site".to_owned(), nobody]);
+            b.restart();
+        }
         tickets.push(submit(&b, &service, &format!("采集 {number}")).await);
-        if number % 10 < KILLS_PER_TEN {
+        // On average, the test kills a desk after one of four applications, at a random time. The kill can
+        // therefore interrupt a desk that creates an application (a request for approval), decides an
+        // application, or reports a decision.
+        if random.below(4) == 0 {
             kills += 1;
-            // The test does not wait before the kill. The kill can therefore interrupt a desk that creates an
-            // application (a request for approval), decides an application, or reports a decision.
-            if number % 2 == 0 {
+            tokio::time::sleep(Duration::from_millis(random.below(120))).await;
+            if random.below(2) == 0 {
                 b.restart();
             } else {
                 a.restart();
@@ -287,7 +325,7 @@ async fn two_desks_agree_after_kills() {
         )
         .await;
     assert_eq!(at_a["count"], count, "one ticket at desk A per application");
-    let (mut granted, mut refused, mut by_callback) = (0, 0, 0);
+    let (mut granted, mut refused, mut by_callback, mut by_poll) = (0, 0, 0, 0);
     for sn in &tickets {
         // A reaction (a function that runs after an event) stores the result in the ticket. The reaction can
         // run after the application (the request for approval) was removed from the list of open
@@ -321,8 +359,8 @@ async fn two_desks_agree_after_kills() {
     for one in listed["applications"].as_array().into_iter().flatten() {
         let stream = format!("application-{}", one["id"].as_str().expect("an id"));
         let history = printed(&["audit", "show", &stream, "--data", b.data()]);
-        by_callback +=
-            usize::from(history.contains("\"callback\"") || history.contains("cause: callback"));
+        by_callback += usize::from(history.contains("\"cause\":\"callback\""));
+        by_poll += usize::from(history.contains("\"cause\":\"poll\""));
         let external = one["external"].as_str().expect("a number");
         let shown = a
             .v1("GET", &format!("tickets/{external}"), "admin", Value::Null)
@@ -336,8 +374,11 @@ async fn two_desks_agree_after_kills() {
         );
     }
     println!(
-        "{count} applications, {kills} kills: {granted} granted, {refused} refused, {by_callback} found by a callback"
+        "{count} applications, {kills} kills: {granted} granted, {refused} refused, {by_callback} found by a callback, {by_poll} by polling"
     );
+    assert!(kills > 0, "the seed kills no desk");
+    assert_eq!(by_callback + by_poll, count, "each decision has one cause");
+    assert!(by_poll >= WITHOUT_CALLBACK, "{by_poll} found by polling");
     for desk in [&a, &b] {
         let verified = run(&["audit", "verify", "--data", desk.data()]);
         assert!(verified.status.success(), "{}", text(&verified.stdout));

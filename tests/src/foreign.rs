@@ -35,12 +35,15 @@ pub fn spawn(command: &mut Command, output: &Path) -> Process {
 }
 
 /// Starts the MQTT broker mosquitto on a port of the loopback address, and waits until the broker accepts
-/// connections. The directory `folder` contains the configuration and the log of the broker. The broker does
-/// not store messages on the disk.
-pub async fn mosquitto(folder: &Path, port: u16) -> Process {
+/// connections. The directory `folder` contains the configuration and the log of the broker. If `keeps` is true,
+/// the broker stores its sessions and its retained messages in this directory, at the latest when it ends in
+/// order. Otherwise, the broker stores nothing on the disk.
+pub async fn mosquitto(folder: &Path, port: u16, keeps: bool) -> Process {
     let configuration = folder.join("mosquitto.conf");
+    // Mosquitto changes its user if it is started as root. This user may not write to the folder.
     let text = format!(
-        "listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\npersistence false\n"
+        "listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\npersistence {keeps}\npersistence_location {}/\nuser root\n",
+        folder.display()
     );
     std::fs::write(&configuration, text).expect("written");
     let mut command = Command::new(installed().join("mosquitto"));

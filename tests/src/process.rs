@@ -44,6 +44,16 @@ pub fn program() -> PathBuf {
 /// A running program. When this value is dropped, the program is ended.
 pub struct Process(pub Child);
 
+impl Process {
+    /// Ends the process in order with SIGTERM, and waits until it has ended.
+    pub fn end(&mut self) {
+        let id = self.0.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status();
+        assert!(sent.expect("kill runs").success());
+        self.0.wait().expect("the process ends");
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.0.kill();

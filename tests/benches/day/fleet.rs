@@ -102,7 +102,7 @@ impl Hall {
     async fn open(robots: usize) -> Self {
         let folder = tempfile::tempdir().expect("a directory");
         let port = free_port();
-        let broker = mosquitto(folder.path(), port).await;
+        let broker = mosquitto(folder.path(), port, false).await;
         let write = |name: &str, text: &str| {
             let path = folder.path().join(name);
             std::fs::write(&path, text).expect("written");
