@@ -1,6 +1,6 @@
 //! These tests check that an addition to the program changes only a few existing files. Each test adds a
-//! small example to a copy of the source tree: an aggregate (kind of stream), a provider, a REST
-//! resource or a page. The test then compiles the copy and counts the changed files.
+//! small example to a copy of the source tree: an aggregate (kind of stream), a channel, a provider, a
+//! REST resource or a page. The test then compiles the copy and counts the changed files.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -229,6 +229,42 @@ impl Provider for Toy {
 }
 "#;
 
+const CHANNEL: &str = r#"//! A toy channel.
+
+use domain::attempt::Verdict;
+use events::channel_account::Defined;
+
+use super::{Channel, Outgoing, Request, Response};
+
+/// The channel `toy`.
+#[derive(Clone, Copy, Debug)]
+pub struct Toy;
+
+impl Channel for Toy {
+    fn name(&self) -> &'static str {
+        "toy"
+    }
+    fn address_kind(&self) -> &'static str {
+        "toy"
+    }
+    fn check_address(&self, _address: &str) -> Result<(), String> {
+        Ok(())
+    }
+    fn check(&self, _account: &Defined) -> Result<(), String> {
+        Ok(())
+    }
+    fn check_secret(&self, _secret: &str) -> Result<(), String> {
+        Ok(())
+    }
+    fn request(&self, _outgoing: &Outgoing<'_>) -> Result<Request, String> {
+        Err("a toy sends nothing".into())
+    }
+    fn verdict(&self, _response: &Response) -> Verdict {
+        Verdict::retry("a toy has no result".to_owned())
+    }
+}
+"#;
+
 const RESOURCE: &str = r#"//! Toys over `/v1`.
 
 use serde::Serialize;
@@ -302,7 +338,7 @@ impl Listing for Toy {
 "#;
 
 #[test]
-fn an_aggregate_edits_five_files_a_provider_a_resource_and_a_page_one() {
+fn an_aggregate_edits_five_files_and_every_other_addition_one() {
     let mut copy = Copy::new();
     copy.add("events/src/toy.rs", EVENTS);
     copy.add(
@@ -355,6 +391,22 @@ fn an_aggregate_edits_five_files_a_provider_a_resource_and_a_page_one() {
     std::fs::write(path, new).expect("written");
     let provider = std::mem::take(&mut copy.edited);
 
+    copy.add("infra/src/channel/toy.rs", CHANNEL);
+    copy.edit(
+        "infra/src/channel/mod.rs",
+        "use std::time::Duration;",
+        "pub mod toy;\n\n",
+    );
+    let path = copy.path("infra/src/channel/mod.rs");
+    let old = std::fs::read_to_string(&path).expect("readable");
+    let new = old.replace(
+        "&dingtalk_robot::DingtalkRobot]",
+        "&dingtalk_robot::DingtalkRobot, &toy::Toy]",
+    );
+    assert_ne!(old, new);
+    std::fs::write(path, new).expect("written");
+    let channel = std::mem::take(&mut copy.edited);
+
     copy.add("functions/src/http/api/toys.rs", RESOURCE);
     copy.edit(
         "functions/src/http/api/mod.rs",
@@ -391,12 +443,17 @@ fn an_aggregate_edits_five_files_a_provider_a_resource_and_a_page_one() {
         provider.len()
     );
     println!(
+        "a toy channel edits {} existing file: {channel:?}",
+        channel.len()
+    );
+    println!(
         "a toy REST resource edits {} existing file: {resource:?}",
         resource.len()
     );
     println!("a toy page edits {} existing file: {page:?}", page.len());
     assert!(aggregate.len() <= 5, "{aggregate:?}");
     assert_eq!(provider.len(), 1, "{provider:?}");
+    assert_eq!(channel.len(), 1, "{channel:?}");
     assert_eq!(resource.len(), 1, "{resource:?}");
     assert_eq!(page.len(), 1, "{page:?}");
     invalid_policies_stop_the_build(&copy);

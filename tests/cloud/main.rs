@@ -7,6 +7,7 @@ mod applications;
 mod attachments;
 mod automation;
 mod callbacks;
+mod cases;
 mod console;
 mod contracts;
 mod dead_letters;

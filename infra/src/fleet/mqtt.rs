@@ -250,6 +250,13 @@ impl Fleet for Mqtt {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn a_message_without_a_connection_is_an_error() {
+        let error = Mqtt::default().publish("uagv/v2/c/1/order", b"{}").await;
+        let error = error.expect_err("there is no connection");
+        assert!(matches!(error.kind, Kind::Unavailable), "{error}");
+    }
+
     #[test]
     fn an_address_has_the_scheme_mqtt() {
         let address = |host: &str, port| {

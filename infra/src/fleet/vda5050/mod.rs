@@ -39,7 +39,8 @@ impl Topic {
             _ => return None,
         };
         let levels = [interface, manufacturer, serial];
-        if levels.iter().any(|level| level.is_empty()) {
+        // The broker itself uses the topics that begin with a dollar sign.
+        if levels.iter().any(|level| level.is_empty()) || interface.starts_with('$') {
             return None;
         }
         Some(Self {
@@ -86,6 +87,8 @@ pub fn major(version: &str) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -103,6 +106,8 @@ mod tests {
             "uagv/v2/RobotCompany/state",
             "uagv/v2//001/state",
             "a/uagv/v2/RobotCompany/001/state",
+            "$SYS/v2/RobotCompany/001/state",
+            "$aws/rules/uagv/v2/RobotCompany/001/state",
             "",
         ] {
             assert_eq!(Topic::read(other), None, "{other}");
@@ -122,7 +127,14 @@ mod tests {
             instant_actions: "actions".into(),
         };
         assert_eq!(topic_to(&robot, "order"), "uagv/v2/RobotCompany/001/order");
-        assert_eq!(filters("uagv")[0], "uagv/+/+/+/state");
+        let all = filters("uagv");
+        assert_eq!(all[0], "uagv/+/+/+/state");
+        // The last level of each filter is a different word, so no topic matches two filters.
+        let last: BTreeSet<&str> = all
+            .iter()
+            .filter_map(|filter| filter.rsplit('/').next())
+            .collect();
+        assert!(last.len() == all.len() && !last.contains("+") && !last.contains("#"));
         assert_eq!(
             filters_of_robot("uagv/v2/RobotCompany/001")[0],
             topic_to(&robot, "order")
