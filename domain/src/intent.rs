@@ -32,6 +32,14 @@ pub enum Intent {
     /// Requests an application for an automatic node. An application is a request for approval in an external
     /// ITSM.
     SubmitApplication(Box<StartServiceTask>),
+    /// Requests that the desk withdraws all open applications (requests for approval in an external ITSM) of a
+    /// ticket.
+    WithdrawApplications {
+        ticket: TicketSn,
+        reason: String,
+        cause: String,
+        correlation: String,
+    },
     /// Requests a mission (the work of a robot) for an automatic node.
     StartDispatch(Box<StartServiceTask>),
     /// Requests that the desk processes an inbound message (a message from another system). The member
@@ -146,7 +154,9 @@ impl Intent {
         match self {
             Self::SendCallback { .. } => "callback",
             Self::StartApiCall(_) | Self::EvaluateRules(_) => "automate",
-            Self::SubmitApplication(_) | Self::HandleInbound { .. } => "sync",
+            Self::SubmitApplication(_)
+            | Self::WithdrawApplications { .. }
+            | Self::HandleInbound { .. } => "sync",
             Self::StartDispatch(_) => "dispatch",
             Self::Notify(_) | Self::EndDelivery { .. } => "notify",
             Self::StartDelivery { .. } => "send",
@@ -166,9 +176,9 @@ impl Intent {
             Self::Notify(notify) => notify.person.0.clone(),
             Self::StartDelivery { account, .. } => account.clone(),
             Self::EndDelivery { notification, .. } => notification.clone(),
-            Self::RelateTicket { ticket, .. } | Self::EndChildTicket { ticket, .. } => {
-                ticket.0.clone()
-            }
+            Self::WithdrawApplications { ticket, .. }
+            | Self::RelateTicket { ticket, .. }
+            | Self::EndChildTicket { ticket, .. } => ticket.0.clone(),
         }
     }
 }

@@ -23,6 +23,7 @@ event_enum! {
         AttemptFailed "application.attempt_failed" 1,
         PollScheduled "application.poll_scheduled" 1,
         Hinted "application.hinted" 1,
+        WithdrawalRequested "application.withdrawal_requested" 1,
         Completed "application.completed" 1,
         Expired "application.expired" 1,
         Closed "application.closed" 1,
@@ -38,6 +39,9 @@ event_enum! {
             vec![DeadlineChange::set(ATTEMPT, scheduled.due)]
         }
         ApplicationEvent::Hinted(hinted) => vec![DeadlineChange::set(ATTEMPT, hinted.due)],
+        ApplicationEvent::WithdrawalRequested(requested) => {
+            vec![DeadlineChange::set(ATTEMPT, requested.due)]
+        }
         ApplicationEvent::Completed(completed) => vec![
             DeadlineChange::set(ATTEMPT, completed.due),
             DeadlineChange::clear(EXPIRE),
@@ -111,7 +115,8 @@ pub struct PollScheduled {
     pub attempt: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchange: Option<Exchange>,
-    /// The kind of the next request to the external ITSM: `create`, `find`, `verify`, `confirm` or `poll`.
+    /// The kind of the next request to the external ITSM: `create`, `probe`, `find`, `verify`, `confirm`, `poll`
+    /// or `withdraw`.
     pub step: String,
     /// The ticket number in the external ITSM. The text of this member is empty until the desk knows the
     /// number.
@@ -132,13 +137,23 @@ pub struct Hinted {
 }
 impl Personals for Hinted {}
 
-/// The reason why the desk read the decision in the external ITSM: a callback arrived, or the time of the
-/// next poll was reached.
+/// The approval is no longer needed. The desk withdraws the ticket in the external ITSM, if it exists.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WithdrawalRequested {
+    pub reason: String,
+    /// The time of the next request to the external ITSM.
+    pub due: Moment,
+}
+impl Personals for WithdrawalRequested {}
+
+/// The reason why the application (request for approval) ended: a callback arrived, the time of the next poll was
+/// reached, or the approval was no longer needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
     Callback,
     Poll,
+    Withdrawal,
 }
 
 /// The application (request for approval) ended. Either the external ITSM made a decision, or the external

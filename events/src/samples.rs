@@ -27,6 +27,7 @@ pub const ALL: &[(&str, &str)] = samples! {
     "application.attempt_failed.v1"
     "application.poll_scheduled.v1"
     "application.hinted.v1"
+    "application.withdrawal_requested.v1"
     "application.completed.v1"
     "application.expired.v1"
     "application.closed.v1"

@@ -42,8 +42,9 @@ use domain::number_sequence::NumberSequence;
 use domain::projections::desk_board::DeskBoard;
 use domain::reaction::Birth;
 use domain::reactions::{
-    evaluate_rules, handle_inbound, notify_assignee, relate_tickets, report_delivery,
-    send_callback, start_api_call, start_deliveries, start_dispatch, submit_application,
+    evaluate_rules, handle_inbound, notify_assignee, propagate_ticket_state, relate_tickets,
+    report_delivery, send_callback, start_api_call, start_deliveries, start_dispatch,
+    submit_application,
 };
 use domain::ticket::Ticket;
 use domain::views::callback_card::CallbackCard;
@@ -76,6 +77,10 @@ pub static REGISTRY: Registry = &[
             Reaction {
                 name: submit_application::NAME,
                 react: submit_application::react,
+            },
+            Reaction {
+                name: propagate_ticket_state::NAME,
+                react: propagate_ticket_state::react,
             },
             Reaction {
                 name: start_dispatch::NAME,

@@ -3,6 +3,7 @@
 //! (requirements/external-itsm.md; reference/bk-itsm.md, section 10).
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -63,6 +64,8 @@ struct External {
     calls: Mutex<Vec<String>>,
     callback_urls: Mutex<Vec<String>>,
     bodies: Mutex<Vec<Value>>,
+    /// Whether a search ignores the tag, and returns all tickets.
+    ignores_tags: AtomicBool,
 }
 
 impl External {
@@ -88,11 +91,22 @@ impl External {
                 json!({ "sn": sn, "id": tickets.len() })
             }
             "get_tickets" => {
+                let ignores_tags = self.ignores_tags.load(Ordering::SeqCst);
                 let found = tickets
                     .iter()
-                    .filter(|(_, ticket)| ticket.mark == body["tag"]);
+                    .filter(|(_, ticket)| ignores_tags || ticket.mark == body["tag"]);
                 let items: Vec<Value> = found.map(|(sn, _)| json!({ "sn": sn })).collect();
                 json!({ "items": items, "count": items.len() })
+            }
+            "operate_ticket" => {
+                let sn = body["sn"].as_str().expect("a number");
+                let ticket = tickets.get_mut(sn).expect("a ticket");
+                assert_eq!(
+                    (&body["action_type"], &body["operator"]),
+                    (&json!("WITHDRAW"), &json!("lisi"))
+                );
+                ticket.status = "REVOKED";
+                json!([])
             }
             "token/verify" => json!({ "is_passed": body["token"] == "issued" }),
             "get_ticket_info" => {
@@ -113,6 +127,10 @@ impl External {
         let mut tickets = self.tickets.lock().unwrap();
         let ticket = tickets.get_mut(sn).expect("a ticket");
         (ticket.status, ticket.approval) = (status, approval);
+    }
+
+    fn status(&self, sn: &str) -> &'static str {
+        self.tickets.lock().unwrap()[sn].status
     }
 
     fn calls(&self) -> Vec<String> {
@@ -389,24 +407,34 @@ async fn a_lost_answer_of_the_creation_makes_one_ticket() {
     for (faults, calls) in [
         (
             vec![Fault::LostResponse],
-            vec!["create_ticket", "get_tickets"],
+            vec!["create_ticket", "get_tickets", "get_tickets"],
         ),
         (
             vec![Fault::LostRequest],
-            vec!["create_ticket", "get_tickets", "create_ticket"],
+            vec![
+                "create_ticket",
+                "get_tickets",
+                "get_tickets",
+                "create_ticket",
+            ],
         ),
         (
             vec![Fault::Html],
-            vec!["create_ticket", "get_tickets", "create_ticket"],
+            vec![
+                "create_ticket",
+                "get_tickets",
+                "get_tickets",
+                "create_ticket",
+            ],
         ),
         (vec![Fault::NotSent], vec!["create_ticket", "create_ticket"]),
         (
             vec![Fault::LostResponse, Fault::LostRequest],
-            vec!["create_ticket", "get_tickets", "get_tickets"],
+            vec!["create_ticket", "get_tickets", "get_tickets", "get_tickets"],
         ),
         (
             vec![Fault::LostResponse, Fault::Html],
-            vec!["create_ticket", "get_tickets", "get_tickets"],
+            vec!["create_ticket", "get_tickets", "get_tickets", "get_tickets"],
         ),
     ] {
         let desk = Applied::open().await;
@@ -472,7 +500,7 @@ async fn an_application_without_a_decision_expires() {
         desk.external.fail(&[Fault::LostRequest]);
     }
     desk.after(14 * DAY_MS - 1).await;
-    assert_eq!(desk.result(&sn).await, "\"find\" at \"RUNNING\"");
+    assert_eq!(desk.result(&sn).await, "\"probe\" at \"RUNNING\"");
     desk.after(1).await;
     assert_eq!(
         desk.result(&sn).await,
@@ -522,24 +550,138 @@ async fn a_callback_before_the_number_is_known_is_verified_later() {
     desk.after(30_000).await;
     assert_eq!(
         desk.external.calls(),
-        ["get_tickets", "token/verify", "get_ticket_info"]
+        [
+            "get_tickets",
+            "get_tickets",
+            "token/verify",
+            "get_ticket_info"
+        ]
     );
     assert_eq!(desk.result(&sn).await, "granted at \"FINISHED\"");
 }
 
+/// A ticket that ends withdraws its ticket at the external ITSM at once, and not only at the next read.
 #[tokio::test]
-async fn an_application_ends_when_its_ticket_no_longer_waits() {
+async fn a_ticket_that_ends_withdraws_its_application() {
+    for status in ["TERMINATED", "FINISHED"] {
+        let desk = Applied::open().await;
+        let sn = desk.submit().await;
+        desk.desk
+            .operate(&sn, "close", "admin", json!({ "status": status }))
+            .await;
+        desk.external.calls();
+        desk.desk.settle().await;
+        assert_eq!(desk.external.calls(), ["operate_ticket"], "{status}");
+        assert_eq!(desk.external.status("REQ001"), "REVOKED");
+        let (_, applications) = desk.state(&sn).await;
+        assert_eq!(applications[0]["is_closed"], true, "{applications:?}");
+        let reason = applications[0]["withdrawal"].as_str().expect("a reason");
+        assert!(reason.starts_with("the ticket "), "{reason}");
+        desk.after(DAY_MS).await;
+        assert!(desk.external.calls().is_empty());
+    }
+}
+
+/// If the external ITSM does not respond to the creation, its ticket is found before it is withdrawn.
+#[tokio::test]
+async fn a_ticket_that_ends_withdraws_an_application_whose_number_is_unknown() {
     let desk = Applied::open().await;
+    desk.external.fail(&[Fault::LostResponse]);
     let sn = desk.submit().await;
     desk.desk
         .operate(&sn, "close", "admin", json!({ "status": "TERMINATED" }))
         .await;
-    desk.after(MINUTE_MS).await;
+    desk.desk.settle().await;
+    assert_eq!(desk.external.status("REQ001"), "RUNNING");
+    desk.after(30_000).await;
+    assert_eq!(desk.external.status("REQ001"), "REVOKED");
     let (_, applications) = desk.state(&sn).await;
     assert_eq!(applications[0]["is_closed"], true, "{applications:?}");
-    desk.external.calls();
-    desk.after(DAY_MS).await;
-    assert!(desk.external.calls().is_empty());
+    assert_eq!(desk.external.count(), 1);
+}
+
+/// A superuser withdraws an application. Its node then fails, and a person continues.
+#[tokio::test]
+async fn a_superuser_withdraws_an_application() {
+    let desk = Applied::open().await;
+    let sn = desk.submit().await;
+    let (_, applications) = desk.state(&sn).await;
+    let id = applications[0]["id"].as_str().expect("an id");
+    let path = format!("applications/{id}/withdraw");
+    let reason = json!({ "reason": "wrong size" });
+    let v1 = async |user: &str| desk.desk.v1("POST", &path, user, reason.clone()).await;
+    assert_eq!(v1("lisi").await.0, 403);
+    let (status, shown) = v1("admin").await;
+    assert_eq!(
+        (status, &shown["step"]),
+        (200, &json!("withdraw")),
+        "{shown}"
+    );
+    desk.desk.settle().await;
+    assert_eq!(desk.external.status("REQ001"), "REVOKED");
+    assert_eq!(desk.result(&sn).await, "wrong size at \"FAILED\"");
+    assert_eq!(v1("admin").await.0, 409, "the application has ended");
+    desk.desk
+        .operate(&sn, "retry", "admin", json!({ "node": 3 }))
+        .await;
+    desk.desk.settle().await;
+    assert_eq!(desk.external.count(), 2, "a person applied again");
+}
+
+/// An external ITSM that ignores the filter by tag returns tickets of other requests. The desk uses none of them,
+/// and creates no second ticket.
+#[tokio::test]
+async fn a_search_that_ignores_the_tag_decides_nothing() {
+    let desk = Applied::open().await;
+    desk.external.ignores_tags.store(true, Ordering::SeqCst);
+    desk.submit().await;
+    assert_eq!(desk.external.count(), 1);
+    desk.external.fail(&[Fault::LostRequest]);
+    let sn = desk.submit().await;
+    desk.after(30_000).await;
+    desk.after(5 * MINUTE_MS).await;
+    assert_eq!(desk.external.count(), 1, "no ticket is created again");
+    let (_, applications) = desk.state(&sn).await;
+    let waiting = applications.iter().find(|one| one["step"] == "probe");
+    let waiting = waiting.expect("the application waits for a search that can be used");
+    assert_eq!(waiting["external"], "");
+    desk.external.ignores_tags.store(false, Ordering::SeqCst);
+    desk.after(5 * MINUTE_MS).await;
+    assert_eq!(
+        desk.external.count(),
+        2,
+        "the search shows that no ticket exists"
+    );
+}
+
+/// Callbacks with an invalid token do not postpone the regular reads of the external ticket.
+#[tokio::test]
+async fn many_invalid_callbacks_postpone_no_read() {
+    let desk = Applied::open().await;
+    let sn = desk.submit().await;
+    let path = desk.external.callback_path();
+    desk.external.decide("REQ001", "FINISHED", "true");
+    for number in 0..3 {
+        let token = format!("forged-{number}");
+        desk.callback(&path, &message("REQ001", &token)).await;
+        desk.after(19_000).await;
+    }
+    assert_eq!(desk.result(&sn).await, "\"poll\" at \"RUNNING\"");
+    desk.after(3_000).await;
+    assert_eq!(desk.result(&sn).await, "granted at \"FINISHED\"");
+}
+
+/// If the external ITSM cannot check the token of a callback, the regular reads continue.
+#[tokio::test]
+async fn an_unreadable_check_of_a_token_stops_no_polling() {
+    let desk = Applied::open().await;
+    let sn = desk.submit().await;
+    let path = desk.external.callback_path();
+    desk.external.decide("REQ001", "FINISHED", "true");
+    desk.external.fail(&[Fault::Html]);
+    desk.callback(&path, &message("REQ001", "issued")).await;
+    desk.after(MINUTE_MS).await;
+    assert_eq!(desk.result(&sn).await, "granted at \"FINISHED\"");
 }
 
 #[tokio::test]

@@ -39,6 +39,7 @@ struct External {
     /// time. A query directly after the creation then does not find the ticket.
     visible: Moment,
     decided: Option<(Moment, &'static str, &'static str)>,
+    is_withdrawn: bool,
 }
 
 struct World {
@@ -56,6 +57,8 @@ struct World {
     ignored: Option<&'static str>,
     /// Probability of a fault in a request to the external ITSM, in percent.
     faults: usize,
+    /// Whether the ticket of the desk ends during the run. The desk then withdraws the external ticket.
+    withdraws: bool,
     crashes: u64,
 }
 
@@ -77,7 +80,9 @@ impl World {
     fn new(seed: u64, ignored: Option<&'static str>) -> Self {
         let mut dice = Dice::new(seed);
         let faults = [0, 10, 40, 90, 100][dice.below(5)];
+        let withdraws = dice.below(4) == 0;
         let mut world = Self {
+            withdraws,
             dice,
             now: Moment(0),
             events: Vec::new(),
@@ -159,9 +164,19 @@ impl World {
                 self.externals.push(External {
                     visible: self.now.plus_ms(late),
                     decided: None,
+                    is_withdrawn: false,
                 });
                 Answer::Created(format!("X{}", self.externals.len()))
             }
+            // This external ITSM uses the tag of a search, so the search for an unused tag finds nothing.
+            Step::Probe => Answer::Found(None),
+            Step::Withdraw => match self.externals.first_mut() {
+                Some(external) if external.decided.is_none() && !external.is_withdrawn => {
+                    external.is_withdrawn = true;
+                    Answer::Withdrawn
+                }
+                _ => Answer::Rejected("the ticket is over".into()),
+            },
             Step::Find => {
                 let found = self
                     .externals
@@ -255,6 +270,7 @@ impl World {
         let never = self.faults == 100;
         if let Some(external) = self.externals.first_mut()
             && external.decided.is_none()
+            && !external.is_withdrawn
             && !never
             && self.dice.below(20) == 0
         {
@@ -265,6 +281,13 @@ impl World {
                 ("SUSPENDED", "true"),
             ][self.dice.below(4)];
             external.decided = (status != "SUSPENDED").then_some((self.now, status, approval));
+        }
+        if self.withdraws && self.dice.below(10) == 0 {
+            let withdraw = Command::Withdraw {
+                reason: "the ticket was withdrawn".into(),
+                at: self.now,
+            };
+            self.execute(&withdraw).expect("always accepted");
         }
         if self.dice.below(10) == 0 {
             let hint = Command::Hint {
@@ -336,6 +359,18 @@ fn check(world: &World) -> Result<(u64, &'static str), Failure> {
     if !world.deadlines.is_empty() {
         return fail("a closed application has a deadline");
     }
+    let is_requested = world.state.withdrawal.is_some();
+    if !succeeded && !matches!(&world.events[..], [.., ApplicationEvent::Expired(_), _]) {
+        let is_left = world
+            .externals
+            .first()
+            .is_some_and(|one| !one.is_withdrawn && one.decided.is_none());
+        return match (is_requested, is_left) {
+            (true, false) => Ok((world.crashes, "withdrawn")),
+            (true, true) => fail("the external ticket was not withdrawn"),
+            (false, _) => fail("failed without a withdrawal"),
+        };
+    }
     if !succeeded {
         let has_expired = matches!(&world.events[..], [.., ApplicationEvent::Expired(_), _]);
         return if has_expired {
@@ -371,7 +406,7 @@ fn every_application_ends_once_in_any_weather() {
         }
     }
     println!("{SEEDS} applications, {crashes} crashes: {outcomes:?}");
-    assert_eq!(outcomes.len(), 4, "every outcome occurs");
+    assert_eq!(outcomes.len(), 5, "every outcome occurs");
     assert!(
         crashes > SEEDS,
         "too few crashes for a useful result: {crashes}"

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use events::application::{
     ApplicationEvent, AttemptFailed, AttemptStarted, Cause, Closed, Completed, Expired, Hinted,
-    PollScheduled, Requested,
+    PollScheduled, Requested, WithdrawalRequested,
 };
 use events::workflow::Condition;
 use events::{Moment, NodeId, TransitionId};
@@ -36,6 +36,9 @@ const POLL_MS_MAX: i64 = 300_000;
 /// ticket in the external ITSM.
 const SEARCH_AFTER_MS: i64 = 30_000;
 
+/// The reason of an application (request for approval) that ended because its ticket no longer waits for it.
+pub const NOT_AWAITED: &str = "the ticket no longer waits for this application";
+
 /// The retry policy of all HTTP requests to the external ITSM. The number of attempts is not limited, because
 /// each application (request for approval) ends at its expiry time.
 pub const POLICY: Policy = Policy {
@@ -51,6 +54,9 @@ pub enum Step {
     /// Creates a ticket in the external ITSM.
     #[default]
     Create,
+    /// Searches for a tag that no ticket has, before the desk searches for its own tag. The response shows whether
+    /// the external ITSM uses the tag of a search. If it ignores the tag, it returns other tickets.
+    Probe,
     /// Searches for the ticket after the external ITSM did not respond to the creation request. The creation
     /// request contained a tag, and the search uses this tag.
     Find,
@@ -61,6 +67,8 @@ pub enum Step {
     Confirm,
     /// Reads the external ticket because the pause since the last read has passed.
     Poll,
+    /// Withdraws the external ticket, because the approval is no longer needed.
+    Withdraw,
 }
 
 impl Step {
@@ -68,20 +76,28 @@ impl Step {
     pub fn name(self) -> &'static str {
         match self {
             Self::Create => "create",
+            Self::Probe => "probe",
             Self::Find => "find",
             Self::Verify => "verify",
             Self::Confirm => "confirm",
             Self::Poll => "poll",
+            Self::Withdraw => "withdraw",
         }
     }
 
-    fn named(name: &str) -> Self {
+    /// Returns the kind of request with the given name. A newer version of the desk can have stored an unknown
+    /// name. The result is then a request that only reads: a search if the number of the external ticket is
+    /// unknown, and a read of the ticket otherwise.
+    fn named(name: &str, has_number: bool) -> Self {
         match name {
+            "create" => Self::Create,
             "find" => Self::Find,
             "verify" => Self::Verify,
             "confirm" => Self::Confirm,
             "poll" => Self::Poll,
-            _ => Self::Create,
+            "withdraw" => Self::Withdraw,
+            _ if has_number => Self::Poll,
+            _ => Self::Probe,
         }
     }
 }
@@ -102,9 +118,13 @@ pub enum Answer {
     /// The search for a ticket ended. The search uses a tag (a text that the creation request contained).
     /// The value is the ticket number, or `None` if no ticket has this tag.
     Found(Option<String>),
+    /// The search for a ticket returned tickets without their tags. The texts are the ticket numbers.
+    Untagged(Vec<String>),
     /// The external ITSM checked the token of a callback. The value is true if the token is valid.
     Verified(bool),
     Ticket(ExternalTicket),
+    /// The external ITSM withdrew the ticket.
+    Withdrawn,
     /// The external ITSM rejected the HTTP request and changed nothing. The text is the reason.
     Rejected(String),
     /// The HTTP request had no effect, so the desk can safely send the request again. The text is the reason.
@@ -130,6 +150,12 @@ pub enum Command {
     /// callback.
     Hint {
         inbound: String,
+        at: Moment,
+    },
+    /// Stores that the approval is no longer needed, for example because the ticket of this desk has ended. The
+    /// desk withdraws the external ticket as soon as it knows the number of this ticket.
+    Withdraw {
+        reason: String,
         at: Moment,
     },
     /// Ends the application (request for approval) at its expiry time, if the external ITSM has not decided.
@@ -175,6 +201,12 @@ pub struct Application {
     /// The number of regular reads of the external ticket that the desk has scheduled. The pause between two
     /// reads depends on this number.
     pub polls: u32,
+    /// The time of the next regular read of the external ticket. A callback does not change this time.
+    #[serde(default)]
+    pub poll_due: Moment,
+    /// The reason why the approval is no longer needed, or `None` if it is still needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawal: Option<String>,
     /// The ticket number in the external ITSM. The text is empty until the desk knows the number.
     pub external: String,
     /// The name of the stream that contains the last callback. The desk checks the token of this callback.
@@ -239,6 +271,22 @@ impl Decider for Application {
                 }
                 .into(),
             ]),
+            Command::Withdraw { .. } if !self.is_open() || self.withdrawal.is_some() => {
+                Ok(Vec::new())
+            }
+            Command::Withdraw { reason, at } => Ok(vec![
+                WithdrawalRequested {
+                    reason: reason.clone(),
+                    // If the number of the external ticket is unknown, the current request or a search must find it
+                    // first.
+                    due: if self.external.is_empty() {
+                        self.attempts.due
+                    } else {
+                        *at
+                    },
+                }
+                .into(),
+            ]),
             Command::Expire { .. } if !self.is_open() => Ok(Vec::new()),
             Command::Expire { at } if *at < requested.expires => {
                 reject(Rejection::NotExpired(requested.expires))
@@ -275,17 +323,30 @@ impl Decider for Application {
             }
             ApplicationEvent::PollScheduled(scheduled) => {
                 self.attempts.poll(scheduled.attempt, scheduled.due);
-                self.step = Step::named(&scheduled.step);
-                self.polls += u32::from(self.step == Step::Poll);
+                let was_verifying = self.step == Step::Verify;
+                self.step = Step::named(&scheduled.step, !scheduled.external.is_empty());
+                if self.step == Step::Poll {
+                    // After an invalid callback, the time of the next read is the same as before.
+                    self.polls += u32::from(!was_verifying);
+                    self.poll_due = scheduled.due;
+                }
                 self.external.clone_from(&scheduled.external);
             }
             ApplicationEvent::Hinted(hinted) => {
                 self.hint = Some(hinted.inbound.clone());
-                if !self.external.is_empty() {
+                if !self.external.is_empty() && self.withdrawal.is_none() {
                     // An earlier read of the external ticket can still be running when the callback arrives.
                     // The outcome of this earlier read is ignored.
                     self.attempts.poll(self.attempts.next(), hinted.due);
                     self.step = Step::Verify;
+                }
+            }
+            ApplicationEvent::WithdrawalRequested(requested) => {
+                self.withdrawal = Some(requested.reason.clone());
+                if !self.external.is_empty() {
+                    // The outcome of an earlier request that still runs is ignored.
+                    self.attempts.poll(self.attempts.next(), requested.due);
+                    self.step = Step::Withdraw;
                 }
             }
             ApplicationEvent::Completed(completed) => {
@@ -309,7 +370,8 @@ impl Decider for Application {
 }
 
 /// Adds each application (request for approval) to the list of all applications. An application without a
-/// result is also in the list `open`. Both lists are sorted by the time at which the applications expire.
+/// result is also in the list `open`. Both lists are sorted by the time at which the applications expire. The
+/// list `ticket` contains the open applications by ticket.
 impl Card for Application {
     type Event = ApplicationEvent;
     const VIEW: &'static str = "application";
@@ -325,6 +387,7 @@ impl Card for Application {
         let mut rows = vec![("application", age.clone())];
         if self.is_open() {
             rows.push(("open", age));
+            rows.push(("ticket", requested.ticket.0.clone()));
         }
         rows
     }
@@ -342,15 +405,30 @@ impl Application {
     pub fn interrupted(&self) -> Option<Verdict> {
         self.attempts
             .is_interrupted()
-            .then(|| next(Step::Find, String::new(), 0))
+            .then(|| next(Step::Probe, String::new(), 0))
+    }
+
+    /// Returns how the desk continues if its ticket no longer waits for the approval. The external ticket possibly
+    /// exists, so the desk withdraws it.
+    pub fn abandoned(&self) -> Verdict {
+        next(Step::Withdraw, self.external.clone(), 0)
     }
 
     /// Returns how the desk continues after the given response from the external ITSM. The condition `granted`
     /// is true if the external ITSM has granted the approval.
     pub fn verdict(&self, answer: Answer, granted: &Condition) -> Verdict {
-        match (self.step, answer) {
+        let withdrawn = |reason: &str| Verdict::Failed {
+            reason: reason.to_owned().into(),
+            outputs: BTreeMap::new(),
+        };
+        let verdict = match (self.step, answer) {
+            // Only the external ITSM knows whether the token of a callback is valid. If it does not say so, the
+            // callback has no effect, and the regular reads continue.
+            (Step::Verify, Answer::NotSent(_) | Answer::Unclear(_)) => {
+                next(Step::Poll, self.external.clone(), self.pause_ms())
+            }
             (_, Answer::NotSent(reason)) => Verdict::retry(reason),
-            (Step::Create, Answer::Unclear(_)) => next(Step::Find, String::new(), SEARCH_AFTER_MS),
+            (Step::Create, Answer::Unclear(_)) => next(Step::Probe, String::new(), SEARCH_AFTER_MS),
             (Step::Create, Answer::Rejected(reason)) => Verdict::Failed {
                 reason: reason.into(),
                 outputs: BTreeMap::new(),
@@ -363,7 +441,22 @@ impl Application {
                     next(Step::Poll, external, POLL_MS)
                 }
             }
+            (Step::Probe, Answer::Found(_)) => next(Step::Find, String::new(), 0),
+            (Step::Probe, Answer::Untagged(_)) => Verdict::retry(
+                "the external ITSM ignores the filter `tag`, so it is unknown whether its ticket exists".to_owned(),
+            ),
+            (Step::Find, Answer::Untagged(numbers)) => match &numbers[..] {
+                [one] => next(Step::Poll, one.clone(), POLL_MS),
+                _ => Verdict::retry(format!("{} tickets have the same tag", numbers.len())),
+            },
             (Step::Find, Answer::Found(None)) => next(Step::Create, String::new(), 0),
+            (Step::Withdraw, Answer::Withdrawn) => {
+                withdrawn(self.withdrawal.as_deref().unwrap_or(NOT_AWAITED))
+            }
+            (Step::Withdraw, Answer::Rejected(reason)) => withdrawn(&format!(
+                "{}; the external ITSM rejected the withdrawal: {reason}",
+                self.withdrawal.as_deref().unwrap_or(NOT_AWAITED)
+            )),
             (Step::Verify, Answer::Verified(true)) => next(Step::Confirm, self.external.clone(), 0),
             // The token of the callback is invalid, so the callback is ignored. The desk continues with the
             // regular reads of the external ticket.
@@ -375,6 +468,20 @@ impl Application {
             (_, answer) => {
                 Verdict::retry(format!("the response does not fit the request: {answer:?}"))
             }
+        };
+        match (&self.withdrawal, verdict) {
+            // The approval is no longer needed. An external ticket that is now known is withdrawn, and a ticket that
+            // does not exist is not created.
+            (Some(_), Verdict::Poll { task, .. })
+                if !task.is_empty() && self.step != Step::Withdraw =>
+            {
+                next(Step::Withdraw, task, 0)
+            }
+            (Some(reason), Verdict::Poll { step, .. }) if step == Step::Create.name() => {
+                withdrawn(reason)
+            }
+            (Some(reason), Verdict::Retry { .. }) if self.step == Step::Create => withdrawn(reason),
+            (_, verdict) => verdict,
         }
     }
 
@@ -424,10 +531,11 @@ impl Application {
                 reason,
             } => Completed {
                 attempt,
-                cause: if self.step == Step::Confirm {
-                    Cause::Callback
-                } else {
-                    Cause::Poll
+                cause: match self.step {
+                    _ if self.withdrawal.is_some() => Cause::Withdrawal,
+                    Step::Withdraw => Cause::Withdrawal,
+                    Step::Confirm => Cause::Callback,
+                    _ => Cause::Poll,
                 },
                 exchange,
                 status: report.status,
@@ -452,18 +560,35 @@ impl Application {
             } => {
                 // A callback arrived before the desk knew the number of the external ticket. The desk now
                 // knows the number and checks the token of this callback immediately.
-                let is_hinted = self.external.is_empty() && !task.is_empty() && self.hint.is_some();
+                let is_hinted = self.external.is_empty()
+                    && !task.is_empty()
+                    && self.hint.is_some()
+                    && step != Step::Withdraw.name();
                 let (step, after_ms) = if is_hinted {
                     (Step::Verify.name(), 0)
                 } else {
                     (step, after_ms)
+                };
+                let is_withdrawn = self.withdrawal.is_some() && !task.is_empty();
+                let (step, after_ms) = if is_withdrawn {
+                    (Step::Withdraw.name(), 0)
+                } else {
+                    (step, after_ms)
+                };
+                // A callback does not postpone the regular reads. Otherwise, somebody who sends many invalid callbacks
+                // could prevent all reads.
+                let due = match self.step {
+                    Step::Verify if step == Step::Poll.name() && self.poll_due > Moment(0) => {
+                        self.poll_due.max(report.at)
+                    }
+                    _ => report.at.plus_ms(after_ms),
                 };
                 PollScheduled {
                     attempt,
                     exchange,
                     step: step.to_owned(),
                     external: task.to_owned(),
-                    due: report.at.plus_ms(after_ms),
+                    due,
                 }
                 .into()
             }
@@ -562,7 +687,22 @@ mod tests {
         let unclear = || Answer::Unclear("the connection ended".into());
         assert_eq!(
             verdict(&[], unclear()),
-            then(Step::Find, "", SEARCH_AFTER_MS)
+            then(Step::Probe, "", SEARCH_AFTER_MS)
+        );
+        let probing = [scheduled(1, Step::Probe, "")];
+        assert_eq!(
+            verdict(&probing, Answer::Found(None)),
+            then(Step::Find, "", 0)
+        );
+        let Verdict::Retry { reason, .. } =
+            verdict(&probing, Answer::Untagged(vec!["REQ8".into()]))
+        else {
+            panic!("no ticket is created and none is used");
+        };
+        assert!(
+            reason.text.contains("ignores the filter"),
+            "{}",
+            reason.text
         );
         let searching = [scheduled(1, Step::Find, "")];
         assert_eq!(
@@ -573,6 +713,12 @@ mod tests {
             verdict(&searching, Answer::Found(Some("REQ9".into()))),
             then(Step::Poll, "REQ9", POLL_MS)
         );
+        assert_eq!(
+            verdict(&searching, Answer::Untagged(vec!["REQ9".into()])),
+            then(Step::Poll, "REQ9", POLL_MS)
+        );
+        let both = Answer::Untagged(vec!["REQ8".into(), "REQ9".into()]);
+        assert!(matches!(verdict(&searching, both), Verdict::Retry { .. }));
         assert!(matches!(
             verdict(&searching, unclear()),
             Verdict::Retry { .. }
@@ -583,7 +729,7 @@ mod tests {
         };
         assert_eq!(
             state(&[started.into()]).interrupted(),
-            Some(then(Step::Find, "", 0))
+            Some(then(Step::Probe, "", 0))
         );
         assert_eq!(state(&[]).interrupted(), None);
     }
@@ -660,6 +806,113 @@ mod tests {
             hinted.decide(&report(2, then(Step::Poll, "REQ9", 5)), &()),
             Err(DecideError::Rejected(Rejection::NotDue(2))),
             "the read that was sent before the callback is discarded"
+        );
+    }
+
+    #[test]
+    fn an_invalid_callback_postpones_no_read() {
+        let mut polling = state(&[]);
+        let poll = PollScheduled {
+            attempt: 1,
+            exchange: None,
+            step: "poll".into(),
+            external: "REQ9".into(),
+            due: NOW.plus_ms(60_000),
+        };
+        polling.evolve(&poll.into());
+        let failures = [
+            Answer::Verified(false),
+            Answer::Unclear("html".into()),
+            Answer::NotSent("dns".into()),
+        ];
+        for answer in failures {
+            let mut hinted = polling.clone();
+            hinted.evolve(&super::tests::hinted());
+            let verdict = hinted.verdict(answer, &granted());
+            let attempt = hinted.attempts.next();
+            let events = hinted.decide(&report(attempt, verdict), &()).unwrap();
+            let [ApplicationEvent::PollScheduled(next)] = &events[..] else {
+                panic!("{events:?}");
+            };
+            assert_eq!(
+                (next.step.as_str(), next.due),
+                ("poll", NOW.plus_ms(60_000))
+            );
+            hinted.evolve(&events[0]);
+            assert_eq!(hinted.polls, polling.polls);
+        }
+    }
+
+    #[test]
+    fn an_unknown_kind_of_request_creates_no_second_ticket() {
+        let unknown = |external: &str| PollScheduled {
+            attempt: 1,
+            exchange: None,
+            step: "of_a_newer_version".into(),
+            external: external.into(),
+            due: NOW,
+        };
+        assert_eq!(state(&[unknown("").into()]).step, Step::Probe);
+        assert_eq!(state(&[unknown("REQ9").into()]).step, Step::Poll);
+    }
+
+    #[test]
+    fn a_withdrawal_reaches_the_external_ticket_or_prevents_it() {
+        let withdraw = Command::Withdraw {
+            reason: "the ticket was withdrawn".into(),
+            at: NOW,
+        };
+        let requested = |events: &[ApplicationEvent]| {
+            let before = state(events);
+            let mut after = before.clone();
+            for event in before.decide(&withdraw, &()).unwrap() {
+                after.evolve(&event);
+            }
+            assert_eq!(after.decide(&withdraw, &()), Ok(Vec::new()), "only once");
+            after
+        };
+        let ended = |verdict: Verdict| match verdict {
+            Verdict::Failed { reason, .. } => reason.text,
+            other => panic!("{other:?}"),
+        };
+        let known = requested(&[scheduled(1, Step::Poll, "REQ9")]);
+        assert_eq!((known.step, known.attempts.due), (Step::Withdraw, NOW));
+        let reason = ended(known.verdict(Answer::Withdrawn, &granted()));
+        assert_eq!(reason, "the ticket was withdrawn");
+        let rejected = known.verdict(Answer::Rejected("3900005: over".into()), &granted());
+        assert!(ended(rejected).ends_with("rejected the withdrawal: 3900005: over"));
+        assert!(matches!(
+            known.verdict(Answer::Unclear("timeout".into()), &granted()),
+            Verdict::Retry { .. }
+        ));
+        let mut hinted = known.clone();
+        hinted.evolve(&super::tests::hinted());
+        assert_eq!(hinted.step, Step::Withdraw, "a callback does not stop it");
+
+        let searching = requested(&[scheduled(1, Step::Find, "")]);
+        assert_eq!(searching.step, Step::Find);
+        let found = Answer::Found(Some("REQ9".into()));
+        assert_eq!(
+            searching.verdict(found, &granted()),
+            then(Step::Withdraw, "REQ9", 0)
+        );
+        ended(searching.verdict(Answer::Found(None), &granted()));
+        let created = requested(&[]).verdict(Answer::Created("REQ9".into()), &granted());
+        assert_eq!(created, then(Step::Withdraw, "REQ9", 0));
+        ended(requested(&[]).verdict(Answer::NotSent("dns".into()), &granted()));
+        let early = requested(&[]).decide(&report(1, then(Step::Poll, "REQ9", 5)), &());
+        assert_eq!(early.unwrap(), [scheduled(1, Step::Withdraw, "REQ9")]);
+
+        let events = known.decide(
+            &report(3, known.verdict(Answer::Withdrawn, &granted())),
+            &(),
+        );
+        let [ApplicationEvent::Completed(completed)] = &events.unwrap()[..] else {
+            panic!("no end");
+        };
+        assert_eq!(
+            (completed.cause, completed.succeeded),
+            (Cause::Withdrawal, false)
         );
     }
 

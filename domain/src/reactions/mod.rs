@@ -5,6 +5,7 @@
 pub mod evaluate_rules;
 pub mod handle_inbound;
 pub mod notify_assignee;
+pub mod propagate_ticket_state;
 pub mod relate_tickets;
 pub mod report_delivery;
 pub mod send_callback;

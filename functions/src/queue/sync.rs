@@ -4,11 +4,11 @@
 use async_trait::async_trait;
 use domain::attempt::{Attempts, Policy, Report, Verdict};
 use domain::intent::{Due, Intent, StartServiceTask};
-use domain::itsm::application::{Application, Command, POLICY, Rejection, Step};
+use domain::itsm::application::{Application, Command, NOT_AWAITED, POLICY, Rejection, Step};
 use domain::placeholder::fill_json;
 use domain::ticket::NodeResult;
 use events::application::{EXPIRE, Requested};
-use events::workflow::service_task::{Application as Task, ServiceTask};
+use events::workflow::service_task::{Pair, ServiceTask};
 use events::{Meta, Moment, application_kind};
 use infra::http::HttpRequest;
 use infra::itsm::{self, Connection, Itsm, Request};
@@ -19,8 +19,10 @@ use serde_json::Value;
 
 use super::{runner, wrong_queue};
 use crate::App;
-use crate::app::itsm::callbacks;
+use crate::app::cards::{self, CardList};
+use crate::app::itsm::{applications, callbacks};
 use crate::app::outbound::{self, Described};
+use crate::app::tickets;
 use crate::app::tickets::service_task::{self, Awaiting};
 use crate::queue::runner::{Outgoing, Prepared};
 
@@ -32,6 +34,12 @@ const DEFAULT_DAYS: u16 = 1;
 /// Maximum size of a response from an external ITSM, in bytes. A response can contain a ticket with
 /// all its form fields.
 const RESPONSE_BYTES_MAX: usize = 1 << 20;
+/// Maximum number of open applications of one ticket that are withdrawn when the ticket ends. A ticket has one
+/// open application for each node that waits.
+const OPEN_MAX: usize = 100;
+/// A mark that no application (ticket in an external ITSM) has. A mark is the id of an application, which consists
+/// of 32 hexadecimal digits.
+const NOBODYS_MARK: &str = "ledgerdesk-probe-of-the-tag";
 /// If an application kind, an integration or a service does not exist, an application (a ticket in
 /// an external ITSM) fails. The stored reason of this failure begins with this error name
 /// (requirements/external-itsm.md).
@@ -67,6 +75,22 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
                 .await
                 .map_err(ExecuteError::unexpected)?;
             step(app, &subject).await
+        }
+        Intent::WithdrawApplications {
+            ticket,
+            reason,
+            cause,
+            correlation,
+        } => {
+            let meta = Meta::system(correlation, cause);
+            let open = CardList::of("ticket", ticket.as_str());
+            let found = cards::documents::<Application>(app, &open, 1, OPEN_MAX).await?;
+            for (stream, _) in found.found {
+                let id = command_id(&["withdraw", &message.id, &stream]);
+                applications::withdraw(app, &stream, id, meta.clone(), &reason).await?;
+                step(app, &stream).await?;
+            }
+            Ok(())
         }
         _ => Err(wrong_queue(message)),
     }
@@ -179,6 +203,7 @@ impl Outgoing for Application {
     ) -> Result<Prepared<'a, Self>, Error> {
         let verdict = match prepare(app, self, stream).await? {
             Ok((request, prepared)) => return Ok(prepared_request(self, request, prepared)),
+            Err(reason) if reason.is_final && self.step != Step::Create => self.abandoned(),
             // The desk cannot send a request, for example because the configuration is incomplete.
             // If the application (the ticket in the external ITSM) is not created yet, the
             // application fails. If the application already exists, the desk tries again later,
@@ -244,7 +269,7 @@ struct Parts {
 struct NoRequest {
     text: String,
     /// True if the ticket of this desk no longer waits for the application (the ticket in the
-    /// external ITSM). In this case, the desk ends its work on the application.
+    /// external ITSM). In this case, the desk creates no application, and withdraws an existing one.
     is_final: bool,
 }
 
@@ -289,17 +314,21 @@ async fn prepare(
         round: requested.round,
         attempt: requested.attempt,
     };
-    let (card, _, task) = match service_task::awaited(app, &awaiting).await? {
-        Ok(awaited) => awaited,
-        Err(text) => {
+    // A search and a withdrawal are also necessary if the ticket of this desk no longer waits.
+    let needs_waiting = !matches!(application.step, Step::Probe | Step::Find | Step::Withdraw);
+    let (card, task) = match service_task::awaited(app, &awaiting).await? {
+        Ok((card, _, ServiceTask::Application(task))) => (card, Some(task)),
+        Ok(_) => return Ok(Err(String::from("the node has no application").into())),
+        Err(_) if needs_waiting => {
             return Ok(Err(NoRequest {
-                text: text.to_owned(),
+                text: NOT_AWAITED.to_owned(),
                 is_final: true,
             }));
         }
-    };
-    let ServiceTask::Application(task) = task else {
-        return Ok(Err(String::from("the node has no application").into()));
+        Err(_) => match tickets::card(app, &requested.ticket).await? {
+            Some(card) => (card, None),
+            None => return Ok(Err(String::from("the ticket does not exist").into())),
+        },
     };
     let connected = connect(app, requested).await?;
     let (codec, connection, kind) = match connected {
@@ -318,7 +347,8 @@ async fn prepare(
     let request = match application.step {
         Step::Create => {
             let variables = service_task::variables(app, &card, &requested.inputs).await?;
-            let fields = match fields(&kind, &task, &variables) {
+            let own = task.map_or_else(Vec::new, |task| task.fields);
+            let fields = match fields(&kind, &own, &variables) {
                 Ok(fields) => fields,
                 Err(text) => return Ok(Err(text.into())),
             };
@@ -332,9 +362,23 @@ async fn prepare(
                 mark: id.to_owned(),
             }
         }
+        Step::Probe => Request::Find {
+            creator: creator().await?,
+            mark: NOBODYS_MARK.to_owned(),
+            since: requested.due,
+        },
         Step::Find => Request::Find {
             creator: creator().await?,
             mark: id.to_owned(),
+            since: requested.due,
+        },
+        Step::Withdraw => Request::Withdraw {
+            external: application.external.clone(),
+            creator: creator().await?,
+            reason: application
+                .withdrawal
+                .clone()
+                .unwrap_or_else(|| NOT_AWAITED.to_owned()),
         },
         Step::Verify => {
             let inbound = application.hint.as_deref().unwrap_or_default();
@@ -408,20 +452,20 @@ async fn connect(app: &App, requested: &Requested) -> Result<Result<Connected, S
 }
 
 /// Returns the names and values of the fields for the ticket in the external ITSM. The application
-/// kind `kind` and the workflow node (in `task`) define these fields. If both define the same
+/// kind `kind` and the workflow node (in `own`) define these fields. If both define the same
 /// field, the value of the workflow node is used. A value that consists of only one placeholder
 /// keeps the type of the variable, such as a number.
 fn fields(
     kind: &application_kind::Defined,
-    task: &Task,
+    own: &[Pair],
     variables: &domain::placeholder::Variables,
 ) -> Result<Vec<(String, Value)>, String> {
     let of_kind = kind
         .fields
         .iter()
-        .filter(|pair| task.fields.iter().all(|own| own.key != pair.key));
+        .filter(|pair| own.iter().all(|own| own.key != pair.key));
     of_kind
-        .chain(&task.fields)
+        .chain(own)
         .map(|pair| {
             let value = fill_json(&Value::String(pair.value.clone()), variables)
                 .map_err(|reason| format!("field {}: {reason}", pair.key))?;

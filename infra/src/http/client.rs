@@ -157,8 +157,8 @@ impl Client {
     }
 }
 
-/// Returns the response headers up to a total size of [`HEADER_BYTES_MAX`] bytes. A header whose
-/// value is not text is omitted.
+/// Returns the response headers up to a total size of [`HEADER_BYTES_MAX`] bytes. A header that exceeds this
+/// size, or whose value is not text, is omitted.
 fn kept_headers(headers: &HeaderMap) -> Vec<(String, String)> {
     let mut bytes = 0;
     headers
@@ -166,9 +166,11 @@ fn kept_headers(headers: &HeaderMap) -> Vec<(String, String)> {
         .filter_map(|(name, value)| {
             Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
         })
-        .take_while(|(name, value)| {
-            bytes += name.len() + value.len();
-            bytes <= HEADER_BYTES_MAX
+        .filter(|(name, value)| {
+            let size = name.len() + value.len();
+            let fits = bytes + size <= HEADER_BYTES_MAX;
+            bytes += if fits { size } else { 0 };
+            fits
         })
         .collect()
 }
@@ -190,4 +192,20 @@ fn error_chain(error: reqwest::Error) -> String {
     let error = error.without_url();
     let causes = std::iter::successors(std::error::Error::source(&error), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_header_of_a_response_removes_only_itself() {
+        let mut headers = HeaderMap::new();
+        let large = "x".repeat(HEADER_BYTES_MAX);
+        for (name, value) in [("x-large", large.as_str()), ("retry-after", "90")] {
+            headers.append(name, value.parse().expect("a value"));
+        }
+        let kept = kept_headers(&headers);
+        assert_eq!(kept, [("retry-after".to_owned(), "90".to_owned())]);
+    }
 }

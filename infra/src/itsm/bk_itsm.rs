@@ -11,6 +11,7 @@ use domain::itsm::application::{Answer, ExternalTicket};
 use domain::placeholder::percent;
 use domain::value::plain;
 use events::integration::PathForm;
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{Connection, Itsm, Request};
@@ -18,6 +19,11 @@ use crate::http::{HttpError, HttpResponse};
 
 /// Timeout of one request, milliseconds.
 const TIMEOUT_MS: i64 = 10_000;
+/// Maximum number of tickets that a search returns.
+const FOUND_MAX: usize = 1_000;
+/// The largest difference between two time zones, in milliseconds. BlueKing ITSM compares creation times in its own
+/// time zone, which the desk does not know.
+const ZONES_MS: i64 = 26 * 3_600_000;
 
 /// The implementation of [`Itsm`] for BlueKing ITSM, an external system for IT service management.
 #[derive(Clone, Copy, Debug)]
@@ -62,9 +68,23 @@ impl Itsm for BkItsm {
                 });
                 ("create_ticket", Some(body))
             }
-            Request::Find { creator, mark } => {
-                let body = json!({ "tag": mark, "creator": creator, "page": 1, "page_size": 10 });
+            Request::Find {
+                creator,
+                mark,
+                since,
+            } => {
+                let since = Timestamp::from_millisecond(since.0 - ZONES_MS).unwrap_or_default();
+                let since = since.strftime("%Y-%m-%d %H:%M:%S").to_string();
+                let body = json!({ "tag": mark, "creator": creator, "create_at__gte": since, "page": 1, "page_size": FOUND_MAX });
                 ("get_tickets", Some(body))
+            }
+            Request::Withdraw {
+                external,
+                creator,
+                reason,
+            } => {
+                let body = json!({ "sn": external, "operator": creator, "action_type": "WITHDRAW", "action_message": reason });
+                ("operate_ticket", Some(body))
             }
             Request::Verify { token } => ("token/verify", Some(json!({ "token": token }))),
             Request::Read { .. } => ("get_ticket_info", None),
@@ -109,6 +129,10 @@ impl Itsm for BkItsm {
             // The API gateway rejected the request because of its rate limit, so the request did
             // not reach the ITSM.
             429 => return Answer::NotSent("the rate limit is reached (HTTP 429)".into()),
+            // A gateway did not wait for the end of the request, so the ITSM possibly executed it.
+            status @ (408 | 425) => {
+                return Answer::Unclear(format!("the response status is {status}"));
+            }
             status @ 300..=499 => {
                 return Answer::Rejected(format!("the response status is {status}"));
             }
@@ -142,17 +166,21 @@ fn read(request: &Request, data: &Value) -> Option<Answer> {
         Request::Create { .. } => Answer::Created(number(data)?),
         Request::Find { mark, .. } => {
             let items = data.get("items").unwrap_or(data).as_array()?;
-            let has_mark = |item: &&Value| item.get("tag").is_none_or(|tag| tag == mark.as_str());
+            let has_mark = |item: &&Value| item.get("tag").is_some_and(|tag| tag == mark.as_str());
             let found: Vec<&Value> = items.iter().filter(has_mark).collect();
+            let count = data.get("count").and_then(Value::as_u64);
+            let is_whole = count.is_none_or(|count| count <= items.len() as u64);
             match found[..] {
-                [] => Answer::Found(None),
                 [one] => Answer::Found(Some(number(one)?)),
-                _ => Answer::Unclear(format!(
-                    "{} tickets were found for one mark; the ITSM ignores the filter `tag`",
-                    found.len()
+                [] if !is_whole => Answer::Unclear(format!(
+                    "the list of tickets has more than {FOUND_MAX} items"
                 )),
+                [] if items.iter().all(|item| item.get("tag").is_some()) => Answer::Found(None),
+                [] => Answer::Untagged(items.iter().map(number).collect::<Option<_>>()?),
+                _ => Answer::Unclear(format!("{} tickets have the same tag", found.len())),
             }
         }
+        Request::Withdraw { .. } => Answer::Withdrawn,
         Request::Verify { .. } => Answer::Verified(data.get("is_passed")?.as_bool()?),
         Request::Read { .. } => Answer::Ticket(ExternalTicket {
             status: data.get("current_status")?.as_str()?.to_owned(),
@@ -192,6 +220,7 @@ fn ascii(json: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use events::Moment;
     use events::integration::Defined;
 
     use super::*;
@@ -302,6 +331,7 @@ mod tests {
             r#"{"result":true,"data":{}}"#
         )));
         assert!(unclear(answered(&create, 502, "")));
+        assert!(unclear(answered(&create, 408, "")));
         assert!(matches!(answered(&create, 403, "no"), Answer::Rejected(_)));
         assert!(matches!(answered(&create, 302, ""), Answer::Rejected(_)));
         assert!(matches!(answered(&create, 429, ""), Answer::NotSent(_)));
@@ -318,7 +348,18 @@ mod tests {
         let find = Request::Find {
             creator: "lisi".into(),
             mark: "m".into(),
+            since: Moment(1_795_312_800_000),
         };
+        let body = BkItsm
+            .request(&connection(PathForm::Esb), &find)
+            .unwrap()
+            .body
+            .unwrap();
+        assert_eq!(
+            (&body["tag"], &body["create_at__gte"]),
+            (&json!("m"), &json!("2026-11-21 00:00:00")),
+            "the zone of the other side is unknown"
+        );
         let found = |items: &str| {
             answered(
                 &find,
@@ -327,19 +368,66 @@ mod tests {
             )
         };
         assert_eq!(found("[]"), Answer::Found(None));
-        assert_eq!(found(r#"[{"sn":"A"}]"#), Answer::Found(Some("A".into())));
+        assert_eq!(
+            found(r#"[{"sn":"A"}]"#),
+            Answer::Untagged(vec!["A".into()]),
+            "a ticket without its tag can be a ticket of somebody else"
+        );
         assert_eq!(found(r#"[{"sn":"A","tag":"x"}]"#), Answer::Found(None));
         assert_eq!(
             found(r#"[{"sn":"A","tag":"x"},{"sn":"B","tag":"m"}]"#),
             Answer::Found(Some("B".into()))
         );
-        assert!(matches!(
+        assert_eq!(
             found(r#"[{"sn":"A"},{"sn":"B"}]"#),
+            Answer::Untagged(vec!["A".into(), "B".into()])
+        );
+        assert!(matches!(
+            found(r#"[{"sn":"A","tag":"m"},{"sn":"B","tag":"m"}]"#),
             Answer::Unclear(_)
         ));
         assert_eq!(
-            answered(&find, 200, r#"{"result":true,"data":[{"sn":"A"}]}"#),
+            answered(
+                &find,
+                200,
+                r#"{"result":true,"data":[{"sn":"A","tag":"m"}]}"#
+            ),
             Answer::Found(Some("A".into()))
+        );
+        let part = r#"{"result":true,"data":{"items":[{"sn":"A","tag":"x"}],"count":2}}"#;
+        assert!(
+            matches!(answered(&find, 200, part), Answer::Unclear(_)),
+            "the ticket can be on the next page"
+        );
+    }
+
+    #[test]
+    fn a_withdrawal_names_the_creator_and_the_reason() {
+        let withdraw = Request::Withdraw {
+            external: "A".into(),
+            creator: "lisi".into(),
+            reason: "no longer needed".into(),
+        };
+        let planned = BkItsm
+            .request(&connection(PathForm::Apigw), &withdraw)
+            .unwrap();
+        assert!(
+            planned.url.ends_with("/v2/itsm/operate_ticket/"),
+            "{}",
+            planned.url
+        );
+        let body = planned.body.unwrap();
+        for (key, value) in [
+            ("sn", "A"),
+            ("operator", "lisi"),
+            ("action_type", "WITHDRAW"),
+            ("action_message", "no longer needed"),
+        ] {
+            assert_eq!(body[key], value);
+        }
+        assert_eq!(
+            answered(&withdraw, 200, r#"{"result":true,"data":null}"#),
+            Answer::Withdrawn
         );
     }
 

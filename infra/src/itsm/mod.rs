@@ -9,6 +9,7 @@ pub mod bk_itsm;
 
 use domain::api_call::plan::PlannedRequest;
 use domain::itsm::application::Answer;
+use events::Moment;
 use events::integration::Defined;
 use serde_json::Value;
 
@@ -38,13 +39,24 @@ pub enum Request {
         /// ticket, so that [`Request::Find`] can find the ticket by the text.
         mark: String,
     },
-    /// Searches for the ticket that [`Request::Create`] created with the unique text `mark`.
-    Find { creator: String, mark: String },
+    /// Searches for the ticket that [`Request::Create`] created with the unique text `mark`. The ticket was created
+    /// after the time `since`.
+    Find {
+        creator: String,
+        mark: String,
+        since: Moment,
+    },
     /// Sends the token of a callback (an incoming request that claims to come from the external
     /// ITSM) to the external ITSM. The external ITSM checks whether the token is valid.
     Verify { token: String },
     /// Reads a ticket of the external ITSM.
     Read { external: String },
+    /// Withdraws a ticket of the external ITSM as its creator.
+    Withdraw {
+        external: String,
+        creator: String,
+        reason: String,
+    },
 }
 
 /// Converts requests and responses for one kind of external ITSM.

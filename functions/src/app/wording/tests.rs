@@ -630,10 +630,12 @@ fn every_state_has_a_name_in_each_language() {
     ];
     let steps = [
         Step::Create,
+        Step::Probe,
         Step::Find,
         Step::Verify,
         Step::Confirm,
         Step::Poll,
+        Step::Withdraw,
     ];
     let ends = ["open", "succeeded", "failed"];
     let of_execution = [
@@ -657,7 +659,7 @@ fn every_state_has_a_name_in_each_language() {
             [
                 &steps.map(Step::name)[..],
                 &ends[..],
-                &["granted", "refused"],
+                &["granted", "refused", "withdrawn"],
             ]
             .concat(),
         ),

@@ -1,17 +1,20 @@
-//! Returns applications in the API `/v1`. An application is a request for approval that an external
-//! ITSM system decides. Only superusers may read applications.
+//! Returns and withdraws applications in the API `/v1`. An application is a request for approval that an
+//! external ITSM system decides. Only superusers may read applications.
 
 use domain::itsm::application::Application;
-use events::Moment;
+use events::{Meta, Moment};
 use serde::Serialize;
 
-use super::admin::{CardList, page_of, reads_operations, stream_of};
+use super::admin::{CardList, changes_configuration, page_of, reads_operations, stream_of};
 use super::problem::{ApiResult, Problem};
 use super::reply::{Time, WorkOutcome, ok, time};
 use super::request::Asked;
 use super::resource::{
-    Answer, Asks, Call, Operation, PAGE, PAGE_SIZE, Resource, get, list, segments,
+    Answer, Asks, Call, Operation, PAGE, PAGE_SIZE, Resource, get, list, post, segments,
 };
+use super::shape::{Member, Shape, quoted, required};
+use crate::app::itsm::applications;
+use crate::app::tickets::await_card;
 
 const OPERATIONS: &[Operation] = &[
     list(
@@ -22,7 +25,17 @@ const OPERATIONS: &[Operation] = &[
     .returning::<ApplicationPage>(),
     get("/v1/applications/{application}", "shows an application")
         .returning::<ShownApplication>(),
+    post(
+        "/v1/applications/{application}/withdraw",
+        "withdraws an application, and its ticket at the external ITSM; for superusers",
+        &[REASON],
+    )
+    .returning::<ShownApplication>(),
 ];
+
+const REASON: Member = required("reason", Shape::Text);
+/// Maximum length of the reason of a withdrawal, in characters. BlueKing ITSM accepts at most this length.
+const REASON_MAX: usize = 255;
 
 /// One page of the applications.
 #[derive(Debug, Serialize)]
@@ -49,6 +62,8 @@ struct ShownApplication {
     next_attempt: Option<Time>,
     expires: Option<Time>,
     outcome: Option<WorkOutcome>,
+    /// The reason why the approval is no longer needed. Null if it is still needed.
+    withdrawal: Option<String>,
     is_closed: bool,
 }
 
@@ -61,6 +76,10 @@ pub(super) const RESOURCE: Resource = Resource {
 
 fn answer(call: Call) -> Answer {
     Box::pin(async move {
+        if let [_, id, _] = *segments(&call.path) {
+            let meta = changes_configuration(&call.request).await?;
+            return withdraw(call.request, id, meta).await;
+        }
         reads_operations(&call.request).await?;
         match *segments(&call.path) {
             [_, id] => one(call.request, id).await,
@@ -83,13 +102,38 @@ async fn all(request: Asked) -> ApiResult {
 }
 
 async fn one(request: Asked, id: &str) -> ApiResult {
-    let missing = || Problem::not_found(format!("there is no application {id}"));
+    let (stream, application) = loaded(&request, id).await?;
+    Ok(ok(&shown(&request, &stream, &application)))
+}
+
+async fn loaded(request: &Asked, id: &str) -> Result<(String, Application), Problem> {
+    let missing = || Problem::not_found(format!("there is no application {}", quoted(id)));
     let stream = stream_of("application", id).ok_or_else(missing)?;
     let state = request.app.ledger.load::<Application>(&stream).await?;
     let application = state.aggregate.0;
     if application.requested.is_none() {
         return Err(missing());
     }
+    Ok((stream, application))
+}
+
+async fn withdraw(request: Asked, id: &str, meta: Meta) -> ApiResult {
+    let (stream, application) = loaded(&request, id).await?;
+    let reason = request.required("reason")?;
+    if reason.chars().count() > REASON_MAX {
+        return Err(Problem::malformed(
+            "/reason",
+            format!("`reason` is longer than {REASON_MAX} characters"),
+        ));
+    }
+    if !application.is_open() {
+        return Err(Problem::conflict("the application has already ended"));
+    }
+    let app = &request.app;
+    let command_id = app.ledger.fresh_id();
+    let position = applications::withdraw(app, &stream, command_id, meta, &reason).await?;
+    await_card(app, position).await;
+    let (stream, application) = loaded(&request, id).await?;
     Ok(ok(&shown(&request, &stream, &application)))
 }
 
@@ -107,6 +151,7 @@ fn shown(request: &Asked, stream: &str, application: &Application) -> ShownAppli
         next_attempt: application.is_open().then(|| at(application.attempts.due)),
         expires: requested.map(|one| at(one.expires)),
         outcome: application.outcome.clone().map(WorkOutcome::from),
+        withdrawal: application.withdrawal.clone(),
         is_closed: application.is_closed,
     }
 }

@@ -66,6 +66,7 @@ fn shown(application: &Application) -> (&'static str, &'static str, String) {
             let (state, class) = match (outcome.succeeded, is_granted) {
                 (true, true) => ("granted", "good"),
                 (true, false) => ("refused", "bad"),
+                (false, _) if application.withdrawal.is_some() => ("withdrawn", "bad"),
                 (false, _) => ("failed", "bad"),
             };
             (state, class, outcome.reason.clone())
