@@ -5,10 +5,15 @@ usage: pack.py BINARY ZIP
 
 The tables for unwinding the stack are overwritten with zeros. The program ends at a panic and never unwinds, and the
 tables of the standard library would be a tenth of the package. Nothing else in the binary changes.
+
+The PyPI package zopfli compresses the binary. It needs more time than the usual compression, and its result is about
+three percent smaller. The format is the same.
 """
 import struct
 import sys
 import zipfile
+
+import zopfli.zlib
 
 UNUSED = {b".eh_frame", b".eh_frame_hdr"}
 
@@ -34,6 +39,21 @@ def without_unwind_tables(binary):
     return bytes(data)
 
 
+class Compressed:
+    """A compressor for the module zipfile: it collects the content, and compresses it at the end."""
+
+    def __init__(self):
+        self.content = bytearray()
+
+    def compress(self, data):
+        self.content += data
+        return b""
+
+    def flush(self):
+        # The result begins with two bytes and ends with four bytes that a ZIP file does not contain.
+        return zopfli.zlib.compress(bytes(self.content), numiterations=1)[2:-4]
+
+
 def main():
     source, target = sys.argv[1:]
     with open(source, "rb") as file:
@@ -41,8 +61,12 @@ def main():
     entry = zipfile.ZipInfo("bootstrap")
     entry.external_attr = 0o755 << 16
     entry.compress_type = zipfile.ZIP_DEFLATED
-    with zipfile.ZipFile(target, "w", compresslevel=9) as archive:
-        archive.writestr(entry, binary, compresslevel=9)
+    with zipfile.ZipFile(target, "w") as archive, archive.open(entry, "w") as content:
+        content._compressor = Compressed()
+        content.write(binary)
+    with zipfile.ZipFile(target) as archive:
+        if archive.read("bootstrap") != binary:
+            raise SystemExit("the package does not contain the binary")
 
 
 main()

@@ -19,11 +19,13 @@ fn a_packed_program_differs_only_in_its_unwind_tables_and_starts() {
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         (output.status.success(), error)
     };
+    let python = root().join("target/python/bin/python");
+    let python = python.to_str().expect("a path");
     let script = root().join("infra/deploy/pack.py");
     let script = script.to_str().expect("a path");
     let zip = packed.to_str().expect("a path");
     assert_eq!(
-        run("python3", &[script, source, zip]),
+        run(python, &[script, source, zip]),
         (true, String::new())
     );
     assert_eq!(
@@ -50,7 +52,7 @@ fn a_packed_program_differs_only_in_its_unwind_tables_and_starts() {
     );
     // A file that is no program is rejected, and no package is left.
     std::fs::remove_file(&packed).expect("removed");
-    let (is_packed, error) = run("python3", &[script, script, zip]);
+    let (is_packed, error) = run(python, &[script, script, zip]);
     assert!(!is_packed && error.contains("ELF"), "{error}");
     assert!(!packed.exists());
 }
