@@ -49,6 +49,15 @@ pub struct Look {
     pub blob: Arc<dyn Blob>,
     /// Whether the directory contains a key store.
     pub has_keys: bool,
+    pub configured: Configured,
+}
+
+/// The names of the event streams of the configured other systems.
+#[derive(Clone, Debug, Default)]
+pub struct Configured {
+    pub integrations: Vec<String>,
+    pub channel_accounts: Vec<String>,
+    pub platforms: Vec<String>,
 }
 
 /// The views (stored documents for reading) and the work queues of a directory, opened read-only.
@@ -173,6 +182,11 @@ pub fn look(directory: &Path, is_written: bool) -> Result<Look, Error> {
 pub fn look_apart(directory: &Path, keys_at: &Path, is_written: bool) -> Result<Look, Error> {
     let store = store::sqlite::Sqlite::look(directory, is_written)?;
     let attachments = store.streams("attachment-")?;
+    let configured = Configured {
+        integrations: store.streams("integration-")?,
+        channel_accounts: store.streams("channel_account-")?,
+        platforms: store.streams("platform-")?,
+    };
     let has_keys = has_keys(keys_at);
     let keys: Arc<dyn Keys> = if has_keys {
         Arc::new(keys::sqlite::Sqlite::look(
@@ -192,6 +206,7 @@ pub fn look_apart(directory: &Path, keys_at: &Path, is_written: bool) -> Result<
     Ok(Look {
         ledger,
         attachments,
+        configured,
         blob: Arc::new(files(directory)),
         has_keys,
     })

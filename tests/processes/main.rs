@@ -7,6 +7,7 @@ mod commands;
 mod console;
 mod crashes;
 mod desk;
+mod doctor;
 mod fleet;
 mod generated_clients;
 mod notifications;

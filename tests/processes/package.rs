@@ -24,10 +24,7 @@ fn a_packed_program_differs_only_in_its_unwind_tables_and_starts() {
     let script = root().join("infra/deploy/pack.py");
     let script = script.to_str().expect("a path");
     let zip = packed.to_str().expect("a path");
-    assert_eq!(
-        run(python, &[script, source, zip]),
-        (true, String::new())
-    );
+    assert_eq!(run(python, &[script, source, zip]), (true, String::new()));
     assert_eq!(
         run("python3", &["-m", "zipfile", "-e", zip, "."]),
         (true, String::new())

@@ -41,6 +41,11 @@ impl Channel for Email {
         true
     }
 
+    /// A relay that needs no login needs no secret.
+    fn needs_secret(&self, account: &Defined) -> bool {
+        !text(account, "user").is_empty()
+    }
+
     fn check_address(&self, address: &str) -> Result<(), String> {
         match address.parse::<Address>() {
             Ok(_) if address.is_ascii() && address.len() <= 254 => Ok(()),

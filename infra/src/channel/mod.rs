@@ -76,6 +76,10 @@ pub trait Channel: Send + Sync {
     fn may_repeat(&self) -> bool {
         false
     }
+    /// Returns true if an account of this channel cannot send messages without a secret.
+    fn needs_secret(&self, _account: &Defined) -> bool {
+        true
+    }
     /// Checks an address of a person. If the address is invalid, returns an English text that completes the
     /// words "the address must".
     fn check_address(&self, address: &str) -> Result<(), String>;

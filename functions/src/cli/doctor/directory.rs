@@ -13,6 +13,7 @@ use infra::local::{
 };
 use infra::views::{Entry, Range};
 
+use super::systems::Systems;
 use super::{Finding, fine, warning, wrong};
 use crate::cli::uploads;
 use crate::stream::{parked, project};
@@ -34,8 +35,9 @@ const VIEWS: &str = "delete views.db while no desk is running; it is rebuilt fro
 
 const PERMISSIONS: &str = "run the command as the owner of the directory, or check its owner and permissions; there is no sign of data loss";
 
-/// Runs all checks for a service desk in the directory `data`, and returns their results.
-pub(super) async fn look(data: &Path) -> Vec<Finding> {
+/// Runs all checks for a service desk in the directory `data`, and returns their results. `site` is the public base
+/// URL of the desk, and `broker` is the address of the broker of its robots.
+pub(super) async fn look(data: &Path, site: Option<&str>, broker: Option<&str>) -> Vec<Finding> {
     if !data.is_dir() {
         return vec![wrong(
             "directory",
@@ -95,6 +97,7 @@ pub(super) async fn look(data: &Path) -> Vec<Finding> {
         attachments,
         blob,
         has_keys,
+        configured,
     } = match local::look(data, is_running) {
         Ok(look) => look,
         Err(error) => {
@@ -122,6 +125,8 @@ pub(super) async fn look(data: &Path) -> Vec<Finding> {
                 uploads::look(&ledger, &attachments, &*blob, has_keys).await,
             ));
             findings.extend(views(data, head.position, is_running).await);
+            let systems = Systems::new(&ledger, site, broker);
+            findings.extend(systems.look(&configured).await);
         }
         Err(error) => findings.push(wrong("ledger", error.to_string(), RESTORE_LEDGER)),
     }

@@ -8,6 +8,7 @@ mod cost;
 mod directory;
 #[cfg(not(feature = "aws"))]
 mod no_cloud;
+mod systems;
 
 use clap::Args;
 
@@ -29,6 +30,12 @@ pub struct Doctor {
     /// The number of hours before now for which --cost computes the cost.
     #[arg(long, default_value_t = 24, requires = "cost")]
     pub hours: i64,
+    /// The public base URL of the desk, as for `serve`: check whether callbacks of other systems arrive.
+    #[arg(long, value_name = "URL", conflicts_with = "cost")]
+    pub site: Option<String>,
+    /// The address of the broker of the robots, as for `serve`: check whether it accepts connections.
+    #[arg(long, value_name = "URL", conflicts_with = "cost")]
+    pub mqtt_broker: Option<String>,
 }
 
 /// The result of one check.
@@ -84,7 +91,10 @@ impl Doctor {
             return cost::print(&self.target.connect().await?, self.hours, json).await;
         }
         let findings = match self.target.directory() {
-            Some(directory) => directory::look(directory).await,
+            Some(directory) => {
+                let (site, broker) = (self.site.as_deref(), self.mqtt_broker.as_deref());
+                directory::look(directory, site, broker).await
+            }
             None => cloud::look(&self.target.connect().await?).await,
         };
         let shown: Vec<Value> = findings

@@ -1,0 +1,363 @@
+//! Checks the other systems with which a service desk works: external ITSMs, senders of cases, channel accounts
+//! and automation platforms. The checks send requests that change nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::config::{App, ChannelAccount, Integration, Platform};
+use domain::itsm::application::Answer;
+use events::{channel_account, integration, platform};
+use infra::channel;
+use infra::http::client::Client;
+use infra::http::egress::Egress;
+use infra::http::{HttpClient, HttpError, HttpResponse, Url};
+use infra::itsm::{self, Connection, Request};
+use infra::local::Configured;
+use infra::{Error, Ledger};
+use jiff::fmt::rfc2822;
+use serde_json::Value;
+
+use super::{Finding, fine, warning, wrong};
+use crate::app::outbound::{self, Described};
+
+/// Maximum time until a server accepts a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The largest accepted difference between the clock of this machine and the clock of another system, in
+/// milliseconds. Signed requests and tokens with an expiry time fail above such a difference.
+const CLOCK_MAX_MS: i64 = 5 * 60_000;
+/// Maximum size of a response that a check reads, in bytes.
+const RESPONSE_BYTES_MAX: usize = 64 << 10;
+
+/// The other systems of a service desk.
+pub(super) struct Systems<'a> {
+    ledger: &'a Ledger,
+    client: Result<Arc<dyn HttpClient>, Error>,
+    /// The public base URL of this desk, without a slash at the end. Other systems send callbacks to it.
+    site: Option<&'a str>,
+    /// The address of the broker of the robots.
+    broker: Option<&'a str>,
+}
+
+impl<'a> Systems<'a> {
+    pub(super) fn new(ledger: &'a Ledger, site: Option<&'a str>, broker: Option<&'a str>) -> Self {
+        // The operator has configured the addresses, and runs this command. Private addresses are therefore allowed.
+        let client = Client::new(Egress::everywhere());
+        Self {
+            ledger,
+            client: client.map(|client| Arc::new(client) as Arc<dyn HttpClient>),
+            site: site.map(|site| site.trim_end_matches('/')),
+            broker,
+        }
+    }
+
+    /// Checks all configured systems.
+    pub(super) async fn look(&self, configured: &Configured) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for stream in &configured.integrations {
+            findings.push(self.integration(stream).await.unwrap_or_else(unread));
+        }
+        for stream in &configured.channel_accounts {
+            findings.push(self.channel_account(stream).await.unwrap_or_else(unread));
+        }
+        for stream in &configured.platforms {
+            findings.push(self.platform(stream).await.unwrap_or_else(unread));
+        }
+        if let Some(broker) = self.broker {
+            findings.push(self.of_address("broker of the robots", broker).await);
+        }
+        if let Some(site) = self.site {
+            findings.push(self.own_address(site).await);
+        }
+        findings
+    }
+
+    async fn integration(&self, stream: &str) -> Result<Finding, Error> {
+        let state = self.ledger.load::<Integration>(stream).await?;
+        let Some(defined) = state.aggregate.0.defined else {
+            return Ok(fine(stream, "not defined"));
+        };
+        match itsm::find(&defined.kind) {
+            Some(codec) => self.external_itsm(codec, defined).await,
+            None => self.senders(&defined).await,
+        }
+    }
+
+    /// Sends a token that nobody issued to the external ITSM. An ITSM that accepts the credentials responds that the
+    /// token is invalid.
+    async fn external_itsm(
+        &self,
+        codec: &'static dyn itsm::Itsm,
+        defined: integration::Defined,
+    ) -> Result<Finding, Error> {
+        let what = format!("integration {}", defined.name);
+        let name = format!("integration/{}", defined.name);
+        let secret = self.ledger.keys.secret(&name).await?;
+        let Some(secret) = secret.and_then(|bytes| String::from_utf8(bytes).ok()) else {
+            return Ok(no_secret(what, &name));
+        };
+        let url = defined.url.clone();
+        let connection = Connection {
+            integration: defined,
+            secret,
+        };
+        let request = Request::Verify {
+            token: "a-token-that-nobody-issued".into(),
+        };
+        let planned = match codec.request(&connection, &request) {
+            Ok(planned) => planned,
+            Err(reason) => return Ok(wrong(what, reason, SETUP)),
+        };
+        let described = Described {
+            body: planned.body_text(),
+            method: planned.method,
+            url: planned.url,
+            headers: planned.headers,
+            secret: "",
+            timeout_ms: planned.timeout_ms,
+            response_bytes_max: RESPONSE_BYTES_MAX,
+        };
+        let built = outbound::request(&*self.ledger.keys, described).await?;
+        let (built, client) = match (built, &self.client) {
+            (Ok(built), Ok(client)) => (built, client),
+            (Err(reason), _) => return Ok(wrong(what, reason, SETUP)),
+            (_, Err(error)) => return Ok(wrong(what, error.to_string(), SETUP)),
+        };
+        let response = client.send(&built).await;
+        if let Some(finding) = self.clock(&what, &response) {
+            return Ok(finding);
+        }
+        let status = response.as_ref().map(|response| response.status);
+        Ok(match (codec.answer(&request, &response), status) {
+            (Answer::Verified(_), _) => fine(what, format!("{url} accepts the credentials")),
+            (Answer::NotSent(reason), _) => wrong(
+                what,
+                format!("no connection to {url}: {reason}"),
+                "check `url`, the network and TLS; a private address must also be in `serve --egress`",
+            ),
+            (_, Ok(401 | 403)) => wrong(
+                what,
+                format!("{url} rejects the app code or the secret"),
+                format!(
+                    "correct `app` and `user`, and store the secret with `ledgerdesk setup --secret {name}=FILE`"
+                ),
+            ),
+            (_, Ok(404 | 405)) => wrong(
+                what,
+                format!("{url} has no such path"),
+                "correct `url` and `form` (esb or apigw)",
+            ),
+            (Answer::Rejected(reason), _) => wrong(
+                what,
+                format!("{url} rejects the request: {reason}"),
+                format!("check the rights of the app; the secret is {name}"),
+            ),
+            (answer, _) => wrong(
+                what,
+                format!("{url} sends an unreadable response: {answer:?}"),
+                "correct `url` and `form`: the address possibly belongs to a login page or a proxy",
+            ),
+        })
+    }
+
+    /// Returns a finding if the clock of this machine and the clock of the other system differ.
+    fn clock(&self, what: &str, response: &Result<HttpResponse, HttpError>) -> Option<Finding> {
+        let date = response.as_ref().ok()?.header("date")?;
+        let theirs = rfc2822::parse(date).ok()?.timestamp().as_millisecond();
+        let difference_ms = theirs - self.ledger.clock.now().0;
+        (difference_ms.abs() > CLOCK_MAX_MS).then(|| {
+            wrong(
+                what,
+                format!(
+                    "its clock is {} minutes {} the clock of this machine",
+                    difference_ms.abs() / 60_000,
+                    if difference_ms > 0 {
+                        "ahead of"
+                    } else {
+                        "behind"
+                    }
+                ),
+                "synchronize both clocks (NTP); tokens and signatures depend on the time",
+            )
+        })
+    }
+
+    /// Checks whether the apps that send cases are registered.
+    async fn senders(&self, defined: &integration::Defined) -> Result<Finding, Error> {
+        let what = format!("integration {}", defined.name);
+        for sender in &defined.senders {
+            let app = self.ledger.load::<App>(&format!("app-{sender}")).await?;
+            let reason = match app.aggregate.0.0 {
+                None => "is not registered",
+                Some(app) if app.is_disabled => "is disabled",
+                Some(_) => continue,
+            };
+            return Ok(wrong(
+                what,
+                format!("its sender {sender} {reason}"),
+                "register or enable the app, or correct `senders`",
+            ));
+        }
+        Ok(fine(
+            what,
+            format!("{} senders are registered", defined.senders.len()),
+        ))
+    }
+
+    async fn channel_account(&self, stream: &str) -> Result<Finding, Error> {
+        let state = self.ledger.load::<ChannelAccount>(stream).await?;
+        let Some(defined) = state.aggregate.0.0 else {
+            return Ok(fine(stream, "not defined"));
+        };
+        let what = format!("channel account {}", defined.name);
+        if !defined.is_enabled {
+            return Ok(warning(what, "switched off", "set `is_enabled` to use it"));
+        }
+        let Some(found) = channel::find(&defined.channel) else {
+            let reason = format!("this program has no channel {}", defined.channel);
+            return Ok(wrong(what, reason, SETUP));
+        };
+        let name = format!("channel/{}", defined.name);
+        let secret = self.ledger.keys.secret(&name).await?;
+        let secret = secret.and_then(|bytes| String::from_utf8(bytes).ok());
+        let is_needed = found.needs_secret(&defined) || secret.is_some();
+        if let (true, Err(reason)) = (
+            is_needed,
+            found.check_secret(secret.as_deref().unwrap_or_default()),
+        ) {
+            return Ok(match secret {
+                None => no_secret(what, &name),
+                Some(_) => wrong(
+                    what,
+                    reason,
+                    format!("store the secret again with `ledgerdesk setup --secret {name}=FILE`"),
+                ),
+            });
+        }
+        Ok(match address_of(&defined) {
+            Some(address) => self.of_address(&what, &address).await,
+            None => fine(what, "its address is not checked"),
+        })
+    }
+
+    async fn platform(&self, stream: &str) -> Result<Finding, Error> {
+        let state = self.ledger.load::<Platform>(stream).await?;
+        let Some(defined) = state.aggregate.0.0 else {
+            return Ok(fine(stream, "not defined"));
+        };
+        let what = format!("platform {}", defined.name);
+        let name = format!("platform/{}", defined.name);
+        if self.ledger.keys.secret(&name).await?.is_none() {
+            return Ok(no_secret(what, &name));
+        }
+        Ok(match url_of(&defined) {
+            Some(url) => self.of_address(&what, &url).await,
+            None => fine(what, "its address is not checked"),
+        })
+    }
+
+    /// Checks whether a server accepts connections at a URL with host and port.
+    async fn of_address(&self, what: &str, url: &str) -> Finding {
+        let parsed = Url::parse(url).ok();
+        let host = parsed.as_ref().and_then(Url::host_str);
+        let port = parsed.as_ref().and_then(port_of);
+        let (Some(host), Some(port)) = (host, port) else {
+            return wrong(what, format!("{url} has no host or port"), SETUP);
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let connection = tokio::net::TcpStream::connect((host, port));
+        match tokio::time::timeout(CONNECT_TIMEOUT, connection).await {
+            Ok(Ok(_)) => fine(what, format!("{host}:{port} accepts connections")),
+            Ok(Err(error)) => wrong(what, format!("{host}:{port}: {error}"), NETWORK),
+            Err(_) => wrong(
+                what,
+                format!("{host}:{port} did not respond within {CONNECT_TIMEOUT:?}"),
+                NETWORK,
+            ),
+        }
+    }
+
+    /// Sends a callback with a wrong secret to the public address of this desk. A desk rejects it with status 403.
+    async fn own_address(&self, site: &str) -> Finding {
+        const WHAT: &str = "callback address";
+        let url = format!("{site}/callbacks/bk-itsm/doctor");
+        let advice = "`serve --site` must be an address at which other systems reach this desk; check the reverse proxy";
+        let (Ok(parsed), Ok(client)) = (Url::parse(&url), &self.client) else {
+            return wrong(WHAT, format!("{site} is not a URL"), advice);
+        };
+        let mut request =
+            infra::http::HttpRequest::get(parsed, CONNECT_TIMEOUT, RESPONSE_BYTES_MAX);
+        "POST".clone_into(&mut request.method);
+        match client.send(&request).await {
+            Ok(response) if is_rejection_of_a_desk(&response) => {
+                fine(WHAT, format!("{site} leads to a desk"))
+            }
+            Ok(response) => wrong(
+                WHAT,
+                format!(
+                    "{site} responds with status {}, not as a desk",
+                    response.status
+                ),
+                advice,
+            ),
+            Err(HttpError::NotSent(reason) | HttpError::Unknown(reason)) => {
+                wrong(WHAT, format!("{site}: {reason}"), advice)
+            }
+        }
+    }
+}
+
+const SETUP: &str = "correct the definition, and store it with `ledgerdesk setup`";
+const NETWORK: &str = "check the address, the network and whether the server runs; a private address must also be in `serve --egress`";
+
+fn no_secret(what: String, name: &str) -> Finding {
+    wrong(
+        what,
+        format!("the secret {name} is not in the key store"),
+        format!("run `ledgerdesk setup --secret {name}=FILE`"),
+    )
+}
+
+fn unread(error: Error) -> Finding {
+    wrong(
+        "systems",
+        error.to_string(),
+        "run `ledgerdesk audit verify`",
+    )
+}
+
+/// Returns whether a response is the one that a desk sends to a callback with a wrong secret.
+fn is_rejection_of_a_desk(response: &HttpResponse) -> bool {
+    let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+    response.status == 403 && body["result"] == false && body["code"] == 403
+}
+
+/// Returns the address of the server of a channel account as a URL, or `None` if the account has no server of its
+/// own.
+fn address_of(defined: &channel_account::Defined) -> Option<String> {
+    let text = |key: &str| defined.settings.get(key).and_then(Value::as_str);
+    if let Some(url) = text("url") {
+        return Some(url.to_owned());
+    }
+    let port = defined.settings.get("port").and_then(Value::as_u64);
+    let default = if text("tls") == Some("implicit") {
+        465
+    } else {
+        587
+    };
+    text("host").map(|host| format!("smtp://{host}:{}", port.unwrap_or(default)))
+}
+
+fn url_of(defined: &platform::Defined) -> Option<String> {
+    let url = defined.settings.get("url")?.as_str()?;
+    Some(url.to_owned())
+}
+
+/// Returns the port of a URL. If the URL contains no port, returns the usual port of its scheme.
+fn port_of(url: &Url) -> Option<u16> {
+    url.port_or_known_default().or(match url.scheme() {
+        "ldap" => Some(389),
+        "ldaps" => Some(636),
+        "mqtt" => Some(1883),
+        _ => None,
+    })
+}

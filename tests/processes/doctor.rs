@@ -1,0 +1,193 @@
+//! These tests check what `ledgerdesk doctor` finds in the systems with which a desk works: external ITSMs,
+//! channel accounts, platforms, the broker of the robots and the own callback address.
+
+use std::path::Path;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use serde_json::{Value, json};
+use tests::process::{APP, Served, free_port, run, text};
+
+/// An imitation of an external ITSM. The first segment of the path selects the behavior.
+async fn answer(request: axum::extract::Request) -> Response {
+    let path = request.uri().path().to_owned();
+    let envelope = |result: bool, code: i64, data: Value| {
+        let message = if result {
+            "success"
+        } else {
+            "app secret is wrong"
+        };
+        axum::Json(json!({ "result": result, "code": code, "message": message, "data": data }))
+    };
+    let passed = || envelope(true, 0, json!({ "is_passed": false }));
+    match path.split('/').nth(1).unwrap_or_default() {
+        "good" => passed().into_response(),
+        "secret" => (StatusCode::UNAUTHORIZED, "no").into_response(),
+        "rejecting" => envelope(false, 3_900_015, Value::Null).into_response(),
+        "page" => "<html>login</html>".into_response(),
+        "clock" => {
+            let headers = [("date", "Mon, 01 Jan 2024 00:00:00 GMT")];
+            (headers, passed()).into_response()
+        }
+        _ => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+async fn itsm() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let router = Router::new().fallback(any(answer));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    format!("http://{address}")
+}
+
+/// Runs `ledgerdesk doctor` and returns its findings. Each finding is the object of the check, whether it is
+/// right, and the texts.
+fn doctor(data: &Path, more: &[&str]) -> Vec<(String, bool, String)> {
+    let mut arguments = vec!["doctor", "--json", "--data", data.to_str().expect("a path")];
+    arguments.extend(more);
+    let output = run(&arguments);
+    let report: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", text(&output.stderr)));
+    let findings = report["findings"].as_array().expect("findings");
+    let is_right = findings
+        .iter()
+        .all(|one| one["ok"] == true || one["warning"] == true);
+    assert_eq!(output.status.success(), is_right, "{report}");
+    findings
+        .iter()
+        .map(|one| {
+            let words = format!("{}: {}", one["found"], one["advice"]);
+            (
+                one["what"].as_str().expect("a text").to_owned(),
+                one["ok"] == true,
+                words,
+            )
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_names_the_problem_of_each_system_and_the_next_step() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let write = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).expect("written");
+        path.to_str().expect("a path").to_owned()
+    };
+    let base = itsm().await;
+    let closed = free_port();
+    let mut integrations = String::new();
+    for name in [
+        "good",
+        "secret",
+        "rejecting",
+        "page",
+        "clock",
+        "path",
+        "keyless",
+    ] {
+        integrations += &format!(
+            "[[integration]]\nname = \"{name}\"\nkind = \"bk_itsm\"\nform = \"apigw\"\nurl = \"{base}/{name}\"\napp = \"bk_log\"\nuser = \"admin\"\n"
+        );
+    }
+    integrations += &format!(
+        "[[integration]]\nname = \"down\"\nkind = \"bk_itsm\"\nurl = \"http://127.0.0.1:{closed}\"\napp = \"a\"\nuser = \"u\"\n[[integration]]\nname = \"crm\"\nkind = \"generic_json\"\nsenders = [\"{}\", \"nobody\"]\nmapping = \"crm.toml\"\n",
+        APP.0
+    );
+    write(
+        "crm.toml",
+        "record = \"/id\"\nservice = { value = 17 }\nrequester = { value = \"lisi\" }\n[fields]\ntitle = \"/title\"\n",
+    );
+    let accounts = format!(
+        "[[account]]\nname = \"relay\"\nchannel = \"email\"\nhost = \"127.0.0.1\"\nport = {closed}\ntls = \"none\"\nfrom = \"desk@example.com\"\n[[account]]\nname = \"robot\"\nchannel = \"dingtalk_robot\"\n"
+    );
+    let (integrations, accounts) = (
+        write("integrations.toml", &integrations),
+        write("accounts.toml", &accounts),
+    );
+    let secret = write("secret", "s3cret");
+    let mut more = vec!["--integrations", &integrations, "--accounts", &accounts];
+    let secrets: Vec<String> = [
+        "good",
+        "secret",
+        "rejecting",
+        "page",
+        "clock",
+        "path",
+        "down",
+    ]
+    .iter()
+    .map(|name| format!("integration/{name}={secret}"))
+    .collect();
+    secrets
+        .iter()
+        .for_each(|one| more.extend(["--secret", one]));
+    let data = folder.path().join("data");
+    let desk = Served::start(&data, &more);
+    let (own, broker) = (desk.base.clone(), format!("mqtt://127.0.0.1:{closed}"));
+    let findings = doctor(&data, &["--site", &own, "--mqtt-broker", &broker]);
+    let of = |what: &str| {
+        let found = findings.iter().find(|(name, _, _)| name == what);
+        found.unwrap_or_else(|| panic!("{what}: {findings:?}"))
+    };
+    for (what, is_right, expected) in [
+        ("integration good", true, "accepts the credentials"),
+        (
+            "integration secret",
+            false,
+            "setup --secret integration/secret=FILE",
+        ),
+        (
+            "integration rejecting",
+            false,
+            "3900015: app secret is wrong",
+        ),
+        ("integration page", false, "a login page or a proxy"),
+        (
+            "integration clock",
+            false,
+            "minutes behind the clock of this machine",
+        ),
+        ("integration path", false, "correct `url` and `form`"),
+        (
+            "integration keyless",
+            false,
+            "setup --secret integration/keyless=FILE",
+        ),
+        (
+            "integration down",
+            false,
+            "no connection to http://127.0.0.1",
+        ),
+        (
+            "integration crm",
+            false,
+            "its sender nobody is not registered",
+        ),
+        ("channel account relay", false, "serve --egress"),
+        (
+            "channel account robot",
+            false,
+            "setup --secret channel/robot=FILE",
+        ),
+        ("broker of the robots", false, "127.0.0.1"),
+        ("callback address", true, "leads to a desk"),
+    ] {
+        let (_, ok, words) = of(what);
+        assert_eq!(*ok, is_right, "{what}: {words}");
+        assert!(words.contains(expected), "{what}: {words}");
+        assert!(!words.contains("s3cret"), "{what}: {words}");
+    }
+    let elsewhere = format!("{base}/page");
+    let findings = doctor(&data, &["--site", &elsewhere]);
+    let (_, ok, words) = findings
+        .iter()
+        .find(|(name, _, _)| name == "callback address")
+        .expect("a finding");
+    assert!(!ok && words.contains("not as a desk"), "{words}");
+}
