@@ -267,6 +267,7 @@ impl Channel for Toy {
 
 const RESOURCE: &str = r#"//! Toys over `/v1`.
 
+use events::app::Scope;
 use serde::Serialize;
 
 use super::reply::ok;
@@ -291,6 +292,7 @@ pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
     is_configuration: false,
+    scope: Scope::Tickets,
 };
 
 fn answer(call: Call) -> Answer {

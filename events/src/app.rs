@@ -1,6 +1,8 @@
 //! Defines the events of one client app that may call the APIs. The events are stored in the stream
 //! `app-<code>`. The key store contains a hash of the app's secret. Events never contain a secret.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::AppCode;
@@ -10,6 +12,40 @@ event_enum! {
     /// The events of one client app.
     AppEvent of "app" {
         Registered "app.registered" 1,
+    }
+}
+
+/// A part of the APIs that a client app may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Tickets, their files and forms, notifications, and the reading of services and workflows.
+    Tickets,
+    /// Cases (records of other systems).
+    Cases,
+    /// Robots and their missions.
+    Fleet,
+    /// The configuration, apps, people and the work of the whole desk.
+    Admin,
+}
+
+impl Scope {
+    /// All parts of the APIs.
+    pub const ALL: [Self; 4] = [Self::Tickets, Self::Cases, Self::Fleet, Self::Admin];
+
+    /// Returns the name of the part in events and in the APIs.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Tickets => "tickets",
+            Self::Cases => "cases",
+            Self::Fleet => "fleet",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// Returns the part with the given name, or `None` if the name is unknown.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.key() == name)
     }
 }
 
@@ -29,5 +65,8 @@ pub struct Registered {
     /// True if the app is disabled. A disabled app may not call the APIs.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_disabled: bool,
+    /// The parts of the APIs that the app may use. If the value is absent, the app may use all parts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<BTreeSet<Scope>>,
 }
 impl Personals for Registered {}

@@ -1,10 +1,13 @@
 //! These tests check who may read tickets, and what a person without a relation to a ticket can read. The person
 //! `stranger` is logged in, but takes part in no ticket and has no role.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use axum::body::Body;
 use axum::http::Request;
 use base64::Engine as _;
 use domain::permission::{AccessRequest, Operation, Relation, Relations};
+use events::app::{Registered, Scope};
 use serde_json::{Value, json};
 use tests::{PLAIN, approval_request};
 
@@ -756,4 +759,105 @@ async fn the_operations_of_a_ticket_are_those_of_its_reader() {
         (json!(["remark"]), json!([])),
         "an ended ticket"
     );
+}
+
+/// Returns the method, the path and the parts of the APIs of each operation in the API description.
+fn described_scopes() -> Vec<(String, String, Vec<String>)> {
+    let document: Value =
+        serde_json::from_str(functions::http::api::openapi::DOCUMENT).expect("JSON");
+    let paths = document["paths"].as_object().expect("paths").clone();
+    let mut all = Vec::new();
+    for (path, methods) in paths {
+        for (method, operation) in methods.as_object().expect("methods") {
+            let Some(scopes) = operation["x-scopes"].as_array() else {
+                continue;
+            };
+            let scopes = scopes.iter().filter_map(Value::as_str).map(str::to_owned);
+            all.push((method.to_uppercase(), path.clone(), scopes.collect()));
+        }
+    }
+    all
+}
+
+/// Returns the table of the parts of the APIs, in Markdown. Each row is the first segment of the paths of `/v1`.
+fn table_of_scopes() -> String {
+    let mut rows: BTreeMap<String, [BTreeSet<String>; 2]> = BTreeMap::new();
+    for (method, path, scopes) in described_scopes() {
+        let name = match path.strip_prefix("/v1/") {
+            Some(rest) => format!("`/v1/{}`", rest.split('/').next().unwrap_or_default()),
+            None => "BlueKing API".to_owned(),
+        };
+        let changes = method != "GET" && path.starts_with("/v1/");
+        rows.entry(name).or_default()[usize::from(changes)].extend(scopes);
+    }
+    let cell = |scopes: &BTreeSet<String>| scopes.iter().cloned().collect::<Vec<_>>().join(", ");
+    let mut table = "| path | to read | to change |\n| --- | --- | --- |\n".to_owned();
+    for (name, [read, change]) in &rows {
+        table += &format!("| {name} | {} | {} |\n", cell(read), cell(change));
+    }
+    table
+}
+
+#[test]
+fn the_table_of_scopes_in_the_documents_is_current() {
+    let path = tests::process::root().join("docs/permissions.md");
+    let page = std::fs::read_to_string(path).expect("the page");
+    let table = table_of_scopes();
+    assert!(page.contains(&table), "the table must be:\n{table}");
+}
+
+/// An app with one scope is rejected by every operation of another scope, over both APIs, and only by these.
+#[tokio::test]
+async fn an_app_with_a_scope_is_rejected_everywhere_else() {
+    let desk = TestDesk::open().await;
+    let secret = "another-long-secret-57";
+    let operations = described_scopes();
+    let (mut permitted, mut rejected) = (0, 0);
+    for scope in Scope::ALL {
+        let code = format!("only_{}", scope.key());
+        let app = Registered {
+            scopes: Some(BTreeSet::from([scope])),
+            ..tests::registered(&code, true)
+        };
+        desk.app
+            .credentials
+            .register(&app, secret)
+            .await
+            .expect("an app");
+        desk.followed().await;
+        let basic = base64::engine::general_purpose::STANDARD.encode(format!("{code}:{secret}"));
+        for (method, path, scopes) in &operations {
+            let concrete = path
+                .split('/')
+                .map(|part| if part.starts_with('{') { "1" } else { part })
+                .collect::<Vec<_>>()
+                .join("/");
+            let credentials =
+                json!({ "bk_app_code": code, "bk_app_secret": secret, "bk_username": "admin" });
+            let request = Request::builder()
+                .method(method.as_str())
+                .uri(concrete)
+                .header("content-type", "application/json")
+                .header("x-bkapi-authorization", credentials.to_string())
+                .header("authorization", format!("Basic {basic}"))
+                .header("x-on-behalf-of", "admin");
+            let body = if method == "GET" { "" } else { "{}" };
+            let request = request.body(body.into()).expect("a request");
+            let (_, answer) = desk.send(request).await;
+            let answer = String::from_utf8_lossy(&answer).into_owned();
+            let is_rejected = answer.contains("needs the scope") || answer.contains("没有权限范围");
+            let may = scopes.iter().any(|one| one == scope.key());
+            assert_eq!(is_rejected, !may, "{code} {method} {path}: {answer}");
+            if may {
+                permitted += 1;
+            } else {
+                rejected += 1;
+            }
+        }
+    }
+    println!(
+        "{permitted} operations permitted, {rejected} rejected for 4 apps with one scope each"
+    );
+    assert_eq!(permitted + rejected, 4 * operations.len());
+    assert!(operations.len() > 150, "{}", operations.len());
 }

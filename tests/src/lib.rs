@@ -69,6 +69,7 @@ pub fn registered(code: &str, may_impersonate: bool) -> events::app::Registered 
         may_impersonate,
         status_callbacks: false,
         is_disabled: false,
+        scopes: None,
     }
 }
 

@@ -113,7 +113,7 @@ pub async fn close_demo(app: &App, (code, secret): (&str, &str)) -> Result<bool,
 /// Returns the definition of a client app as JSON for the API, without the secret.
 pub fn shown(app: &Registered) -> Value {
     json!({
-        "code": app.code, "name": app.name, "may_impersonate": app.may_impersonate, "status_callbacks": app.status_callbacks, "is_disabled": app.is_disabled,
+        "code": app.code, "name": app.name, "may_impersonate": app.may_impersonate, "status_callbacks": app.status_callbacks, "is_disabled": app.is_disabled, "scopes": app.scopes,
     })
 }
 

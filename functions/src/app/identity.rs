@@ -1,14 +1,14 @@
 //! Identifies the caller of an API request. The app code and the app secret identify a client app.
 //! The login token identifies the user for whom the app acts.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use domain::config::App as AppState;
-use events::app::Registered;
+use events::app::{Registered, Scope};
 use events::{AppCode, Meta, Origin, PersonId};
 use infra::commit::hex;
 use infra::ledger::{NoContext, command_id};
@@ -306,9 +306,22 @@ pub struct Caller {
     pub may_impersonate: bool,
     /// The user for whom the app acts. The value is `None` if the request contains no user.
     pub user: Option<String>,
+    /// The parts of the APIs that the app may use. The value is `None` if it may use all parts.
+    pub scopes: Option<BTreeSet<Scope>>,
 }
 
 impl Caller {
+    /// Returns the reason why the app may use none of the given parts of the APIs. Returns `None` if it may use one
+    /// of them.
+    pub fn lacks(&self, parts: &[Scope]) -> Option<String> {
+        let own = self.scopes.as_ref()?;
+        let is_missing = !parts.iter().any(|scope| own.contains(scope));
+        is_missing.then(|| {
+            let names: Vec<&str> = parts.iter().map(|scope| scope.key()).collect();
+            format!("app {} needs the scope {}", self.app, names.join(" or "))
+        })
+    }
+
     /// Returns true if the caller may act as the user with this name.
     pub fn may_act_as(&self, user: &str) -> bool {
         self.may_impersonate || self.user.as_deref() == Some(user)
@@ -385,6 +398,7 @@ pub async fn identify(app: &App, presented: Presented) -> Result<Option<Caller>,
         status_callbacks: registered.status_callbacks,
         may_impersonate: registered.may_impersonate,
         user,
+        scopes: registered.scopes,
     }))
 }
 

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
 use domain::config;
 use events::Meta;
-use events::app::Registered;
+use events::app::{Registered, Scope};
 use infra::Ledger;
 use infra::http::client::Client;
 use infra::http::{HttpClient as _, HttpRequest, Url};
@@ -64,6 +64,10 @@ pub enum Command {
         /// every user.
         #[arg(long)]
         plain: bool,
+        /// The app may use only this part of the APIs: tickets, cases, fleet or admin. Repeat the option for several
+        /// parts.
+        #[arg(long = "scope", value_name = "PART", value_parser = scope)]
+        scopes: Vec<Scope>,
         #[command(flatten)]
         change: Change,
     },
@@ -83,6 +87,10 @@ pub enum Command {
     },
 }
 
+fn scope(name: &str) -> Result<Scope, String> {
+    Scope::named(name).ok_or_else(|| "it must be tickets, cases, fleet or admin".to_owned())
+}
+
 impl App {
     /// Runs the subcommand on a running service desk (with `--url`) or on a stopped service desk.
     pub async fn run(self, json: bool) -> Result<(), CommandError> {
@@ -93,6 +101,7 @@ impl App {
             Command::Add {
                 code,
                 plain,
+                scopes,
                 change,
             } => {
                 check_code(code)?;
@@ -104,7 +113,7 @@ impl App {
                     return Ok(());
                 }
                 change.confirm(&format!("add app {code}"))?;
-                let secret = self.add(running, code, *plain).await?;
+                let secret = self.add(running, code, *plain, scopes).await?;
                 super::print(json, &json!({ "code": code, "secret": secret }), || {
                     println!("app {code} is added; its secret, which is shown only once: {secret}");
                 });
@@ -143,8 +152,19 @@ impl App {
                 } else {
                     "enabled"
                 };
+                let scopes: Vec<&str> = app["scopes"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(Value::as_str)
+                    .collect();
+                let scopes = if scopes.is_empty() {
+                    String::new()
+                } else {
+                    format!(", only {}", scopes.join(", "))
+                };
                 println!(
-                    "{state:<8}  {}  {kind}",
+                    "{state:<8}  {}  {kind}{scopes}",
                     app["code"].as_str().unwrap_or_default()
                 );
             }
@@ -158,11 +178,14 @@ impl App {
         running: Option<&Running>,
         code: &str,
         is_plain: bool,
+        scopes: &[Scope],
     ) -> Result<String, CommandError> {
         if let Some(running) = running {
-            let response = running
-                .request("PUT", &[code], json!({ "may_impersonate": !is_plain }))
-                .await?;
+            let mut body = json!({ "may_impersonate": !is_plain });
+            if !scopes.is_empty() {
+                body["scopes"] = scopes.iter().map(|scope| scope.key()).collect();
+            }
+            let response = running.request("PUT", &[code], body).await?;
             return response["secret"]
                 .as_str()
                 .map(str::to_owned)
@@ -178,6 +201,7 @@ impl App {
             may_impersonate: !is_plain,
             status_callbacks: false,
             is_disabled: false,
+            scopes: (!scopes.is_empty()).then(|| scopes.iter().copied().collect()),
         };
         let secret = client_apps::fresh_secret(&desk.ledger);
         desk.credentials.register(&registered, &secret).await?;

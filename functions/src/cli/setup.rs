@@ -203,6 +203,7 @@ impl Wanted {
                 may_impersonate: true,
                 status_callbacks: false,
                 is_disabled: false,
+                scopes: None,
             };
             app.credentials.register(&registered, DEMO_APP.1).await?;
         }
@@ -213,9 +214,8 @@ impl Wanted {
         } in &resolved.named
         {
             let status_callbacks = self.status_callbacks.iter().any(|other| other == code);
-            let is_disabled = client_apps::app(&app.ledger, code)
-                .await?
-                .is_some_and(|known| known.is_disabled);
+            let known = client_apps::app(&app.ledger, code).await?;
+            let is_disabled = known.as_ref().is_some_and(|known| known.is_disabled);
             if is_disabled {
                 tracing::warn!(
                     app = code.as_str(),
@@ -228,6 +228,7 @@ impl Wanted {
                 may_impersonate: *may_impersonate,
                 status_callbacks,
                 is_disabled,
+                scopes: known.and_then(|known| known.scopes),
             };
             app.credentials.register(&registered, secret).await?;
         }

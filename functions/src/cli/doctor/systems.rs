@@ -1,5 +1,6 @@
 //! Checks the other systems with which a service desk works: external ITSMs, senders of cases, channel accounts
-//! and automation platforms. The checks send requests that change nothing.
+//! and automation platforms. The checks send requests that change nothing. A system that does not respond is
+//! only a warning: the desk works, and repeats its requests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -129,7 +130,7 @@ impl<'a> Systems<'a> {
         let status = response.as_ref().map(|response| response.status);
         Ok(match (codec.answer(&request, &response), status) {
             (Answer::Verified(_), _) => fine(what, format!("{url} accepts the credentials")),
-            (Answer::NotSent(reason), _) => wrong(
+            (Answer::NotSent(reason), _) => warning(
                 what,
                 format!("no connection to {url}: {reason}"),
                 "check `url`, the network and TLS; a private address must also be in `serve --egress`",
@@ -267,8 +268,8 @@ impl<'a> Systems<'a> {
         let connection = tokio::net::TcpStream::connect((host, port));
         match tokio::time::timeout(CONNECT_TIMEOUT, connection).await {
             Ok(Ok(_)) => fine(what, format!("{host}:{port} accepts connections")),
-            Ok(Err(error)) => wrong(what, format!("{host}:{port}: {error}"), NETWORK),
-            Err(_) => wrong(
+            Ok(Err(error)) => warning(what, format!("{host}:{port}: {error}"), NETWORK),
+            Err(_) => warning(
                 what,
                 format!("{host}:{port} did not respond within {CONNECT_TIMEOUT:?}"),
                 NETWORK,

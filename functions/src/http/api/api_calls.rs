@@ -3,6 +3,7 @@
 
 use domain::api_call::ApiCall;
 use events::api_call::{ApiCallEvent, Exchange};
+use events::app::Scope;
 use infra::Error;
 use infra::store::Commit;
 use infra::views::Range;
@@ -117,6 +118,7 @@ pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
     is_configuration: false,
+    scope: Scope::Tickets,
 };
 
 fn answer(call: Call) -> Answer {

@@ -2,6 +2,7 @@
 //! external ITSM system decides. Only superusers may read applications.
 
 use domain::itsm::application::Application;
+use events::app::Scope;
 use events::{Meta, Moment};
 use serde::Serialize;
 
@@ -72,6 +73,7 @@ pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
     is_configuration: false,
+    scope: Scope::Admin,
 };
 
 fn answer(call: Call) -> Answer {

@@ -1,15 +1,20 @@
 //! Lists, registers, disables and enables apps (programs that call the APIs) in the API `/v1`. Only
 //! superusers may use these operations.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::http::{Method, StatusCode, header};
 use axum::response::IntoResponse as _;
 use events::Meta;
-use events::app::Registered;
+use events::app::{Registered, Scope};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::admin::changes_configuration;
 use super::problem::{ApiResult, Problem};
+#[cfg(test)]
+use super::reply::schema;
 use super::reply::{done, ok};
 use super::request::Asked;
 use super::resource::{Answer, Call, EMPTY, Operation, Resource, get, post, put, segments};
@@ -20,6 +25,10 @@ const NEW_NAME: Member = optional("name", Shape::Text);
 const SECRET: Member = optional("secret", Shape::Text);
 const MAY_IMPERSONATE: Member = optional("may_impersonate", Shape::Flag);
 const STATUS_CALLBACKS: Member = optional("status_callbacks", Shape::Flag);
+const SCOPES: Member = optional(
+    "scopes",
+    Shape::List(&Shape::Words(&["tickets", "cases", "fleet", "admin"])),
+);
 
 const OPERATIONS: &[Operation] = &[
     get("/v1/apps", "lists apps; for superusers").returning::<Apps>(),
@@ -27,7 +36,7 @@ const OPERATIONS: &[Operation] = &[
     put(
         "/v1/apps/{app}",
         "registers or changes an app; a new app without a secret gets a generated one",
-        &[NEW_NAME, SECRET, MAY_IMPERSONATE, STATUS_CALLBACKS],
+        &[NEW_NAME, SECRET, MAY_IMPERSONATE, STATUS_CALLBACKS, SCOPES],
     )
     .answering(&["200", "201"])
     .returning::<ShownApp>(),
@@ -53,6 +62,9 @@ struct ShownApp {
     /// Whether the app gets a callback for every change of a ticket's status.
     status_callbacks: bool,
     is_disabled: bool,
+    /// The parts of the APIs that the app may use. Null if it may use all parts.
+    #[cfg_attr(test, schemars(schema_with = "schema::scopes"))]
+    scopes: Option<BTreeSet<Scope>>,
     /// The secret that the desk generated for a new app. Only this response contains it.
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
@@ -65,6 +77,7 @@ fn shown(app: &Registered) -> ShownApp {
         may_impersonate: app.may_impersonate,
         status_callbacks: app.status_callbacks,
         is_disabled: app.is_disabled,
+        scopes: app.scopes.clone(),
         secret: None,
     }
 }
@@ -74,6 +87,7 @@ pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
     is_configuration: true,
+    scope: Scope::Admin,
 };
 
 fn answer(call: Call) -> Answer {
@@ -119,7 +133,14 @@ async fn apps(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
 /// contains the new secret.
 async fn register(request: &Asked, code: &str, meta: Meta) -> ApiResult {
     if let Some(member) = request.body.keys().find(|key| {
-        !["name", "secret", "may_impersonate", "status_callbacks"].contains(&key.as_str())
+        ![
+            "name",
+            "secret",
+            "may_impersonate",
+            "status_callbacks",
+            "scopes",
+        ]
+        .contains(&key.as_str())
     }) {
         return Err(Problem::malformed(
             &format!("/{member}"),
@@ -178,6 +199,10 @@ async fn register(request: &Asked, code: &str, meta: Meta) -> ApiResult {
             before.as_ref().is_some_and(|app| app.status_callbacks),
         )?,
         is_disabled: before.as_ref().is_some_and(|app| app.is_disabled),
+        scopes: match scopes(request)? {
+            Some(scopes) => Some(scopes),
+            None => before.as_ref().and_then(|app| app.scopes.clone()),
+        },
     };
     client_apps::define(&request.app.ledger, &registered, meta).await?;
     let mut answer = shown(&registered);
@@ -199,6 +224,22 @@ async fn register(request: &Asked, code: &str, meta: Meta) -> ApiResult {
         StatusCode::CREATED
     };
     Ok((status, [(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response())
+}
+
+/// Returns the parts of the APIs in the body, or `None` if the body does not contain them.
+fn scopes(request: &Asked) -> Result<Option<BTreeSet<Scope>>, Problem> {
+    let Some(items) = request.body.get("scopes").and_then(Value::as_array) else {
+        return Ok(None);
+    };
+    let names = items.iter().filter_map(Value::as_str);
+    let scopes: BTreeSet<Scope> = names.filter_map(Scope::named).collect();
+    if scopes.is_empty() {
+        return Err(Problem::malformed(
+            "/scopes",
+            "`scopes` must have at least one part of the APIs",
+        ));
+    }
+    Ok(Some(scopes))
 }
 
 async fn known(request: &Asked, code: &str) -> Result<Registered, Problem> {

@@ -1,6 +1,7 @@
 //! Handles the files of tickets in the API `/v1`. People upload a file as a whole or in parts. They
 //! can download the files that they may read, and delete the files that they uploaded.
 
+use events::app::Scope;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -135,6 +136,7 @@ pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
     is_configuration: false,
+    scope: Scope::Tickets,
 };
 
 fn answer(call: Call) -> Answer {

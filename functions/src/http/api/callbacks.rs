@@ -5,6 +5,7 @@ use axum::http::Method;
 use domain::callback::{Callback, Command, Progress};
 use domain::permission::Operation as Permission;
 use domain::views::callback_card::CallbackCard;
+use events::app::Scope;
 use events::callback::{CallbackEvent, Requested};
 use events::{AppCode, Moment, PersonId};
 use infra::ledger::NoContext;
@@ -121,6 +122,7 @@ pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
     is_configuration: false,
+    scope: Scope::Tickets,
 };
 
 fn answer(call: Call) -> Answer {

@@ -3,6 +3,7 @@
 
 use axum::http::Method;
 use domain::itsm::case::Case;
+use events::app::Scope;
 use events::case::UpdateMark;
 use events::{Meta, Moment, PersonId};
 use serde::Serialize;
@@ -132,6 +133,7 @@ pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
     is_configuration: false,
+    scope: Scope::Cases,
 };
 
 fn answer(call: Call) -> Answer {

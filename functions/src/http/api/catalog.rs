@@ -2,6 +2,7 @@
 
 use axum::http::Method;
 use events::CategoryId;
+use events::app::Scope;
 use events::catalog::{CategoryAdded, CategoryChanged};
 use serde::Serialize;
 
@@ -85,6 +86,7 @@ pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
     is_configuration: true,
+    scope: Scope::Tickets,
 };
 
 fn answer(call: Call) -> Answer {

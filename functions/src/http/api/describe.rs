@@ -28,7 +28,10 @@ fn describe() -> Value {
         });
     let mut schemas = settings.into_generator();
     let mut paths = Map::new();
-    for operation in RESOURCES.iter().flat_map(|resource| resource.operations) {
+    let operations = RESOURCES
+        .iter()
+        .flat_map(|resource| resource.operations.iter().map(move |one| (resource, one)));
+    for (resource, operation) in operations {
         let entry = paths
             .entry(operation.path.to_owned())
             .or_insert_with(|| json!({}));
@@ -40,6 +43,8 @@ fn describe() -> Value {
                 .remove(&name)
                 .unwrap_or_else(|| panic!("examples.json has no body for {name}"));
         }
+        let scopes = resource.scopes_of(operation).iter();
+        described["x-scopes"] = scopes.map(|scope| scope.key()).collect();
         entry[operation.method.to_lowercase()] = described;
     }
     assert!(
@@ -333,15 +338,27 @@ fn body_of_upload(path: &str, described: &mut Value) {
 /// A caller with valid credentials gets status 200, or status 429 if the caller exceeds a limit. A
 /// caller without valid credentials gets status 403.
 fn of_blueking(operation: blueking::Described) -> Value {
-    let blueking::Described { name, query, body } = operation;
+    let blueking::Described {
+        name,
+        query,
+        body,
+        scope,
+    } = operation;
     let envelope = json!({ "description": "the response envelope", "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Envelope" } } } });
     let mut answers = json!({ "200": envelope, "403": envelope, "429": envelope });
     answers["403"]["description"] = "the caller is unknown".into();
     answers["429"]["description"] = "the caller exceeds its limit".into();
-    let id = name.replace('/', "_");
+    // Two names of one operation differ only in a slash.
+    let id = match name.split_once('/') {
+        Some((first, second)) => format!("{first}_{second}_path"),
+        None => name.to_owned(),
+    };
     let mut described = json!({ "post": { "operationId": format!("bk_{id}"), "tags": ["blueking"], "summary": name, "responses": answers, "requestBody": { "content": { "application/json": { "schema": body } } } } });
     if let Some(query) = query {
         described["get"] = json!({ "operationId": format!("bk_{id}_by_query"), "tags": ["blueking"], "summary": name, "responses": answers, "parameters": query });
+    }
+    for operation in described.as_object_mut().into_iter().flatten() {
+        operation.1["x-scopes"] = json!([scope.key()]);
     }
     described
 }

@@ -4,6 +4,7 @@
 use axum::http::Method;
 use domain::config::Dictionary;
 use domain::options;
+use events::app::Scope;
 use events::dictionary;
 use events::workflow::Choice;
 use serde::Serialize;
@@ -76,6 +77,7 @@ pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
     is_configuration: true,
+    scope: Scope::Tickets,
 };
 
 fn answer(call: Call) -> Answer {

@@ -4,6 +4,7 @@
 
 use axum::http::Method;
 use domain::ticket::Ticket;
+use events::app::Scope;
 use events::draft::{FormRef, Saved};
 use events::workflow::Definition;
 use events::{DraftId, Entry, NodeId, PersonId, Remark, ServiceId, TicketSn};
@@ -120,6 +121,7 @@ pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
     is_configuration: false,
+    scope: Scope::Tickets,
 };
 
 fn answer(call: Call) -> Answer {

@@ -1,6 +1,7 @@
 //! Handles executions of scripts in the API `/v1`: reads them, approves and rejects them, and changes their
 //! parameters. Also returns the automation rules and scripts.
 
+use events::app::Scope;
 use std::collections::BTreeMap;
 
 use domain::automation::execution::{End, Execution, Rejection};
@@ -225,6 +226,7 @@ pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
     is_configuration: false,
+    scope: Scope::Tickets,
 };
 
 fn answer(call: Call) -> Answer {

@@ -4,6 +4,7 @@
 use axum::http::Method;
 use domain::config::SharedField;
 use domain::workflow::check;
+use events::app::Scope;
 use events::field;
 use events::workflow::Field;
 use serde::Serialize;
@@ -47,6 +48,7 @@ pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
     is_configuration: true,
+    scope: Scope::Tickets,
 };
 
 fn answer(call: Call) -> Answer {

@@ -6,6 +6,7 @@ use axum::http::Method;
 use domain::options;
 use domain::ticket::Ticket;
 use domain::ticket::form::{self, Offer};
+use events::app::Scope;
 use events::workflow::{Choice, Definition, Deployed, Field, FieldKind, Group, Node, Rule};
 use events::{Entry, NodeId, ServiceId};
 use serde::Serialize;
@@ -118,6 +119,7 @@ pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
     is_configuration: false,
+    scope: Scope::Tickets,
 };
 
 fn answer(call: Call) -> Answer {

@@ -143,6 +143,9 @@ async fn route(
     // `found` is used only after the caller was identified. A caller without valid credentials therefore gets
     // the same response for existing and for unknown paths.
     let (resource, operation) = found?;
+    if let Some(reason) = request.caller.lacks(resource.scopes_of(operation)) {
+        return Err(Problem::forbidden(reason));
+    }
     let (request, upload) = if matches!(operation.kind, OperationKind::Upload) {
         request.check_query(operation)?;
         (request, Some(body))

@@ -3,6 +3,7 @@
 //! list all notifications and their deliveries. Only superusers can read the notifications of other
 //! people.
 
+use events::app::Scope;
 use std::collections::BTreeMap;
 
 use domain::notification::delivery::{Delivery, End};
@@ -267,6 +268,7 @@ pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
     is_configuration: false,
+    scope: Scope::Tickets,
 };
 
 fn answer(call: Call) -> Answer {

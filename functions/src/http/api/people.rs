@@ -2,6 +2,7 @@
 //! the console, and closes the account of a person.
 
 use axum::http::Method;
+use events::app::Scope;
 use infra::{Error, Kind};
 use serde::Serialize;
 
@@ -84,6 +85,7 @@ pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
     is_configuration: false,
+    scope: Scope::Admin,
 };
 
 fn answer(call: Call) -> Answer {

@@ -235,6 +235,9 @@ pub(super) mod schema {
     pub(in crate::http::api) fn level(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": ["string", "null"], "enum": ["none", "limits", "files", "network", null] })
     }
+    pub(in crate::http::api) fn scopes(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["array", "null"], "items": { "type": "string", "enum": ["tickets", "cases", "fleet", "admin"] } })
+    }
     pub(in crate::http::api) fn repetition(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": ["string", "null"], "enum": ["at_most_once", "at_least_once", null] })
     }

@@ -6,6 +6,7 @@
 
 use axum::body::Body;
 use axum::http::Method;
+use events::app::Scope;
 use futures_util::future::BoxFuture;
 #[cfg(test)]
 use serde_json::json;
@@ -44,6 +45,24 @@ pub(super) struct Resource {
     /// configuration must not run at the same time, so the server executes these operations one
     /// after another.
     pub(super) is_configuration: bool,
+    /// The part of the APIs to which the operations of this resource belong. Changes of the
+    /// configuration belong to [`Scope::Admin`].
+    pub(super) scope: Scope,
+}
+
+impl Resource {
+    /// Returns the parts of the APIs to which an operation of this resource belongs. An app needs one of them.
+    pub(super) fn scopes_of(&self, operation: &Operation) -> &'static [Scope] {
+        const ADMIN: &[Scope] = &[Scope::Admin];
+        match self.scope {
+            _ if self.is_configuration && operation.is_change() => ADMIN,
+            Scope::Tickets if self.is_configuration => &[Scope::Tickets, Scope::Admin],
+            Scope::Tickets => &[Scope::Tickets],
+            Scope::Cases => &[Scope::Cases],
+            Scope::Fleet => &[Scope::Fleet],
+            Scope::Admin => ADMIN,
+        }
+    }
 }
 
 /// Converts path segments to `&str` values. A handler can then match the segments with slice

@@ -1,6 +1,7 @@
 //! Handles robots and their missions (work orders) in the API `/v1`. Only superusers may use these
 //! operations.
 
+use events::app::Scope;
 use std::collections::BTreeMap;
 
 use domain::fleet::dispatch::{Dispatch, Phase};
@@ -147,6 +148,7 @@ pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
     is_configuration: false,
+    scope: Scope::Fleet,
 };
 
 fn answer(call: Call) -> Answer {

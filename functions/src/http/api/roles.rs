@@ -1,5 +1,6 @@
 //! Handles roles in the API `/v1`. A role is a group of people who process tickets.
 
+use events::app::Scope;
 use std::collections::BTreeSet;
 
 use axum::http::Method;
@@ -73,6 +74,7 @@ pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
     is_configuration: true,
+    scope: Scope::Tickets,
 };
 
 fn answer(call: Call) -> Answer {

@@ -1,6 +1,7 @@
 //! Handles services in the API `/v1`. A service uses one version of a workflow, and it can belong
 //! to a category of the catalog.
 
+use events::app::Scope;
 use std::collections::BTreeSet;
 
 use axum::http::Method;
@@ -182,6 +183,7 @@ pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
     is_configuration: true,
+    scope: Scope::Tickets,
 };
 
 fn answer(call: Call) -> Answer {

@@ -1,6 +1,7 @@
 //! Handles workflows in the API `/v1`. Clients edit, check, deploy and restore workflows. They can
 //! also import and export workflows in the file format of BlueKing ITSM.
 
+use events::app::Scope;
 use std::collections::BTreeMap;
 
 use axum::http::Method;
@@ -179,6 +180,7 @@ pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
     is_configuration: true,
+    scope: Scope::Tickets,
 };
 
 fn answer(call: Call) -> Answer {

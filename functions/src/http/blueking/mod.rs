@@ -27,6 +27,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Method, header};
 use axum::response::Response;
+use events::app::Scope;
 use infra::{Error, Kind};
 
 use crate::App;
@@ -121,6 +122,14 @@ impl Operation {
             .map(|(_, operation)| *operation)
     }
 
+    /// Returns the part of the APIs that an app needs for the operation.
+    fn scope(self) -> Scope {
+        match self {
+            Self::CreateServiceCatalog | Self::ImportService | Self::UpdateService => Scope::Admin,
+            _ => Scope::Tickets,
+        }
+    }
+
     /// Returns whether an operation changes data. Operations that change data accept only POST. All
     /// other operations accept GET and POST.
     fn is_write(self) -> bool {
@@ -164,6 +173,8 @@ pub struct Described {
     pub query: Option<Vec<serde_json::Value>>,
     /// The JSON schema of the body.
     pub body: serde_json::Value,
+    /// The part of the APIs that an app needs for the operation.
+    pub scope: Scope,
 }
 
 /// Returns the description of each operation.
@@ -180,6 +191,7 @@ pub fn described() -> impl Iterator<Item = Described> {
             .collect();
         Described {
             name,
+            scope: operation.scope(),
             query: (!operation.is_write()).then(|| {
                 parameters()
                     .filter_map(parameters::Parameter::in_query)
@@ -296,6 +308,14 @@ async fn handle(
     let Some(operation) = operation else {
         return Err(Refused::NoPath);
     };
+    if request.caller.lacks(&[operation.scope()]).is_some() {
+        let reason = format!(
+            "权限不足: 应用【{}】没有权限范围【{}】",
+            request.caller.app,
+            operation.scope().key()
+        );
+        return Err(WireError::new(3_900_015, reason).into());
+    }
     if !matches!(method, Method::GET | Method::POST)
         || (operation.is_write() && method != Method::POST)
     {

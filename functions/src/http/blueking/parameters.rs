@@ -252,7 +252,9 @@ impl Parameter {
             Shape::Objects(members) => {
                 json!({ "type": "array", "items": { "type": "object", "required": members } })
             }
-            Shape::Workflow => json!({ "type": ["object", "array"] }),
+            Shape::Workflow => {
+                json!({ "type": ["object", "array"], "items": { "type": "object" } })
+            }
         };
         if !self.is_required {
             let types = match &schema["type"] {

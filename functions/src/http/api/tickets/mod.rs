@@ -6,6 +6,7 @@ mod reply;
 mod submit;
 
 use axum::http::Method;
+use events::app::Scope;
 
 use super::problem::Problem;
 use super::resource::{
@@ -260,6 +261,7 @@ pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
     is_configuration: false,
+    scope: Scope::Tickets,
 };
 
 fn answer(call: Call) -> Answer {
