@@ -791,11 +791,10 @@ fn table_of_scopes() -> String {
         rows.entry(name).or_default()[usize::from(changes)].extend(scopes);
     }
     let cell = |scopes: &BTreeSet<String>| scopes.iter().cloned().collect::<Vec<_>>().join(", ");
-    let mut table = "| path | to read | to change |\n| --- | --- | --- |\n".to_owned();
-    for (name, [read, change]) in &rows {
-        table += &format!("| {name} | {} | {} |\n", cell(read), cell(change));
-    }
-    table
+    let lines = rows
+        .iter()
+        .map(|(name, [read, change])| format!("| {name} | {} | {} |\n", cell(read), cell(change)));
+    "| path | to read | to change |\n| --- | --- | --- |\n".to_owned() + &lines.collect::<String>()
 }
 
 #[test]

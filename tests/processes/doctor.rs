@@ -81,8 +81,7 @@ async fn doctor_names_the_problem_of_each_system_and_the_next_step() {
     };
     let base = itsm().await;
     let closed = free_port();
-    let mut integrations = String::new();
-    for name in [
+    let names = [
         "good",
         "secret",
         "rejecting",
@@ -90,15 +89,17 @@ async fn doctor_names_the_problem_of_each_system_and_the_next_step() {
         "clock",
         "path",
         "keyless",
-    ] {
-        integrations += &format!(
+    ];
+    let external = names.map(|name| {
+        format!(
             "[[integration]]\nname = \"{name}\"\nkind = \"bk_itsm\"\nform = \"apigw\"\nurl = \"{base}/{name}\"\napp = \"bk_log\"\nuser = \"admin\"\n"
-        );
-    }
-    integrations += &format!(
+        )
+    });
+    let others = format!(
         "[[integration]]\nname = \"down\"\nkind = \"bk_itsm\"\nurl = \"http://127.0.0.1:{closed}\"\napp = \"a\"\nuser = \"u\"\n[[integration]]\nname = \"crm\"\nkind = \"generic_json\"\nsenders = [\"{}\", \"nobody\"]\nmapping = \"crm.toml\"\n",
         APP.0
     );
+    let integrations = external.concat() + &others;
     write(
         "crm.toml",
         "record = \"/id\"\nservice = { value = 17 }\nrequester = { value = \"lisi\" }\n[fields]\ntitle = \"/title\"\n",
