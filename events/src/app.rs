@@ -27,11 +27,28 @@ pub enum Scope {
     Fleet,
     /// The configuration, apps, people and the work of the whole desk.
     Admin,
+    /// The figures for monitoring.
+    Metrics,
 }
 
 impl Scope {
     /// All parts of the APIs.
-    pub const ALL: [Self; 4] = [Self::Tickets, Self::Cases, Self::Fleet, Self::Admin];
+    pub const ALL: [Self; 5] = [
+        Self::Tickets,
+        Self::Cases,
+        Self::Fleet,
+        Self::Admin,
+        Self::Metrics,
+    ];
+
+    /// The names of all parts, in the order of [`Self::ALL`].
+    pub const NAMES: [&'static str; 5] = [
+        Self::Tickets.key(),
+        Self::Cases.key(),
+        Self::Fleet.key(),
+        Self::Admin.key(),
+        Self::Metrics.key(),
+    ];
 
     /// Returns the name of the part in events and in the APIs.
     pub const fn key(self) -> &'static str {
@@ -40,6 +57,7 @@ impl Scope {
             Self::Cases => "cases",
             Self::Fleet => "fleet",
             Self::Admin => "admin",
+            Self::Metrics => "metrics",
         }
     }
 

@@ -122,6 +122,10 @@ pub struct PollScheduled {
     /// number.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub external: String,
+    /// The number of a ticket that is possibly the own ticket. The next request checks this. The text is empty if
+    /// there is no such ticket.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub candidate: String,
     pub due: Moment,
 }
 impl Personals for PollScheduled {}
@@ -140,6 +144,7 @@ impl Personals for Hinted {}
 /// The approval is no longer needed. The desk withdraws the ticket in the external ITSM, if it exists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WithdrawalRequested {
+    /// The reason. The external ITSM gets it as the message of the withdrawal.
     pub reason: String,
     /// The time of the next request to the external ITSM.
     pub due: Moment,
@@ -151,13 +156,16 @@ impl Personals for WithdrawalRequested {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
+    /// A callback with a valid token arrived.
     Callback,
+    /// The time of the next read was reached.
     Poll,
+    /// The approval was no longer needed.
     Withdrawal,
 }
 
-/// The application (request for approval) ended. Either the external ITSM made a decision, or the external
-/// ITSM rejected the HTTP request of the desk. If the ticket of the desk does not store the result before the
+/// The application (request for approval) ended: the external ITSM decided, rejected the request of the desk, or
+/// the application was withdrawn. If the ticket of the desk does not store the result before the
 /// time `due`, the desk sends the result again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Completed {
@@ -167,8 +175,8 @@ pub struct Completed {
     pub exchange: Option<Exchange>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// True if the external ITSM granted or refused the approval. False if the external ITSM rejected the
-    /// HTTP request of the desk and therefore made no decision.
+    /// True if the external ITSM granted or refused the approval. False if there is no decision: the request was
+    /// rejected, or the application was withdrawn.
     pub succeeded: bool,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,

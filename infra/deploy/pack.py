@@ -50,6 +50,7 @@ class Compressed:
         return b""
 
     def flush(self):
+        # Five iterations would need a quarter more time, and save 0.2 percent.
         # The result begins with two bytes and ends with four bytes that a ZIP file does not contain.
         return zopfli.zlib.compress(bytes(self.content), numiterations=1)[2:-4]
 
@@ -62,6 +63,7 @@ def main():
     entry.external_attr = 0o755 << 16
     entry.compress_type = zipfile.ZIP_DEFLATED
     with zipfile.ZipFile(target, "w") as archive, archive.open(entry, "w") as content:
+        # The module has no public way to set a compressor. The check below finds a change.
         content._compressor = Compressed()
         content.write(binary)
     with zipfile.ZipFile(target) as archive:

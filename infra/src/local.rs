@@ -49,6 +49,7 @@ pub struct Look {
     pub blob: Arc<dyn Blob>,
     /// Whether the directory contains a key store.
     pub has_keys: bool,
+    /// The configured other systems.
     pub configured: Configured,
 }
 

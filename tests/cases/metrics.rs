@@ -47,6 +47,41 @@ async fn metrics(desk: &Served, app: (&str, &str)) -> (u16, String) {
     (status, response.text().await.expect("a text"))
 }
 
+/// An app with the scope `metrics` reads the metrics and nothing else.
+#[tokio::test]
+async fn an_app_for_monitoring_reads_only_the_metrics() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let desk = Served::start(folder.path(), &[]);
+    // An app with a scope reads the metrics only if the scope is one of `metrics` and `admin`. An app for monitoring can do
+    // nothing else.
+    for (scope, expected) in [
+        ("metrics", 200),
+        ("admin", 200),
+        ("tickets", 403),
+        ("cases", 403),
+    ] {
+        let body = json!({ "scopes": [scope], "secret": "a-secret-of-monitoring", "may_impersonate": true });
+        let path = format!("apps/only_{scope}");
+        let (status, answer) = desk.v1("PUT", &path, "admin", body).await;
+        assert_eq!(
+            (status, &answer["scopes"]),
+            (201, &json!([scope])),
+            "{answer}"
+        );
+        let app = format!("only_{scope}");
+        let app = (app.as_str(), "a-secret-of-monitoring");
+        assert_eq!(metrics(&desk, app).await.0, expected, "{scope}");
+        let of_the_app = client()
+            .get(format!("{}/v1/services", desk.base))
+            .basic_auth(app.0, Some(app.1))
+            .header("x-on-behalf-of", "admin")
+            .send();
+        let status = of_the_app.await.expect("an answer").status().as_u16();
+        let may_read = matches!(scope, "admin" | "tickets");
+        assert_eq!(status, if may_read { 200 } else { 403 }, "{scope}");
+    }
+}
+
 /// Prometheus can watch a desk on one machine (cases/first-use.md, section 6). The metrics are about the whole desk, so
 /// only apps that may act for every user read them.
 #[tokio::test]

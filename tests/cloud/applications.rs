@@ -31,6 +31,10 @@ async fn answer(
             external.0.push(body);
             json!({ "sn": "REQ1", "id": 1 })
         }
+        "operate_ticket" => {
+            external.0.push(body);
+            json!([])
+        }
         "token/verify" => json!({ "is_passed": body["token"] == "issued" }),
         "get_ticket_info" => json!({
             "sn": "REQ1", "current_status": if external.1 { "FINISHED" } else { "RUNNING" },
@@ -160,4 +164,27 @@ async fn an_application_is_decided_through_deployed_functions() {
         1,
         "one creation"
     );
+    // A superuser withdraws the application of a second ticket. The function `command` stores this, and the function
+    // `sync` sends the withdrawal.
+    let opened = desk.submit(&ticket).await;
+    let sn = opened["sn"].as_str().expect("a number").to_owned();
+    let id = until("the second application", async || {
+        let listed = send(desk.v1(Method::GET, "applications?state=open", "admin")).await;
+        let all = listed["applications"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let own = all
+            .iter()
+            .find(|one| one["ticket"] == sn.as_str() && one["external"] == "REQ1");
+        own.and_then(|one| one["id"].as_str().map(str::to_owned))
+    })
+    .await;
+    let reason = json!({ "reason": "no longer needed" });
+    send(post(&format!("applications/{id}/withdraw"), &reason)).await;
+    until("the withdrawal at the external ITSM", async || {
+        let last = external.lock().expect("no holder panics").0.last().cloned();
+        last.filter(|body| body["action_type"] == "WITHDRAW")
+    })
+    .await;
 }

@@ -177,7 +177,7 @@ async fn doctor_names_the_problem_of_each_system_and_the_next_step() {
             "setup --secret channel/robot=FILE",
         ),
         ("broker of the robots", false, "127.0.0.1"),
-        ("callback address", true, "leads to a desk"),
+        ("callback address", true, "a desk answers at"),
     ] {
         let (_, ok, words) = of(what);
         assert_eq!(*ok, is_right, "{what}: {words}");
@@ -190,5 +190,8 @@ async fn doctor_names_the_problem_of_each_system_and_the_next_step() {
         .iter()
         .find(|(name, _, _)| name == "callback address")
         .expect("a finding");
-    assert!(!ok && words.contains("not as a desk"), "{words}");
+    assert!(
+        !ok && words.contains("but a desk responds with status 403"),
+        "{words}"
+    );
 }

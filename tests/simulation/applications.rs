@@ -187,7 +187,9 @@ impl World {
             Step::Verify => Answer::Verified(self.dice.below(2) == 0),
             Step::Confirm | Step::Poll => {
                 let decided = self.externals.first().and_then(|one| one.decided);
+                let is_withdrawn = self.externals.first().is_some_and(|one| one.is_withdrawn);
                 let (status, approval) = match decided {
+                    _ if is_withdrawn => ("REVOKED", ""),
                     Some((at, status, approval)) if at <= self.now => (status, approval),
                     _ => ("RUNNING", ""),
                 };

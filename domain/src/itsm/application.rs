@@ -54,12 +54,12 @@ pub enum Step {
     /// Creates a ticket in the external ITSM.
     #[default]
     Create,
-    /// Searches for a tag that no ticket has, before the desk searches for its own tag. The response shows whether
-    /// the external ITSM uses the tag of a search. If it ignores the tag, it returns other tickets.
-    Probe,
     /// Searches for the ticket after the external ITSM did not respond to the creation request. The creation
     /// request contained a tag, and the search uses this tag.
     Find,
+    /// Searches for a tag that no ticket has, after the search for the own tag found a ticket without a tag. If the
+    /// external ITSM ignores the tag of a search, this search returns the same ticket.
+    Probe,
     /// Requests that the external ITSM checks the token of a callback. Only this ITSM can check whether the
     /// token is valid.
     Verify,
@@ -96,8 +96,9 @@ impl Step {
             "confirm" => Self::Confirm,
             "poll" => Self::Poll,
             "withdraw" => Self::Withdraw,
+            "probe" => Self::Probe,
             _ if has_number => Self::Poll,
-            _ => Self::Probe,
+            _ => Self::Find,
         }
     }
 }
@@ -209,6 +210,10 @@ pub struct Application {
     pub withdrawal: Option<String>,
     /// The ticket number in the external ITSM. The text is empty until the desk knows the number.
     pub external: String,
+    /// The number of a ticket that the search for the own tag found. The ticket can belong to somebody else until a
+    /// second search has shown that the external ITSM uses tags.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub candidate: String,
     /// The name of the stream that contains the last callback. The desk checks the token of this callback.
     pub hint: Option<String>,
     pub outcome: Option<Outcome>,
@@ -263,7 +268,7 @@ impl Decider for Application {
                     inbound: inbound.clone(),
                     // If the number of the external ticket is unknown, a callback does not change the deadline.
                     // Only the creation request or a search can find this number.
-                    due: if self.external.is_empty() {
+                    due: if self.external.is_empty() || self.withdrawal.is_some() {
                         self.attempts.due
                     } else {
                         *at
@@ -331,6 +336,10 @@ impl Decider for Application {
                     self.poll_due = scheduled.due;
                 }
                 self.external.clone_from(&scheduled.external);
+                self.candidate.clone_from(&scheduled.candidate);
+                if self.step == Step::Withdraw && self.withdrawal.is_none() {
+                    self.withdrawal = Some(NOT_AWAITED.to_owned());
+                }
             }
             ApplicationEvent::Hinted(hinted) => {
                 self.hint = Some(hinted.inbound.clone());
@@ -405,7 +414,7 @@ impl Application {
     pub fn interrupted(&self) -> Option<Verdict> {
         self.attempts
             .is_interrupted()
-            .then(|| next(Step::Probe, String::new(), 0))
+            .then(|| next(Step::Find, String::new(), 0))
     }
 
     /// Returns how the desk continues if its ticket no longer waits for the approval. The external ticket possibly
@@ -428,35 +437,35 @@ impl Application {
                 next(Step::Poll, self.external.clone(), self.pause_ms())
             }
             (_, Answer::NotSent(reason)) => Verdict::retry(reason),
-            (Step::Create, Answer::Unclear(_)) => next(Step::Probe, String::new(), SEARCH_AFTER_MS),
+            (Step::Create, Answer::Unclear(_)) => next(Step::Find, String::new(), SEARCH_AFTER_MS),
             (Step::Create, Answer::Rejected(reason)) => Verdict::Failed {
                 reason: reason.into(),
                 outputs: BTreeMap::new(),
             },
             (Step::Create, Answer::Created(external))
-            | (Step::Find, Answer::Found(Some(external))) => {
-                if self.hint.is_some() {
-                    next(Step::Verify, external, 0)
-                } else {
-                    next(Step::Poll, external, POLL_MS)
-                }
-            }
-            (Step::Probe, Answer::Found(_)) => next(Step::Find, String::new(), 0),
-            (Step::Probe, Answer::Untagged(_)) => Verdict::retry(
-                "the external ITSM ignores the filter `tag`, so it is unknown whether its ticket exists".to_owned(),
-            ),
+            | (Step::Find, Answer::Found(Some(external))) => self.known(external),
             (Step::Find, Answer::Untagged(numbers)) => match &numbers[..] {
-                [one] => next(Step::Poll, one.clone(), POLL_MS),
-                _ => Verdict::retry(format!("{} tickets have the same tag", numbers.len())),
+                [one] => next(Step::Probe, one.clone(), 0),
+                _ => Verdict::retry(format!(
+                    "the search for the tag of this application found {} tickets without tags",
+                    numbers.len()
+                )),
             },
+            // The external ITSM ignores tags, so the ticket can belong to somebody else. The desk neither uses it nor
+            // creates a second ticket. It searches again until the application expires.
+            (Step::Probe, Answer::Untagged(numbers)) if numbers.contains(&self.candidate) => {
+                next(Step::Find, String::new(), POLL_MS)
+            }
+            (Step::Probe, Answer::Found(_) | Answer::Untagged(_)) => {
+                self.known(self.candidate.clone())
+            }
             (Step::Find, Answer::Found(None)) => next(Step::Create, String::new(), 0),
             (Step::Withdraw, Answer::Withdrawn) => {
                 withdrawn(self.withdrawal.as_deref().unwrap_or(NOT_AWAITED))
             }
-            (Step::Withdraw, Answer::Rejected(reason)) => withdrawn(&format!(
-                "{}; the external ITSM rejected the withdrawal: {reason}",
-                self.withdrawal.as_deref().unwrap_or(NOT_AWAITED)
-            )),
+            // The external ticket has possibly ended, or the credentials are no longer valid. A read of the ticket
+            // shows which of them is true.
+            (Step::Withdraw, Answer::Rejected(_)) => next(Step::Poll, self.external.clone(), 0),
             (Step::Verify, Answer::Verified(true)) => next(Step::Confirm, self.external.clone(), 0),
             // The token of the callback is invalid, so the callback is ignored. The desk continues with the
             // regular reads of the external ticket.
@@ -472,16 +481,33 @@ impl Application {
         match (&self.withdrawal, verdict) {
             // The approval is no longer needed. An external ticket that is now known is withdrawn, and a ticket that
             // does not exist is not created.
-            (Some(_), Verdict::Poll { task, .. })
-                if !task.is_empty() && self.step != Step::Withdraw =>
-            {
-                next(Step::Withdraw, task, 0)
+            (
+                Some(_),
+                Verdict::Poll {
+                    step,
+                    task,
+                    after_ms,
+                    ..
+                },
+            ) if !task.is_empty() && step != Step::Probe.name() && self.step != Step::Withdraw => {
+                // After a rejected withdrawal, the ticket was read and has not ended. The next withdrawal waits.
+                let pause = if self.step == Step::Poll { after_ms } else { 0 };
+                next(Step::Withdraw, task, pause)
             }
             (Some(reason), Verdict::Poll { step, .. }) if step == Step::Create.name() => {
                 withdrawn(reason)
             }
             (Some(reason), Verdict::Retry { .. }) if self.step == Step::Create => withdrawn(reason),
             (_, verdict) => verdict,
+        }
+    }
+
+    /// Returns how the desk continues after it has learned the number of the external ticket.
+    fn known(&self, external: String) -> Verdict {
+        if self.hint.is_some() {
+            next(Step::Verify, external, 0)
+        } else {
+            next(Step::Poll, external, POLL_MS)
         }
     }
 
@@ -494,6 +520,13 @@ impl Application {
             "FINISHED" | "TERMINATED" | "REVOKED"
         ) {
             return next(Step::Poll, self.external.clone(), self.pause_ms());
+        }
+        // The desk has withdrawn the ticket, but did not receive the response.
+        if let (Some(reason), "REVOKED") = (&self.withdrawal, ticket.status.as_str()) {
+            return Verdict::Failed {
+                reason: reason.clone().into(),
+                outputs: BTreeMap::new(),
+            };
         }
         let find = |key: &str| match key {
             "current_status" => Found::Value(ticket.status.clone().into()),
@@ -532,8 +565,7 @@ impl Application {
             } => Completed {
                 attempt,
                 cause: match self.step {
-                    _ if self.withdrawal.is_some() => Cause::Withdrawal,
-                    Step::Withdraw => Cause::Withdrawal,
+                    _ if self.withdrawal.is_some() && !succeeded => Cause::Withdrawal,
                     Step::Confirm => Cause::Callback,
                     _ => Cause::Poll,
                 },
@@ -560,8 +592,10 @@ impl Application {
             } => {
                 // A callback arrived before the desk knew the number of the external ticket. The desk now
                 // knows the number and checks the token of this callback immediately.
+                let is_probe = step == Step::Probe.name();
+                let is_found = !task.is_empty() && !is_probe;
                 let is_hinted = self.external.is_empty()
-                    && !task.is_empty()
+                    && is_found
                     && self.hint.is_some()
                     && step != Step::Withdraw.name();
                 let (step, after_ms) = if is_hinted {
@@ -569,7 +603,11 @@ impl Application {
                 } else {
                     (step, after_ms)
                 };
-                let is_withdrawn = self.withdrawal.is_some() && !task.is_empty();
+                // The approval became unnecessary while the request was under way.
+                let is_withdrawn = self.withdrawal.is_some()
+                    && is_found
+                    && step != Step::Withdraw.name()
+                    && self.step != Step::Withdraw;
                 let (step, after_ms) = if is_withdrawn {
                     (Step::Withdraw.name(), 0)
                 } else {
@@ -587,7 +625,8 @@ impl Application {
                     attempt,
                     exchange,
                     step: step.to_owned(),
-                    external: task.to_owned(),
+                    external: if is_probe { "" } else { task }.to_owned(),
+                    candidate: if is_probe { task } else { "" }.to_owned(),
                     due,
                 }
                 .into()
@@ -633,6 +672,7 @@ mod tests {
             exchange: None,
             step: step.name().into(),
             external: external.into(),
+            candidate: String::new(),
             due: NOW,
         }
         .into()
@@ -687,22 +727,7 @@ mod tests {
         let unclear = || Answer::Unclear("the connection ended".into());
         assert_eq!(
             verdict(&[], unclear()),
-            then(Step::Probe, "", SEARCH_AFTER_MS)
-        );
-        let probing = [scheduled(1, Step::Probe, "")];
-        assert_eq!(
-            verdict(&probing, Answer::Found(None)),
-            then(Step::Find, "", 0)
-        );
-        let Verdict::Retry { reason, .. } =
-            verdict(&probing, Answer::Untagged(vec!["REQ8".into()]))
-        else {
-            panic!("no ticket is created and none is used");
-        };
-        assert!(
-            reason.text.contains("ignores the filter"),
-            "{}",
-            reason.text
+            then(Step::Find, "", SEARCH_AFTER_MS)
         );
         let searching = [scheduled(1, Step::Find, "")];
         assert_eq!(
@@ -711,10 +736,6 @@ mod tests {
         );
         assert_eq!(
             verdict(&searching, Answer::Found(Some("REQ9".into()))),
-            then(Step::Poll, "REQ9", POLL_MS)
-        );
-        assert_eq!(
-            verdict(&searching, Answer::Untagged(vec!["REQ9".into()])),
             then(Step::Poll, "REQ9", POLL_MS)
         );
         let both = Answer::Untagged(vec!["REQ8".into(), "REQ9".into()]);
@@ -729,9 +750,41 @@ mod tests {
         };
         assert_eq!(
             state(&[started.into()]).interrupted(),
-            Some(then(Step::Probe, "", 0))
+            Some(then(Step::Find, "", 0))
         );
         assert_eq!(state(&[]).interrupted(), None);
+    }
+
+    #[test]
+    fn a_ticket_without_a_tag_is_used_only_if_the_other_side_uses_tags() {
+        let one = || Answer::Untagged(vec!["REQ9".into()]);
+        let searching = state(&[scheduled(1, Step::Find, "")]);
+        let probe = searching.verdict(one(), &granted());
+        assert_eq!(probe, then(Step::Probe, "REQ9", 0));
+        let events = searching.decide(&report(2, probe), &()).unwrap();
+        let mut probing = searching.clone();
+        events.iter().for_each(|event| probing.evolve(event));
+        assert_eq!(
+            (
+                probing.step,
+                probing.external.as_str(),
+                probing.candidate.as_str()
+            ),
+            (Step::Probe, "", "REQ9")
+        );
+        let used = then(Step::Poll, "REQ9", POLL_MS);
+        for other in [Answer::Found(None), Answer::Untagged(vec!["REQ8".into()])] {
+            assert_eq!(probing.verdict(other, &granted()), used);
+        }
+        assert_eq!(
+            probing.verdict(one(), &granted()),
+            then(Step::Find, "", POLL_MS),
+            "a search for an unused tag finds the same ticket"
+        );
+        assert!(matches!(
+            probing.verdict(Answer::Unclear("html".into()), &granted()),
+            Verdict::Retry { .. }
+        ));
     }
 
     #[test]
@@ -817,6 +870,7 @@ mod tests {
             exchange: None,
             step: "poll".into(),
             external: "REQ9".into(),
+            candidate: String::new(),
             due: NOW.plus_ms(60_000),
         };
         polling.evolve(&poll.into());
@@ -850,9 +904,10 @@ mod tests {
             exchange: None,
             step: "of_a_newer_version".into(),
             external: external.into(),
+            candidate: String::new(),
             due: NOW,
         };
-        assert_eq!(state(&[unknown("").into()]).step, Step::Probe);
+        assert_eq!(state(&[unknown("").into()]).step, Step::Find);
         assert_eq!(state(&[unknown("REQ9").into()]).step, Step::Poll);
     }
 
@@ -880,7 +935,26 @@ mod tests {
         let reason = ended(known.verdict(Answer::Withdrawn, &granted()));
         assert_eq!(reason, "the ticket was withdrawn");
         let rejected = known.verdict(Answer::Rejected("3900005: over".into()), &granted());
-        assert!(ended(rejected).ends_with("rejected the withdrawal: 3900005: over"));
+        assert_eq!(rejected, then(Step::Poll, "REQ9", 0));
+        let mut reading = known.clone();
+        for event in known.decide(&report(3, rejected), &()).unwrap() {
+            reading.evolve(&event);
+        }
+        assert_eq!(reading.step, Step::Poll);
+        let decided = reading.verdict(ticket("FINISHED", "true"), &granted());
+        assert!(
+            matches!(&decided, Verdict::Succeeded { outputs, .. } if outputs["application_result_5"] == "granted"),
+            "the other side decided before the withdrawal: {decided:?}"
+        );
+        let Verdict::Poll { step, after_ms, .. } =
+            reading.verdict(ticket("RUNNING", ""), &granted())
+        else {
+            panic!("the withdrawal is repeated");
+        };
+        assert!(
+            step == "withdraw" && after_ms >= POLL_MS,
+            "{step} {after_ms}"
+        );
         assert!(matches!(
             known.verdict(Answer::Unclear("timeout".into()), &granted()),
             Verdict::Retry { .. }
@@ -888,6 +962,32 @@ mod tests {
         let mut hinted = known.clone();
         hinted.evolve(&super::tests::hinted());
         assert_eq!(hinted.step, Step::Withdraw, "a callback does not stop it");
+        let mut waiting = known.clone();
+        let failed = AttemptFailed {
+            attempt: 3,
+            exchange: None,
+            status: None,
+            reason: "r".into(),
+            due: NOW.plus_ms(90_000),
+        };
+        waiting.evolve(&failed.into());
+        let hint = Command::Hint {
+            inbound: "inbound-1".into(),
+            at: NOW,
+        };
+        let events = waiting.decide(&hint, &()).unwrap();
+        let [ApplicationEvent::Hinted(hinted)] = &events[..] else {
+            panic!("{events:?}");
+        };
+        assert_eq!(hinted.due, waiting.attempts.due, "the deadline stays");
+        let mut abandoned = state(&[scheduled(1, Step::Poll, "REQ9")]);
+        for event in abandoned
+            .decide(&report(2, abandoned.abandoned()), &())
+            .unwrap()
+        {
+            abandoned.evolve(&event);
+        }
+        assert_eq!(abandoned.withdrawal.as_deref(), Some(NOT_AWAITED));
 
         let searching = requested(&[scheduled(1, Step::Find, "")]);
         assert_eq!(searching.step, Step::Find);

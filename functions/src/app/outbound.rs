@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use domain::api_call::plan::PlannedRequest;
 use infra::http::HttpRequest;
 use infra::keys::Keys;
 use infra::{Error, Kind};
@@ -37,6 +38,21 @@ pub struct Described<'a> {
     pub secret: &'a str,
     pub timeout_ms: i64,
     pub response_bytes_max: usize,
+}
+
+impl Described<'_> {
+    /// Converts a planned request without secret headers.
+    pub fn of(planned: PlannedRequest, response_bytes_max: usize) -> Self {
+        Self {
+            body: planned.body_text(),
+            method: planned.method,
+            url: planned.url,
+            headers: planned.headers,
+            secret: "",
+            timeout_ms: planned.timeout_ms,
+            response_bytes_max,
+        }
+    }
 }
 
 /// Builds an HTTP request, and adds the secret headers from the key store.

@@ -64,7 +64,7 @@ pub enum Command {
         /// every user.
         #[arg(long)]
         plain: bool,
-        /// The app may use only this part of the APIs: tickets, cases, fleet or admin. Repeat the option for several
+        /// The app may use only this part of the APIs: tickets, cases, fleet, admin or metrics. Repeat the option for several
         /// parts.
         #[arg(long = "scope", value_name = "PART", value_parser = scope)]
         scopes: Vec<Scope>,
@@ -88,7 +88,8 @@ pub enum Command {
 }
 
 fn scope(name: &str) -> Result<Scope, String> {
-    Scope::named(name).ok_or_else(|| "it must be tickets, cases, fleet or admin".to_owned())
+    Scope::named(name)
+        .ok_or_else(|| format!("the scope must be one of {}", Scope::NAMES.join(", ")))
 }
 
 impl App {

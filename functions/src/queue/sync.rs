@@ -35,11 +35,11 @@ const DEFAULT_DAYS: u16 = 1;
 /// all its form fields.
 const RESPONSE_BYTES_MAX: usize = 1 << 20;
 /// Maximum number of open applications of one ticket that are withdrawn when the ticket ends. A ticket has one
-/// open application for each node that waits.
+/// open application for each node that waits. Further applications are withdrawn at their next read.
 const OPEN_MAX: usize = 100;
 /// A mark that no application (ticket in an external ITSM) has. A mark is the id of an application, which consists
 /// of 32 hexadecimal digits.
-const NOBODYS_MARK: &str = "ledgerdesk-probe-of-the-tag";
+const UNUSED_MARK: &str = "ledgerdesk-probe-of-the-tag";
 /// If an application kind, an integration or a service does not exist, an application (a ticket in
 /// an external ITSM) fails. The stored reason of this failure begins with this error name
 /// (requirements/external-itsm.md).
@@ -87,8 +87,8 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
             let found = cards::documents::<Application>(app, &open, 1, OPEN_MAX).await?;
             for (stream, _) in found.found {
                 let id = command_id(&["withdraw", &message.id, &stream]);
+                // The deadline in the event wakes the application, also if another one of this ticket is slow.
                 applications::withdraw(app, &stream, id, meta.clone(), &reason).await?;
-                step(app, &stream).await?;
             }
             Ok(())
         }
@@ -305,6 +305,9 @@ async fn prepare(
     application: &Application,
     stream: &str,
 ) -> Result<Result<(HttpRequest, Parts), NoRequest>, Error> {
+    if let (Step::Create, Some(reason)) = (application.step, &application.withdrawal) {
+        return Ok(Err(reason.clone().into()));
+    }
     let Some(requested) = &application.requested else {
         return Ok(Err(String::from("the application is not requested").into()));
     };
@@ -364,7 +367,7 @@ async fn prepare(
         }
         Step::Probe => Request::Find {
             creator: creator().await?,
-            mark: NOBODYS_MARK.to_owned(),
+            mark: UNUSED_MARK.to_owned(),
             since: requested.due,
         },
         Step::Find => Request::Find {
@@ -394,15 +397,7 @@ async fn prepare(
         Ok(planned) => planned,
         Err(text) => return Ok(Err(text.into())),
     };
-    let described = Described {
-        body: planned.body_text(),
-        method: planned.method,
-        url: planned.url,
-        headers: planned.headers,
-        secret: "",
-        timeout_ms: planned.timeout_ms,
-        response_bytes_max: RESPONSE_BYTES_MAX,
-    };
+    let described = Described::of(planned, RESPONSE_BYTES_MAX);
     let built = outbound::request(&*app.ledger.keys, described).await?;
     let parts = Parts {
         request,

@@ -19,7 +19,8 @@ use crate::http::{HttpError, HttpResponse};
 
 /// Timeout of one request, milliseconds.
 const TIMEOUT_MS: i64 = 10_000;
-/// Maximum number of tickets that a search returns.
+/// Maximum number of tickets that a search returns. One person creates fewer tickets within the life of an application;
+/// a longer list is an error, and the search is repeated.
 const FOUND_MAX: usize = 1_000;
 /// The largest difference between two time zones, in milliseconds. BlueKing ITSM compares creation times in its own
 /// time zone, which the desk does not know.
@@ -173,7 +174,9 @@ fn read(request: &Request, data: &Value) -> Option<Answer> {
             match found[..] {
                 [one] => Answer::Found(Some(number(one)?)),
                 [] if !is_whole => Answer::Unclear(format!(
-                    "the list of tickets has more than {FOUND_MAX} items"
+                    "the response contains {} of {} tickets",
+                    items.len(),
+                    count.unwrap_or_default()
                 )),
                 [] if items.iter().all(|item| item.get("tag").is_some()) => Answer::Found(None),
                 [] => Answer::Untagged(items.iter().map(number).collect::<Option<_>>()?),

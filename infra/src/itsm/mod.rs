@@ -54,6 +54,7 @@ pub enum Request {
     /// Withdraws a ticket of the external ITSM as its creator.
     Withdraw {
         external: String,
+        /// The account that created the ticket.
         creator: String,
         reason: String,
     },

@@ -128,7 +128,7 @@ fn outline(value: &Value, depth: usize) -> String {
         Value::Object(_) | Value::Array(_) => {
             format!("{indent}{label}\n{}", outline(value, depth + 1))
         }
-        Value::String(text) => format!("{indent}{label} {}\n", text.replace('\n', "\n    ")),
+        Value::String(text) => format!("{indent}{label} {}\n", printable(text)),
         other => format!("{indent}{label} {other}\n"),
     };
     match value {
@@ -140,6 +140,20 @@ fn outline(value: &Value, depth: usize) -> String {
         Value::Array(items) => items.iter().map(|item| line("-".into(), item)).collect(),
         _ => line("-".into(), value),
     }
+}
+
+/// Returns a text of the ledger for a terminal. Further lines are indented. Other control characters are escaped,
+/// because a terminal could execute them.
+fn printable(text: &str) -> String {
+    let mut printable = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\n' => printable.push_str("\n    "),
+            _ if character.is_control() => printable.extend(character.escape_default()),
+            _ => printable.push(character),
+        }
+    }
+    printable
 }
 
 /// Returns whether a value contains no information: null, an empty text, an empty list, or an object
@@ -196,5 +210,7 @@ mod tests {
             "  status: RUNNING",
         ];
         assert_eq!(outline(&state, 1), lines.join("\n") + "\n");
+        let hostile = json!({ "title": "a\u{1b}[2J\rb" });
+        assert_eq!(outline(&hostile, 0), "title: a\\u{1b}[2J\\rb\n");
     }
 }

@@ -9,9 +9,10 @@ use domain::config::{App, ChannelAccount, Integration, Platform};
 use domain::itsm::application::Answer;
 use events::{channel_account, integration, platform};
 use infra::channel;
+use infra::fleet::mqtt::Address;
 use infra::http::client::Client;
 use infra::http::egress::Egress;
-use infra::http::{HttpClient, HttpError, HttpResponse, Url};
+use infra::http::{HttpClient, HttpError, HttpResponse, RESPONSE_BYTES_MAX, Url};
 use infra::itsm::{self, Connection, Request};
 use infra::local::Configured;
 use infra::{Error, Ledger};
@@ -21,13 +22,12 @@ use serde_json::Value;
 use super::{Finding, fine, warning, wrong};
 use crate::app::outbound::{self, Described};
 
-/// Maximum time until a server accepts a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Maximum time of a connection or a request. A person waits for the command, and the systems are checked one after
+/// another.
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// The largest accepted difference between the clock of this machine and the clock of another system, in
 /// milliseconds. Signed requests and tokens with an expiry time fail above such a difference.
 const CLOCK_MAX_MS: i64 = 5 * 60_000;
-/// Maximum size of a response that a check reads, in bytes.
-const RESPONSE_BYTES_MAX: usize = 64 << 10;
 
 /// The other systems of a service desk.
 pub(super) struct Systems<'a> {
@@ -64,7 +64,11 @@ impl<'a> Systems<'a> {
             findings.push(self.platform(stream).await.unwrap_or_else(unread));
         }
         if let Some(broker) = self.broker {
-            findings.push(self.of_address("broker of the robots", broker).await);
+            const WHAT: &str = "broker of the robots";
+            findings.push(match Address::read(broker) {
+                Ok(address) => self.of_server(WHAT, &address.host, address.port).await,
+                Err(reason) => wrong(WHAT, reason, "correct --mqtt-broker, as for `serve`"),
+            });
         }
         if let Some(site) = self.site {
             findings.push(self.own_address(site).await);
@@ -83,7 +87,7 @@ impl<'a> Systems<'a> {
         }
     }
 
-    /// Sends a token that nobody issued to the external ITSM. An ITSM that accepts the credentials responds that the
+    /// Sends an invalid token to the external ITSM. An ITSM that accepts the credentials responds that the
     /// token is invalid.
     async fn external_itsm(
         &self,
@@ -108,15 +112,7 @@ impl<'a> Systems<'a> {
             Ok(planned) => planned,
             Err(reason) => return Ok(wrong(what, reason, SETUP)),
         };
-        let described = Described {
-            body: planned.body_text(),
-            method: planned.method,
-            url: planned.url,
-            headers: planned.headers,
-            secret: "",
-            timeout_ms: planned.timeout_ms,
-            response_bytes_max: RESPONSE_BYTES_MAX,
-        };
+        let described = Described::of(planned, RESPONSE_BYTES_MAX);
         let built = outbound::request(&*self.ledger.keys, described).await?;
         let (built, client) = match (built, &self.client) {
             (Ok(built), Ok(client)) => (built, client),
@@ -130,10 +126,20 @@ impl<'a> Systems<'a> {
         let status = response.as_ref().map(|response| response.status);
         Ok(match (codec.answer(&request, &response), status) {
             (Answer::Verified(_), _) => fine(what, format!("{url} accepts the credentials")),
+            (_, Ok(429)) => warning(
+                what,
+                format!("{url} limits the rate of requests (HTTP 429)"),
+                "run the command again later",
+            ),
             (Answer::NotSent(reason), _) => warning(
                 what,
                 format!("no connection to {url}: {reason}"),
                 "check `url`, the network and TLS; a private address must also be in `serve --egress`",
+            ),
+            (Answer::Unclear(reason), Err(_) | Ok(500..)) => warning(
+                what,
+                format!("{url} did not answer the request: {reason}"),
+                NETWORK,
             ),
             (_, Ok(401 | 403)) => wrong(
                 what,
@@ -154,7 +160,7 @@ impl<'a> Systems<'a> {
             ),
             (answer, _) => wrong(
                 what,
-                format!("{url} sends an unreadable response: {answer:?}"),
+                format!("the response of {url} is unreadable: {}", text_of(answer)),
                 "correct `url` and `form`: the address possibly belongs to a login page or a proxy",
             ),
         })
@@ -198,10 +204,7 @@ impl<'a> Systems<'a> {
                 "register or enable the app, or correct `senders`",
             ));
         }
-        Ok(fine(
-            what,
-            format!("{} senders are registered", defined.senders.len()),
-        ))
+        Ok(fine(what, "all senders are registered"))
     }
 
     async fn channel_account(&self, stream: &str) -> Result<Finding, Error> {
@@ -234,9 +237,11 @@ impl<'a> Systems<'a> {
                 ),
             });
         }
-        Ok(match address_of(&defined) {
-            Some(address) => self.of_address(&what, &address).await,
-            None => fine(what, "its address is not checked"),
+        let text = |key: &str| defined.settings.get(key).and_then(Value::as_str);
+        Ok(match (text("url"), text("host")) {
+            (Some(url), _) => self.of_address(&what, url).await,
+            (None, Some(host)) => self.of_server(&what, host, mail_port(&defined)).await,
+            (None, None) => fine(what, "its address is not checked"),
         })
     }
 
@@ -264,14 +269,19 @@ impl<'a> Systems<'a> {
         let (Some(host), Some(port)) = (host, port) else {
             return wrong(what, format!("{url} has no host or port"), SETUP);
         };
-        let host = host.trim_start_matches('[').trim_end_matches(']');
+        self.of_server(what, host.trim_matches(['[', ']']), port)
+            .await
+    }
+
+    /// Checks whether a server accepts connections.
+    async fn of_server(&self, what: &str, host: &str, port: u16) -> Finding {
         let connection = tokio::net::TcpStream::connect((host, port));
-        match tokio::time::timeout(CONNECT_TIMEOUT, connection).await {
+        match tokio::time::timeout(TIMEOUT, connection).await {
             Ok(Ok(_)) => fine(what, format!("{host}:{port} accepts connections")),
             Ok(Err(error)) => warning(what, format!("{host}:{port}: {error}"), NETWORK),
             Err(_) => warning(
                 what,
-                format!("{host}:{port} did not respond within {CONNECT_TIMEOUT:?}"),
+                format!("{host}:{port} did not respond within {TIMEOUT:?}"),
                 NETWORK,
             ),
         }
@@ -285,17 +295,16 @@ impl<'a> Systems<'a> {
         let (Ok(parsed), Ok(client)) = (Url::parse(&url), &self.client) else {
             return wrong(WHAT, format!("{site} is not a URL"), advice);
         };
-        let mut request =
-            infra::http::HttpRequest::get(parsed, CONNECT_TIMEOUT, RESPONSE_BYTES_MAX);
+        let mut request = infra::http::HttpRequest::get(parsed, TIMEOUT, RESPONSE_BYTES_MAX);
         "POST".clone_into(&mut request.method);
         match client.send(&request).await {
             Ok(response) if is_rejection_of_a_desk(&response) => {
-                fine(WHAT, format!("{site} leads to a desk"))
+                fine(WHAT, format!("a desk answers at {site}"))
             }
             Ok(response) => wrong(
                 WHAT,
                 format!(
-                    "{site} responds with status {}, not as a desk",
+                    "{site} responds with status {}, but a desk responds with status 403",
                     response.status
                 ),
                 advice,
@@ -304,6 +313,14 @@ impl<'a> Systems<'a> {
                 wrong(WHAT, format!("{site}: {reason}"), advice)
             }
         }
+    }
+}
+
+/// Returns the reason in an answer, or a general text.
+fn text_of(answer: Answer) -> String {
+    match answer {
+        Answer::Unclear(reason) => reason,
+        _ => "it does not fit the request".to_owned(),
     }
 }
 
@@ -332,20 +349,13 @@ fn is_rejection_of_a_desk(response: &HttpResponse) -> bool {
     response.status == 403 && body["result"] == false && body["code"] == 403
 }
 
-/// Returns the address of the server of a channel account as a URL, or `None` if the account has no server of its
-/// own.
-fn address_of(defined: &channel_account::Defined) -> Option<String> {
-    let text = |key: &str| defined.settings.get(key).and_then(Value::as_str);
-    if let Some(url) = text("url") {
-        return Some(url.to_owned());
-    }
+/// Returns the port of the mail relay of a channel account.
+fn mail_port(defined: &channel_account::Defined) -> u16 {
     let port = defined.settings.get("port").and_then(Value::as_u64);
-    let default = if text("tls") == Some("implicit") {
-        465
-    } else {
-        587
-    };
-    text("host").map(|host| format!("smtp://{host}:{}", port.unwrap_or(default)))
+    let is_implicit = defined.settings.get("tls").and_then(Value::as_str) == Some("implicit");
+    let default = if is_implicit { 465 } else { 587 };
+    port.and_then(|port| u16::try_from(port).ok())
+        .unwrap_or(default)
 }
 
 fn url_of(defined: &platform::Defined) -> Option<String> {
@@ -358,7 +368,6 @@ fn port_of(url: &Url) -> Option<u16> {
     url.port_or_known_default().or(match url.scheme() {
         "ldap" => Some(389),
         "ldaps" => Some(636),
-        "mqtt" => Some(1883),
         _ => None,
     })
 }

@@ -1,7 +1,8 @@
 //! Returns and withdraws applications in the API `/v1`. An application is a request for approval that an
-//! external ITSM system decides. Only superusers may read applications.
+//! external ITSM system decides. Only superusers may read or withdraw applications.
 
 use domain::itsm::application::Application;
+use domain::ticket::MESSAGE_MAX;
 use events::app::Scope;
 use events::{Meta, Moment};
 use serde::Serialize;
@@ -35,8 +36,6 @@ const OPERATIONS: &[Operation] = &[
 ];
 
 const REASON: Member = required("reason", Shape::Text);
-/// Maximum length of the reason of a withdrawal, in characters. BlueKing ITSM accepts at most this length.
-const REASON_MAX: usize = 255;
 
 /// One page of the applications.
 #[derive(Debug, Serialize)]
@@ -122,10 +121,10 @@ async fn loaded(request: &Asked, id: &str) -> Result<(String, Application), Prob
 async fn withdraw(request: Asked, id: &str, meta: Meta) -> ApiResult {
     let (stream, application) = loaded(&request, id).await?;
     let reason = request.required("reason")?;
-    if reason.chars().count() > REASON_MAX {
+    if reason.chars().count() > MESSAGE_MAX {
         return Err(Problem::malformed(
             "/reason",
-            format!("`reason` is longer than {REASON_MAX} characters"),
+            format!("`reason` is longer than {MESSAGE_MAX} characters"),
         ));
     }
     if !application.is_open() {

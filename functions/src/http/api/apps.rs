@@ -27,7 +27,9 @@ const MAY_IMPERSONATE: Member = optional("may_impersonate", Shape::Flag);
 const STATUS_CALLBACKS: Member = optional("status_callbacks", Shape::Flag);
 const SCOPES: Member = optional(
     "scopes",
-    Shape::List(&Shape::Words(&["tickets", "cases", "fleet", "admin"])),
+    Shape::List(&Shape::Words(&[
+        "all", "tickets", "cases", "fleet", "admin", "metrics",
+    ])),
 );
 
 const OPERATIONS: &[Operation] = &[
@@ -200,7 +202,7 @@ async fn register(request: &Asked, code: &str, meta: Meta) -> ApiResult {
         )?,
         is_disabled: before.as_ref().is_some_and(|app| app.is_disabled),
         scopes: match scopes(request)? {
-            Some(scopes) => Some(scopes),
+            Some(scopes) => scopes,
             None => before.as_ref().and_then(|app| app.scopes.clone()),
         },
     };
@@ -226,11 +228,15 @@ async fn register(request: &Asked, code: &str, meta: Meta) -> ApiResult {
     Ok((status, [(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response())
 }
 
-/// Returns the parts of the APIs in the body, or `None` if the body does not contain them.
-fn scopes(request: &Asked) -> Result<Option<BTreeSet<Scope>>, Problem> {
+/// Returns the parts of the APIs in the body. The word `all` means all parts. If the body does not contain `scopes`,
+/// returns `None`.
+fn scopes(request: &Asked) -> Result<Option<Option<BTreeSet<Scope>>>, Problem> {
     let Some(items) = request.body.get("scopes").and_then(Value::as_array) else {
         return Ok(None);
     };
+    if items.iter().any(|item| item == "all") {
+        return Ok(Some(None));
+    }
     let names = items.iter().filter_map(Value::as_str);
     let scopes: BTreeSet<Scope> = names.filter_map(Scope::named).collect();
     if scopes.is_empty() {
@@ -239,7 +245,7 @@ fn scopes(request: &Asked) -> Result<Option<BTreeSet<Scope>>, Problem> {
             "`scopes` must have at least one part of the APIs",
         ));
     }
-    Ok(Some(scopes))
+    Ok(Some(Some(scopes)))
 }
 
 async fn known(request: &Asked, code: &str) -> Result<Registered, Problem> {

@@ -1,7 +1,6 @@
 //! Handles the files of tickets in the API `/v1`. People upload a file as a whole or in parts. They
 //! can download the files that they may read, and delete the files that they uploaded.
 
-use events::app::Scope;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,6 +13,7 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::attachment::{Attachment, NAME_MAX, PART_BYTES};
 use events::AttachmentId;
+use events::app::Scope;
 use events::attachment::{UploadStarted, Uploaded};
 use http_body::Frame;
 use http_body_util::BodyExt as _;

@@ -1,5 +1,5 @@
 //! Handles callbacks in the API `/v1`. A callback is an HTTP request that reports the end or the status of a ticket
-//! to the app that opened the ticket. Callers read callbacks with their attempts, and have them sent again.
+//! to the app that opened the ticket. Callers read callbacks with their attempts, and request new attempts.
 
 use axum::http::Method;
 use domain::callback::{Callback, Command, Progress};
@@ -44,7 +44,7 @@ const OPERATIONS: &[Operation] = &[
     .returning::<CallbackDetail>(),
     post(
         "/v1/callbacks/{callback}/resend",
-        "sends a callback again, with all attempts; for managers of the ticket, and for the receiving app",
+        "starts a new round of attempts to send a callback; for managers of the ticket, and for the receiving app",
         &[],
     )
     .returning::<CallbackDetail>(),
@@ -184,7 +184,7 @@ fn missing(id: &str) -> Problem {
     Problem::not_found(format!("there is no callback {}", quoted(id)))
 }
 
-/// A callback and what its ticket requested.
+/// A loaded callback with its request.
 struct Found {
     state: Callback,
     requested: Requested,

@@ -348,7 +348,7 @@ fn of_blueking(operation: blueking::Described) -> Value {
     let mut answers = json!({ "200": envelope, "403": envelope, "429": envelope });
     answers["403"]["description"] = "the caller is unknown".into();
     answers["429"]["description"] = "the caller exceeds its limit".into();
-    // Two names of one operation differ only in a slash.
+    // `token/verify` and `token_verify` are two names of one operation, and each id must be unique.
     let id = match name.split_once('/') {
         Some((first, second)) => format!("{first}_{second}_path"),
         None => name.to_owned(),

@@ -1,12 +1,12 @@
 //! Handles executions of scripts in the API `/v1`: reads them, approves and rejects them, and changes their
 //! parameters. Also returns the automation rules and scripts.
 
-use events::app::Scope;
 use std::collections::BTreeMap;
 
 use domain::automation::execution::{End, Execution, Rejection};
 use domain::permission::{Operation as Permission, Relation, Relations};
 use domain::ticket::Ticket;
+use events::app::Scope;
 use events::finding::Finding;
 use events::script::{Body, Level};
 use events::workflow::service_task::Pair;

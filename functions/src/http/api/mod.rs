@@ -38,6 +38,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
+use events::app::Scope;
 use infra::{Error, Kind};
 
 use crate::App;
@@ -114,7 +115,10 @@ async fn handle(State(app): State<App>, request: Request) -> Response {
 #[cfg(feature = "local")]
 pub(crate) async fn refuse_untrusted(app: &App, request: Request) -> Option<Response> {
     match Asked::open(app.clone(), request).await {
-        Ok((request, _)) if request.caller.may_impersonate => None,
+        Ok((request, _)) if request.caller.may_impersonate => request
+            .caller
+            .lacks(&[Scope::Metrics, Scope::Admin])
+            .map(|reason| Problem::forbidden(reason).into_response()),
         Ok(_) => Some(
             Problem::forbidden("/metrics is only for apps that may act for every user")
                 .into_response(),

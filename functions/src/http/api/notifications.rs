@@ -3,12 +3,12 @@
 //! list all notifications and their deliveries. Only superusers can read the notifications of other
 //! people.
 
-use events::app::Scope;
 use std::collections::BTreeMap;
 
 use domain::notification::delivery::{Delivery, End};
 use domain::notification::{Notification, Phase};
 use domain::permission::Operation as Permission;
+use events::app::Scope;
 use events::delivery::FailureClass;
 use events::notification::{Fact, Outcome, Route, SkipReason, Skipped};
 use events::person::{Language, PreferencesChanged};

@@ -236,7 +236,7 @@ pub(super) mod schema {
         json_schema!({ "type": ["string", "null"], "enum": ["none", "limits", "files", "network", null] })
     }
     pub(in crate::http::api) fn scopes(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["array", "null"], "items": { "type": "string", "enum": ["tickets", "cases", "fleet", "admin"] } })
+        json_schema!({ "type": ["array", "null"], "items": { "type": "string", "enum": events::app::Scope::NAMES } })
     }
     pub(in crate::http::api) fn repetition(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": ["string", "null"], "enum": ["at_most_once", "at_least_once", null] })

@@ -61,6 +61,7 @@ impl Resource {
             Scope::Cases => &[Scope::Cases],
             Scope::Fleet => &[Scope::Fleet],
             Scope::Admin => ADMIN,
+            Scope::Metrics => &[Scope::Metrics],
         }
     }
 }

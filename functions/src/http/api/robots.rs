@@ -1,13 +1,13 @@
 //! Handles robots and their missions (work orders) in the API `/v1`. Only superusers may use these
 //! operations.
 
-use events::app::Scope;
 use std::collections::BTreeMap;
 
 use domain::fleet::dispatch::{Dispatch, Phase};
 use domain::fleet::model::order_id;
 use domain::fleet::robot::{Robot, Slot};
 use events::Moment;
+use events::app::Scope;
 use events::task_type::Repetition;
 use serde::Serialize;
 

@@ -1,10 +1,10 @@
 //! Handles roles in the API `/v1`. A role is a group of people who process tickets.
 
-use events::app::Scope;
 use std::collections::BTreeSet;
 
 use axum::http::Method;
 use domain::config::Role;
+use events::app::Scope;
 use events::role::RoleKind;
 use events::{RoleId, role};
 use serde::Serialize;

@@ -1,13 +1,13 @@
 //! Handles services in the API `/v1`. A service uses one version of a workflow, and it can belong
 //! to a category of the catalog.
 
-use events::app::Scope;
 use std::collections::BTreeSet;
 
 use axum::http::Method;
 use domain::config::Catalog;
 use domain::workflow::Rejection;
 use domain::workflow::import::Note;
+use events::app::Scope;
 use events::ticket::ServiceKind;
 use events::{CategoryId, Meta, RoleId, ServiceId, WorkflowId, service};
 use serde::Serialize;

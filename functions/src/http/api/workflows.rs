@@ -1,13 +1,13 @@
 //! Handles workflows in the API `/v1`. Clients edit, check, deploy and restore workflows. They can
 //! also import and export workflows in the file format of BlueKing ITSM.
 
-use events::app::Scope;
 use std::collections::BTreeMap;
 
 use axum::http::Method;
 use domain::views::workflow_card::WorkflowCard;
 use domain::workflow::{check, export};
 use events::WorkflowId;
+use events::app::Scope;
 use events::workflow::{Definition, Processors};
 use serde::Serialize;
 use serde_json::Value;

@@ -310,7 +310,7 @@ async fn handle(
     };
     if request.caller.lacks(&[operation.scope()]).is_some() {
         let reason = format!(
-            "权限不足: 应用【{}】没有权限范围【{}】",
+            "权限不足: 应用【{}】未获得权限范围【{}】",
             request.caller.app,
             operation.scope().key()
         );
