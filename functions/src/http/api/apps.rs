@@ -201,10 +201,7 @@ async fn register(request: &Asked, code: &str, meta: Meta) -> ApiResult {
             before.as_ref().is_some_and(|app| app.status_callbacks),
         )?,
         is_disabled: before.as_ref().is_some_and(|app| app.is_disabled),
-        scopes: match scopes(request)? {
-            Some(scopes) => scopes,
-            None => before.as_ref().and_then(|app| app.scopes.clone()),
-        },
+        scopes: scopes(request, before.as_ref().and_then(|app| app.scopes.clone()))?,
     };
     client_apps::define(&request.app.ledger, &registered, meta).await?;
     let mut answer = shown(&registered);
@@ -228,14 +225,17 @@ async fn register(request: &Asked, code: &str, meta: Meta) -> ApiResult {
     Ok((status, [(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response())
 }
 
-/// Returns the parts of the APIs in the body. The word `all` means all parts. If the body does not contain `scopes`,
-/// returns `None`.
-fn scopes(request: &Asked) -> Result<Option<Option<BTreeSet<Scope>>>, Problem> {
+/// Returns the parts of the APIs that an app may use after the request. The word `all` in the body means all parts. If
+/// the body does not contain `scopes`, returns `earlier`, the parts before the request.
+fn scopes(
+    request: &Asked,
+    earlier: Option<BTreeSet<Scope>>,
+) -> Result<Option<BTreeSet<Scope>>, Problem> {
     let Some(items) = request.body.get("scopes").and_then(Value::as_array) else {
-        return Ok(None);
+        return Ok(earlier);
     };
     if items.iter().any(|item| item == "all") {
-        return Ok(Some(None));
+        return Ok(None);
     }
     let names = items.iter().filter_map(Value::as_str);
     let scopes: BTreeSet<Scope> = names.filter_map(Scope::named).collect();
@@ -245,7 +245,7 @@ fn scopes(request: &Asked) -> Result<Option<Option<BTreeSet<Scope>>>, Problem> {
             "`scopes` must have at least one part of the APIs",
         ));
     }
-    Ok(Some(Some(scopes)))
+    Ok(Some(scopes))
 }
 
 async fn known(request: &Asked, code: &str) -> Result<Registered, Problem> {
