@@ -30,11 +30,13 @@ pub struct Doctor {
     /// The number of hours before now for which --cost computes the cost.
     #[arg(long, default_value_t = 24, requires = "cost")]
     pub hours: i64,
-    /// The public base URL of the desk, as for `serve`: check whether callbacks of other systems arrive. Only for a
-    /// desk in a directory.
+    /// The public base URL of the desk, as for `serve`: check whether callbacks of other systems arrive.
+    ///
+    /// Only for a desk in a directory.
     #[arg(long, value_name = "URL", conflicts_with = "cost")]
     pub site: Option<String>,
     /// The address of the broker of the robots, as for `serve`: check whether it accepts connections.
+    ///
     /// Only for a desk in a directory.
     #[arg(long, value_name = "URL", conflicts_with = "cost")]
     pub mqtt_broker: Option<String>,
