@@ -64,8 +64,9 @@ pub enum Command {
         /// every user.
         #[arg(long)]
         plain: bool,
-        /// The app may use only this part of the APIs: tickets, cases, fleet, admin or metrics. Repeat the option for several
-        /// parts.
+        /// The app may use only this part of the APIs: tickets, cases, fleet, admin or metrics.
+        ///
+        /// Repeat the option for several parts.
         #[arg(long = "scope", value_name = "PART", value_parser = scope)]
         scopes: Vec<Scope>,
         #[command(flatten)]
