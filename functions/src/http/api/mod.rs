@@ -38,7 +38,6 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
-use events::app::Scope;
 use infra::{Error, Kind};
 
 use crate::App;
@@ -114,6 +113,8 @@ async fn handle(State(app): State<App>, request: Request) -> Response {
 /// response for every other request.
 #[cfg(feature = "local")]
 pub(crate) async fn refuse_untrusted(app: &App, request: Request) -> Option<Response> {
+    use events::app::Scope;
+
     match Asked::open(app.clone(), request).await {
         Ok((request, _)) if request.caller.may_impersonate => request
             .caller
