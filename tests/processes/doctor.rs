@@ -96,7 +96,7 @@ async fn doctor_names_the_problem_of_each_system_and_the_next_step() {
         )
     });
     let others = format!(
-        "[[integration]]\nname = \"down\"\nkind = \"bk_itsm\"\nurl = \"http://127.0.0.1:{closed}\"\napp = \"a\"\nuser = \"u\"\n[[integration]]\nname = \"crm\"\nkind = \"generic_json\"\nsenders = [\"{}\", \"nobody\"]\nmapping = \"crm.toml\"\n",
+        "[[integration]]\nname = \"down\"\nkind = \"bk_itsm\"\nurl = \"http://127.0.0.1:{closed}\"\napp = \"a\"\nuser = \"u\"\n[[integration]]\nname = \"crm\"\nkind = \"generic_json\"\nsenders = [\"{}\", \"unknown_app\"]\nmapping = \"crm.toml\"\n",
         APP.0
     );
     let integrations = external.concat() + &others;
@@ -168,7 +168,7 @@ async fn doctor_names_the_problem_of_each_system_and_the_next_step() {
         (
             "integration crm",
             false,
-            "its sender nobody is not registered",
+            "its sender unknown_app is not registered",
         ),
         ("channel account relay", false, "serve --egress"),
         (

@@ -274,9 +274,9 @@ async fn two_desks_agree_after_kills() {
     let mut kills = 0;
     for number in 0..count {
         if number + WITHOUT_CALLBACK == count {
-            // Desk B tells desk A an address of callbacks at which nobody listens.
-            let nobody = format!("http://127.0.0.1:{}", free_port());
-            b.more.extend(["--site".to_owned(), nobody]);
+            // The callback URLs of desk B now have a port without a server.
+            let unreachable = format!("http://127.0.0.1:{}", free_port());
+            b.more.extend(["--site".to_owned(), unreachable]);
             b.restart();
         }
         tickets.push(submit(&b, &service, &format!("采集 {number}")).await);

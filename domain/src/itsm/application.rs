@@ -210,8 +210,8 @@ pub struct Application {
     pub withdrawal: Option<String>,
     /// The ticket number in the external ITSM. The text is empty until the desk knows the number.
     pub external: String,
-    /// The number of a ticket that the search for the own tag found. The ticket can belong to somebody else until a
-    /// second search has shown that the external ITSM uses tags.
+    /// The number of a ticket without a tag, which the search for the own tag found. Before the desk uses this ticket,
+    /// a second search must show that the external ITSM compares tags.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub candidate: String,
     /// The name of the stream that contains the last callback. The desk checks the token of this callback.
@@ -266,13 +266,7 @@ impl Decider for Application {
             Command::Hint { inbound, at } => Ok(vec![
                 Hinted {
                     inbound: inbound.clone(),
-                    // If the number of the external ticket is unknown, a callback does not change the deadline.
-                    // Only the creation request or a search can find this number.
-                    due: if self.external.is_empty() || self.withdrawal.is_some() {
-                        self.attempts.due
-                    } else {
-                        *at
-                    },
+                    due: self.hurried(*at),
                 }
                 .into(),
             ]),
@@ -282,13 +276,7 @@ impl Decider for Application {
             Command::Withdraw { reason, at } => Ok(vec![
                 WithdrawalRequested {
                     reason: reason.clone(),
-                    // If the number of the external ticket is unknown, the current request or a search must find it
-                    // first.
-                    due: if self.external.is_empty() {
-                        self.attempts.due
-                    } else {
-                        *at
-                    },
+                    due: self.hurried(*at),
                 }
                 .into(),
             ]),
@@ -451,8 +439,9 @@ impl Application {
                     numbers.len()
                 )),
             },
-            // The external ITSM ignores tags, so the ticket can belong to somebody else. The desk neither uses it nor
-            // creates a second ticket. It searches again until the application expires.
+            // The external ITSM ignores tags, so another person or system possibly created the ticket. The desk does
+            // not use the ticket, and does not create a second ticket. The desk searches again until the application
+            // expires.
             (Step::Probe, Answer::Untagged(numbers)) if numbers.contains(&self.candidate) => {
                 next(Step::Find, String::new(), POLL_MS)
             }
@@ -548,6 +537,17 @@ impl Application {
         }
     }
 
+    /// Returns the time of the next request after a message that asks for a request at the time `at`. If the number
+    /// of the external ticket is unknown, the message does not change this time, because only the creation request
+    /// or a search can find this number. A withdrawal is not changed either.
+    fn hurried(&self, at: Moment) -> Moment {
+        if self.external.is_empty() || self.withdrawal.is_some() {
+            self.attempts.due
+        } else {
+            at
+        }
+    }
+
     /// Returns the pause before the next read of the external ticket, in milliseconds. The first pause is one
     /// minute. Each further pause is twice as long, up to five minutes.
     fn pause_ms(&self) -> i64 {
@@ -613,8 +613,8 @@ impl Application {
                 } else {
                     (step, after_ms)
                 };
-                // A callback does not postpone the regular reads. Otherwise, somebody who sends many invalid callbacks
-                // could prevent all reads.
+                // An invalid callback does not change the time of the next regular read. Otherwise, a sender of many
+                // invalid callbacks could prevent all reads.
                 let due = match self.step {
                     Step::Verify if step == Step::Poll.name() && self.poll_due > Moment(0) => {
                         self.poll_due.max(report.at)

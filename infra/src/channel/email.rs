@@ -119,7 +119,9 @@ impl Channel for Email {
     }
 }
 
-fn port(account: &Defined) -> Result<u16, String> {
+/// Returns the port of the mail relay of an account. If the account defines no port, the type of the encryption
+/// determines the port. If the definition is invalid, returns the reason as an English text.
+pub fn port(account: &Defined) -> Result<u16, String> {
     let port = match account.settings.get("port") {
         None if tls(account)? == MailTls::Implicit => Some(465),
         None => Some(587),

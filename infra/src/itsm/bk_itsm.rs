@@ -374,7 +374,7 @@ mod tests {
         assert_eq!(
             found(r#"[{"sn":"A"}]"#),
             Answer::Untagged(vec!["A".into()]),
-            "a ticket without its tag can be a ticket of somebody else"
+            "a ticket without a tag is not necessarily the ticket of the desk"
         );
         assert_eq!(found(r#"[{"sn":"A","tag":"x"}]"#), Answer::Found(None));
         assert_eq!(

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use domain::config::{App, ChannelAccount, Integration, Platform};
 use domain::itsm::application::Answer;
-use events::{channel_account, integration, platform};
-use infra::channel;
+use events::{integration, platform};
+use infra::channel::{self, email};
 use infra::fleet::mqtt::Address;
 use infra::http::client::Client;
 use infra::http::egress::Egress;
@@ -106,7 +106,7 @@ impl<'a> Systems<'a> {
             secret,
         };
         let request = Request::Verify {
-            token: "a-token-that-nobody-issued".into(),
+            token: "an-invalid-token".into(),
         };
         let planned = match codec.request(&connection, &request) {
             Ok(planned) => planned,
@@ -240,7 +240,10 @@ impl<'a> Systems<'a> {
         let text = |key: &str| defined.settings.get(key).and_then(Value::as_str);
         Ok(match (text("url"), text("host")) {
             (Some(url), _) => self.of_address(&what, url).await,
-            (None, Some(host)) => self.of_server(&what, host, mail_port(&defined)).await,
+            (None, Some(host)) => match email::port(&defined) {
+                Ok(port) => self.of_server(&what, host, port).await,
+                Err(reason) => wrong(what, reason, SETUP),
+            },
             (None, None) => fine(what, "its address is not checked"),
         })
     }
@@ -347,15 +350,6 @@ fn unread(error: Error) -> Finding {
 fn is_rejection_of_a_desk(response: &HttpResponse) -> bool {
     let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
     response.status == 403 && body["result"] == false && body["code"] == 403
-}
-
-/// Returns the port of the mail relay of a channel account.
-fn mail_port(defined: &channel_account::Defined) -> u16 {
-    let port = defined.settings.get("port").and_then(Value::as_u64);
-    let is_implicit = defined.settings.get("tls").and_then(Value::as_str) == Some("implicit");
-    let default = if is_implicit { 465 } else { 587 };
-    port.and_then(|port| u16::try_from(port).ok())
-        .unwrap_or(default)
 }
 
 fn url_of(defined: &platform::Defined) -> Option<String> {
