@@ -45,7 +45,7 @@ pub enum Verdict {
         /// The output variables (values for conditions and later nodes) that the desk read from the response.
         outputs: BTreeMap<String, String>,
         /// The result for people, such as the state of an account. `None` if there is no such information.
-        observed: Option<Finding>,
+        observed: Option<Box<Finding>>,
     },
     /// The other system has accepted the work but has not completed the work. The desk sends another request after
     /// `after_ms` milliseconds. The member `step` describes the progress of the work.
@@ -54,9 +54,11 @@ pub enum Verdict {
         /// The id of the task in the other system. The text is empty if the other system has no task.
         task: String,
         after_ms: i64,
+        /// The values that the desk learned from the response and that the work needs later.
+        outputs: BTreeMap<String, String>,
         /// The result of this attempt for people, such as the state of an account. `None` if there is no such
         /// information.
-        observed: Option<Finding>,
+        observed: Option<Box<Finding>>,
     },
     /// The attempt failed for a temporary reason. Another attempt follows if the retry policy allows another
     /// attempt.
@@ -114,7 +116,19 @@ impl Verdict {
             step: step.into(),
             task: task.into(),
             after_ms,
+            outputs: BTreeMap::new(),
             observed: None,
+        }
+    }
+    /// Returns the verdict (result of an attempt) that another request follows after `after_ms` milliseconds. The
+    /// finding is what the desk observed in this attempt.
+    pub fn observing(step: impl Into<String>, after_ms: i64, observed: Finding) -> Self {
+        Self::Poll {
+            step: step.into(),
+            task: String::new(),
+            after_ms,
+            outputs: BTreeMap::new(),
+            observed: Some(Box::new(observed)),
         }
     }
     /// Returns the verdict (result of an attempt) that the provider of a message service refused a message.
@@ -150,6 +164,7 @@ pub enum Consequence<'a> {
         step: &'a str,
         task: &'a str,
         after_ms: i64,
+        outputs: BTreeMap<String, String>,
     },
 }
 
@@ -233,11 +248,13 @@ impl Attempts {
                 step,
                 task,
                 after_ms,
+                outputs,
                 ..
             } => Consequence::Poll {
                 step,
                 task,
                 after_ms: *after_ms,
+                outputs: outputs.clone(),
             },
         }
     }
@@ -335,6 +352,7 @@ mod tests {
             step: "s",
             task: "t",
             after_ms: 5,
+            outputs: BTreeMap::new(),
         };
         for (verdict, expected, expected_last) in [
             (succeeded, end(true, &outputs, ""), end(true, &outputs, "")),

@@ -32,6 +32,9 @@ pub enum Intent {
     /// Requests an application for an automatic node. An application is a request for approval in an external
     /// ITSM.
     SubmitApplication(Box<StartServiceTask>),
+    /// Requests that the desk sends the first request of an application that a person opened over the API.
+    /// `application` is the name of its stream.
+    StartApplication { application: String },
     /// Requests that the desk withdraws all open applications (requests for approval in an external ITSM) of a
     /// ticket.
     WithdrawApplications {
@@ -155,6 +158,7 @@ impl Intent {
             Self::SendCallback { .. } => "callback",
             Self::StartApiCall(_) | Self::EvaluateRules(_) => "automate",
             Self::SubmitApplication(_)
+            | Self::StartApplication { .. }
             | Self::WithdrawApplications { .. }
             | Self::HandleInbound { .. } => "sync",
             Self::StartDispatch(_) => "dispatch",
@@ -173,6 +177,7 @@ impl Intent {
             Self::EvaluateRules(evaluate) => evaluate.node.to_string(),
             Self::SubmitApplication(start) | Self::StartDispatch(start) => start.node.to_string(),
             Self::HandleInbound { subject, .. } => subject.clone(),
+            Self::StartApplication { application } => application.clone(),
             Self::Notify(notify) => notify.person.0.clone(),
             Self::StartDelivery { account, .. } => account.clone(),
             Self::EndDelivery { notification, .. } => notification.clone(),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api_call::Exchange;
 use crate::event::{DeadlineChange, Personals, event_enum};
-use crate::{Moment, NodeId, TicketSn};
+use crate::{AppCode, Moment, NodeId, PersonId, Personal, TicketSn};
 
 /// The id of the deadline at which the desk sends the next request of the application to the external ITSM.
 pub const ATTEMPT: &str = "attempt";
@@ -19,6 +19,7 @@ event_enum! {
     /// The events of one application (a request for approval in an external ITSM).
     ApplicationEvent of "application" {
         Requested "application.requested" 1,
+        Applied "application.applied" 1,
         AttemptStarted "application.attempt_started" 1,
         AttemptFailed "application.attempt_failed" 1,
         PollScheduled "application.poll_scheduled" 1,
@@ -32,6 +33,10 @@ event_enum! {
         ApplicationEvent::Requested(requested) => vec![
             DeadlineChange::set(ATTEMPT, requested.due),
             DeadlineChange::set(EXPIRE, requested.expires),
+        ],
+        ApplicationEvent::Applied(applied) => vec![
+            DeadlineChange::set(ATTEMPT, applied.due),
+            DeadlineChange::set(EXPIRE, applied.expires),
         ],
         ApplicationEvent::AttemptStarted(started) => vec![DeadlineChange::set(ATTEMPT, started.due)],
         ApplicationEvent::AttemptFailed(failed) => vec![DeadlineChange::set(ATTEMPT, failed.due)],
@@ -81,6 +86,38 @@ pub struct Requested {
 }
 impl Personals for Requested {}
 
+/// A person applied for an approval over the API. There is no ticket in this desk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Applied {
+    /// The name of an application kind.
+    pub kind: String,
+    pub applicant: PersonId,
+    /// The client app over which the person applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<AppCode>,
+    /// The id of the object for which the approval is needed, such as a collector of logs. An object has at most
+    /// one open or granted application of a kind.
+    pub subject: String,
+    /// The number of the application among all applications of this kind for the subject. The first one has number
+    /// 1.
+    pub round: u32,
+    /// The keyed hash of the idempotency key in the request. The text is empty if the request had no key.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub key: String,
+    /// The values that the person gave for the fields of the external ticket: a JSON object.
+    pub fields: Personal,
+    /// The id of the request that opened the application.
+    pub cause: String,
+    pub due: Moment,
+    /// The time at which the application expires if the external ITSM has not decided.
+    pub expires: Moment,
+}
+impl Personals for Applied {
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        vec![&mut self.fields]
+    }
+}
+
 /// An attempt starts. The desk stores this event before it sends the request that creates a ticket in the
 /// external ITSM. If no result is stored before the time `due`, the desk does not know whether this ticket
 /// exists.
@@ -110,13 +147,13 @@ impl Personals for AttemptFailed {}
 
 /// The external ITSM has not decided on the request for approval. The desk sends the next HTTP request to the
 /// external ITSM at the time `due`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PollScheduled {
     pub attempt: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchange: Option<Exchange>,
-    /// The kind of the next request to the external ITSM: `create`, `probe`, `find`, `verify`, `confirm`, `poll`
-    /// or `withdraw`.
+    /// The kind of the next request to the external ITSM: `discover`, `create`, `probe`, `find`, `verify`,
+    /// `confirm`, `poll` or `withdraw`.
     pub step: String,
     /// The ticket number in the external ITSM. The text of this member is empty until the desk knows the
     /// number.
@@ -126,6 +163,15 @@ pub struct PollScheduled {
     /// there is no such ticket.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub candidate: String,
+    /// The id of the service in the external ITSM, which the desk found by a search for services.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<i64>,
+    /// The URLs of the external ticket, if they are new. The keys are `ticket_url` and `iframe_ticket_url`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub links: BTreeMap<String, String>,
+    /// What was wrong with the response or with a callback. The text is empty if nothing was wrong.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub problem: String,
     pub due: Moment,
 }
 impl Personals for PollScheduled {}
@@ -180,6 +226,9 @@ pub struct Completed {
     pub succeeded: bool,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,
+    /// The URLs of the external ticket, if they are new.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub links: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
     pub due: Moment,
@@ -195,11 +244,17 @@ pub struct Expired {
 }
 impl Personals for Expired {}
 
-/// The application (request for approval) was closed: the desk has no more work for this application. The
-/// member `recorded` is true if the ticket stored the result. The member is false if the ticket did not wait
-/// for the result any more.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The application (request for approval) was closed: the desk has no more work for this application.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Closed {
+    /// True if the ticket stored the result, or if the consequence of an application without a ticket was done. False
+    /// if the ticket did not wait for the result any more, or if the consequence failed.
     pub recorded: bool,
+    /// The ticket that the desk opened as the consequence of a granted application without a ticket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opened: Option<TicketSn>,
+    /// The reason why the desk could not do the consequence. The text is empty if nothing failed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub problem: String,
 }
 impl Personals for Closed {}

@@ -23,6 +23,7 @@ pub const ALL: &[(&str, &str)] = samples! {
     "account.closed.v1"
     "app.registered.v1"
     "application.requested.v1"
+    "application.applied.v1"
     "application.attempt_started.v1"
     "application.attempt_failed.v1"
     "application.poll_scheduled.v1"

@@ -43,8 +43,8 @@ use domain::projections::desk_board::DeskBoard;
 use domain::reaction::Birth;
 use domain::reactions::{
     evaluate_rules, handle_inbound, notify_assignee, propagate_ticket_state, relate_tickets,
-    report_delivery, send_callback, start_api_call, start_deliveries, start_dispatch,
-    submit_application,
+    report_delivery, send_callback, start_api_call, start_application, start_deliveries,
+    start_dispatch, submit_application,
 };
 use domain::ticket::Ticket;
 use domain::views::callback_card::CallbackCard;
@@ -127,6 +127,10 @@ pub static REGISTRY: Registry = &[
         ..Row::NEW
     },
     &Row::<Application, Application> {
+        reactions: &[Reaction {
+            name: start_application::NAME,
+            react: start_application::react,
+        }],
         deadlines: Some(Deadlines {
             queue: "sync",
             fire: |app, due| Box::pin(sync::fire(app, due)),
@@ -215,8 +219,8 @@ pub static REGISTRY: Registry = &[
     &Row::<SharedField, SharedField>::NEW,
     &Row::<Role, Role>::NEW,
     &Row::<App, App>::NEW,
-    &Row::<Integration, NoCard<_>>::NEW,
-    &Row::<ApplicationKind, NoCard<_>>::NEW,
+    &Row::<Integration, Integration>::NEW,
+    &Row::<ApplicationKind, ApplicationKind>::NEW,
     &Row::<Continuations, NoCard<_>>::NEW,
     &Row::<Birth, NoCard<_>>::NEW,
 ];

@@ -343,7 +343,8 @@ pub(crate) fn operations(document: &Value) -> Vec<(String, String, Value)> {
 /// Operations that reject even a valid body in this test, and the status of the response. Status 404 means
 /// that the item in the path does not exist in this test. Status 409 means that the state of the ticket does
 /// not allow the operation.
-const REJECTED: [(&str, u16); 17] = [
+const REJECTED: [(&str, u16); 18] = [
+    ("POST /v1/applications", 404),
     ("POST /v1/applications/{application}/withdraw", 404),
     ("POST /v1/callbacks/{callback}/resend", 404),
     ("POST /v1/cases/{case}/process", 404),

@@ -36,7 +36,9 @@ const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
 
 /// A fault that occurs in one request to the external ITSM.
 #[derive(Clone, Copy, Debug)]
-enum Fault {
+pub(crate) enum Fault {
+    /// No fault occurs.
+    Passes,
     /// No connection to the external ITSM is possible, so the request is not sent.
     NotSent,
     /// The request is sent and lost. The external ITSM does not execute it, and no response arrives.
@@ -57,13 +59,15 @@ struct Ticket {
 
 /// A simulated external ITSM, which keeps its tickets in memory.
 #[derive(Default)]
-struct External {
+pub(crate) struct External {
+    /// The services that a search finds.
+    pub(crate) services: Mutex<Value>,
     tickets: Mutex<BTreeMap<String, Ticket>>,
     faults: Mutex<VecDeque<Fault>>,
     /// Names of the operations of all requests that arrived, in order.
     calls: Mutex<Vec<String>>,
     callback_urls: Mutex<Vec<String>>,
-    bodies: Mutex<Vec<Value>>,
+    pub(crate) bodies: Mutex<Vec<Value>>,
     /// Whether a search ignores the tag, and returns all tickets.
     ignores_tags: AtomicBool,
 }
@@ -108,41 +112,44 @@ impl External {
                 ticket.status = "REVOKED";
                 json!([])
             }
+            "get_services" => self.services.lock().unwrap().clone(),
             "token/verify" => json!({ "is_passed": body["token"] == "issued" }),
             "get_ticket_info" => {
                 let (_, sn) = request.url.split_once("?sn=").expect("a number");
                 let ticket = &tickets[sn];
-                json!({ "sn": sn, "current_status": ticket.status, "ticket_url": "",
+                json!({ "sn": sn, "current_status": ticket.status,
+                        "ticket_url": format!("https://itsm.example.com/#/ticket/{sn}"),
+                        "iframe_ticket_url": format!("https://itsm.example.com/#/iframe/{sn}"),
                         "fields": [{ "key": "approval_result", "value": ticket.approval }] })
             }
             other => panic!("unexpected operation {other}"),
         }
     }
 
-    fn fail(&self, faults: &[Fault]) {
+    pub(crate) fn fail(&self, faults: &[Fault]) {
         self.faults.lock().unwrap().extend(faults);
     }
 
-    fn decide(&self, sn: &str, status: &'static str, approval: &'static str) {
+    pub(crate) fn decide(&self, sn: &str, status: &'static str, approval: &'static str) {
         let mut tickets = self.tickets.lock().unwrap();
         let ticket = tickets.get_mut(sn).expect("a ticket");
         (ticket.status, ticket.approval) = (status, approval);
     }
 
-    fn status(&self, sn: &str) -> &'static str {
+    pub(crate) fn status(&self, sn: &str) -> &'static str {
         self.tickets.lock().unwrap()[sn].status
     }
 
-    fn calls(&self) -> Vec<String> {
+    pub(crate) fn calls(&self) -> Vec<String> {
         std::mem::take(&mut *self.calls.lock().unwrap())
     }
 
-    fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.tickets.lock().unwrap().len()
     }
 
     /// Returns the path of the callback URL that the newest ticket of the external ITSM contains.
-    fn callback_path(&self) -> String {
+    pub(crate) fn callback_path(&self) -> String {
         let urls = self.callback_urls.lock().unwrap();
         let url = urls.last().expect("a callback URL");
         url[url.find("/callbacks/").expect("a path")..].to_owned()
@@ -168,20 +175,20 @@ impl HttpClient for External {
             Some(Fault::Rejected) => {
                 json!({ "result": false, "code": "3900005", "message": "no such service", "data": null }).to_string()
             }
-            None => data().to_string(),
+            Some(Fault::Passes) | None => data().to_string(),
         };
         Ok(HttpResponse::of(200, text.as_bytes()))
     }
 }
 
-struct Applied {
-    desk: TestDesk,
-    external: Arc<External>,
+pub(crate) struct Applied {
+    pub(crate) desk: TestDesk,
+    pub(crate) external: Arc<External>,
     service: Value,
 }
 
 impl Applied {
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let mut desk = TestDesk::open().await;
         let external = Arc::new(External::default());
         desk.app.http = external.clone();
@@ -219,13 +226,13 @@ impl Applied {
         opened["sn"].clone()
     }
 
-    async fn after(&self, ms: i64) {
+    pub(crate) async fn after(&self, ms: i64) {
         self.desk.clock.advance(ms);
         self.desk.settle().await;
     }
 
     /// Sends a callback to the given URL path of the desk. Returns the status of the response.
-    async fn callback(&self, path: &str, body: &Value) -> StatusCode {
+    pub(crate) async fn callback(&self, path: &str, body: &Value) -> StatusCode {
         let request = Request::post(path)
             .header("content-type", "application/json")
             .body(body.to_string().into())
@@ -267,13 +274,13 @@ impl Applied {
     }
 }
 
-async fn define(desk: &TestDesk, text: &str) {
+pub(crate) async fn define(desk: &TestDesk, text: &str) {
     let definitions = Definitions::read(text, &|_| Err("no mapping".into())).unwrap();
     definitions.store(&desk.app).await.unwrap();
     desk.followed().await;
 }
 
-fn message(sn: &str, token: &str) -> Value {
+pub(crate) fn message(sn: &str, token: &str) -> Value {
     json!({ "sn": sn, "title": "采集", "ticket_url": "u", "current_status": "FINISHED", "updated_by": "admin",
             "update_at": "2026-11-28 10:00:00", "approve_result": true, "token": token })
 }

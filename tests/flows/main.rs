@@ -1,6 +1,7 @@
 //! These tests run complete scenarios over the HTTP APIs of a desk that keeps all data in memory.
 
 mod applications;
+mod applying;
 mod attachments;
 mod auto_approval;
 mod automation;

@@ -100,7 +100,6 @@ async fn a_stranger_through_an_untrusted_app_reads_nothing_over_v1() {
         "notifications".to_owned(),
         "deliveries".to_owned(),
         "executions".to_owned(),
-        "applications".to_owned(),
         "cases".to_owned(),
         "dispatches".to_owned(),
         "robots".to_owned(),
@@ -117,6 +116,12 @@ async fn a_stranger_through_an_untrusted_app_reads_nothing_over_v1() {
         let (status, body) = plain(&desk, "GET", path, "stranger", Value::Null).await;
         assert_eq!(status, 403, "{path}: {body}");
         assert!(!body.contains(SECRET), "{path}: {body}");
+        let denied = serde_json::from_str::<Value>(&body).expect("a problem")["permission"].take();
+        let policies = denied["policies"].as_array();
+        assert!(
+            policies.is_some_and(|names| names.contains(&json!("superusers"))),
+            "{path}: {body}"
+        );
         counted += 1;
     }
     let lists = [

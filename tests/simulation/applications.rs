@@ -19,9 +19,10 @@ use domain::itsm::application::{
     Answer, Application, Command, ExternalTicket, POLICY, Rejection, Step,
 };
 use domain::workflow::import::equals;
-use events::application::{ATTEMPT, ApplicationEvent, Cause, EXPIRE, Requested};
+use events::application::{ATTEMPT, ApplicationEvent, Applied, Cause, Closed, EXPIRE, Requested};
 use events::workflow::Condition;
-use events::{Event as _, Moment, NodeId};
+use events::{Event as _, Moment, NodeId, Personal};
+use serde_json::json;
 
 use crate::scheduler::Dice;
 
@@ -59,6 +60,8 @@ struct World {
     faults: usize,
     /// Whether the ticket of the desk ends during the run. The desk then withdraws the external ticket.
     withdraws: bool,
+    /// Whether the desk searches for the service before it creates the external ticket.
+    discovers: bool,
     crashes: u64,
 }
 
@@ -81,8 +84,10 @@ impl World {
         let mut dice = Dice::new(seed);
         let faults = [0, 10, 40, 90, 100][dice.below(5)];
         let withdraws = dice.below(4) == 0;
+        let (discovers, by_person) = (dice.below(3) == 0, dice.below(2) == 0);
         let mut world = Self {
             withdraws,
+            discovers,
             dice,
             now: Moment(0),
             events: Vec::new(),
@@ -106,9 +111,24 @@ impl World {
             due: Moment(0),
             expires: EXPIRES,
         };
-        world
-            .execute(&Command::Request(requested))
-            .expect("accepted");
+        let applied = Applied {
+            kind: "log_collection".into(),
+            applicant: "p-1".into(),
+            app: None,
+            subject: "c-1".into(),
+            round: 1,
+            key: String::new(),
+            fields: Personal::new("p-1".into(), json!({})),
+            cause: "r-1".into(),
+            due: Moment(0),
+            expires: EXPIRES,
+        };
+        let command = if by_person {
+            Command::Apply(Box::new(applied))
+        } else {
+            Command::Request(requested)
+        };
+        world.execute(&command).expect("accepted");
         world
     }
 
@@ -155,6 +175,7 @@ impl World {
             return Answer::Unclear("the request is lost".into());
         }
         let answer = match self.state.step {
+            Step::Discover => Answer::Services(vec![(18, "service".into())]),
             Step::Create => {
                 let late = if fault {
                     i64::try_from(self.dice.below(20_000)).unwrap_or(0)
@@ -196,6 +217,7 @@ impl World {
                 Answer::Ticket(ExternalTicket {
                     status: status.into(),
                     fields: BTreeMap::from([("approval_result".to_owned(), approval.into())]),
+                    links: BTreeMap::new(),
                 })
             }
         };
@@ -213,8 +235,16 @@ impl World {
                 return Ok(Try::Done);
             }
             let attempt = self.state.attempts.next();
+            let is_unknown = self.discovers && self.state.service.is_none();
             let verdict = if let Some(verdict) = self.state.interrupted() {
                 verdict
+            } else if let (true, Some(reason)) = (self.state.is_early(), &self.state.withdrawal) {
+                Verdict::Failed {
+                    reason: reason.clone().into(),
+                    outputs: BTreeMap::new(),
+                }
+            } else if is_unknown && self.state.step == Step::Create {
+                self.state.undiscovered()
             } else {
                 if self.state.step == Step::Create {
                     let until = self.now.plus_ms(40_000);
@@ -240,15 +270,20 @@ impl World {
             // If the desk crashed after it recorded the result on the ticket, it records the result
             // again with the same command id. The ticket then ignores the second result.
             if self.results.is_empty() {
-                let result = outcome.outputs.get("application_result_3").cloned();
+                let result = outcome.outputs.get("application_result_3");
+                let result = result.or(outcome.outputs.get("result")).cloned();
                 self.results
                     .push((outcome.succeeded, result.unwrap_or_default()));
             }
             if self.crashes() {
                 return Ok(Try::Crashed);
             }
-            let close = Command::Close { recorded: true };
-            self.execute(&close).map_err(|no| Failure(no.to_string()))?;
+            let closed = Closed {
+                recorded: true,
+                ..Closed::default()
+            };
+            self.execute(&Command::Close(closed))
+                .map_err(|no| Failure(no.to_string()))?;
         }
         Ok(Try::Done)
     }

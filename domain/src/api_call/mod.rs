@@ -204,6 +204,7 @@ impl ApiCall {
                 step,
                 task,
                 after_ms,
+                ..
             } => PollScheduled {
                 attempt,
                 exchange,

@@ -495,7 +495,7 @@ impl Execution {
         };
         let (reason, after_ms) = match &report.verdict {
             Verdict::Succeeded { outputs, observed } => {
-                let observed = observed.as_ref();
+                let observed = observed.as_deref();
                 return Completed {
                     observed: observed.map(ToString::to_string).unwrap_or_default(),
                     finding: observed.cloned(),
@@ -512,7 +512,7 @@ impl Execution {
                 observed,
                 ..
             } => {
-                let observed = observed.as_ref();
+                let observed = observed.as_deref();
                 return PollScheduled {
                     attempt,
                     step,

@@ -85,17 +85,12 @@ pub fn failed(reason: impl Into<Reason>) -> Verdict {
 fn ended(outcome: Outcome, observed: Finding) -> Verdict {
     Verdict::Succeeded {
         outputs: [(OUTCOME.to_owned(), name(outcome).to_owned())].into(),
-        observed: Some(observed),
+        observed: Some(Box::new(observed)),
     }
 }
 
 fn poll(step: &str, after_ms: i64, observed: Finding) -> Verdict {
-    Verdict::Poll {
-        step: step.to_owned(),
-        task: String::new(),
-        after_ms,
-        observed: Some(observed),
-    }
+    Verdict::observing(step, after_ms, observed)
 }
 
 #[cfg(test)]

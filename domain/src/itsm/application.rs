@@ -1,6 +1,7 @@
 //! Implements the aggregate of one application. An application is a request for approval in an external ITSM.
 //! The desk first creates a ticket in the external ITSM. The desk then reads this ticket until the external
-//! ITSM has decided. Finally the ticket of this desk stores the decision.
+//! ITSM has decided. Finally the ticket of this desk stores the decision. If a person applied over the API, there is
+//! no ticket of this desk; a granted application can then open one.
 //!
 //! Each state except the last has a deadline, so the desk continues even if no callback arrives. A callback
 //! has only one effect: the desk reads the external ticket earlier. The desk never takes the decision from a
@@ -9,11 +10,11 @@
 use std::collections::BTreeMap;
 
 use events::application::{
-    ApplicationEvent, AttemptFailed, AttemptStarted, Cause, Closed, Completed, Expired, Hinted,
-    PollScheduled, Requested, WithdrawalRequested,
+    ApplicationEvent, Applied, AttemptFailed, AttemptStarted, Cause, Closed, Completed, Expired,
+    Hinted, PollScheduled, Requested, WithdrawalRequested,
 };
 use events::workflow::Condition;
-use events::{Moment, NodeId, TransitionId};
+use events::{Moment, Personal, Personals, TicketSn, TransitionId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -39,6 +40,21 @@ const SEARCH_AFTER_MS: i64 = 30_000;
 /// The reason of an application (request for approval) that ended because its ticket no longer waits for it.
 pub const NOT_AWAITED: &str = "the ticket no longer waits for this application";
 
+/// The value of the result if the external ITSM granted the approval.
+const GRANTED: &str = "granted";
+/// The names of the URLs of an external ticket.
+const LINKS: [&str; 2] = ["ticket_url", "iframe_ticket_url"];
+/// The name under which a verdict contains the id of a found service.
+const SERVICE: &str = "service";
+/// The name under which a verdict contains what was wrong with a response or with a callback.
+const PROBLEM: &str = "problem";
+/// The reason if the token of a callback is invalid. It begins with the error name of the log platform, with its
+/// spelling (requirements/external-itsm.md, error handling).
+const TOKEN_ILLEGAL: &str =
+    "CollectItsmTokenIllega: the external ITSM did not issue the token of the callback";
+/// The reason if the external ITSM has no suitable service (requirements/external-itsm.md, error handling).
+pub const NOT_EXISTS: &str = "CollectItsmNotExists";
+
 /// The retry policy of all HTTP requests to the external ITSM. The number of attempts is not limited, because
 /// each application (request for approval) ends at its expiry time.
 pub const POLICY: Policy = Policy {
@@ -51,6 +67,8 @@ pub const POLICY: Policy = Policy {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
+    /// Searches for the service in which the ticket is created, if its id is not configured.
+    Discover,
     /// Creates a ticket in the external ITSM.
     #[default]
     Create,
@@ -75,6 +93,7 @@ impl Step {
     /// Returns the text that represents this kind of request in events.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Discover => "discover",
             Self::Create => "create",
             Self::Probe => "probe",
             Self::Find => "find",
@@ -90,6 +109,7 @@ impl Step {
     /// unknown, and a read of the ticket otherwise.
     fn named(name: &str, has_number: bool) -> Self {
         match name {
+            "discover" => Self::Discover,
             "create" => Self::Create,
             "find" => Self::Find,
             "verify" => Self::Verify,
@@ -109,11 +129,15 @@ pub struct ExternalTicket {
     pub status: String,
     /// The values of all form fields in the external ticket. Each key of the map is the key of a form field.
     pub fields: BTreeMap<String, Value>,
+    /// The URLs of the ticket: `ticket_url` and `iframe_ticket_url`.
+    pub links: BTreeMap<String, String>,
 }
 
 /// The meaning of a response from the external ITSM (IT service management system).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
+    /// The search for a service ended. Each entry is the id and the name of a service.
+    Services(Vec<(i64, String)>),
     /// The external ITSM created the ticket. The text is the ticket number.
     Created(String),
     /// The search for a ticket ended. The search uses a tag (a text that the creation request contained).
@@ -139,6 +163,8 @@ pub enum Answer {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Request(Requested),
+    /// Opens an application without a ticket of this desk.
+    Apply(Box<Applied>),
     /// Stores that the desk will next send the request that creates the external ticket. If the desk stores no
     /// result before the time `until`, it is unknown whether the external ticket exists.
     Begin {
@@ -165,9 +191,7 @@ pub enum Command {
     },
     /// Closes the application (request for approval) after its result was sent to the ticket. The member
     /// `recorded` is true if the ticket stored the result.
-    Close {
-        recorded: bool,
-    },
+    Close(Closed),
 }
 
 /// The reasons why the desk rejects a command for an application (a request for approval in an external ITSM).
@@ -196,7 +220,11 @@ pub struct Outcome {
 /// The state of one application (a request for approval in an external ITSM), computed from its events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Application {
+    /// Present if a node of a ticket requested the application.
     pub requested: Option<Requested>,
+    /// Present if a person applied over the API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied: Option<Applied>,
     pub attempts: Attempts,
     pub step: Step,
     /// The number of regular reads of the external ticket that the desk has scheduled. The pause between two
@@ -216,8 +244,37 @@ pub struct Application {
     pub candidate: String,
     /// The name of the stream that contains the last callback. The desk checks the token of this callback.
     pub hint: Option<String>,
+    /// The id of the service in the external ITSM, if the desk searched for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<i64>,
+    /// The URLs of the external ticket: `ticket_url` and `iframe_ticket_url`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub links: BTreeMap<String, String>,
+    /// What was wrong with the last response or callback. The text is empty if nothing was wrong.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub problem: String,
     pub outcome: Option<Outcome>,
+    #[serde(default)]
+    pub is_expired: bool,
     pub is_closed: bool,
+    /// The ticket of this desk that a granted application without a ticket opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opened: Option<TicketSn>,
+}
+
+/// The state of an application for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum Status {
+    /// The external ITSM has not decided.
+    Applying,
+    Granted,
+    Refused,
+    /// The external ITSM rejected the request of the desk.
+    Failed,
+    Withdrawn,
+    /// The external ITSM did not decide in time.
+    Expired,
 }
 
 impl Decider for Application {
@@ -229,7 +286,12 @@ impl Decider for Application {
     const ROLE: StreamRole = StreamRole::Work;
 
     fn opens(command: &Command) -> bool {
-        matches!(command, Command::Request(_))
+        matches!(command, Command::Request(_) | Command::Apply(_))
+    }
+
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        let applied = self.applied.iter_mut();
+        applied.flat_map(Personals::personals).collect()
     }
 
     fn decide(
@@ -238,14 +300,15 @@ impl Decider for Application {
         (): &(),
     ) -> Result<Vec<ApplicationEvent>, DecideError<Self>> {
         let reject = |rejection| Err(DecideError::Rejected(rejection));
-        let Some(requested) = &self.requested else {
+        let Some(expires) = self.expires() else {
             return match command {
                 Command::Request(requested) => Ok(vec![requested.clone().into()]),
+                Command::Apply(applied) => Ok(vec![(**applied).clone().into()]),
                 _ => reject(Rejection::NotRequested),
             };
         };
         match command {
-            Command::Request(_) => reject(Rejection::AlreadyRequested),
+            Command::Request(_) | Command::Apply(_) => reject(Rejection::AlreadyRequested),
             Command::Begin { attempt, .. } | Command::Record(Report { attempt, .. })
                 if *attempt != self.attempts.next() || !self.is_open() =>
             {
@@ -281,9 +344,7 @@ impl Decider for Application {
                 .into(),
             ]),
             Command::Expire { .. } if !self.is_open() => Ok(Vec::new()),
-            Command::Expire { at } if *at < requested.expires => {
-                reject(Rejection::NotExpired(requested.expires))
-            }
+            Command::Expire { at } if *at < expires => reject(Rejection::NotExpired(expires)),
             Command::Expire { at } => Ok(vec![
                 Expired {
                     reason: "no decision became known before the application expired".into(),
@@ -291,14 +352,9 @@ impl Decider for Application {
                 }
                 .into(),
             ]),
-            Command::Close { .. } if self.outcome.is_none() => reject(Rejection::NoResult),
-            Command::Close { .. } if self.is_closed => Ok(Vec::new()),
-            Command::Close { recorded } => Ok(vec![
-                Closed {
-                    recorded: *recorded,
-                }
-                .into(),
-            ]),
+            Command::Close(_) if self.outcome.is_none() => reject(Rejection::NoResult),
+            Command::Close(_) if self.is_closed => Ok(Vec::new()),
+            Command::Close(closed) => Ok(vec![closed.clone().into()]),
         }
     }
 
@@ -307,6 +363,10 @@ impl Decider for Application {
             ApplicationEvent::Requested(requested) => {
                 self.attempts = Attempts::due_at(requested.due);
                 self.requested = Some(requested.clone());
+            }
+            ApplicationEvent::Applied(applied) => {
+                self.attempts = Attempts::due_at(applied.due);
+                self.applied = Some(applied.clone());
             }
             ApplicationEvent::AttemptStarted(started) => {
                 self.attempts.start(started.attempt, started.due);
@@ -325,6 +385,9 @@ impl Decider for Application {
                 }
                 self.external.clone_from(&scheduled.external);
                 self.candidate.clone_from(&scheduled.candidate);
+                self.service = scheduled.service.or(self.service);
+                self.links.extend(scheduled.links.clone());
+                self.problem.clone_from(&scheduled.problem);
                 if self.step == Step::Withdraw && self.withdrawal.is_none() {
                     self.withdrawal = Some(NOT_AWAITED.to_owned());
                 }
@@ -348,6 +411,7 @@ impl Decider for Application {
             }
             ApplicationEvent::Completed(completed) => {
                 self.attempts.end(completed.attempt);
+                self.links.extend(completed.links.clone());
                 self.outcome = Some(Outcome {
                     succeeded: completed.succeeded,
                     outputs: completed.outputs.clone(),
@@ -355,20 +419,38 @@ impl Decider for Application {
                 });
             }
             ApplicationEvent::Expired(expired) => {
+                self.is_expired = true;
                 self.outcome = Some(Outcome {
                     succeeded: false,
                     outputs: BTreeMap::new(),
                     reason: expired.reason.clone(),
                 });
             }
-            ApplicationEvent::Closed(_) => self.is_closed = true,
+            ApplicationEvent::Closed(closed) => {
+                self.is_closed = true;
+                self.opened.clone_from(&closed.opened);
+                self.problem.clone_from(&closed.problem);
+            }
         }
     }
 }
 
+impl Status {
+    pub const ALL: [Self; 6] = [
+        Self::Applying,
+        Self::Granted,
+        Self::Refused,
+        Self::Failed,
+        Self::Withdrawn,
+        Self::Expired,
+    ];
+}
+
 /// Adds each application (request for approval) to the list of all applications. An application without a
 /// result is also in the list `open`. Both lists are sorted by the time at which the applications expire. The
-/// list `ticket` contains the open applications by ticket.
+/// list `ticket` contains the open applications by ticket. The list `applicant` contains the applications of a person:
+/// all, the open ones, and those for each subject. The list `subject` contains the applications for a subject
+/// ([`subject_key`]).
 impl Card for Application {
     type Event = ApplicationEvent;
     const VIEW: &'static str = "application";
@@ -376,24 +458,108 @@ impl Card for Application {
     fn fold(&mut self, envelope: &Envelope<Self::Event>) {
         self.evolve(&envelope.event);
     }
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        Decider::personals(self)
+    }
     fn index(&self) -> Vec<(&'static str, String)> {
-        let Some(requested) = &self.requested else {
+        let Some(expires) = self.expires() else {
             return Vec::new();
         };
-        let age = format!("{:016}", requested.expires.0);
+        let age = format!("{:016}", expires.0);
         let mut rows = vec![("application", age.clone())];
+        if let Some(applied) = &self.applied {
+            let (applicant, subject) = (
+                &applied.applicant,
+                subject_key(&applied.kind, &applied.subject),
+            );
+            rows.push(("applicant", format!("{applicant}|all|{age}")));
+            rows.push(("applicant", format!("{applicant}|{subject}|{age}")));
+            if self.is_open() {
+                rows.push(("applicant", format!("{applicant}|open|{age}")));
+            }
+            rows.push(("subject", subject));
+        }
         if self.is_open() {
             rows.push(("open", age));
-            rows.push(("ticket", requested.ticket.0.clone()));
+            rows.extend(
+                self.requested
+                    .as_ref()
+                    .map(|requested| ("ticket", requested.ticket.0.clone())),
+            );
         }
         rows
     }
 }
 
+/// Returns the value of the list `subject` for the applications of a kind for one subject.
+pub fn subject_key(kind: &str, subject: &str) -> String {
+    let hash = blake3::Hasher::new()
+        .update(kind.as_bytes())
+        .update(b"\0")
+        .update(subject.as_bytes())
+        .finalize();
+    hash.to_hex()[..32].to_owned()
+}
+
 impl Application {
     /// Returns true if the application (request for approval) was opened and has no result yet.
     pub fn is_open(&self) -> bool {
-        self.requested.is_some() && self.outcome.is_none()
+        self.expires().is_some() && self.outcome.is_none()
+    }
+
+    /// Returns the time at which the application expires, or `None` if it is not opened.
+    pub fn expires(&self) -> Option<Moment> {
+        let requested = self.requested.as_ref().map(|one| one.expires);
+        requested.or_else(|| self.applied.as_ref().map(|one| one.expires))
+    }
+
+    /// Returns the time at which the application was opened.
+    pub fn since(&self) -> Moment {
+        let requested = self.requested.as_ref().map(|one| one.due);
+        let applied = self.applied.as_ref().map(|one| one.due);
+        requested.or(applied).unwrap_or_default()
+    }
+
+    /// Returns the name of the application kind. The text is empty if the application is not opened.
+    pub fn kind(&self) -> &str {
+        let requested = self.requested.as_ref().map(|one| one.kind.as_str());
+        let applied = self.applied.as_ref().map(|one| one.kind.as_str());
+        requested.or(applied).unwrap_or_default()
+    }
+
+    /// Returns the id of the event or request that opened the application.
+    pub fn cause(&self) -> &str {
+        let requested = self.requested.as_ref().map(|one| one.cause.as_str());
+        let applied = self.applied.as_ref().map(|one| one.cause.as_str());
+        requested.or(applied).unwrap_or_default()
+    }
+
+    /// Returns the state of the application for people.
+    pub fn status(&self) -> Status {
+        match &self.outcome {
+            None => Status::Applying,
+            Some(outcome) if outcome.succeeded => {
+                let is_granted = outcome.outputs.values().any(|value| value == GRANTED);
+                if is_granted {
+                    Status::Granted
+                } else {
+                    Status::Refused
+                }
+            }
+            Some(_) if self.is_expired => Status::Expired,
+            Some(_) if self.withdrawal.is_some() => Status::Withdrawn,
+            Some(_) => Status::Failed,
+        }
+    }
+
+    /// Returns true if the desk has not yet sent the request that creates the external ticket.
+    pub fn is_early(&self) -> bool {
+        matches!(self.step, Step::Discover | Step::Create)
+    }
+
+    /// Returns how the desk continues if the service of the external ITSM is not known. The desk searches for it.
+    pub fn undiscovered(&self) -> Verdict {
+        next(Step::Discover, String::new(), 0)
     }
 
     /// Returns how the desk continues after an interrupted creation request. The external ticket possibly
@@ -414,10 +580,7 @@ impl Application {
     /// Returns how the desk continues after the given response from the external ITSM. The condition `granted`
     /// is true if the external ITSM has granted the approval.
     pub fn verdict(&self, answer: Answer, granted: &Condition) -> Verdict {
-        let withdrawn = |reason: &str| Verdict::Failed {
-            reason: reason.to_owned().into(),
-            outputs: BTreeMap::new(),
-        };
+        let withdrawn = |reason: &str| failed(reason.to_owned());
         let verdict = match (self.step, answer) {
             // Only the external ITSM knows whether the token of a callback is valid. If it does not say so, the
             // callback has no effect, and the regular reads continue.
@@ -425,11 +588,26 @@ impl Application {
                 next(Step::Poll, self.external.clone(), self.pause_ms())
             }
             (_, Answer::NotSent(reason)) => Verdict::retry(reason),
-            (Step::Create, Answer::Unclear(_)) => next(Step::Find, String::new(), SEARCH_AFTER_MS),
-            (Step::Create, Answer::Rejected(reason)) => Verdict::Failed {
-                reason: reason.into(),
-                outputs: BTreeMap::new(),
+            (Step::Discover, Answer::Services(services)) => match &services[..] {
+                [(id, _)] => learning(
+                    next(Step::Create, String::new(), 0),
+                    SERVICE,
+                    &id.to_string(),
+                ),
+                [] => failed(format!(
+                    "{NOT_EXISTS}: the external ITSM has no such service"
+                )),
+                many => {
+                    let names: Vec<&str> = many.iter().map(|(_, name)| name.as_str()).collect();
+                    failed(format!(
+                        "{NOT_EXISTS}: the external ITSM has {} such services: {}",
+                        many.len(),
+                        names.join(", ")
+                    ))
+                }
             },
+            (Step::Create, Answer::Unclear(_)) => next(Step::Find, String::new(), SEARCH_AFTER_MS),
+            (Step::Create | Step::Discover, Answer::Rejected(reason)) => failed(reason),
             (Step::Create, Answer::Created(external))
             | (Step::Find, Answer::Found(Some(external))) => self.known(external),
             (Step::Find, Answer::Untagged(numbers)) => match &numbers[..] {
@@ -443,7 +621,8 @@ impl Application {
             // not use the ticket, and does not create a second ticket. The desk searches again until the application
             // expires.
             (Step::Probe, Answer::Untagged(numbers)) if numbers.contains(&self.candidate) => {
-                next(Step::Find, String::new(), POLL_MS)
+                let problem = "the external ITSM ignores the tag of a search, so the desk cannot find its own ticket";
+                learning(next(Step::Find, String::new(), POLL_MS), PROBLEM, problem)
             }
             (Step::Probe, Answer::Found(_) | Answer::Untagged(_)) => {
                 self.known(self.candidate.clone())
@@ -459,7 +638,8 @@ impl Application {
             // The token of the callback is invalid, so the callback is ignored. The desk continues with the
             // regular reads of the external ticket.
             (Step::Verify, Answer::Verified(false) | Answer::Rejected(_)) => {
-                next(Step::Poll, self.external.clone(), self.pause_ms())
+                let poll = next(Step::Poll, self.external.clone(), self.pause_ms());
+                learning(poll, PROBLEM, TOKEN_ILLEGAL)
             }
             (Step::Confirm | Step::Poll, Answer::Ticket(ticket)) => self.read(&ticket, granted),
             (_, Answer::Unclear(reason) | Answer::Rejected(reason)) => Verdict::retry(reason),
@@ -486,7 +666,11 @@ impl Application {
             (Some(reason), Verdict::Poll { step, .. }) if step == Step::Create.name() => {
                 withdrawn(reason)
             }
-            (Some(reason), Verdict::Retry { .. }) if self.step == Step::Create => withdrawn(reason),
+            (Some(reason), Verdict::Retry { .. })
+                if matches!(self.step, Step::Create | Step::Discover) =>
+            {
+                withdrawn(reason)
+            }
             (_, verdict) => verdict,
         }
     }
@@ -508,14 +692,13 @@ impl Application {
             ticket.status.as_str(),
             "FINISHED" | "TERMINATED" | "REVOKED"
         ) {
-            return next(Step::Poll, self.external.clone(), self.pause_ms());
+            let poll = next(Step::Poll, self.external.clone(), self.pause_ms());
+            let links = ticket.links.iter();
+            return links.fold(poll, |poll, (name, url)| learning(poll, name, url));
         }
         // The desk has withdrawn the ticket, but did not receive the response.
         if let (Some(reason), "REVOKED") = (&self.withdrawal, ticket.status.as_str()) {
-            return Verdict::Failed {
-                reason: reason.clone().into(),
-                outputs: BTreeMap::new(),
-            };
+            return failed(reason.clone());
         }
         let find = |key: &str| match key {
             "current_status" => Found::Value(ticket.status.clone().into()),
@@ -526,15 +709,18 @@ impl Application {
         };
         let is_granted = ticket.status == "FINISHED"
             && condition::holds(granted, TransitionId(0), &find, &mut Vec::new());
-        let node = self.requested.as_ref().map_or(NodeId(0), |one| one.node);
-        let result = if is_granted { "granted" } else { "refused" };
-        Verdict::Succeeded {
-            outputs: BTreeMap::from([
-                (result_key(node), result.to_owned()),
-                (external_key(node), self.external.clone()),
-            ]),
-            observed: None,
-        }
+        let result = if is_granted { GRANTED } else { "refused" };
+        let node = self.requested.as_ref().map(|one| one.node);
+        let mut outputs = ticket.links.clone();
+        outputs.insert(
+            node.map_or_else(|| "result".into(), result_key),
+            result.into(),
+        );
+        outputs.insert(
+            node.map_or_else(|| "external".into(), external_key),
+            self.external.clone(),
+        );
+        Verdict::succeeded(outputs)
     }
 
     /// Returns the time of the next request after a message that asks for a request at the time `at`. If the number
@@ -555,14 +741,24 @@ impl Application {
         (POLL_MS << doublings).min(POLL_MS_MAX)
     }
 
+    /// Takes the URLs of the external ticket out of the values that the desk learned, and returns the new ones.
+    fn new_links(&self, learned: &mut BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let links = LINKS
+            .iter()
+            .filter_map(|name| learned.remove_entry(*name))
+            .filter(|(name, url)| self.links.get(name) != Some(url));
+        links.collect()
+    }
+
     fn record(&self, report: &Report) -> ApplicationEvent {
         let (attempt, exchange) = (report.attempt, report.exchange.clone());
         match self.attempts.consequence(report) {
             Consequence::End {
                 succeeded,
-                outputs,
+                mut outputs,
                 reason,
             } => Completed {
+                links: self.new_links(&mut outputs),
                 attempt,
                 cause: match self.step {
                     _ if self.withdrawal.is_some() && !succeeded => Cause::Withdrawal,
@@ -589,6 +785,7 @@ impl Application {
                 step,
                 task,
                 after_ms,
+                mut outputs,
             } => {
                 // A callback arrived before the desk knew the number of the external ticket. The desk now
                 // knows the number and checks the token of this callback immediately.
@@ -627,12 +824,31 @@ impl Application {
                     step: step.to_owned(),
                     external: if is_probe { "" } else { task }.to_owned(),
                     candidate: if is_probe { task } else { "" }.to_owned(),
+                    service: outputs.remove(SERVICE).and_then(|id| id.parse().ok()),
+                    links: self.new_links(&mut outputs),
+                    problem: outputs.remove(PROBLEM).unwrap_or_default(),
                     due,
                 }
                 .into()
             }
         }
     }
+}
+
+/// Returns the verdict that the application fails.
+fn failed(reason: String) -> Verdict {
+    Verdict::Failed {
+        reason: reason.into(),
+        outputs: BTreeMap::new(),
+    }
+}
+
+/// Adds a value that the desk learned to a verdict after which another request follows.
+fn learning(mut verdict: Verdict, name: &str, value: &str) -> Verdict {
+    if let Verdict::Poll { outputs, .. } = &mut verdict {
+        outputs.insert(name.to_owned(), value.to_owned());
+    }
+    verdict
 }
 
 /// Returns a verdict (result of an attempt) after which the desk sends the request `step`, with a pause of
@@ -643,6 +859,8 @@ fn next(step: Step, external: String, after_ms: i64) -> Verdict {
 
 #[cfg(test)]
 mod tests {
+    use events::NodeId;
+
     use super::*;
     use crate::decider::fold;
     use crate::workflow::import::equals;
@@ -669,11 +887,10 @@ mod tests {
     fn scheduled(attempt: u32, step: Step, external: &str) -> ApplicationEvent {
         PollScheduled {
             attempt,
-            exchange: None,
             step: step.name().into(),
             external: external.into(),
-            candidate: String::new(),
             due: NOW,
+            ..PollScheduled::default()
         }
         .into()
     }
@@ -700,6 +917,7 @@ mod tests {
         Answer::Ticket(ExternalTicket {
             status: status.into(),
             fields: BTreeMap::from([("approval_result".to_owned(), result.into())]),
+            links: BTreeMap::new(),
         })
     }
 
@@ -776,11 +994,11 @@ mod tests {
         for other in [Answer::Found(None), Answer::Untagged(vec!["REQ8".into()])] {
             assert_eq!(probing.verdict(other, &granted()), used);
         }
-        assert_eq!(
-            probing.verdict(one(), &granted()),
-            then(Step::Find, "", POLL_MS),
-            "a search for an unused tag finds the same ticket"
-        );
+        let Verdict::Poll { step, outputs, .. } = probing.verdict(one(), &granted()) else {
+            panic!("a search for an unused tag found the same ticket");
+        };
+        assert_eq!(step, "find");
+        assert!(outputs[PROBLEM].contains("ignores the tag"), "{outputs:?}");
         assert!(matches!(
             probing.verdict(Answer::Unclear("html".into()), &granted()),
             Verdict::Retry { .. }
@@ -848,7 +1066,7 @@ mod tests {
         assert_eq!((hinted.step, hinted.attempts.next()), (Step::Verify, 3));
         assert_eq!(
             hinted.verdict(Answer::Verified(false), &granted()),
-            then(Step::Poll, "REQ9", POLL_MS),
+            learning(then(Step::Poll, "REQ9", POLL_MS), PROBLEM, TOKEN_ILLEGAL),
             "a forged callback changes nothing"
         );
         assert_eq!(
@@ -867,11 +1085,10 @@ mod tests {
         let mut polling = state(&[]);
         let poll = PollScheduled {
             attempt: 1,
-            exchange: None,
             step: "poll".into(),
             external: "REQ9".into(),
-            candidate: String::new(),
             due: NOW.plus_ms(60_000),
+            ..PollScheduled::default()
         };
         polling.evolve(&poll.into());
         let failures = [
@@ -901,11 +1118,10 @@ mod tests {
     fn an_unknown_kind_of_request_creates_no_second_ticket() {
         let unknown = |external: &str| PollScheduled {
             attempt: 1,
-            exchange: None,
             step: "of_a_newer_version".into(),
             external: external.into(),
-            candidate: String::new(),
             due: NOW,
+            ..PollScheduled::default()
         };
         assert_eq!(state(&[unknown("").into()]).step, Step::Find);
         assert_eq!(state(&[unknown("REQ9").into()]).step, Step::Poll);
@@ -1040,6 +1256,122 @@ mod tests {
         }
     }
 
+    fn applied() -> Application {
+        let applied = Applied {
+            kind: "log_collection".into(),
+            applicant: "p-1".into(),
+            app: None,
+            subject: "c-1".into(),
+            round: 1,
+            key: String::new(),
+            fields: Personal::new("p-1".into(), serde_json::json!({})),
+            cause: "r-1".into(),
+            due: NOW,
+            expires: EXPIRES,
+        };
+        let mut state = Application::default();
+        let events = state.decide(&Command::Apply(Box::new(applied.clone())), &());
+        for event in events.unwrap() {
+            state.evolve(&event);
+        }
+        assert_eq!(
+            state.decide(&Command::Apply(Box::new(applied)), &()),
+            Err(DecideError::Rejected(Rejection::AlreadyRequested))
+        );
+        state
+    }
+
+    /// Records the verdict as the next attempt of the application.
+    fn recorded(mut state: Application, verdict: Verdict) -> Application {
+        let attempt = state.attempts.next();
+        for event in state.decide(&report(attempt, verdict), &()).unwrap() {
+            state.evolve(&event);
+        }
+        state
+    }
+
+    #[test]
+    fn a_service_is_searched_before_the_creation() {
+        let applying = applied();
+        let searching = recorded(applying.clone(), applying.undiscovered());
+        assert_eq!(
+            (searching.step, searching.is_early()),
+            (Step::Discover, true)
+        );
+        let one = Answer::Services(vec![(18, "a".into())]);
+        let found = recorded(searching.clone(), searching.verdict(one, &granted()));
+        assert_eq!((found.step, found.service), (Step::Create, Some(18)));
+        assert_eq!(found.external, "");
+        let many = Answer::Services(vec![(1, "a".into()), (2, "b".into())]);
+        for (answer, status) in [
+            (Answer::Services(Vec::new()), Status::Failed),
+            (many, Status::Failed),
+            (Answer::Rejected("403".into()), Status::Failed),
+            (Answer::Unclear("html".into()), Status::Applying),
+            (Answer::NotSent("dns".into()), Status::Applying),
+        ] {
+            let ended = recorded(
+                searching.clone(),
+                searching.verdict(answer.clone(), &granted()),
+            );
+            assert_eq!(ended.status(), status, "{answer:?}");
+            assert_eq!(ended.service, None);
+        }
+        let mut withdrawn = searching;
+        for event in withdrawn
+            .decide(
+                &Command::Withdraw {
+                    reason: "r".into(),
+                    at: NOW,
+                },
+                &(),
+            )
+            .unwrap()
+        {
+            withdrawn.evolve(&event);
+        }
+        let failed = withdrawn.verdict(Answer::NotSent("dns".into()), &granted());
+        assert_eq!(recorded(withdrawn, failed).status(), Status::Withdrawn);
+    }
+
+    #[test]
+    fn an_application_without_a_ticket_keeps_its_links_and_its_result() {
+        let polling = recorded(applied(), then(Step::Poll, "REQ9", POLL_MS));
+        let read = |status: &str, url: &str| {
+            Answer::Ticket(ExternalTicket {
+                status: status.into(),
+                fields: BTreeMap::from([("approval_result".to_owned(), "true".into())]),
+                links: BTreeMap::from([("ticket_url".into(), url.into())]),
+            })
+        };
+        let verdict = polling.verdict(read("RUNNING", "https://a"), &granted());
+        let again = recorded(polling, verdict);
+        assert_eq!(again.links["ticket_url"], "https://a");
+        let verdict = again.verdict(read("RUNNING", "https://a"), &granted());
+        let events = again.decide(&report(again.attempts.next(), verdict), &());
+        let [ApplicationEvent::PollScheduled(same)] = &events.unwrap()[..] else {
+            panic!("not polled");
+        };
+        assert!(
+            same.links.is_empty(),
+            "an unchanged URL is not stored again"
+        );
+        let verdict = again.verdict(read("FINISHED", "https://b"), &granted());
+        let ended = recorded(again, verdict);
+        assert_eq!(
+            (ended.status(), ended.links["ticket_url"].as_str()),
+            (Status::Granted, "https://b")
+        );
+        let outputs = ended.outcome.unwrap().outputs;
+        let expected = [("external", "REQ9"), ("result", "granted")];
+        assert_eq!(
+            outputs,
+            expected
+                .map(|(key, value)| (key.into(), value.into()))
+                .into()
+        );
+    }
+
     #[test]
     fn an_application_expires_once_and_only_after_its_time() {
         let expire = |at| Command::Expire { at };
@@ -1061,15 +1393,16 @@ mod tests {
             ),
             Ok(Vec::new())
         );
-        let close = Command::Close { recorded: true };
+        let closed = Closed {
+            recorded: true,
+            ..Closed::default()
+        };
+        let close = Command::Close(closed.clone());
         assert_eq!(
             open.decide(&close, &()),
             Err(DecideError::Rejected(Rejection::NoResult))
         );
-        assert_eq!(
-            ended.decide(&close, &()),
-            Ok(vec![Closed { recorded: true }.into()])
-        );
+        assert_eq!(ended.decide(&close, &()), Ok(vec![closed.into()]));
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod relate_tickets;
 pub mod report_delivery;
 pub mod send_callback;
 pub mod start_api_call;
+pub mod start_application;
 pub mod start_deliveries;
 pub mod start_dispatch;
 pub mod submit_application;

@@ -166,6 +166,8 @@ state_is_the_card! {
     crate::draft::Draft, "draft", card => card.saved.iter().map(draft_row).collect();
     crate::config::SharedField, "field", card => card.0.iter().filter(|shared| shared.is_listed).map(|shared| ("id", shared.field.key.clone())).collect();
     crate::config::App, "app", card => card.0.iter().map(|app| ("id", app.code.as_str().to_owned())).collect();
+    crate::config::Integration, "integration", card => card.defined.iter().map(|one| ("id", one.name.clone())).collect();
+    crate::config::ApplicationKind, "application_kind", card => card.0.iter().map(|kind| ("id", kind.name.clone())).collect();
     crate::config::Rule, "rule", card => card.0.iter().map(|rule| ("name", rule.name.clone())).collect();
     crate::config::Role, "role", card => card.0.iter().filter(|role| role.is_listed).map(|role| ("id", format!("{:010}", role.role.0))).collect();
 }

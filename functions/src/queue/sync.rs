@@ -4,10 +4,12 @@
 use async_trait::async_trait;
 use domain::attempt::{Attempts, Policy, Report, Verdict};
 use domain::intent::{Due, Intent, StartServiceTask};
-use domain::itsm::application::{Application, Command, NOT_AWAITED, POLICY, Rejection, Step};
-use domain::placeholder::fill_json;
+use domain::itsm::application::{
+    Application, Command, NOT_AWAITED, NOT_EXISTS, POLICY, Rejection, Status, Step,
+};
+use domain::placeholder::Variables;
 use domain::ticket::NodeResult;
-use events::application::{EXPIRE, Requested};
+use events::application::{Applied, Closed, EXPIRE, Requested};
 use events::workflow::service_task::{Pair, ServiceTask};
 use events::{Meta, Moment, application_kind};
 use infra::http::HttpRequest;
@@ -15,19 +17,16 @@ use infra::itsm::{self, Connection, Itsm, Request};
 use infra::ledger::{NoContext, command_id};
 use infra::queue::Message;
 use infra::{CommandEnvelope, Error, ExecuteError};
-use serde_json::Value;
 
 use super::{runner, wrong_queue};
 use crate::App;
 use crate::app::cards::{self, CardList};
-use crate::app::itsm::{applications, callbacks};
+use crate::app::itsm::{applications, callbacks, integrations};
 use crate::app::outbound::{self, Described};
 use crate::app::tickets;
 use crate::app::tickets::service_task::{self, Awaiting};
 use crate::queue::runner::{Outgoing, Prepared};
 
-/// Number of milliseconds in one day.
-const DAY_MS: i64 = 24 * 3_600_000;
 /// Default number of days until an application (a ticket in an external ITSM) expires. The default
 /// is used if the application kind does not exist.
 const DEFAULT_DAYS: u16 = 1;
@@ -40,11 +39,6 @@ const OPEN_MAX: usize = 100;
 /// A mark that no application (ticket in an external ITSM) has. A mark is the id of an application, which consists
 /// of 32 hexadecimal digits.
 const UNUSED_MARK: &str = "ledgerdesk-probe-of-the-tag";
-/// If an application kind, an integration or a service does not exist, an application (a ticket in
-/// an external ITSM) fails. The stored reason of this failure begins with this error name
-/// (requirements/external-itsm.md).
-const NOT_EXISTS: &str = "CollectItsmNotExists";
-
 /// Executes an intent (a request for work) from a message. There are two kinds of intents in this
 /// queue. One kind creates an application (a ticket in an external ITSM). The other kind reports
 /// that a callback about an application arrived.
@@ -55,6 +49,7 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
             open(app, message, &stream, *application).await?;
             step(app, &stream).await
         }
+        Intent::StartApplication { application } => step(app, &application).await,
         Intent::HandleInbound {
             inbound,
             subject,
@@ -170,7 +165,7 @@ async fn open(
         kind,
         inputs,
         due: now,
-        expires: now.plus_ms(i64::from(days) * DAY_MS),
+        expires: applications::expiry(now, days),
     };
     let command_envelope = CommandEnvelope {
         stream: stream.to_owned(),
@@ -187,9 +182,7 @@ impl Outgoing for Application {
     }
 
     fn cause(&self) -> &str {
-        self.requested
-            .as_ref()
-            .map_or("", |requested| &requested.cause)
+        self.cause()
     }
 
     fn interrupted(&self) -> Option<(Verdict, Policy)> {
@@ -203,19 +196,21 @@ impl Outgoing for Application {
     ) -> Result<Prepared<'a, Self>, Error> {
         let verdict = match prepare(app, self, stream).await? {
             Ok((request, prepared)) => return Ok(prepared_request(self, request, prepared)),
-            Err(reason) if reason.is_final && self.step != Step::Create => self.abandoned(),
+            Err(NoRequest::Undiscovered) => self.undiscovered(),
+            Err(NoRequest::NotAwaited) if !self.is_early() => self.abandoned(),
             // The desk cannot send a request, for example because the configuration is incomplete.
             // If the application (the ticket in the external ITSM) is not created yet, the
             // application fails. If the application already exists, the desk tries again later,
             // because an operator can correct the configuration.
-            Err(reason) if self.step == Step::Create || reason.is_final => Verdict::Failed {
-                reason: reason.text.into(),
+            Err(NoRequest::NotAwaited) => Verdict::Failed {
+                reason: NOT_AWAITED.to_owned().into(),
                 outputs: std::collections::BTreeMap::new(),
             },
-            Err(reason) => Verdict::Retry {
-                reason: reason.text.into(),
-                after_ms: None,
+            Err(NoRequest::Impossible(reason)) if self.is_early() => Verdict::Failed {
+                reason: reason.into(),
+                outputs: std::collections::BTreeMap::new(),
             },
+            Err(NoRequest::Impossible(reason)) => Verdict::retry(reason),
         };
         Ok(Prepared::Verdict(verdict, POLICY))
     }
@@ -232,15 +227,22 @@ impl Outgoing for Application {
     }
 
     /// Stores the result of the application (a ticket in an external ITSM) in the ticket of this
-    /// desk. Then closes the application, so that the desk sends no further request about the
-    /// application.
+    /// desk, or does the consequence of an application without a ticket. Then closes the application, so that the desk
+    /// sends no further request about the application.
     async fn conclude(&self, app: &App, stream: &str) -> Result<(), Error> {
-        let (Some(requested), Some(outcome)) = (&self.requested, &self.outcome) else {
+        let Some(outcome) = &self.outcome else {
             return Ok(());
         };
         if self.is_closed {
             return Ok(());
         }
+        let Some(requested) = &self.requested else {
+            let closed = match self.status() {
+                Status::Granted => Box::pin(applications::carry_out(app, stream, self)).await?,
+                _ => Closed::default(),
+            };
+            return runner::close(app, stream, self, &Command::Close(closed)).await;
+        };
         let result = NodeResult {
             node: requested.node,
             round: requested.round,
@@ -253,7 +255,11 @@ impl Outgoing for Application {
         let meta = runner::meta(self);
         let recorded =
             service_task::record_result(app, &requested.ticket, result, &meta, stream).await?;
-        runner::close(app, stream, self, &Command::Close { recorded }).await
+        let closed = Closed {
+            recorded,
+            ..Closed::default()
+        };
+        runner::close(app, stream, self, &Command::Close(closed)).await
     }
 }
 
@@ -266,20 +272,36 @@ struct Parts {
 }
 
 /// The reason why no request can be sent to the external ITSM.
-struct NoRequest {
-    text: String,
-    /// True if the ticket of this desk no longer waits for the application (the ticket in the
-    /// external ITSM). In this case, the desk creates no application, and withdraws an existing one.
-    is_final: bool,
+enum NoRequest {
+    /// The ticket of this desk no longer waits for the application (the ticket in the external ITSM). The desk creates
+    /// no application, and withdraws an existing one.
+    NotAwaited,
+    /// The service of the external ITSM is not known.
+    Undiscovered,
+    /// The configuration is wrong, or a value is missing. The text is the reason.
+    Impossible(String),
 }
 
 impl From<String> for NoRequest {
     fn from(text: String) -> Self {
-        Self {
-            text,
-            is_final: false,
-        }
+        Self::Impossible(text)
     }
+}
+
+/// What the desk must know about the origin of an application for a request: the user name of its creator, and the
+/// values of the fields.
+struct Origin {
+    creator: String,
+    values: Option<Values>,
+}
+
+/// The values for the fields of the external ticket.
+enum Values {
+    Node {
+        own: Vec<Pair>,
+        variables: Variables,
+    },
+    Person(Applied),
 }
 
 fn prepared_request(
@@ -305,79 +327,87 @@ async fn prepare(
     application: &Application,
     stream: &str,
 ) -> Result<Result<(HttpRequest, Parts), NoRequest>, Error> {
-    if let (Step::Create, Some(reason)) = (application.step, &application.withdrawal) {
+    if let (true, Some(reason)) = (application.is_early(), &application.withdrawal) {
         return Ok(Err(reason.clone().into()));
     }
-    let Some(requested) = &application.requested else {
-        return Ok(Err(String::from("the application is not requested").into()));
+    let origin = match (&application.requested, &application.applied) {
+        (Some(requested), _) => of_node(app, application.step, requested).await?,
+        (None, Some(applied)) => Ok(Origin {
+            creator: app.people.name(&applied.applicant).await?,
+            values: Some(Values::Person(applied.clone())),
+        }),
+        (None, None) => Err(String::from("the application is not requested").into()),
     };
-    let awaiting = Awaiting {
-        ticket: &requested.ticket,
-        node: requested.node,
-        round: requested.round,
-        attempt: requested.attempt,
+    let origin = match origin {
+        Ok(origin) => origin,
+        Err(reason) => return Ok(Err(reason)),
     };
-    // A search and a withdrawal are also necessary if the ticket of this desk no longer waits.
-    let needs_waiting = !matches!(application.step, Step::Probe | Step::Find | Step::Withdraw);
-    let (card, task) = match service_task::awaited(app, &awaiting).await? {
-        Ok((card, _, ServiceTask::Application(task))) => (card, Some(task)),
-        Ok(_) => return Ok(Err(String::from("the node has no application").into())),
-        Err(_) if needs_waiting => {
-            return Ok(Err(NoRequest {
-                text: NOT_AWAITED.to_owned(),
-                is_final: true,
-            }));
-        }
-        Err(_) => match tickets::card(app, &requested.ticket).await? {
-            Some(card) => (card, None),
-            None => return Ok(Err(String::from("the ticket does not exist").into())),
-        },
-    };
-    let connected = connect(app, requested).await?;
+    let connected = connect(app, application.kind()).await?;
     let (codec, connection, kind) = match connected {
         Ok(connected) => connected,
         Err(text) => return Ok(Err(text.into())),
     };
-    if application.step == Step::Create && !kind.is_enabled {
+    if application.is_early() && !kind.is_enabled {
         let text = format!("application kind {} is switched off", kind.name);
         return Ok(Err(text.into()));
     }
     let id = stream.trim_start_matches("application-");
-    let creator = async || match &card.ticket.opened {
-        Some(opened) => app.people.name(&opened.creator).await,
-        None => Ok(String::new()),
-    };
+    let Origin { creator, values } = origin;
     let request = match application.step {
+        Step::Discover => {
+            let Some(discovery) = kind.discovery.clone() else {
+                let text = format!("application kind {} names no service", kind.name);
+                return Ok(Err(text.into()));
+            };
+            Request::Discover {
+                display_type: discovery.display_type,
+                display_role: discovery.display_role,
+            }
+        }
         Step::Create => {
-            let variables = service_task::variables(app, &card, &requested.inputs).await?;
-            let own = task.map_or_else(Vec::new, |task| task.fields);
-            let fields = match fields(&kind, &own, &variables) {
+            let Some(service) = kind.service.or(application.service) else {
+                return Ok(Err(NoRequest::Undiscovered));
+            };
+            let filled = match values {
+                Some(Values::Node { own, variables }) => {
+                    applications::fields_of_node(&kind, &own, &variables)
+                }
+                Some(Values::Person(applied)) => applications::fields_of_person(
+                    &kind,
+                    &applied.subject,
+                    &creator,
+                    &applied.fields.value,
+                )
+                .map_err(|missing| missing.to_string()),
+                None => Err("the node has no application".into()),
+            };
+            let fields = match filled {
                 Ok(fields) => fields,
                 Err(text) => return Ok(Err(text.into())),
             };
             let secret = callbacks::secret_of(&app.keys().await?.token, id);
             let site = app.settings.site.trim_end_matches('/');
             Request::Create {
-                service: kind.service,
-                creator: creator().await?,
+                service,
+                creator,
                 fields,
                 callback_url: format!("{site}/callbacks/{}/{secret}", callbacks::BK_ITSM),
                 mark: id.to_owned(),
             }
         }
         Step::Probe => Request::Find {
-            creator: creator().await?,
+            creator,
             mark: UNUSED_MARK.to_owned(),
-            since: requested.due,
+            since: application.since(),
         },
         Step::Find => Request::Find {
-            creator: creator().await?,
+            creator,
             mark: id.to_owned(),
-            since: requested.due,
+            since: application.since(),
         },
         Step::Withdraw => Request::Withdraw {
             external: application.external.clone(),
-            creator: creator().await?,
+            creator,
             reason: application
                 .withdrawal
                 .clone()
@@ -407,16 +437,52 @@ async fn prepare(
     Ok(built.map(|built| (built, parts)).map_err(NoRequest::from))
 }
 
+/// Returns the origin of an application that a node of a ticket requested.
+async fn of_node(
+    app: &App,
+    step: Step,
+    requested: &Requested,
+) -> Result<Result<Origin, NoRequest>, Error> {
+    let awaiting = Awaiting {
+        ticket: &requested.ticket,
+        node: requested.node,
+        round: requested.round,
+        attempt: requested.attempt,
+    };
+    // A search and a withdrawal are also necessary if the ticket of this desk no longer waits.
+    let needs_waiting = !matches!(step, Step::Probe | Step::Find | Step::Withdraw);
+    let (card, task) = match service_task::awaited(app, &awaiting).await? {
+        Ok((card, _, ServiceTask::Application(task))) => (card, Some(task)),
+        Ok(_) => return Ok(Err(String::from("the node has no application").into())),
+        Err(_) if needs_waiting => return Ok(Err(NoRequest::NotAwaited)),
+        Err(_) => match tickets::card(app, &requested.ticket).await? {
+            Some(card) => (card, None),
+            None => return Ok(Err(String::from("the ticket does not exist").into())),
+        },
+    };
+    let creator = match &card.ticket.opened {
+        Some(opened) => app.people.name(&opened.creator).await?,
+        None => String::new(),
+    };
+    let values = match task {
+        Some(task) if step == Step::Create => Some(Values::Node {
+            own: task.fields,
+            variables: service_task::variables(app, &card, &requested.inputs).await?,
+        }),
+        _ => None,
+    };
+    Ok(Ok(Origin { creator, values }))
+}
+
 type Connected = (&'static dyn Itsm, Connection, application_kind::Defined);
 
 /// Returns the codec (the API converter), the connection and the application kind for an
 /// application (a ticket in an external ITSM). If configuration is missing, the inner `Err` is the
 /// reason.
-async fn connect(app: &App, requested: &Requested) -> Result<Result<Connected, String>, Error> {
-    let Some(kind) = app.configuration.application_kind(&requested.kind).await? else {
+async fn connect(app: &App, kind: &str) -> Result<Result<Connected, String>, Error> {
+    let Some(kind) = app.configuration.application_kind(kind).await? else {
         return Ok(Err(format!(
-            "{NOT_EXISTS}: application kind {:?} does not exist",
-            requested.kind
+            "{NOT_EXISTS}: application kind {kind:?} does not exist"
         )));
     };
     let integration = app.configuration.integration(&kind.integration).await?;
@@ -432,39 +498,17 @@ async fn connect(app: &App, requested: &Requested) -> Result<Result<Connected, S
             integration.kind
         )));
     };
-    let name = format!("integration/{}", integration.name);
-    let secret = app.ledger.keys.secret(&name).await?;
-    let Some(secret) = secret.and_then(|bytes| String::from_utf8(bytes).ok()) else {
-        return Ok(Err(format!(
-            "the secret {name} is not in the key store; run `ledgerdesk setup --secret {name}=FILE`"
-        )));
+    let secret = match integrations::secret_of(&*app.ledger.keys, &integration.name).await? {
+        Ok(secret) => secret,
+        Err(name) => {
+            return Ok(Err(format!(
+                "the secret {name} is not in the key store; run `ledgerdesk setup --secret {name}=FILE`"
+            )));
+        }
     };
     let connection = Connection {
         integration,
         secret,
     };
     Ok(Ok((codec, connection, kind)))
-}
-
-/// Returns the names and values of the fields for the ticket in the external ITSM. The application
-/// kind `kind` and the workflow node (in `own`) define these fields. If both define the same
-/// field, the value of the workflow node is used. A value that consists of only one placeholder
-/// keeps the type of the variable, such as a number.
-fn fields(
-    kind: &application_kind::Defined,
-    own: &[Pair],
-    variables: &domain::placeholder::Variables,
-) -> Result<Vec<(String, Value)>, String> {
-    let of_kind = kind
-        .fields
-        .iter()
-        .filter(|pair| own.iter().all(|own| own.key != pair.key));
-    of_kind
-        .chain(own)
-        .map(|pair| {
-            let value = fill_json(&Value::String(pair.value.clone()), variables)
-                .map_err(|reason| format!("field {}: {reason}", pair.key))?;
-            Ok((pair.key.clone(), value))
-        })
-        .collect()
 }

@@ -22,6 +22,8 @@ const TIMEOUT_MS: i64 = 10_000;
 /// Maximum number of tickets that a search returns. One person creates fewer tickets within the life of an application;
 /// a longer list is an error, and the search is repeated.
 const FOUND_MAX: usize = 1_000;
+/// The largest length of the URL of a ticket, in bytes.
+const LINK_BYTES_MAX: usize = 2_000;
 /// The largest difference between two time zones, in milliseconds. BlueKing ITSM compares creation times in its own
 /// time zone, which the desk does not know.
 const ZONES_MS: i64 = 26 * 3_600_000;
@@ -89,10 +91,22 @@ impl Itsm for BkItsm {
             }
             Request::Verify { token } => ("token/verify", Some(json!({ "token": token }))),
             Request::Read { .. } => ("get_ticket_info", None),
+            Request::Discover { .. } => ("get_services", None),
         };
         let mut url = format!("{base}{prefix}/{operation}/");
-        if let Request::Read { external } = request {
-            url = format!("{url}?sn={}", percent(external));
+        match request {
+            Request::Read { external } => url = format!("{url}?sn={}", percent(external)),
+            Request::Discover {
+                display_type,
+                display_role,
+            } => {
+                let display_type = percent(display_type);
+                url = format!("{url}?display_type={display_type}");
+                if !display_role.is_empty() {
+                    url = format!("{url}&display_role={}", percent(display_role));
+                }
+            }
+            _ => {}
         }
         // The credentials are added to the body of POST requests. They are never part of a URL,
         // because proxies write URLs to their logs. A GET request has no body, so its credentials
@@ -183,6 +197,16 @@ fn read(request: &Request, data: &Value) -> Option<Answer> {
                 _ => Answer::Unclear(format!("{} tickets have the same tag", found.len())),
             }
         }
+        Request::Discover { .. } => {
+            let services = data.as_array()?.iter();
+            let service = |service: &Value| {
+                Some((
+                    service.get("id")?.as_i64()?,
+                    plain(service.get("name").unwrap_or(&Value::Null)),
+                ))
+            };
+            Answer::Services(services.map(service).collect::<Option<_>>()?)
+        }
         Request::Withdraw { .. } => Answer::Withdrawn,
         Request::Verify { .. } => Answer::Verified(data.get("is_passed")?.as_bool()?),
         Request::Read { .. } => Answer::Ticket(ExternalTicket {
@@ -192,8 +216,21 @@ fn read(request: &Request, data: &Value) -> Option<Answer> {
                 .and_then(Value::as_array)
                 .map(|fields| fields.iter().filter_map(Value::as_object).collect())
                 .map_or_else(BTreeMap::new, values),
+            links: ["ticket_url", "iframe_ticket_url"]
+                .into_iter()
+                .filter_map(|name| {
+                    let url = data.get(name)?.as_str()?;
+                    is_link(url).then(|| (name.to_owned(), url.to_owned()))
+                })
+                .collect(),
         }),
     })
+}
+
+/// Returns whether the URL of a ticket can be shown as a link. Other schemes, such as `javascript`, and long texts are
+/// not shown.
+fn is_link(url: &str) -> bool {
+    url.len() <= LINK_BYTES_MAX && (url.starts_with("https://") || url.starts_with("http://"))
 }
 
 fn values(fields: Vec<&Map<String, Value>>) -> BTreeMap<String, Value> {
@@ -435,6 +472,38 @@ mod tests {
     }
 
     #[test]
+    fn services_are_found_by_their_display() {
+        let discover = Request::Discover {
+            display_type: "API".into(),
+            display_role: "LOG SEARCH".into(),
+        };
+        let planned = BkItsm
+            .request(&connection(PathForm::Esb), &discover)
+            .unwrap();
+        assert_eq!(
+            (planned.method.as_str(), planned.url.as_str()),
+            (
+                "GET",
+                "https://itsm.example.com/api/c/compapi/v2/itsm/get_services/?display_type=API&display_role=LOG%20SEARCH"
+            )
+        );
+        let found = |data: &str| {
+            answered(
+                &discover,
+                200,
+                &format!(r#"{{"result":true,"data":{data}}}"#),
+            )
+        };
+        assert_eq!(
+            found(r#"[{"id":18,"name":"日志平台容量评估","desc":""}]"#),
+            Answer::Services(vec![(18, "日志平台容量评估".into())])
+        );
+        assert_eq!(found("[]"), Answer::Services(Vec::new()));
+        assert!(matches!(found(r#"[{"id":"x"}]"#), Answer::Unclear(_)));
+        assert!(matches!(found("{}"), Answer::Unclear(_)));
+    }
+
+    #[test]
     fn tokens_and_tickets_are_read() {
         let verify = Request::Verify { token: "t".into() };
         assert_eq!(
@@ -448,7 +517,7 @@ mod tests {
         let read = Request::Read {
             external: "A".into(),
         };
-        let body = r#"{"result":true,"data":{"sn":"A","current_status":"FINISHED","ticket_url":"u",
+        let body = r#"{"result":true,"data":{"sn":"A","current_status":"FINISHED","ticket_url":"https://itsm/A","iframe_ticket_url":"javascript:alert(1)",
             "fields":[{"key":"approval_result","value":"true"},{"key":"empty","value":null},{"no":"key"}]}}"#;
         assert_eq!(
             answered(&read, 200, body),
@@ -458,6 +527,7 @@ mod tests {
                     ("approval_result".to_owned(), json!("true")),
                     ("empty".to_owned(), Value::Null),
                 ]),
+                links: BTreeMap::from([("ticket_url".into(), "https://itsm/A".into())]),
             })
         );
     }

@@ -27,6 +27,11 @@ pub struct Connection {
 /// One request to an external ITSM (system for IT service management).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
+    /// Searches for services that the external ITSM displays to a group (`display_role`) of the type `display_type`.
+    Discover {
+        display_type: String,
+        display_role: String,
+    },
     /// Creates a ticket in the external ITSM.
     Create {
         service: i64,

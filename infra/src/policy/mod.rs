@@ -6,7 +6,7 @@
 
 use std::sync::LazyLock;
 
-use domain::permission::{AccessRequest, Operation, Relation};
+use domain::permission::{AccessRequest, Operation, Relation, Relations};
 
 /// The result of one policy for one operation.
 struct Rule {
@@ -59,6 +59,38 @@ pub fn answer(request: AccessRequest) -> Answer {
     }
 }
 
+/// What permits an operation. A denied request is explained with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// The relations of which one is sufficient by itself.
+    pub one_of: Vec<Relation>,
+    /// The names of the policies that permit the operation to a caller with one of these relations.
+    pub policies: Vec<&'static str>,
+}
+
+/// Returns what permits the operation.
+pub fn needs(operation: Operation) -> Needs {
+    let mut needs = Needs {
+        one_of: Vec::new(),
+        policies: Vec::new(),
+    };
+    for relation in Relation::ALL {
+        let answer = answer(AccessRequest {
+            operation,
+            relations: Relations::NONE.with(relation),
+        });
+        if answer.is_permitted {
+            needs.one_of.push(relation);
+            for policy in answer.policies {
+                if !needs.policies.contains(&policy) {
+                    needs.policies.push(policy);
+                }
+            }
+        }
+    }
+    needs
+}
+
 /// Returns true if the policies of the desk permit the operation ([`answer`]).
 pub fn permits(request: AccessRequest) -> bool {
     answer(request).is_permitted
@@ -94,8 +126,6 @@ static READ_RULES: LazyLock<Vec<(&'static Rule, Operation, Vec<Relation>)>> = La
 
 #[cfg(test)]
 mod tests {
-    use domain::permission::Relations;
-
     use super::*;
 
     fn ask(operation: Operation, relations: Relations) -> AccessRequest {
@@ -165,6 +195,23 @@ mod tests {
                 policies: vec!["participants-of-a-ticket", "superusers"],
             }
         );
+    }
+
+    #[test]
+    fn the_needs_of_an_operation_name_the_relations_and_their_policies() {
+        assert_eq!(
+            needs(Operation::ReadRole),
+            Needs {
+                one_of: vec![Relation::Member, Relation::Superuser],
+                policies: vec!["members-of-a-role", "superusers"],
+            }
+        );
+        for operation in Operation::ALL {
+            assert!(
+                needs(operation).policies.contains(&"superusers"),
+                "{operation:?}"
+            );
+        }
     }
 
     /// The deciders load further facts only if the known facts do not permit an operation. This is correct only

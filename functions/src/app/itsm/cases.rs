@@ -8,9 +8,9 @@
 use std::collections::BTreeMap;
 
 use domain::itsm::case::{Case, Command, Freshness, PROCESS_MS};
-use domain::itsm::mapping::{self, Content, Unreadable};
-use domain::ticket::{self, Open, Rejection, Ticket, form};
-use events::case::{Bound, Identified, Received, Refused, Updated};
+use domain::itsm::mapping::{self, Content};
+use domain::ticket::{self, Ticket};
+use events::case::{Bound, Identified, Received, Updated};
 use events::integration::CaseMapping;
 use events::{AppCode, Entry, Meta, PersonId, TicketSn};
 use infra::commit::hex;
@@ -18,10 +18,10 @@ use infra::ledger::{NoContext, command_id};
 use infra::{CommandEnvelope, Error, ExecuteError, Kind};
 use serde_json::Value;
 
+use super::opening::{Failure, NewTicket, open_ticket, refused};
 use crate::App;
-use crate::app::people::{Unnamed, one_name};
-use crate::app::tickets::submit::{Submission, SubmitError, submit};
-use crate::app::tickets::{Key, NotOpened, NotRaised, await_card, execute, opened_before};
+use crate::app::people::one_name;
+use crate::app::tickets::{Key, await_card, execute, opened_before};
 
 /// Maximum number of records in one request.
 pub const BATCH_MAX: usize = 100;
@@ -309,89 +309,6 @@ struct Step<'a> {
     meta: Meta,
 }
 
-/// The reason why the content of a record did not open or change a ticket.
-enum Failure {
-    Refused(Refused),
-    Technical(Error),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Technical(error)
-    }
-}
-
-impl From<Unreadable> for Failure {
-    fn from(Unreadable { field, reason }: Unreadable) -> Self {
-        Self::Refused(Refused { field, reason })
-    }
-}
-
-impl From<Unnamed> for Failure {
-    fn from(unnamed: Unnamed) -> Self {
-        let reason = unnamed.to_string();
-        match unnamed {
-            Unnamed::Technical(error) => Self::Technical(error),
-            Unnamed::InField { key, .. } => refused(&key, reason),
-            _ => refused("", reason),
-        }
-    }
-}
-
-impl From<Rejection> for Failure {
-    fn from(rejection: Rejection) -> Self {
-        let field = rejection.field_key().unwrap_or_default().to_owned();
-        match rejection {
-            // Another system provides the options of a form field, and this system is not
-            // available. A later attempt may succeed.
-            Rejection::OptionsUnavailable { .. } => {
-                Self::Technical(Error::new(Kind::Unavailable, rejection.to_string()))
-            }
-            // The reason is stored as plain text, so it must not contain a user name.
-            Rejection::UnknownPerson(_) => refused(
-                "",
-                "a person of the record is not in the directory of the organization".into(),
-            ),
-            rejection => refused(&field, rejection.to_string()),
-        }
-    }
-}
-
-impl From<ExecuteError<Ticket>> for Failure {
-    fn from(failure: ExecuteError<Ticket>) -> Self {
-        match failure {
-            ExecuteError::Rejected(rejection) => rejection.into(),
-            ExecuteError::Technical(error) => error.into(),
-        }
-    }
-}
-
-impl From<SubmitError> for Failure {
-    fn from(failure: SubmitError) -> Self {
-        match failure {
-            SubmitError::NotOpened(not_opened) => not_opened.into(),
-            SubmitError::NotRaised(NotRaised::Technical(error)) => error.into(),
-            SubmitError::NotRaised(reason) => refused("", reason.to_string()),
-        }
-    }
-}
-
-impl From<NotOpened> for Failure {
-    fn from(failure: NotOpened) -> Self {
-        match failure {
-            NotOpened::Refused(failure) => failure.into(),
-            NotOpened::KeyReused => refused("", failure.to_string()),
-        }
-    }
-}
-
-fn refused(field: &str, reason: String) -> Failure {
-    Failure::Refused(Refused {
-        field: field.to_owned(),
-        reason,
-    })
-}
-
 impl Step<'_> {
     /// Returns the id for a command of this attempt. `command` is the name of the command. A
     /// repeated attempt for the same content has the same command ids, so the ledger executes each
@@ -486,38 +403,17 @@ impl Step<'_> {
             return Err(refused("", reason));
         };
         let given = content.form.iter().filter(|(_, value)| !value.is_null());
-        let mut entries: Vec<Entry> = given
+        let entries: Vec<Entry> = given
             .map(|(key, value)| Entry::new(key.clone(), value.clone()))
             .collect();
-        let service = app.configuration.service(content.service).await?;
-        if let Some(defined) = &service.0 {
-            let workflow = app
-                .configuration
-                .workflow(defined.workflow, defined.workflow_version)
-                .await?;
-            if let Some(workflow) = workflow {
-                let definition = &workflow.definition;
-                app.people.form_in(definition, &mut entries, 1).await?;
-                if let Some(submit) = definition.submit_node() {
-                    form::with_defaults(definition, submit, &mut entries, &Ticket::default());
-                }
-            }
-        }
-        let open = Open {
+        let ticket = NewTicket {
             service: content.service,
             creator: app.people.find(requester).await?,
             form: entries,
             tag: id_of(self.stream).to_owned(),
-            ..Open::default()
+            key,
         };
-        let submission = Submission {
-            open,
-            variables: BTreeMap::new(),
-            receiver: None,
-            key: Some(key),
-        };
-        let opened = Box::pin(submit(app, submission, |creator| self.by(creator))).await?;
-        Ok(opened.sn)
+        open_ticket(app, ticket, |creator| self.by(creator)).await
     }
 
     /// Updates the ticket fields for which the external system sent a new value. `fields` contains

@@ -7,15 +7,16 @@ use std::path::{Path, PathBuf};
 use domain::config::{ApplicationKind, Integration};
 use domain::itsm::mapping;
 use domain::placeholder::placeholders;
-use events::AppCode;
-use events::application_kind;
+use events::application_kind::{self, Consequence, Discovery, StateTexts};
 use events::integration::{self, CaseMapping, PathForm, UpdateSource, ValueSource};
 use events::workflow::service_task::Pair;
 use events::workflow::{Clause, Condition, Group, Join, Operator};
+use events::{AppCode, ServiceId};
 use infra::http::Url;
+use infra::keys::Keys;
 use infra::{Error, Kind, itsm};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::App;
 use crate::app::definition_files::{check_name, define, unique};
@@ -23,18 +24,95 @@ use crate::app::definition_files::{check_name, define, unique};
 /// The kind of an integration (a connection to another system) in which a client app sends cases as
 /// JSON. A case is a record of the other system.
 const GENERIC_JSON: &str = "generic_json";
+/// The application kinds that a file can use with `preset`.
+const PRESETS: &str = include_str!("presets.toml");
+/// The preset to which the settings of the log platform belong.
+const LOG_COLLECTION: &str = "log_collection";
 /// Maximum number of days until an application (a ticket in an external ITSM) expires.
 const DAYS_MAX: u16 = 365;
+
+/// Returns the secret with which the desk identifies itself to an external system. If the key store has no readable
+/// secret, the inner `Err` is the name under which the key store must contain it.
+pub async fn secret_of(
+    keys: &dyn Keys,
+    integration: &str,
+) -> Result<Result<String, String>, Error> {
+    let name = format!("integration/{integration}");
+    let secret = keys.secret(&name).await?;
+    let secret = secret.and_then(|bytes| String::from_utf8(bytes).ok());
+    Ok(secret.ok_or(name))
+}
 
 /// The content of a TOML file that defines integrations (connections to other systems) and
 /// application kinds (types of tickets in external ITSMs).
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct File {
+struct File {
     #[serde(default)]
     integration: Vec<IntegrationEntry>,
     #[serde(default)]
-    application_kind: Vec<KindEntry>,
+    application_kind: Vec<Map<String, Value>>,
+    #[serde(flatten)]
+    log_platform: LogPlatform,
+}
+
+/// The settings of the log platform, under its own names (requirements/external-itsm.md, configuration). They apply to
+/// the integrations and the application kinds of the same file that have no value of their own.
+#[derive(Debug, Default, Deserialize)]
+struct LogPlatform {
+    /// The name of the switch in `feature` for application kinds with the preset `log_collection`.
+    #[serde(rename = "FEATURE_COLLECTOR_ITSM", default = "feature_name")]
+    feature_name: String,
+    /// The name of the member of the switch that contains the id of the service.
+    #[serde(rename = "ITSM_SERVICE_ID", default = "service_key")]
+    service_key: String,
+    /// The id of the service, if the switch does not contain it.
+    #[serde(rename = "COLLECTOR_ITSM_SERVICE_ID")]
+    service: Option<i64>,
+    /// The base URL of the external ITSM, with or without the path of its operations.
+    #[serde(rename = "ITSM_APIGATEWAY_ROOT_V2")]
+    root: Option<String>,
+    #[serde(default)]
+    feature: BTreeMap<String, Map<String, Value>>,
+}
+
+fn feature_name() -> String {
+    "collect_itsm".into()
+}
+
+fn service_key() -> String {
+    "itsm_service_id".into()
+}
+
+impl LogPlatform {
+    /// Returns the members that the settings add to an application kind of log collection. An error is the reason why
+    /// a setting is wrong.
+    fn of_kind(&self) -> Result<Map<String, Value>, String> {
+        let mut members = Map::new();
+        if let Some(service) = self.service {
+            members.insert("service".into(), service.into());
+        }
+        let Some(switch) = self.feature.get(&self.feature_name) else {
+            return Ok(members);
+        };
+        for (key, value) in switch {
+            match (key.as_str(), value) {
+                (key, Value::Number(id)) if key == self.service_key && id.is_i64() => {
+                    members.insert("service".into(), value.clone());
+                }
+                ("is_enabled", Value::Bool(_)) => {
+                    members.insert("is_enabled".into(), value.clone());
+                }
+                _ => {
+                    return Err(format!(
+                        "feature {}: {key:?} must be `is_enabled` with a boolean, or {:?} with the id of a service",
+                        self.feature_name, self.service_key
+                    ));
+                }
+            }
+        }
+        Ok(members)
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -93,15 +171,33 @@ impl From<Short> for ValueSource {
 struct KindEntry {
     name: String,
     integration: String,
-    service: i64,
+    service: Option<i64>,
+    discovery: Option<Discovery>,
     #[serde(default)]
     fields: BTreeMap<String, String>,
+    /// The keys of the values that an application over the API must contain.
+    #[serde(default)]
+    required: Vec<String>,
+    /// The client apps that may apply over the API. An empty list permits every app.
+    #[serde(default)]
+    senders: Vec<String>,
+    consequence: Option<ConsequenceEntry>,
+    #[serde(default)]
+    states: StateTexts,
     /// The field values that mean the approval of an application (a ticket in the external ITSM).
     /// The application is granted only if its finished ticket has all these values.
     granted: BTreeMap<String, Value>,
     days: u16,
     #[serde(default = "yes")]
     is_enabled: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConsequenceEntry {
+    service: i64,
+    #[serde(default)]
+    fields: BTreeMap<String, String>,
 }
 
 fn yes() -> bool {
@@ -126,7 +222,10 @@ impl Definitions {
     ) -> Result<Self, String> {
         let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
         let mut definitions = Self::default();
-        for entry in file.integration {
+        for mut entry in file.integration {
+            if itsm::find(&entry.kind).is_some() && entry.url.is_none() {
+                entry.url.clone_from(&file.log_platform.root);
+            }
             let mapping = match &entry.mapping {
                 Some(path) => Some(mapping_of(&entry.name, path, read_file)?),
                 None => None,
@@ -135,8 +234,10 @@ impl Definitions {
                 .integrations
                 .push(integration_of(entry, mapping)?);
         }
-        for entry in file.application_kind {
-            definitions.kinds.push(kind_of(entry)?);
+        for members in file.application_kind {
+            definitions
+                .kinds
+                .push(kind_of(members, &file.log_platform)?);
         }
         let names = definitions.integrations.iter().map(|one| &one.name);
         unique("integration", names)?;
@@ -280,6 +381,17 @@ fn external_itsm(
         ));
     }
     let given = entry.url.unwrap_or_default();
+    // The log platform configures the base URL with the path of the operations. This path also shows the form.
+    let (given, of_url) = [
+        ("/api/c/compapi/v2/itsm", PathForm::Esb),
+        ("/v2/itsm", PathForm::Apigw),
+    ]
+    .into_iter()
+    .find_map(|(path, form)| {
+        let base = given.trim_end_matches('/').strip_suffix(path)?;
+        Some((base.to_owned(), Some(form)))
+    })
+    .unwrap_or((given, None));
     let url = Url::parse(&given).ok();
     let is_base = url.is_some_and(|url| {
         matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.has_host()
@@ -302,7 +414,7 @@ fn external_itsm(
         name,
         kind: entry.kind,
         url: given,
-        form: entry.form.unwrap_or_default(),
+        form: entry.form.or(of_url).unwrap_or_default(),
         app,
         user,
         senders: Vec::new(),
@@ -310,9 +422,74 @@ fn external_itsm(
     })
 }
 
-fn kind_of(entry: KindEntry) -> Result<application_kind::Defined, String> {
-    let name = entry.name;
+/// Reads the members of an application kind. The members of the preset and of the log platform are used for members
+/// that are absent.
+fn kind_of(
+    mut members: Map<String, Value>,
+    log_platform: &LogPlatform,
+) -> Result<application_kind::Defined, String> {
+    let name = members.get("name").and_then(Value::as_str);
+    let name = name.unwrap_or_default().to_owned();
     check_name("application_kind", &name)?;
+    let at = |reason: String| format!("application_kind {name}: {reason}");
+    if let Some(preset) = members.remove("preset") {
+        let chosen = preset_of(&preset).map_err(at)?;
+        let defaults = if preset == LOG_COLLECTION {
+            merged(log_platform.of_kind()?, chosen)
+        } else {
+            chosen
+        };
+        members = merged(members, defaults);
+    }
+    let entry: KindEntry =
+        serde_json::from_value(members.into()).map_err(|error| at(error.to_string()))?;
+    checked_kind(entry)
+}
+
+/// Returns the members of a preset. An error is the reason why the preset does not exist.
+fn preset_of(name: &Value) -> Result<Map<String, Value>, String> {
+    let mut presets: BTreeMap<String, Map<String, Value>> =
+        toml::from_str(PRESETS).map_err(|error| error.to_string())?;
+    let known = presets.keys().cloned().collect::<Vec<_>>().join(", ");
+    let preset = name.as_str().and_then(|name| presets.remove(name));
+    preset.ok_or_else(|| format!("`preset` must be one of {known}, not {name}"))
+}
+
+/// Returns the members, and the defaults for absent members. A service that is configured replaces a search for the
+/// service. The members of `fields` are merged.
+fn merged(members: Map<String, Value>, defaults: Map<String, Value>) -> Map<String, Value> {
+    let mut all = defaults;
+    if members.contains_key("service") {
+        all.remove("discovery");
+    }
+    if members.contains_key("discovery") {
+        all.remove("service");
+    }
+    for (key, value) in members {
+        match (all.get_mut(&key), value) {
+            (Some(Value::Object(fields)), Value::Object(own)) if key == "fields" => {
+                fields.extend(own);
+            }
+            (_, value) => {
+                all.insert(key, value);
+            }
+        }
+    }
+    all
+}
+
+fn checked_kind(entry: KindEntry) -> Result<application_kind::Defined, String> {
+    let name = entry.name;
+    if entry.service.is_some() == entry.discovery.is_some() {
+        return Err(format!(
+            "application_kind {name}: either `service` or `discovery` is required"
+        ));
+    }
+    if entry.senders.iter().any(|sender| sender.trim().is_empty()) {
+        return Err(format!(
+            "application_kind {name}: `senders` must contain app codes"
+        ));
+    }
     if !(1..=DAYS_MAX).contains(&entry.days) {
         return Err(format!(
             "application_kind {name}: `days` must be a number from 1 to {DAYS_MAX}"
@@ -323,14 +500,28 @@ fn kind_of(entry: KindEntry) -> Result<application_kind::Defined, String> {
             "application_kind {name}: `granted` must name at least one field with its value"
         ));
     }
-    if let Some(key) = entry.fields.iter().find_map(|(key, value)| {
-        let is_open = value.contains("${") && placeholders(value).is_empty();
-        is_open.then_some(key)
-    }) {
+    let of_consequence = entry.consequence.iter().flat_map(|one| &one.fields);
+    if let Some(key) = entry
+        .fields
+        .iter()
+        .chain(of_consequence)
+        .find_map(|(key, value)| {
+            let is_open = value.contains("${") && placeholders(value).is_empty();
+            is_open.then_some(key)
+        })
+    {
         return Err(format!(
             "application_kind {name}: the placeholder in `fields.{key}` is incomplete"
         ));
     }
+    let pairs = |fields: BTreeMap<String, String>| -> Vec<Pair> {
+        let pair = |(key, value)| Pair { key, value };
+        fields.into_iter().map(pair).collect()
+    };
+    let consequence = entry.consequence.map(|one| Consequence {
+        service: ServiceId(one.service),
+        fields: pairs(one.fields),
+    });
     let clause = |(key, value): (String, Value)| Clause {
         key,
         kind: "STRING".into(),
@@ -340,11 +531,12 @@ fn kind_of(entry: KindEntry) -> Result<application_kind::Defined, String> {
     Ok(application_kind::Defined {
         integration: entry.integration,
         service: entry.service,
-        fields: entry
-            .fields
-            .into_iter()
-            .map(|(key, value)| Pair { key, value })
-            .collect(),
+        discovery: entry.discovery,
+        required: entry.required,
+        senders: entry.senders.into_iter().map(AppCode).collect(),
+        consequence,
+        states: entry.states,
+        fields: pairs(entry.fields),
         granted: Condition {
             join: Join::And,
             expressions: vec![Group {
@@ -463,12 +655,110 @@ mod tests {
         assert_eq!(definitions.integrations[0].name, "company_itsm");
         assert_eq!(definitions.integrations[0].form, PathForm::Esb);
         let kind = &definitions.kinds[0];
-        assert_eq!((kind.service, kind.days, kind.is_enabled), (18, 14, true));
+        assert_eq!(
+            (kind.service, kind.days, kind.is_enabled),
+            (Some(18), 14, true)
+        );
         assert_eq!(kind.fields[0].value, "${ticket_title}");
         let clause = &kind.granted.expressions[0].expressions[0];
         assert_eq!(
             (clause.key.as_str(), &clause.value),
             ("approval_result", &"true".into())
+        );
+    }
+
+    #[test]
+    fn a_preset_and_the_settings_of_the_log_platform_fill_absent_members() {
+        let text = |settings: &str, more: &str| {
+            format!(
+                r#"{settings}
+                [[integration]]
+                name = "company_itsm"
+                kind = "bk_itsm"
+                app = "bk_log"
+                user = "admin"
+                [[application_kind]]
+                name = "collect"
+                preset = "log_collection"
+                integration = "company_itsm"
+                {more}"#
+            )
+        };
+        let root = "ITSM_APIGATEWAY_ROOT_V2 = \"https://paas.example.com/api/c/compapi/v2/itsm/\"";
+        let definitions = read(&text(root, "")).unwrap();
+        let integration = &definitions.integrations[0];
+        assert_eq!(
+            (integration.url.as_str(), integration.form),
+            ("https://paas.example.com", PathForm::Esb)
+        );
+        let kind = &definitions.kinds[0];
+        let found = kind.discovery.as_ref().unwrap();
+        assert_eq!(
+            (kind.service, found.display_role.as_str()),
+            (None, "LOG_SEARCH")
+        );
+        assert_eq!(kind.states.granted, "采集接入完成");
+        assert!(kind.required.contains(&"log_keep_days".to_owned()));
+        let gateway = root.replace("/api/c/compapi/v2/itsm/", "/prod/v2/itsm");
+        let definitions = read(&text(&gateway, "fields = { title = \"t\" }")).unwrap();
+        assert_eq!(definitions.integrations[0].form, PathForm::Apigw);
+        assert_eq!(
+            definitions.kinds[0].fields.len(),
+            1,
+            "the title is replaced"
+        );
+
+        let service = |settings: &str, more: &str| {
+            let kind = read(&text(&format!("{root}\n{settings}"), more))?
+                .kinds
+                .remove(0);
+            assert_eq!(kind.discovery.is_none(), kind.service.is_some());
+            Ok::<_, String>((kind.service, kind.is_enabled))
+        };
+        let id = "COLLECTOR_ITSM_SERVICE_ID = 18";
+        assert_eq!(service(id, ""), Ok((Some(18), true)));
+        let switch =
+            format!("{id}\n[feature.collect_itsm]\nitsm_service_id = 19\nis_enabled = false");
+        assert_eq!(service(&switch, ""), Ok((Some(19), false)));
+        assert_eq!(service(&switch, "service = 20"), Ok((Some(20), false)));
+        let renamed =
+            "FEATURE_COLLECTOR_ITSM = \"f\"\nITSM_SERVICE_ID = \"id\"\n[feature.f]\nid = 21";
+        assert_eq!(service(renamed, ""), Ok((Some(21), true)));
+        for (settings, more, expected) in [
+            (
+                "[feature.collect_itsm]\nitsm_service = 19",
+                "",
+                "feature collect_itsm: \"itsm_service\" must be",
+            ),
+            ("ITSM_SERVICE = 1", "", "unknown field"),
+            (
+                "",
+                "consequence = { service = 1, field = {} }",
+                "unknown field `field`",
+            ),
+            (
+                "",
+                "consequence = { service = 1, fields = { a = \"${b\" } }",
+                "`fields.a` is incomplete",
+            ),
+            ("", "senders = [\"\"]", "`senders` must contain app codes"),
+            ("", "discovery = {}", "missing field `display_type`"),
+            (
+                "",
+                "states = { applied = \"x\" }",
+                "unknown field `applied`",
+            ),
+        ] {
+            let reason = service(settings, more).unwrap_err();
+            assert!(reason.contains(expected), "{settings} {more}: {reason}");
+        }
+        let unknown = text(root, "").replace("log_collection", "logs");
+        let reason = read(&unknown).unwrap_err();
+        assert!(
+            reason.contains(
+                "`preset` must be one of log_collection, storage_expansion, not \"logs\""
+            ),
+            "{reason}"
         );
     }
 
@@ -508,6 +798,11 @@ mod tests {
                 "`fields.title` is incomplete",
             ),
             ("service = 18", "services = 18", "unknown field `services`"),
+            (
+                "service = 18",
+                "",
+                "either `service` or `discovery` is required",
+            ),
             (
                 "url = ",
                 "senders = [\"a\"]\n        url = ",

@@ -6,3 +6,4 @@ pub mod applications;
 pub mod callbacks;
 pub mod cases;
 pub mod integrations;
+mod opening;

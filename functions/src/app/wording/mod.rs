@@ -24,6 +24,7 @@ use events::ticket::{Closed, FollowersChanged, NodeStatus, TicketEvent, Transiti
 use infra::Error;
 
 use crate::App;
+use crate::app::itsm::applications::NotApplied;
 
 #[cfg(test)]
 pub(crate) use tests::every_rejection;
@@ -143,6 +144,14 @@ pub fn rejection(
     match language {
         Language::Chinese => zh_cn::rejection::text(rejection, &names),
         Language::English => en::rejection::text(rejection, &names),
+    }
+}
+
+/// Returns the reason why a person could not apply for an approval.
+pub fn not_applied(language: Language, reason: &NotApplied) -> String {
+    match language {
+        Language::Chinese => zh_cn::not_applied(reason),
+        Language::English => reason.to_string(),
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use domain::attachment::Unfit;
 use domain::automation::execution;
 use domain::fleet::dispatch::Phase;
-use domain::itsm::application::Step;
+use domain::itsm::application::{self, Step};
 use domain::ticket::{FieldAt, Invalid, Rejection, Status};
 use events::execution::Outcome;
 use events::finding::Finding;
@@ -628,7 +628,9 @@ fn every_state_has_a_name_in_each_language() {
         Outcome::Canceled,
         Outcome::Unknown,
     ];
+    let of_application = application::Status::ALL.map(<&str>::from);
     let steps = [
+        Step::Discover,
         Step::Create,
         Step::Probe,
         Step::Find,
@@ -656,12 +658,7 @@ fn every_state_has_a_name_in_each_language() {
         ),
         (
             application,
-            [
-                &steps.map(Step::name)[..],
-                &ends[..],
-                &["granted", "refused", "withdrawn"],
-            ]
-            .concat(),
+            [&steps.map(Step::name)[..], &ends[..], &of_application[..]].concat(),
         ),
     ];
     for language in LANGUAGES {

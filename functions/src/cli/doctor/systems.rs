@@ -20,6 +20,7 @@ use jiff::fmt::rfc2822;
 use serde_json::Value;
 
 use super::{Finding, fine, warning, wrong};
+use crate::app::itsm::integrations;
 use crate::app::outbound::{self, Described};
 
 /// Maximum time of a connection or a request. A person waits for the command, and the systems are checked one after
@@ -95,11 +96,11 @@ impl<'a> Systems<'a> {
         defined: integration::Defined,
     ) -> Result<Finding, Error> {
         let what = format!("integration {}", defined.name);
-        let name = format!("integration/{}", defined.name);
-        let secret = self.ledger.keys.secret(&name).await?;
-        let Some(secret) = secret.and_then(|bytes| String::from_utf8(bytes).ok()) else {
-            return Ok(no_secret(what, &name));
+        let secret = match integrations::secret_of(&*self.ledger.keys, &defined.name).await? {
+            Ok(secret) => secret,
+            Err(name) => return Ok(no_secret(what, &name)),
         };
+        let name = format!("integration/{}", defined.name);
         let url = defined.url.clone();
         let connection = Connection {
             integration: defined,

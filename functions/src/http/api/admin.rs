@@ -45,7 +45,7 @@ async fn permitted(request: &Asked, operation: Operation) -> Result<Meta, Proble
     if permissions::may(&request.app, operation, &pid, Relations::NONE).await? {
         Ok(request.meta(pid))
     } else {
-        Err(Problem::forbidden("only superusers may do this"))
+        Err(Problem::denied(operation, "only superusers may do this"))
     }
 }
 

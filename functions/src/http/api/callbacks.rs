@@ -227,9 +227,10 @@ async fn resend(request: Asked, id: &str) -> ApiResult {
         let card = tickets::card(app, ticket).await?;
         let card = card.ok_or_else(|| missing(id))?;
         if !tickets::may(app, Permission::ManageTicket, &card.ticket, &actor).await? {
-            return Err(Problem::forbidden(format!(
+            let detail = format!(
                 "only a manager of ticket {ticket} or the receiving app may send this callback again"
-            )));
+            );
+            return Err(Problem::denied(Permission::ManageTicket, detail));
         }
         actor
     };

@@ -4,6 +4,7 @@
 
 use axum::http::Method;
 use domain::options;
+use domain::permission::Operation as Permission;
 use domain::ticket::Ticket;
 use domain::ticket::form::{self, Offer};
 use events::app::Scope;
@@ -148,10 +149,10 @@ async fn of_service(request: Asked, method: &Method, id: &str, resource: &str) -
         .ok_or_else(missing)?;
     let reader = Reader::user_or_app(app, &request.caller).await?;
     if !permissions::may_read_service(app, &reader, &service).await? {
-        return Err(Problem::forbidden(format!(
-            "service {id} is not displayed to {}",
-            request.caller.user.as_deref().unwrap_or("this application")
-        )));
+        let reader = request.caller.user.as_deref();
+        let reader = reader.unwrap_or("this application");
+        let detail = format!("service {id} is not displayed to {reader}");
+        return Err(Problem::denied(Permission::ReadService, detail));
     }
     let workflow = app
         .configuration

@@ -299,7 +299,8 @@ async fn permitted(
     if permissions::may_on_person(&request.app, operation, &actor, person).await? {
         Ok(actor)
     } else {
-        Err(Problem::forbidden(
+        Err(Problem::denied(
+            operation,
             "only the person and superusers may do this",
         ))
     }

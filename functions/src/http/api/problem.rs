@@ -8,10 +8,11 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::attachment;
 use domain::draft::{self, Draft};
+use domain::permission::{Operation, Relation};
 use domain::ticket::{FieldAt, Rejection, Ticket};
 use events::PersonId;
 use events::person::Language;
-use infra::{Error, ExecuteError};
+use infra::{Error, ExecuteError, policy};
 use serde::Serialize;
 
 use super::shape::{Flaw, quoted, step};
@@ -19,6 +20,8 @@ use crate::App;
 use crate::app::administration::AdministrationError;
 use crate::app::attachments::NotTaken;
 use crate::app::erasure::NotErased;
+#[cfg(test)]
+use crate::app::itsm::applications::NotApplied;
 use crate::app::people::Unnamed;
 use crate::app::tickets::submit::SubmitError;
 use crate::app::tickets::{NotOpened, NotRaised};
@@ -45,6 +48,10 @@ pub(super) struct Problem {
     allowed: String,
     /// The language of `detail`.
     language: Language,
+    /// The number that another system gives to `reason`.
+    code: Option<u32>,
+    /// The operation that no permission policy permits to the caller.
+    denied: Option<Operation>,
     /// Whether the response contains the header `WWW-Authenticate`. With this header, the server
     /// requests credentials from the client.
     challenges: bool,
@@ -63,9 +70,38 @@ pub(super) struct ProblemBody {
     reason: &'static str,
     /// The reason in a sentence, for people.
     detail: String,
+    /// The number that the log platform gives to `reason`, for reasons that it names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<u32>,
     /// The wrong parts of the request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Flaw>,
+    /// What the caller lacks, if the permission policies deny the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    permission: Option<PermissionBody>,
+}
+
+/// A denied operation, and what permits it (docs/permissions.md).
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct PermissionBody {
+    /// The name of the operation in the policies.
+    operation: &'static str,
+    /// The relations to the object of the request of which the caller has none. One of them is sufficient.
+    one_of: Vec<&'static str>,
+    /// The names of the policies that permit the operation to a caller with one of these relations.
+    policies: Vec<&'static str>,
+}
+
+impl From<Operation> for PermissionBody {
+    fn from(operation: Operation) -> Self {
+        let needs = policy::needs(operation);
+        Self {
+            operation: operation.key(),
+            one_of: needs.one_of.into_iter().map(Relation::key).collect(),
+            policies: needs.policies,
+        }
+    }
 }
 
 /// The reason of an error response to a request without credentials.
@@ -108,6 +144,12 @@ pub(super) fn reasons(status: StatusCode) -> std::collections::BTreeSet<&'static
     if status == StatusCode::FORBIDDEN {
         reasons.insert(NO_CREDENTIALS);
     }
+    let named = [
+        (StatusCode::CONFLICT, NotApplied::HasApply(String::new())),
+        (StatusCode::NOT_FOUND, NotApplied::NotExists(String::new())),
+    ];
+    let named = named.iter().filter(|(known, _)| *known == status);
+    reasons.extend(named.filter_map(|(_, reason)| Some(reason.named()?.0)));
     reasons
 }
 
@@ -124,6 +166,8 @@ impl Problem {
             rejection: None,
             allowed: String::new(),
             language: Language::English,
+            code: None,
+            denied: None,
             challenges: false,
         }
     }
@@ -209,6 +253,13 @@ impl Problem {
     pub(super) fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, detail)
     }
+    /// Creates an error response with status 403 for an operation that the permission policies deny to the caller.
+    pub(super) fn denied(operation: Operation, detail: impl Into<String>) -> Self {
+        Self {
+            denied: Some(operation),
+            ..Self::forbidden(detail)
+        }
+    }
     /// Creates an error response with status 409. The request is valid, but the current state of
     /// the desk or of a ticket does not allow the request.
     pub(super) fn conflict(detail: impl Into<String>) -> Self {
@@ -249,6 +300,22 @@ impl Problem {
     }
     pub(super) fn stale(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::PRECONDITION_FAILED, detail)
+    }
+
+    /// Sets the reason to a name of another system, with its number.
+    pub(super) fn by_name(self, name: Option<(&'static str, u32)>) -> Self {
+        match name {
+            Some((reason, code)) => Self {
+                reason,
+                code: Some(code),
+                ..self
+            },
+            None => self,
+        }
+    }
+    /// Sets the language of `detail`.
+    pub(super) fn in_language(self, language: Language) -> Self {
+        Self { language, ..self }
     }
 
     pub(super) fn detail(&self) -> &str {
@@ -316,7 +383,9 @@ impl IntoResponse for Problem {
             status: self.status.as_u16(),
             reason: self.reason,
             detail: self.detail,
+            code: self.code,
             errors: self.errors,
+            permission: self.denied.map(PermissionBody::from),
         };
         let mut response = (self.status, Json(body)).into_response();
         response.headers_mut().insert(
@@ -433,11 +502,11 @@ impl Problem {
             Rejection::NodeUnknown(_) => Self::unknown("/node", detail),
             Rejection::NotAllowed { .. }
             | Rejection::NotAllowedOnTicket(_)
-            | Rejection::NotAllowedToSee(_)
             | Rejection::NotTheCreator
             | Rejection::NotTheRater
             | Rejection::MayNotRemind(_)
             | Rejection::MayNotSubmit { .. } => Self::forbidden(detail),
+            Rejection::NotAllowedToSee(_) => Self::denied(Operation::TakePart, detail),
             Rejection::FieldsMissing(keys) if !keys.is_empty() => Self::flawed(
                 keys.iter()
                     .map(|key| Flaw {

@@ -144,6 +144,7 @@ impl schemars::JsonSchema for Open {
 /// generator of schemas.
 #[cfg(test)]
 pub(super) mod schema {
+    use domain::itsm::application::Status;
     use events::ticket::ServiceKind;
     use schemars::{Schema, SchemaGenerator, json_schema};
     use serde_json::{Value, json};
@@ -154,6 +155,9 @@ pub(super) mod schema {
 
     fn words(words: &[&str]) -> Schema {
         json_schema!({ "type": "string", "enum": words })
+    }
+    pub(in crate::http::api) fn application_status(_: &mut SchemaGenerator) -> Schema {
+        words(&Status::ALL.map(<&str>::from))
     }
     fn reference(name: &str) -> Value {
         json!({ "$ref": format!("#/components/schemas/{name}") })

@@ -1,7 +1,7 @@
 //! Lists the applications (requests for approval in external ITSMs) with their states.
 
 use async_trait::async_trait;
-use domain::itsm::application::Application;
+use domain::itsm::application::{Application, Status};
 use infra::Error;
 
 use super::Page;
@@ -37,20 +37,25 @@ impl Listing for Application {
 
     async fn row(&self, visit: &Visit) -> Result<Option<Vec<Cell>>, Error> {
         let (app, language) = (visit.app(), visit.guest.language);
-        let Some(requested) = &self.requested else {
+        let Some(expires) = self.expires() else {
             return Ok(None);
+        };
+        let subject = match (&self.requested, &self.applied) {
+            (Some(requested), _) => Cell::ticket(requested.ticket.as_str()),
+            (None, Some(applied)) => Cell::text(&applied.subject),
+            (None, None) => Cell::text(""),
         };
         let (state, class, detail) = shown(self);
         Ok(Some(vec![
-            Cell::ticket(requested.ticket.as_str()),
-            Cell::Text(requested.kind.clone()),
+            subject,
+            Cell::Text(self.kind().to_owned()),
             Cell::text(&self.external),
             Cell::State {
                 class,
                 text: wording::application(language, state).to_owned(),
             },
             Cell::Text(self.attempts.made.to_string()),
-            Cell::Time(when(app, language, requested.expires)),
+            Cell::Time(when(app, language, expires)),
             Cell::text(&detail),
         ]))
     }
@@ -59,17 +64,17 @@ impl Listing for Application {
 /// Returns the state of an application (a request for approval), the CSS class of this state, and
 /// the reason for the outcome.
 fn shown(application: &Application) -> (&'static str, &'static str, String) {
+    let status = application.status();
+    let class = match status {
+        Status::Applying => "open",
+        Status::Granted => "good",
+        Status::Refused | Status::Failed | Status::Withdrawn | Status::Expired => "bad",
+    };
     match &application.outcome {
-        None => (application.step.name(), "open", String::new()),
-        Some(outcome) => {
-            let is_granted = outcome.outputs.values().any(|value| value == "granted");
-            let (state, class) = match (outcome.succeeded, is_granted) {
-                (true, true) => ("granted", "good"),
-                (true, false) => ("refused", "bad"),
-                (false, _) if application.withdrawal.is_some() => ("withdrawn", "bad"),
-                (false, _) => ("failed", "bad"),
-            };
-            (state, class, outcome.reason.clone())
+        None => (application.step.name(), class, application.problem.clone()),
+        Some(outcome) if outcome.reason.is_empty() => {
+            (status.into(), class, application.problem.clone())
         }
+        Some(outcome) => (status.into(), class, outcome.reason.clone()),
     }
 }

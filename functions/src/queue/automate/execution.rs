@@ -73,12 +73,7 @@ impl Outgoing for Execution {
     /// Because of this verdict, the next attempt checks whether the script is running. The desk never starts
     /// the script again.
     fn interrupted(&self) -> Option<(Verdict, Policy)> {
-        let look = Verdict::Poll {
-            step: RUN.into(),
-            task: String::new(),
-            after_ms: 0,
-            observed: Some(Finding::StartInterrupted),
-        };
+        let look = Verdict::observing(RUN, 0, Finding::StartInterrupted);
         self.attempts.is_interrupted().then_some((look, POLICY))
     }
 
@@ -150,12 +145,11 @@ async fn prepare<'a>(
             return Ok(Err(ended(Outcome::Canceled, Finding::NotAwaited)));
         }
         if ticket.status == Status::Suspended && now < execution.runs_until() {
-            return Ok(Err(Verdict::Poll {
-                step: step.into(),
-                task: String::new(),
-                after_ms: SUSPENDED_MS,
-                observed: Some(Finding::TicketSuspended),
-            }));
+            return Ok(Err(Verdict::observing(
+                step,
+                SUSPENDED_MS,
+                Finding::TicketSuspended,
+            )));
         }
     }
     if step != RUN && now >= execution.runs_until() {
@@ -355,12 +349,7 @@ impl Transport for ScriptStart {
             return (None, late, POLICY);
         }
         let verdict = match app.sandbox.start(&self.job).await {
-            Ok(()) => Verdict::Poll {
-                step: RUN.into(),
-                task: String::new(),
-                after_ms: LOOK_FIRST_MS,
-                observed: Some(Finding::ScriptStarted),
-            },
+            Ok(()) => Verdict::observing(RUN, LOOK_FIRST_MS, Finding::ScriptStarted),
             // After this error, the script is not running. Another attempt therefore cannot start the script twice.
             Err(error) => Verdict::retry(Finding::ScriptNotStarted {
                 problem: error.to_string(),
@@ -414,12 +403,7 @@ fn after_looking(run: &Run, is_late: bool, looks: u32) -> Verdict {
             for _ in 0..looks.min(20) {
                 after_ms = (after_ms + after_ms / 2).min(LOOK_MAX_MS);
             }
-            Verdict::Poll {
-                step: RUN.into(),
-                task: String::new(),
-                after_ms,
-                observed: Some(Finding::ScriptRunning),
-            }
+            Verdict::observing(RUN, after_ms, Finding::ScriptRunning)
         }
         Run::Missing => Verdict::Unknown {
             reason: Finding::RunMissing.into(),
@@ -454,7 +438,7 @@ fn after_end(end: &Ended) -> Verdict {
             Some(0) => {
                 return Verdict::Succeeded {
                     outputs,
-                    observed: Some(Finding::ExitCode { code: 0 }),
+                    observed: Some(Box::new(Finding::ExitCode { code: 0 })),
                 };
             }
             Some(code) => (Outcome::Failed, Finding::ExitCode { code }),

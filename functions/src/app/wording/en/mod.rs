@@ -110,6 +110,8 @@ pub(super) fn execution(key: &str) -> Option<&'static str> {
 pub(super) fn application(key: &str) -> Option<&'static str> {
     Some(match key {
         "open" => "Open",
+        "applying" => "Waiting for approval",
+        "discover" => "Searching the external service",
         "create" => "Creating the external ticket",
         "find" => "Searching the external ticket",
         "probe" => "Checking the external search",
@@ -118,6 +120,7 @@ pub(super) fn application(key: &str) -> Option<&'static str> {
         "poll" => "Waiting for the decision",
         "withdraw" => "Withdrawing the external ticket",
         "withdrawn" => "Withdrawn",
+        "expired" => "Expired without a decision",
         "succeeded" => "Decided",
         "granted" => "Granted",
         "refused" => "Refused",

@@ -10,6 +10,7 @@ use events::ticket::NodeStatus;
 use events::workflow::Operator;
 
 use super::words::Words;
+use crate::app::itsm::applications::NotApplied;
 
 pub(super) static WORDS: Words = Words {
     separator: "、",
@@ -111,6 +112,8 @@ pub(super) fn execution(key: &str) -> Option<&'static str> {
 pub(super) fn application(key: &str) -> Option<&'static str> {
     Some(match key {
         "open" => "未结束",
+        "applying" => "申请中",
+        "discover" => "查找外部服务",
         "create" => "提交申请",
         "find" => "查找外部单据",
         "probe" => "检查标签筛选是否生效",
@@ -119,12 +122,25 @@ pub(super) fn application(key: &str) -> Option<&'static str> {
         "poll" => "等待审批结果",
         "withdraw" => "撤销外部单据",
         "withdrawn" => "已撤销",
+        "expired" => "申请已过期",
         "succeeded" => "已有审批结果",
         "granted" => "已批准",
         "refused" => "已拒绝",
         "failed" => "未取得审批结果",
         _ => return None,
     })
+}
+
+/// Returns the reason why a person could not apply for an approval.
+pub(super) fn not_applied(reason: &NotApplied) -> String {
+    match reason {
+        NotApplied::HasApply(_) => "该对象已有审批中或已批准的申请，不能重复申请".into(),
+        NotApplied::NotExists(_) => "申请类型或对应的外部审批服务不存在".into(),
+        NotApplied::SwitchedOff(kind) => format!("申请类型 {kind} 已停用"),
+        NotApplied::NotASender { app, kind } => format!("应用 {app} 不能提交 {kind} 类型的申请"),
+        NotApplied::Field(wrong) => format!("字段 {} 的值缺失或无效", wrong.key),
+        NotApplied::Technical(error) => error.to_string(),
+    }
 }
 
 fn level(key: &str) -> &str {

@@ -308,15 +308,18 @@ pub(in crate::http::api) async fn found(
     match tickets::read(&request.app, &sn, &reader).await {
         Ok(card) => Ok((sn, card)),
         Err(Unread::Unknown) => Err(no_ticket(&sn)),
-        Err(Unread::NotPermitted) => Err(Problem::forbidden(match &request.caller.user {
-            Some(user) => {
-                format!("{user} may not read ticket {sn}. The creator can add followers.")
-            }
-            None => format!(
-                "application {} may not read ticket {sn}, because another application opened it",
-                request.caller.app
-            ),
-        })),
+        Err(Unread::NotPermitted) => {
+            let detail = match &request.caller.user {
+                Some(user) => {
+                    format!("{user} may not read ticket {sn}. The creator can add followers.")
+                }
+                None => format!(
+                    "application {} may not read ticket {sn}, because another application opened it",
+                    request.caller.app
+                ),
+            };
+            Err(Problem::denied(Permission::ReadTicket, detail))
+        }
         Err(Unread::Technical(error)) => Err(error.into()),
     }
 }
