@@ -43,6 +43,15 @@ pub enum Intent {
         cause: String,
         correlation: String,
     },
+    /// Requests that the desk writes the status of a ticket back to the record of an external system. `case` is the name
+    /// of the stream of the case, which possibly does not exist.
+    WriteBack {
+        case: String,
+        ticket: TicketSn,
+        status: String,
+        cause: String,
+        correlation: String,
+    },
     /// Requests a mission (the work of a robot) for an automatic node.
     StartDispatch(Box<StartServiceTask>),
     /// Requests that the desk processes an inbound message (a message from another system). The member
@@ -160,6 +169,7 @@ impl Intent {
             Self::SubmitApplication(_)
             | Self::StartApplication { .. }
             | Self::WithdrawApplications { .. }
+            | Self::WriteBack { .. }
             | Self::HandleInbound { .. } => "sync",
             Self::StartDispatch(_) => "dispatch",
             Self::Notify(_) | Self::EndDelivery { .. } => "notify",
@@ -182,6 +192,7 @@ impl Intent {
             Self::StartDelivery { account, .. } => account.clone(),
             Self::EndDelivery { notification, .. } => notification.clone(),
             Self::WithdrawApplications { ticket, .. }
+            | Self::WriteBack { ticket, .. }
             | Self::RelateTicket { ticket, .. }
             | Self::EndChildTicket { ticket, .. } => ticket.0.clone(),
         }

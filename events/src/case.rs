@@ -22,6 +22,7 @@ event_enum! {
         Updated "case.updated" 1,
         Refused "case.refused" 1,
         Identified "case.identified" 1,
+        Conflicted "case.conflicted" 1,
     }
     deadlines |event: &CaseEvent| match event {
         CaseEvent::Received(received) => vec![DeadlineChange::set(PROCESS, received.due)],
@@ -30,6 +31,7 @@ event_enum! {
         | CaseEvent::Updated(_)
         | CaseEvent::Refused(_)
         | CaseEvent::Identified(_) => vec![DeadlineChange::clear(PROCESS)],
+        CaseEvent::Conflicted(_) => Vec::new(),
     };
 }
 
@@ -72,6 +74,9 @@ pub struct Received {
     pub created: Option<Moment>,
     /// The time at which the desk received this content of the record.
     pub received: Moment,
+    /// The status of the record in the external system. The text is empty if the mapping does not name it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub status: String,
     /// A keyed hash of the received content, in hexadecimal digits. The desk compares this hash with the hash
     /// of newer content. If the hashes are equal, the desk adds no event. The event does not contain the
     /// content itself. The key store contains the content until the desk has processed the content.
@@ -141,3 +146,16 @@ pub struct Identified {
     pub case: String,
 }
 impl Personals for Identified {}
+
+/// The source has changed a value of the record that the desk wanted to write. The desk did not overwrite it. A person
+/// decides which value is right.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conflicted {
+    /// The value, such as `status`.
+    pub field: String,
+    /// The value in the external system.
+    pub found: String,
+    /// The value that the desk wanted to write.
+    pub wanted: String,
+}
+impl Personals for Conflicted {}

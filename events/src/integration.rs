@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::AppCode;
 use crate::event::{Personals, event_enum};
+use crate::person::Language;
 
 event_enum! {
     /// The events of one integration.
@@ -63,6 +64,17 @@ pub enum UpdateSource {
     Time(String),
 }
 
+/// Whether the desk accepts messages that the external system sends to `/callbacks/<name>/<secret>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Webhook {
+    /// The desk accepts only messages with a valid signature. The key store contains the secret of the signature under
+    /// the name `webhook/<name>`.
+    Signed,
+    /// The desk also accepts messages without a signature. The secret in the address is then the only proof.
+    Unsigned,
+}
+
 /// The rules that convert the records of an external system to tickets. All paths are JSON pointers (RFC
 /// 6901).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,13 +92,30 @@ pub struct CaseMapping {
     pub created: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update: Option<UpdateSource>,
+    /// The JSON pointer to the record member that contains the status of the record. It is needed to write the status of
+    /// the ticket back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// The statuses that the desk writes to the record. Each key is a status of the ticket, such as `FINISHED`. A status
+    /// of the ticket without an entry is not written.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub write_back: BTreeMap<String, Value>,
     /// The rules that give the values in the form of the ticket. Each key of the map is the key of a form
     /// field.
     pub fields: BTreeMap<String, ValueSource>,
 }
 
+// The parameter is a reference, because the library serde calls this function with a reference.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde needs"
+)]
+fn is_chinese(language: &Language) -> bool {
+    *language == Language::Chinese
+}
+
 /// The integration was defined. This definition replaces an earlier definition of the same integration.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Defined {
     pub name: String,
     /// The kind of the external system, such as `bk_itsm` or `generic_json`.
@@ -107,6 +136,19 @@ pub struct Defined {
     /// The client apps that may send records for this integration.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub senders: Vec<AppCode>,
+    /// Absent if the desk accepts no messages of the external system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<Webhook>,
+    /// The pause in minutes between two reads of the changed records. Absent if the desk does not read them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_minutes: Option<u32>,
+    /// The largest number of requests of the desk to the external system in one minute. Absent if the number is not
+    /// limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_minute: Option<u32>,
+    /// The language of the notes that the desk writes to records.
+    #[serde(default, skip_serializing_if = "is_chinese")]
+    pub language: Language,
     /// The rules that convert received records to tickets. The value is absent if the external system sends
     /// no records.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -29,6 +29,7 @@ pub mod attachment;
 pub mod body;
 pub mod callback;
 pub mod case;
+pub mod case_source;
 pub mod catalog;
 pub mod channel_account;
 pub mod delivery;
@@ -61,6 +62,7 @@ pub mod task_type;
 pub mod ticket;
 pub mod upcast;
 pub mod workflow;
+pub mod writeback;
 
 pub use body::{Body, Meta, Origin, Raw};
 pub use event::{DeadlineChange, Event, Personals, Unreadable};
@@ -129,6 +131,7 @@ aggregates! {
     attachment: AttachmentEvent,
     callback: CallbackEvent,
     case: CaseEvent,
+    case_source: CaseSourceEvent,
     catalog: CatalogEvent,
     channel_account: ChannelAccountEvent,
     delivery: DeliveryEvent,
@@ -156,6 +159,7 @@ aggregates! {
     task_type: TaskTypeEvent,
     ticket: TicketEvent,
     workflow: WorkflowEvent,
+    writeback: WritebackEvent,
 }
 
 /// Reads one stored event of any aggregate (kind of object) and returns its data in the current version as

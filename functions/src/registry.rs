@@ -34,6 +34,8 @@ use domain::idempotency_key::IdempotencyKey;
 use domain::inbound::Inbound;
 use domain::itsm::application::Application;
 use domain::itsm::case::Case;
+use domain::itsm::case_source::CaseSource;
+use domain::itsm::writeback::Writeback;
 use domain::ledger::Continuations;
 use domain::notification::Notification;
 use domain::notification::delivery::Delivery;
@@ -44,7 +46,7 @@ use domain::reaction::Birth;
 use domain::reactions::{
     evaluate_rules, handle_inbound, notify_assignee, propagate_ticket_state, relate_tickets,
     report_delivery, send_callback, start_api_call, start_application, start_deliveries,
-    start_dispatch, submit_application,
+    start_dispatch, submit_application, write_back,
 };
 use domain::ticket::Ticket;
 use domain::views::callback_card::CallbackCard;
@@ -81,6 +83,10 @@ pub static REGISTRY: Registry = &[
             Reaction {
                 name: propagate_ticket_state::NAME,
                 react: propagate_ticket_state::react,
+            },
+            Reaction {
+                name: write_back::NAME,
+                react: write_back::react,
             },
             Reaction {
                 name: start_dispatch::NAME,
@@ -141,6 +147,20 @@ pub static REGISTRY: Registry = &[
         deadlines: Some(Deadlines {
             queue: "sync",
             fire: |app, due| Box::pin(cases::process(app, &due.stream, None)),
+        }),
+        ..Row::NEW
+    },
+    &Row::<CaseSource, NoCard<_>> {
+        deadlines: Some(Deadlines {
+            queue: "sync",
+            fire: |app, due| Box::pin(sync::pull::fire(app, due)),
+        }),
+        ..Row::NEW
+    },
+    &Row::<Writeback, Writeback> {
+        deadlines: Some(Deadlines {
+            queue: "sync",
+            fire: |app, due| Box::pin(sync::fire_write(app, due)),
         }),
         ..Row::NEW
     },

@@ -65,6 +65,7 @@ pub mod sandbox;
 pub mod sdk;
 pub mod secrets;
 #[cfg(feature = "local")]
+pub mod source;
 mod sqlite;
 pub mod store;
 pub mod views;

@@ -49,3 +49,13 @@ impl Desk {
         self.data.path().to_str().expect("a path")
     }
 }
+
+/// Returns the number in an environment variable, or `default` if the variable is not set.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the environment selects the long form"
+)]
+pub(crate) fn number_of(variable: &str, default: u64) -> u64 {
+    let text = std::env::var(variable).ok();
+    text.map_or(default, |text| text.parse().expect("a number"))
+}

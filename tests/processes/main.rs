@@ -10,6 +10,7 @@ mod desk;
 mod doctor;
 mod fleet;
 mod generated_clients;
+mod helpdesk;
 mod notifications;
 mod package;
 mod proof;

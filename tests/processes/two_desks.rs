@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tests::process::{APP, free_port, printed, run, text, until};
 
-use crate::desk::Desk;
+use crate::desk::{Desk, number_of};
 
 /// Number of applications (requests for approval) in the test that kills desks. The environment variable
 /// `LEDGERDESK_APPLICATIONS` can set another number.
@@ -35,16 +35,6 @@ impl Random {
             .expect("a hash has 32 bytes");
         u64::from_be_bytes(*bytes) % below
     }
-}
-
-/// Returns the number in an environment variable, or `default` if the variable is not set.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the environment selects the long form"
-)]
-fn number_of(variable: &str, default: u64) -> u64 {
-    let text = std::env::var(variable).ok();
-    text.map_or(default, |text| text.parse().expect("a number"))
 }
 
 /// Starts desk A and desk B. Desk B has a service, and the workflow of this service sends applications

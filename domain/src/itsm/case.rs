@@ -9,7 +9,8 @@
 use std::collections::BTreeMap;
 
 use events::case::{
-    Bound, CaseEvent, Identified, ProcessRequested, Received, Refused, UpdateMark, Updated,
+    Bound, CaseEvent, Conflicted, Identified, ProcessRequested, Received, Refused, UpdateMark,
+    Updated,
 };
 use events::{AppCode, Moment, PersonId, TicketSn};
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,8 @@ pub enum Command {
     Update(Updated),
     Refuse(Refused),
     Identify(Identified),
+    /// Stores that the source has changed a value that the desk wanted to write.
+    Conflict(Conflicted),
 }
 
 /// The reasons why the desk rejects a command for a case (a record of an external system).
@@ -95,6 +98,15 @@ pub struct Case {
     /// A short digest (hash) of each value that the desk copied from the record to the ticket. Each key of
     /// the map is the key of a form field.
     pub fields: BTreeMap<String, String>,
+    /// The status of the record in its newest content. The text is empty if the mapping does not name it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub status: String,
+    /// The status of the record when the ticket was opened.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub first_status: String,
+    /// The last conflict between the values of the source and of the desk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflict: Option<Conflicted>,
 }
 
 impl Case {
@@ -147,6 +159,11 @@ impl Decider for Case {
                 }
                 .into(),
             ]),
+            Command::Conflict(_) if self.ticket.is_none() => reject(Rejection::NotBound),
+            Command::Conflict(conflicted) if self.conflict.as_ref() == Some(conflicted) => {
+                Ok(Vec::new())
+            }
+            Command::Conflict(conflicted) => Ok(vec![conflicted.clone().into()]),
             _ if !self.is_pending => reject(Rejection::NothingPending),
             Command::Bind(bound) => match &self.ticket {
                 Some(ticket) => reject(Rejection::AlreadyBound(ticket.clone())),
@@ -178,6 +195,7 @@ impl Decider for Case {
                 self.created = received.created.or(self.created);
                 self.received = received.received;
                 self.mark = received.mark;
+                self.status.clone_from(&received.status);
                 self.digest.clone_from(&received.digest);
                 self.is_pending = true;
                 self.refusal = None;
@@ -190,6 +208,7 @@ impl Decider for Case {
                 self.is_pending = false;
                 self.ticket = Some(bound.ticket.clone());
                 self.mapping = bound.mapping;
+                self.first_status.clone_from(&self.status);
                 self.fields.clone_from(&bound.fields);
             }
             CaseEvent::Updated(updated) => {
@@ -205,17 +224,18 @@ impl Decider for Case {
                 self.is_pending = false;
                 self.identified = Some(identified.case.clone());
             }
+            CaseEvent::Conflicted(conflicted) => self.conflict = Some(conflicted.clone()),
         }
     }
 }
 
 /// Adds each case (a record of an external system) to three lists: the list of all cases, the list of its
 /// source and the list of its ticket. A case with refused content is also in the list `refused`. A case with
-/// content that waits for processing is also in the list `pending`.
+/// content that waits for processing is also in the list `pending`, and a case with a conflict in the list `conflict`.
 impl Card for Case {
     type Event = CaseEvent;
     const VIEW: &'static str = "case";
-    const COUNTED: &'static [&'static str] = &["case", "refused", "pending", "source"];
+    const COUNTED: &'static [&'static str] = &["case", "refused", "pending", "conflict", "source"];
 
     fn fold(&mut self, envelope: &Envelope<CaseEvent>) {
         self.evolve(&envelope.event);
@@ -229,6 +249,9 @@ impl Card for Case {
         ];
         if self.refusal.is_some() {
             rows.push(("refused", at.clone()));
+        }
+        if self.conflict.is_some() {
+            rows.push(("conflict", at.clone()));
         }
         if self.is_pending {
             rows.push(("pending", at));
@@ -252,6 +275,7 @@ mod tests {
             mark: Some(UpdateMark::Counter(revision)),
             created: Some(Moment(1_000)),
             received: Moment(5_000 + revision),
+            status: String::new(),
             digest: digest.into(),
             app: AppCode("crm_app".into()),
             due: Moment(35_000 + revision),

@@ -31,6 +31,15 @@ pub struct Clocks {
     pub created: Option<Moment>,
 }
 
+/// Reads the status of a record. The text is empty if the mapping does not name the status, or if the record has none.
+pub fn status(mapping: &CaseMapping, record: &Value) -> String {
+    let found = mapping
+        .status
+        .as_ref()
+        .and_then(|path| record.pointer(path));
+    found.map(plain).unwrap_or_default()
+}
+
 /// The content of one record of an external system, converted to the values that a ticket needs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Content {
@@ -75,6 +84,22 @@ pub fn check(mapping: &CaseMapping) -> Result<(), String> {
         Some(UpdateSource::Counter(path)) => pointer("update.counter", path)?,
         Some(UpdateSource::Time(path)) => pointer("update.time", path)?,
         None => {}
+    }
+    if let Some(path) = &mapping.status {
+        pointer("status", path)?;
+    }
+    if !mapping.write_back.is_empty() && mapping.status.is_none() {
+        return Err(
+            "`status` is required with `write_back`: before a write, the desk compares the status of the record"
+                .into(),
+        );
+    }
+    for (status, target) in &mapping.write_back {
+        if !(target.is_string() || target.is_i64()) {
+            return Err(format!(
+                "`write_back.{status}` must be a text or an integer, not {target}"
+            ));
+        }
     }
     if mapping.fields.is_empty() {
         return Err("`fields` must have at least one field of the form".into());
@@ -264,6 +289,32 @@ mod tests {
         assert_eq!(content.form["impact"], "3");
         assert_eq!(content.form["origin"], "crm");
         assert_eq!(content.form["note"], Value::Null);
+    }
+
+    #[test]
+    fn a_write_back_needs_the_place_of_the_status() {
+        let with = |members: Value| {
+            let mut all = serde_json::to_value(mapping()).unwrap();
+            for (member, value) in members.as_object().unwrap() {
+                all[member] = value.clone();
+            }
+            serde_json::from_value::<CaseMapping>(all).unwrap()
+        };
+        let right = with(
+            json!({ "status": "/state/id", "write_back": { "FINISHED": 3, "REVOKED": "canceled" } }),
+        );
+        assert_eq!(check(&right), Ok(()));
+        assert_eq!(status(&right, &json!({ "state": { "id": 4 } })), "4");
+        assert_eq!(status(&right, &json!({ "state": "x" })), "");
+        assert_eq!(status(&mapping(), &json!({ "state": { "id": 4 } })), "");
+        let reason = check(&with(json!({ "write_back": { "FINISHED": 3 } }))).unwrap_err();
+        assert!(reason.starts_with("`status` is required"), "{reason}");
+        let object = with(json!({ "status": "/s", "write_back": { "FINISHED": {} } }));
+        let reason = check(&object).unwrap_err();
+        assert!(
+            reason.starts_with("`write_back.FINISHED` must be"),
+            "{reason}"
+        );
     }
 
     #[test]

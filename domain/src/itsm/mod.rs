@@ -3,4 +3,6 @@
 
 pub mod application;
 pub mod case;
+pub mod case_source;
 pub mod mapping;
+pub mod writeback;

@@ -145,7 +145,7 @@ impl Serve {
         let site = &app.settings.site;
         let started = json!({
             "url": base, "data": self.data.display().to_string(), "demo": self.wanted.demo,
-            "demo_password": access.demo_password, "invitations": access.invitations,
+            "demo_password": access.demo_password, "invitations": access.invitations, "sources": access.sources,
         });
         if json {
             announce(&started.to_string());

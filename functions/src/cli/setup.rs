@@ -21,6 +21,7 @@ use crate::app::automation::definitions::Definitions as Automation;
 use crate::app::automation::executions::PLATFORM;
 use crate::app::fleet::definitions::Definitions as FleetDefinitions;
 use crate::app::itsm::integrations::Definitions;
+use crate::app::itsm::sources;
 use crate::app::notifications::definitions::{Definitions as Channels, check_secret};
 use crate::app::{client_apps, logins, people, seed};
 
@@ -31,6 +32,8 @@ const STDIN: &str = "-";
 const BOM: &str = "\u{feff}";
 /// The names of the secrets of integrations (connected systems) begin with this text.
 const INTEGRATION: &str = "integration/";
+/// The names of the secrets with which sources of cases sign their messages begin with this text.
+const WEBHOOK: &str = "webhook/";
 /// The names of the secrets of channel accounts (configured senders of messages) begin with this text.
 const CHANNEL: &str = crate::queue::send::CHANNEL;
 /// The mode bits of a file that allow its group and all other users to read the file.
@@ -88,8 +91,9 @@ pub struct Wanted {
     /// Store secret request headers for API calls of workflows. FILE contains a JSON object of names and values.
     #[arg(long = "api-secret", value_name = "NAME=FILE")]
     pub api_secrets: Vec<String>,
-    /// Store the secret of an integration, a channel account or a platform. KIND is `integration`,
-    /// `channel` or `platform`.
+    /// Store the secret of an integration, a webhook, a channel account or a platform.
+    ///
+    /// KIND is `integration`, `webhook`, `channel` or `platform`.
     #[arg(long = "secret", value_name = "KIND/NAME=FILE")]
     pub secrets: Vec<String>,
     /// Define integrations (connected systems) and application kinds from a TOML file (docs/integrations.md).
@@ -138,10 +142,13 @@ pub struct Access {
     pub demo_password: Option<String>,
     /// The user name of each invited person, and the URL path of the page on which this person sets a password.
     pub invitations: Vec<(String, String)>,
+    /// The name of each defined source of cases that sends messages, and the URL path for its messages. The path contains
+    /// a secret.
+    pub sources: Vec<(String, String)>,
 }
 
 impl Access {
-    /// Returns one line for each way to log in. `site` is the address of the desk.
+    /// Returns one line for each way to log in, and for each address that another system needs. `site` is the address of the desk.
     pub(super) fn lines(&self, site: &str) -> Vec<String> {
         let demo = self.demo_password.iter().map(|password| {
             format!("log in: {site}/ as admin, lisi, zhangsan or another person of the demo company, password {password}")
@@ -152,7 +159,10 @@ impl Access {
                 INVITATION_MS / 3_600_000
             )
         });
-        demo.chain(invitations).collect()
+        let sources = self.sources.iter().map(|(source, path)| {
+            format!("address for messages of the source {source} (keep it secret): {site}{path}")
+        });
+        demo.chain(invitations).chain(sources).collect()
     }
 }
 
@@ -260,6 +270,12 @@ impl Wanted {
             app.ledger.keys.keep_secret(name, secret).await?;
         }
         let mut access = Access::default();
+        let integrations = resolved.definitions.iter();
+        let integrations = integrations.flat_map(|definitions| &definitions.integrations);
+        for defined in integrations.filter(|defined| defined.webhook.is_some()) {
+            let path = sources::path_of(app, &defined.name).await?;
+            access.sources.push((defined.name.clone(), path));
+        }
         if self.demo {
             access.demo_password = Some(logins::demo_password(app).await?);
         }
@@ -279,13 +295,13 @@ impl Wanted {
             let (name, file) = pair
                 .split_once('=')
                 .filter(|(name, _)| {
-                    let kinds = [INTEGRATION, CHANNEL, PLATFORM].into_iter();
+                    let kinds = [INTEGRATION, WEBHOOK, CHANNEL, PLATFORM].into_iter();
                     let mut names = kinds.filter_map(|kind| name.strip_prefix(kind));
                     names.any(|name| !name.is_empty())
                 })
                 .ok_or_else(|| {
                     CommandError::Usage(format!(
-                        "--secret {}: write {INTEGRATION}NAME=FILE, {CHANNEL}NAME=FILE or {PLATFORM}NAME=FILE",
+                        "--secret {}: write {INTEGRATION}NAME=FILE, {WEBHOOK}NAME=FILE, {CHANNEL}NAME=FILE or {PLATFORM}NAME=FILE",
                         pair.split('=').next().unwrap_or_default()
                     ))
                 })?;
@@ -560,7 +576,7 @@ impl Setup {
             json,
             &json!({
                 "desk": self.target.to_string(), "is_new": is_new, "wrote": plan,
-                "demo_password": access.demo_password, "invitations": access.invitations,
+                "demo_password": access.demo_password, "invitations": access.invitations, "sources": access.sources,
             }),
             || {
                 let new = if is_new { "; the desk is new" } else { "" };

@@ -1,22 +1,28 @@
-//! Receives messages from other systems at `/callbacks/{source}/{secret}`. If the secret is valid,
+//! Receives messages from other systems at `/callbacks/{source}/{secret}`. If the secret and the signature are valid,
 //! the desk stores the message before it sends the response. A worker of the queue `sync` processes
 //! the message later.
 
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
+use infra::Kind;
 use serde_json::json;
 
 use super::body::{self, NotRead};
 use crate::App;
 use crate::app::itsm::callbacks;
+use crate::app::itsm::sources::{self, NotAccepted};
+use crate::app::limits::Of;
 
-/// The largest accepted size of a message, in bytes. A callback of BlueKing ITSM has less than 2
-/// KiB.
-const BODY_BYTES_MAX: usize = 64 << 10;
+/// The largest accepted size of a callback of BlueKing ITSM, in bytes. A usual one has less than 2 KiB.
+const CALLBACK_BYTES_MAX: usize = 64 << 10;
+/// The largest accepted size of a message of a source of cases, in bytes. The whole message is in one event.
+const MESSAGE_BYTES_MAX: usize = 128 << 10;
+/// The name under which the requests of a source are counted for the rate limit.
+const LIMITED_AS: &str = "callbacks";
 
 /// Returns the router for messages from other systems. The cloud function `inbound` uses this
 /// router.
@@ -34,37 +40,109 @@ pub(super) fn routes() -> Router<App> {
 async fn receive(
     State(app): State<App>,
     Path((source, secret)): Path<(String, String)>,
+    headers: HeaderMap,
     body: Body,
 ) -> Response {
-    if source != callbacks::BK_ITSM {
-        return answer(
-            StatusCode::NOT_FOUND,
-            "the source of the callback is unknown",
-        );
+    let now = app.ledger.clock.now();
+    if let Err(error) = app.limits.asked(Of::new(LIMITED_AS, Some(&source)), now) {
+        return limited(&error);
     }
-    let key = match app.keys().await {
-        Ok(keys) => keys.token,
-        Err(error) => return failed(&error),
+    let received = if source == callbacks::BK_ITSM {
+        callback(&app, &secret, body).await
+    } else {
+        message(&app, &source, &secret, &headers, body).await
     };
-    let Some(application) = callbacks::application_of(&key, &secret) else {
-        return answer(StatusCode::FORBIDDEN, "the secret of the callback is wrong");
-    };
-    let body = match body::read(body, BODY_BYTES_MAX).await {
-        Ok(body) => body,
-        Err(reason) => {
-            let status = match reason {
-                NotRead::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-                NotRead::TooSlow | NotRead::BrokenOff(_) => StatusCode::REQUEST_TIMEOUT,
-                NotRead::Busy => StatusCode::SERVICE_UNAVAILABLE,
-            };
-            return answer(status, &reason.to_string());
+    match received {
+        Ok(()) => answer(StatusCode::OK, ""),
+        Err(Refused::Answer(status, reason)) => answer(status, &reason),
+        Err(Refused::Technical(error)) => failed(&error),
+    }
+}
+
+/// The reason why a message was not accepted.
+enum Refused {
+    Answer(StatusCode, String),
+    Technical(infra::Error),
+}
+
+impl From<infra::Error> for Refused {
+    fn from(error: infra::Error) -> Self {
+        Self::Technical(error)
+    }
+}
+
+impl From<NotRead> for Refused {
+    fn from(reason: NotRead) -> Self {
+        let status = match reason {
+            NotRead::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            NotRead::TooSlow | NotRead::BrokenOff(_) => StatusCode::REQUEST_TIMEOUT,
+            NotRead::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self::Answer(status, reason.to_string())
+    }
+}
+
+impl From<NotAccepted> for Refused {
+    fn from(reason: NotAccepted) -> Self {
+        let status = match &reason {
+            NotAccepted::Unknown => StatusCode::NOT_FOUND,
+            NotAccepted::Unsigned(_) => StatusCode::FORBIDDEN,
+            NotAccepted::Unreadable(_) => StatusCode::BAD_REQUEST,
+            NotAccepted::Technical(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        match reason {
+            NotAccepted::Technical(error) => Self::Technical(error),
+            other => Self::Answer(status, other.to_string()),
         }
-    };
-    match callbacks::store(&app, application, &body).await {
-        Ok(None) => answer(StatusCode::OK, ""),
-        Ok(Some(problem)) => answer(StatusCode::BAD_REQUEST, &problem),
-        Err(error) => failed(&error),
     }
+}
+
+/// Stores a callback about an application (a ticket in an external ITSM).
+async fn callback(app: &App, secret: &str, body: Body) -> Result<(), Refused> {
+    let key = app.keys().await?.token;
+    let Some(application) = callbacks::application_of(&key, secret) else {
+        return Err(Refused::Answer(
+            StatusCode::FORBIDDEN,
+            "the secret of the callback is wrong".into(),
+        ));
+    };
+    let body = body::read(body, CALLBACK_BYTES_MAX).await?;
+    match callbacks::store(app, application, &body).await? {
+        None => Ok(()),
+        Some(problem) => Err(Refused::Answer(StatusCode::BAD_REQUEST, problem)),
+    }
+}
+
+/// Stores a message of a source of cases.
+async fn message(
+    app: &App,
+    source: &str,
+    secret: &str,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(), Refused> {
+    let defined = sources::addressed(app, source, secret).await?;
+    let body = body::read(body, MESSAGE_BYTES_MAX).await?;
+    let headers: Vec<(String, String)> = headers
+        .iter()
+        .filter_map(|(name, value)| {
+            let value = value.to_str().ok()?;
+            Some((name.as_str().to_owned(), value.to_owned()))
+        })
+        .collect();
+    Ok(sources::accept(app, &defined, &headers, &body).await?)
+}
+
+fn limited(error: &infra::Error) -> Response {
+    let seconds = match error.kind {
+        Kind::Limited { retry_after_s } => retry_after_s,
+        _ => 1,
+    };
+    let mut response = answer(StatusCode::TOO_MANY_REQUESTS, &error.to_string());
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, seconds.into());
+    response
 }
 
 fn failed(error: &infra::Error) -> Response {

@@ -217,10 +217,18 @@ impl Outcome {
 }
 
 /// Takes the lease (the exclusive right) for one attempt. Returns false if another worker has the lease.
-async fn lease(app: &App, stream: &str, attempt: u32) -> Result<bool, Error> {
+pub(super) async fn lease(app: &App, stream: &str, attempt: u32) -> Result<bool, Error> {
     let now = app.ledger.clock.now();
     let owner = hex(&app.ledger.fresh_id());
     take_lease(&*app.views, stream, attempt.into(), now, owner).await
+}
+
+/// Returns the error of a receiver that already has the maximum of concurrent requests. The queue repeats the message.
+pub(super) fn busy(target: &str) -> Error {
+    Error::new(
+        Kind::Throttled,
+        format!("{target} has its maximum of concurrent requests"),
+    )
 }
 
 /// Makes one attempt. Takes the lease (the exclusive right to make the attempt), sends the request and
@@ -249,10 +257,7 @@ async fn make<O: Outgoing>(
     // The number of concurrent requests to one receiver is limited. Without this limit, a slow
     // receiver could occupy all workers of the queue.
     let Some(_slot) = app.targets.enter(&target) else {
-        return Err(Error::new(
-            Kind::Throttled,
-            format!("{target} has its maximum of concurrent requests"),
-        ));
+        return Err(busy(&target));
     };
     let now = app.ledger.clock.now();
     if !lease(app, stream, attempt).await? {

@@ -1,5 +1,9 @@
 //! Processes the messages of the queue `sync`. A message creates an application (a ticket in an
-//! external ITSM), or continues the work on an application.
+//! external ITSM), or continues the work on an application. Other messages read the sources of cases, and write the
+//! status of tickets back to them.
+
+pub mod pull;
+mod write_back;
 
 use async_trait::async_trait;
 use domain::attempt::{Attempts, Policy, Report, Verdict};
@@ -7,6 +11,7 @@ use domain::intent::{Due, Intent, StartServiceTask};
 use domain::itsm::application::{
     Application, Command, NOT_AWAITED, NOT_EXISTS, POLICY, Rejection, Status, Step,
 };
+use domain::itsm::writeback::Writeback;
 use domain::placeholder::Variables;
 use domain::ticket::NodeResult;
 use events::application::{Applied, Closed, EXPIRE, Requested};
@@ -21,7 +26,7 @@ use infra::{CommandEnvelope, Error, ExecuteError};
 use super::{runner, wrong_queue};
 use crate::App;
 use crate::app::cards::{self, CardList};
-use crate::app::itsm::{applications, callbacks, integrations};
+use crate::app::itsm::{applications, callbacks, integrations, sources};
 use crate::app::outbound::{self, Described};
 use crate::app::tickets;
 use crate::app::tickets::service_task::{self, Awaiting};
@@ -50,6 +55,31 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
             step(app, &stream).await
         }
         Intent::StartApplication { application } => step(app, &application).await,
+        Intent::WriteBack {
+            case,
+            ticket,
+            status,
+            cause,
+            correlation,
+        } => {
+            let meta = Meta::system(correlation, cause);
+            match sources::owe(app, &case, &ticket, &status, meta).await? {
+                Some(stream) => continue_write(app, &stream).await,
+                None => Ok(()),
+            }
+        }
+        Intent::HandleInbound {
+            inbound,
+            subject,
+            cause,
+            correlation,
+        } if subject.starts_with("case_source-") => {
+            let meta = Meta::system(correlation, cause);
+            if sources::process(app, &inbound, &subject, &meta).await? {
+                pull::pull(app, &subject).await?;
+            }
+            Ok(())
+        }
         Intent::HandleInbound {
             inbound,
             subject,
@@ -89,6 +119,16 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
         }
         _ => Err(wrong_queue(message)),
     }
+}
+
+/// Makes the next attempt to write a status back. Does nothing before the time of this attempt.
+async fn continue_write(app: &App, stream: &str) -> Result<(), Error> {
+    runner::run::<Writeback>(app, stream).await
+}
+
+/// Handles a reached deadline of a write to a source.
+pub async fn fire_write(app: &App, due: &Due) -> Result<(), Error> {
+    continue_write(app, &due.stream).await
 }
 
 /// Handles a reached deadline of an application (a ticket in an external ITSM). At the deadline,

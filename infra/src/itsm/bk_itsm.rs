@@ -274,8 +274,7 @@ mod tests {
                 form,
                 app: "日志".into(),
                 user: "admin".into(),
-                senders: Vec::new(),
-                mapping: None,
+                ..Defined::default()
             },
             secret: "s3cret".into(),
         }

@@ -51,23 +51,67 @@ fn signature(key: &[u8; 32], application: &str) -> String {
     mac.to_hex().as_str()[..ID_CHARS].to_owned()
 }
 
+/// Returns the secret in the address for messages of a source of cases.
+pub fn secret_of_source(key: &[u8; 32], source: &str) -> String {
+    let of_sources = blake3::keyed_hash(key, b"messages of a source");
+    let mac = blake3::keyed_hash(of_sources.as_bytes(), source.as_bytes());
+    mac.to_hex().to_string()
+}
+
+/// Checks the secret in the address for messages of a source of cases, in constant time.
+pub fn is_secret_of_source(key: &[u8; 32], source: &str, given: &str) -> bool {
+    blake3::hash(given.as_bytes()) == blake3::hash(secret_of_source(key, source).as_bytes())
+}
+
+/// A message of another system.
+pub struct Message<'a> {
+    /// The kind of callback, or the name of the source of cases.
+    pub source: &'a str,
+    /// The name of the stream of the object to which the message refers.
+    pub subject: String,
+    pub body: &'a [u8],
+    /// The id that is the same for each repetition of the message. `None` if only the content identifies the message.
+    pub delivery: Option<&'a str>,
+    /// The reason why the body is not valid, or `None` for a valid body.
+    pub problem: Option<String>,
+}
+
 /// Stores a callback about an application (a ticket in an external ITSM). If the body is not valid,
 /// returns the reason as a text. The callback is stored even then. If the same body arrives again,
 /// no event is added.
 pub async fn store(app: &App, application: &str, body: &[u8]) -> Result<Option<String>, Error> {
-    let keys = app.keys().await?;
     let problem = problem_of(body);
-    let digest = blake3::keyed_hash(&keys.fingerprint, body).to_hex();
-    let hash = command_id(&["inbound", BK_ITSM, application, &digest]);
+    let message = Message {
+        source: BK_ITSM,
+        subject: format!("application-{application}"),
+        body,
+        delivery: None,
+        problem: problem.clone(),
+    };
+    store_message(app, &message).await?;
+    Ok(problem)
+}
+
+/// Stores a message, also one with a problem. If the same message arrives again, no event is added.
+pub async fn store_message(app: &App, message: &Message<'_>) -> Result<(), Error> {
+    let keys = app.keys().await?;
+    let identity = match message.delivery {
+        Some(delivery) => format!("delivery {delivery}"),
+        None => blake3::keyed_hash(&keys.fingerprint, message.body)
+            .to_hex()
+            .to_string(),
+    };
+    let subject = message.subject.trim_start_matches("application-");
+    let hash = command_id(&["inbound", message.source, subject, &identity]);
     let stream = format!("inbound-{}", infra::commit::hex(&hash));
     let mut nonce = [0; NONCE_BYTES];
     app.ledger.rng.fill(&mut nonce);
-    let sealed = seal_bytes(&keys.files, nonce, &stream, body);
+    let sealed = seal_bytes(&keys.files, nonce, &stream, message.body);
     let received = Received {
-        source: BK_ITSM.into(),
-        subject: format!("application-{application}"),
+        source: message.source.into(),
+        subject: message.subject.clone(),
         body: STANDARD_NO_PAD.encode(sealed),
-        problem: problem.clone().unwrap_or_default(),
+        problem: message.problem.clone().unwrap_or_default(),
     };
     let command_envelope = CommandEnvelope {
         command_id: command_id(&["receive", &stream]),
@@ -79,15 +123,15 @@ pub async fn store(app: &App, application: &str, body: &[u8]) -> Result<Option<S
         .execute::<Inbound>(&command_envelope, &received, &NoContext)
         .await
     {
-        Ok(_) => Ok(problem),
+        Ok(_) => Ok(()),
         Err(ExecuteError::Technical(error)) => Err(error),
         Err(ExecuteError::Rejected(rejection)) => match rejection {},
     }
 }
 
-/// Returns the token in a callback that is stored in the event stream `stream`. Returns `None` if
-/// the callback does not exist or contains no token.
-pub async fn token_of(app: &App, stream: &str) -> Result<Option<String>, Error> {
+/// Returns the body of a message that is stored in the event stream `stream`. Returns `None` if the message does not
+/// exist.
+pub async fn body_of(app: &App, stream: &str) -> Result<Option<Vec<u8>>, Error> {
     let stored = app.ledger.load::<Inbound>(stream).await?.aggregate.0.0;
     let Some(received) = stored else {
         return Ok(None);
@@ -95,7 +139,15 @@ pub async fn token_of(app: &App, stream: &str) -> Result<Option<String>, Error> 
     let sealed = STANDARD_NO_PAD.decode(&received.body);
     let sealed =
         sealed.map_err(|_| Error::corrupt(format!("the body of {stream} is not base64")))?;
-    let body = open_bytes(&app.keys().await?.files, stream, &sealed)?;
+    open_bytes(&app.keys().await?.files, stream, &sealed).map(Some)
+}
+
+/// Returns the token in a callback that is stored in the event stream `stream`. Returns `None` if
+/// the callback does not exist or contains no token.
+pub async fn token_of(app: &App, stream: &str) -> Result<Option<String>, Error> {
+    let Some(body) = body_of(app, stream).await? else {
+        return Ok(None);
+    };
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     Ok(body["token"].as_str().map(str::to_owned))
 }
@@ -129,6 +181,17 @@ mod tests {
         let other = format!("a{}", &secret[1..]);
         for wrong in ["", ID, &secret[..63], &other, "我".repeat(30).as_str()] {
             assert_eq!(application_of(&[1; 32], wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_secret_of_a_source_belongs_to_one_source_and_one_desk() {
+        let secret = secret_of_source(&[1; 32], "crm");
+        assert!(is_secret_of_source(&[1; 32], "crm", &secret));
+        assert!(!is_secret_of_source(&[2; 32], "crm", &secret));
+        assert!(!is_secret_of_source(&[1; 32], "crm2", &secret));
+        for wrong in ["", "crm", &secret[1..], &secret_of(&[1; 32], ID)] {
+            assert!(!is_secret_of_source(&[1; 32], "crm", wrong), "{wrong}");
         }
     }
 

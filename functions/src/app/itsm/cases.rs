@@ -124,6 +124,37 @@ pub async fn receive(
     Ok(receipts)
 }
 
+/// Receives records that came in a message of the source or that the desk read from the source. Returns the number of
+/// records with content that the desk did not have. If the source has no mapping any more, nothing is received.
+pub async fn receive_from(
+    app: &App,
+    source: &str,
+    records: &[Value],
+    meta: &Meta,
+) -> Result<usize, Error> {
+    let integration = app.configuration.integration(source).await?;
+    let Some((_, mapping)) = integration.mapping(0) else {
+        return Ok(0);
+    };
+    // A colon is in no code of a registered app.
+    let app_code = AppCode(format!("source:{source}"));
+    let mut changed = 0;
+    for record in records {
+        let arrival = Arrival {
+            source,
+            mapping,
+            record,
+            app: &app_code,
+        };
+        let receipt = Box::pin(receive_one(app, &arrival, meta)).await?;
+        changed += usize::from(!matches!(
+            receipt.outcome,
+            Outcome::Unchanged | Outcome::Older
+        ));
+    }
+    Ok(changed)
+}
+
 /// A received record, with its source, the mapping (the rules for reading the record) and the
 /// client app that sent the record.
 struct Arrival<'a> {
@@ -189,6 +220,7 @@ async fn store(
         mark: clocks.mark,
         created: clocks.created,
         received: now,
+        status: mapping::status(arrival.mapping, arrival.record),
         digest: digest.clone(),
         app: arrival.app.clone(),
         due: now.plus_ms(PROCESS_MS),

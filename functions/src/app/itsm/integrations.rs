@@ -8,22 +8,24 @@ use domain::config::{ApplicationKind, Integration};
 use domain::itsm::mapping;
 use domain::placeholder::placeholders;
 use events::application_kind::{self, Consequence, Discovery, StateTexts};
-use events::integration::{self, CaseMapping, PathForm, UpdateSource, ValueSource};
+use events::integration::{self, CaseMapping, PathForm, UpdateSource, ValueSource, Webhook};
+use events::person::Language;
 use events::workflow::service_task::Pair;
 use events::workflow::{Clause, Condition, Group, Join, Operator};
-use events::{AppCode, ServiceId};
+use events::{AppCode, Meta, ServiceId};
 use infra::http::Url;
 use infra::keys::Keys;
-use infra::{Error, Kind, itsm};
+use infra::source::Source;
+use infra::{Error, Kind, itsm, source};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::sources;
 use crate::App;
 use crate::app::definition_files::{check_name, define, unique};
 
-/// The kind of an integration (a connection to another system) in which a client app sends cases as
-/// JSON. A case is a record of the other system.
-const GENERIC_JSON: &str = "generic_json";
+/// Maximum number of minutes between two reads of a source of cases.
+const PULL_MINUTES_MAX: u32 = 1_440;
 /// The application kinds that a file can use with `preset`.
 const PRESETS: &str = include_str!("presets.toml");
 /// The preset to which the settings of the log platform belong.
@@ -126,6 +128,10 @@ struct IntegrationEntry {
     user: Option<String>,
     #[serde(default)]
     senders: Vec<String>,
+    webhook: Option<Webhook>,
+    pull_minutes: Option<u32>,
+    per_minute: Option<u32>,
+    language: Option<Language>,
     /// The file path of a mapping file, which contains the rules for reading a case (a record of
     /// another system) from JSON. The path is relative to the TOML file that contains this entry.
     mapping: Option<PathBuf>,
@@ -142,6 +148,9 @@ struct MappingFile {
     requester: Short,
     created: Option<String>,
     update: Option<UpdateSource>,
+    status: Option<String>,
+    #[serde(default)]
+    write_back: BTreeMap<String, Value>,
     fields: BTreeMap<String, Short>,
 }
 
@@ -254,6 +263,8 @@ impl Definitions {
     pub async fn store(&self, app: &App) -> Result<(), Error> {
         for defined in &self.integrations {
             define::<Integration>(app, &defined.name, defined).await?;
+            let meta = Meta::system("setup", "setup");
+            sources::start_or_stop(app, &defined.name, meta).await?;
         }
         for defined in &self.kinds {
             if app
@@ -291,6 +302,8 @@ fn mapping_of(
         requester: file.requester.into(),
         created: file.created,
         update: file.update,
+        status: file.status,
+        write_back: file.write_back,
         fields: file
             .fields
             .into_iter()
@@ -308,11 +321,12 @@ fn integration_of(
     let name = &entry.name;
     check_name("integration", name)?;
     match entry.kind.as_str() {
-        GENERIC_JSON => case_source(entry, mapping),
         kind if itsm::find(kind).is_some() => external_itsm(entry, mapping),
+        kind if let Some(source) = source::find(kind) => case_source(entry, mapping, source),
         kind => {
             let known = itsm::ALL.iter().map(|itsm| itsm.name());
-            let known: Vec<&str> = known.chain([GENERIC_JSON]).collect();
+            let sources = source::ALL.iter().map(|source| source.name());
+            let known: Vec<&str> = known.chain(sources).collect();
             Err(format!(
                 "integration {name}: `kind` must be one of {}, not {kind:?}",
                 known.join(", ")
@@ -321,50 +335,112 @@ fn integration_of(
     }
 }
 
-/// Returns the definition of an integration that receives cases (records of another system) as
-/// JSON. The desk receives requests from the other system, but sends no requests to the other
-/// system.
+/// Returns an error if a member is given that has no meaning for the kind of integration.
+fn reject_unused(name: &str, kind: &str, unused: &[(&str, bool)]) -> Result<(), String> {
+    match unused.iter().find(|(_, is_given)| *is_given) {
+        Some((member, _)) => Err(format!(
+            "integration {name}: `{member}` has no meaning for the kind {kind}"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Returns the definition of an integration that is a source of cases (records of another system). Client apps send the
+/// records, or the other system sends messages, or the desk reads the records.
 fn case_source(
     entry: IntegrationEntry,
     mapping: Option<CaseMapping>,
+    source: &dyn Source,
 ) -> Result<integration::Defined, String> {
     let name = entry.name;
+    let wrong = |reason: String| Err(format!("integration {name}: {reason}"));
+    let has_api = source.api().is_some();
     let unused = [
-        ("url", entry.url.is_some()),
+        ("url", !has_api && entry.url.is_some()),
         ("form", entry.form.is_some()),
         ("app", entry.app.is_some()),
-        ("user", entry.user.is_some()),
+        ("user", !has_api && entry.user.is_some()),
+        ("pull_minutes", !has_api && entry.pull_minutes.is_some()),
+        ("per_minute", !has_api && entry.per_minute.is_some()),
+        ("language", !has_api && entry.language.is_some()),
     ];
-    if let Some((member, _)) = unused.iter().find(|(_, is_given)| *is_given) {
-        return Err(format!(
-            "integration {name}: `{member}` has no meaning for the kind {GENERIC_JSON}"
-        ));
-    }
-    if entry.senders.is_empty() {
-        return Err(format!(
-            "integration {name}: `senders` must name the apps that may send cases"
-        ));
+    reject_unused(&name, &entry.kind, &unused)?;
+    if entry.senders.is_empty() && entry.webhook.is_none() && entry.pull_minutes.is_none() {
+        return wrong(
+            "`senders` must name the apps that may send cases, or `webhook` or `pull_minutes` is required"
+                .into(),
+        );
     }
     if let Some(sender) = entry.senders.iter().find(|sender| sender.trim().is_empty()) {
-        return Err(format!(
-            "integration {name}: `senders` must contain app codes, not {sender:?}"
+        return wrong(format!("`senders` must contain app codes, not {sender:?}"));
+    }
+    if entry.webhook == Some(Webhook::Signed) && source.signature().is_none() {
+        return wrong(format!(
+            "`webhook` must be \"unsigned\", because {} does not sign its messages",
+            entry.kind
         ));
     }
-    let Some(mapping) = mapping else {
-        return Err(format!(
-            "integration {name}: `mapping` must be the path of a mapping of cases"
+    if let Some(minutes) = entry.pull_minutes
+        && !(1..=PULL_MINUTES_MAX).contains(&minutes)
+    {
+        return wrong(format!(
+            "`pull_minutes` must be a number from 1 to {PULL_MINUTES_MAX}"
         ));
+    }
+    if entry.per_minute == Some(0) {
+        return wrong("`per_minute` must be at least 1".into());
+    }
+    let Some(mapping) = mapping else {
+        return wrong("`mapping` must be the path of a mapping of cases".into());
+    };
+    if !has_api && !mapping.write_back.is_empty() {
+        return wrong(format!(
+            "the mapping must have no `write_back`, because this version does not write to {}",
+            entry.kind
+        ));
+    }
+    let needs_account = entry.pull_minutes.is_some() || !mapping.write_back.is_empty();
+    let (url, user) = if needs_account {
+        let url = checked_url(&name, entry.url.unwrap_or_default())?;
+        let user = entry.user.unwrap_or_default();
+        if user.trim().is_empty() || user.chars().any(char::is_control) || user.contains(':') {
+            return wrong("`user` must be the account of the desk, without a colon".into());
+        }
+        (url, user)
+    } else {
+        (
+            entry.url.unwrap_or_default(),
+            entry.user.unwrap_or_default(),
+        )
     };
     Ok(integration::Defined {
         name,
         kind: entry.kind,
-        url: String::new(),
-        form: PathForm::default(),
-        app: String::new(),
-        user: String::new(),
+        url,
+        user,
         senders: entry.senders.into_iter().map(AppCode).collect(),
+        webhook: entry.webhook,
+        pull_minutes: entry.pull_minutes,
+        per_minute: entry.per_minute,
+        language: entry.language.unwrap_or_default(),
         mapping: Some(mapping),
+        ..integration::Defined::default()
     })
+}
+
+/// Returns a base URL if it is valid.
+fn checked_url(name: &str, given: String) -> Result<String, String> {
+    let url = Url::parse(&given).ok();
+    let is_base = url.is_some_and(|url| {
+        matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.has_host()
+    });
+    if is_base {
+        Ok(given)
+    } else {
+        Err(format!(
+            "integration {name}: `url` must be an http or https URL without a query"
+        ))
+    }
 }
 
 /// Returns the definition of an integration with an external ITSM. The desk creates applications
@@ -374,12 +450,15 @@ fn external_itsm(
     mapping: Option<CaseMapping>,
 ) -> Result<integration::Defined, String> {
     let name = entry.name;
-    if mapping.is_some() || !entry.senders.is_empty() {
-        return Err(format!(
-            "integration {name}: `senders` and `mapping` have no meaning for the kind {}",
-            entry.kind
-        ));
-    }
+    let unused = [
+        ("senders", !entry.senders.is_empty()),
+        ("mapping", mapping.is_some()),
+        ("webhook", entry.webhook.is_some()),
+        ("pull_minutes", entry.pull_minutes.is_some()),
+        ("per_minute", entry.per_minute.is_some()),
+        ("language", entry.language.is_some()),
+    ];
+    reject_unused(&name, &entry.kind, &unused)?;
     let given = entry.url.unwrap_or_default();
     // The log platform configures the base URL with the path of the operations. This path also shows the form.
     let (given, of_url) = [
@@ -392,15 +471,7 @@ fn external_itsm(
         Some((base.to_owned(), Some(form)))
     })
     .unwrap_or((given, None));
-    let url = Url::parse(&given).ok();
-    let is_base = url.is_some_and(|url| {
-        matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.has_host()
-    });
-    if !is_base {
-        return Err(format!(
-            "integration {name}: `url` must be an http or https URL without a query"
-        ));
-    }
+    let given = checked_url(&name, given)?;
     let (app, user) = (
         entry.app.unwrap_or_default(),
         entry.user.unwrap_or_default(),
@@ -417,8 +488,7 @@ fn external_itsm(
         form: entry.form.or(of_url).unwrap_or_default(),
         app,
         user,
-        senders: Vec::new(),
-        mapping: None,
+        ..integration::Defined::default()
     })
 }
 
@@ -772,8 +842,8 @@ mod tests {
             ),
             (
                 "\"bk_itsm\"",
-                "\"jira\"",
-                "`kind` must be one of bk_itsm, generic_json, not \"jira\"",
+                "\"bk_itsn\"",
+                "`kind` must be one of bk_itsm, generic_json, django_helpdesk, jira, servicenow, zammad, not \"bk_itsn\"",
             ),
             (
                 "https://itsm.example.com",
@@ -806,7 +876,7 @@ mod tests {
             (
                 "url = ",
                 "senders = [\"a\"]\n        url = ",
-                "`senders` and `mapping` have no meaning for the kind bk_itsm",
+                "`senders` has no meaning for the kind bk_itsm",
             ),
         ] {
             assert!(VALID.contains(from), "{from}");

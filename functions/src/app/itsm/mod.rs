@@ -7,3 +7,4 @@ pub mod callbacks;
 pub mod cases;
 pub mod integrations;
 mod opening;
+pub mod sources;

@@ -147,6 +147,16 @@ pub fn rejection(
     }
 }
 
+/// Returns the note that the desk writes to the record of another system, when the status of the ticket changed. `status` is
+/// the status of the ticket, such as `FINISHED`.
+pub fn write_back_note(language: Language, ticket: &events::TicketSn, status: &str) -> String {
+    let status = ticket_status(language, status);
+    match language {
+        Language::Chinese => format!("工单 {ticket} 的状态：{status}"),
+        Language::English => format!("Ticket {ticket}: {status}"),
+    }
+}
+
 /// Returns the reason why a person could not apply for an approval.
 pub fn not_applied(language: Language, reason: &NotApplied) -> String {
     match language {

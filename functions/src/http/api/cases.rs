@@ -3,15 +3,19 @@
 
 use axum::http::Method;
 use domain::itsm::case::Case;
+use domain::itsm::writeback::Writeback;
 use events::app::Scope;
 use events::case::UpdateMark;
+use events::writeback::Outcome;
 use events::{Meta, Moment, PersonId};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::admin::{CardList, changes_configuration, page_of, reads_operations, stream_of};
 use super::problem::{ApiResult, Problem};
-use super::reply::{Time, ok, time};
+#[cfg(test)]
+use super::reply::schema;
+use super::reply::{Time, not_empty, ok, time};
 use super::request::Asked;
 use super::resource::{
     Answer, Asks, Call, Operation, PAGE, PAGE_SIZE, Resource, get, list, post, segments,
@@ -35,7 +39,10 @@ const OPERATIONS: &[Operation] = &[
         "/v1/cases",
         "lists cases by the time of their arrival, latest first; for superusers",
         &[
-            ("state", Asks::Word(&["all", "pending", "refused"])),
+            (
+                "state",
+                Asks::Word(&["all", "pending", "refused", "conflict"]),
+            ),
             ("ticket", Asks::Text),
             ("source", Asks::Text),
             PAGE,
@@ -111,6 +118,40 @@ struct ShownCase {
     reason: Option<String>,
     /// The case to which the record was added.
     belongs_to: Option<String>,
+    /// The status of the record at its source.
+    status: Option<String>,
+    /// A value that the source and the desk have both changed. The desk did not overwrite it.
+    conflict: Option<Conflict>,
+    /// The last status that the desk writes, or wrote, to the record.
+    write_back: Option<WriteBack>,
+}
+
+/// A value that the source and the desk have both changed.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "CaseConflict"))]
+struct Conflict {
+    field: String,
+    /// The value at the source.
+    found: String,
+    /// The value that the desk wanted to write.
+    wanted: String,
+}
+
+/// A status that the desk writes to the record of a case.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "CaseWriteBack"))]
+struct WriteBack {
+    /// The status of the ticket.
+    status: String,
+    /// The status that the record gets.
+    #[cfg_attr(test, schemars(schema_with = "schema::value"))]
+    target: Value,
+    #[cfg_attr(test, schemars(schema_with = "schema::write_back_outcome"))]
+    outcome: Option<Outcome>,
+    reason: Option<String>,
+    attempts: u32,
+    /// The time of the next request, if the write is not completed.
+    next_attempt: Option<Time>,
 }
 
 /// The state of a case.
@@ -207,6 +248,7 @@ async fn all(request: Asked) -> ApiResult {
     ) {
         (None, None, None) => CardList::whole("case"),
         (Some("pending"), None, None) => CardList::whole("pending"),
+        (Some("conflict"), None, None) => CardList::whole("conflict"),
         (Some(_), None, None) => CardList::whole("refused"),
         (None, Some(ticket), None) => CardList::of("ticket", ticket),
         (None, None, Some(source)) => CardList::below("source", source),
@@ -217,8 +259,12 @@ async fn all(request: Asked) -> ApiResult {
             ));
         }
     };
-    let body = |stream: &str, card: &Case| shown(&request, stream, card);
-    let (count, cases) = page_of(&request, &list, body).await?;
+    let body = |stream: &str, card: &Case| (stream.to_owned(), card.clone());
+    let (count, cards) = page_of(&request, &list, body).await?;
+    let mut cases = Vec::with_capacity(cards.len());
+    for (stream, card) in cards {
+        cases.push(shown(&request, &stream, &card).await?);
+    }
     Ok(ok(&CasePage { count, cases }))
 }
 
@@ -236,20 +282,38 @@ async fn one(request: Asked, id: &str) -> ApiResult {
     if case.digest.is_empty() {
         return Err(missing(id));
     }
-    Ok(ok(&shown(&request, &stream, &case)))
+    Ok(ok(&shown(&request, &stream, &case).await?))
 }
 
 async fn again(request: Asked, id: &str, meta: &Meta) -> ApiResult {
     let stream = stream(id)?;
     match process_again(&request.app, &stream, meta).await? {
-        Some(case) => Ok(ok(&shown(&request, &stream, &case))),
+        Some(case) => Ok(ok(&shown(&request, &stream, &case).await?)),
         None => Err(Problem::conflict(
             "only a case whose content was refused can be processed again",
         )),
     }
 }
 
-fn shown(request: &Asked, stream: &str, case: &Case) -> ShownCase {
+/// Returns the last status that the desk writes to the record of a case.
+async fn written(request: &Asked, case: &str) -> Result<Option<WriteBack>, Problem> {
+    let stream = format!("writeback-{}", id_of(case));
+    let loaded = request.app.ledger.load::<Writeback>(&stream).await?;
+    let state = loaded.aggregate.0;
+    let last = state.last.filter(|_| !state.is_owed);
+    Ok(state.requested.map(|requested| WriteBack {
+        status: requested.status,
+        target: requested.target,
+        outcome: last.as_ref().map(|last| last.outcome),
+        reason: last.and_then(|last| not_empty(&last.reason)),
+        attempts: state.attempts.made,
+        next_attempt: state
+            .is_owed
+            .then(|| time(&request.app, state.attempts.due)),
+    }))
+}
+
+async fn shown(request: &Asked, stream: &str, case: &Case) -> Result<ShownCase, Problem> {
     let at = |at: Moment| time(&request.app, at);
     let state = if case.is_pending {
         CaseState::Pending
@@ -261,7 +325,7 @@ fn shown(request: &Asked, stream: &str, case: &Case) -> ShownCase {
         CaseState::Bound
     };
     let refusal = case.refusal.as_ref();
-    ShownCase {
+    Ok(ShownCase {
         id: id_of(stream).to_owned(),
         source: case.source.clone(),
         record: case.record.clone(),
@@ -288,5 +352,12 @@ fn shown(request: &Asked, stream: &str, case: &Case) -> ShownCase {
             .filter(|field| !field.is_empty()),
         reason: refusal.map(|refusal| refusal.reason.clone()),
         belongs_to: case.identified.as_deref().map(id_of).map(str::to_owned),
-    }
+        status: not_empty(&case.status),
+        conflict: case.conflict.clone().map(|conflict| Conflict {
+            field: conflict.field,
+            found: conflict.found,
+            wanted: conflict.wanted,
+        }),
+        write_back: written(request, stream).await?,
+    })
 }

@@ -156,6 +156,9 @@ pub(super) mod schema {
     fn words(words: &[&str]) -> Schema {
         json_schema!({ "type": "string", "enum": words })
     }
+    pub(in crate::http::api) fn write_back_outcome(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "null"], "enum": ["written", "unchanged", "conflict", "failed", null] })
+    }
     pub(in crate::http::api) fn application_status(_: &mut SchemaGenerator) -> Schema {
         words(&Status::ALL.map(<&str>::from))
     }

@@ -1,0 +1,117 @@
+//! Defines the events of the writes to one record of an external system. The desk writes the status of a ticket back to
+//! the record for which the ticket was opened. The events are stored in the stream `writeback-<id of the case>`. One
+//! stream for each case ensures that two writes to a record never run at the same time, and that the latest status wins.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::api_call::Exchange;
+use crate::event::{DeadlineChange, Personals, event_enum};
+use crate::{Moment, TicketSn};
+
+/// The id of the deadline at which the desk sends the next request to the external system.
+pub const ATTEMPT: &str = "attempt";
+
+event_enum! {
+    /// The events of the writes to one record of an external system.
+    WritebackEvent of "writeback" {
+        Requested "writeback.requested" 1,
+        AttemptStarted "writeback.attempt_started" 1,
+        AttemptFailed "writeback.attempt_failed" 1,
+        StepDone "writeback.step_done" 1,
+        Completed "writeback.completed" 1,
+    }
+    deadlines |event: &WritebackEvent| match event {
+        WritebackEvent::Requested(requested) => vec![DeadlineChange::set(ATTEMPT, requested.due)],
+        WritebackEvent::AttemptStarted(started) => vec![DeadlineChange::set(ATTEMPT, started.due)],
+        WritebackEvent::AttemptFailed(failed) => vec![DeadlineChange::set(ATTEMPT, failed.due)],
+        WritebackEvent::StepDone(done) => vec![DeadlineChange::set(ATTEMPT, done.due)],
+        WritebackEvent::Completed(_) => vec![DeadlineChange::clear(ATTEMPT)],
+    };
+}
+
+/// The status of the ticket changed, and the desk owes the new status to the source. A later request replaces a request
+/// that is not completed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Requested {
+    /// The name of the stream of the case.
+    pub case: String,
+    /// The name of the integration.
+    pub source: String,
+    /// The id of the record in the external system.
+    pub record: String,
+    pub ticket: TicketSn,
+    /// The new status of the ticket, such as `FINISHED`.
+    pub status: String,
+    /// The status that the desk writes to the record.
+    pub target: Value,
+    /// The status of the record when the desk opened the ticket. If the record has another status before the write, the
+    /// source has changed it.
+    pub known: String,
+    /// The id of the event with the new status.
+    pub cause: String,
+    pub due: Moment,
+}
+impl Personals for Requested {}
+
+/// The desk sends the write. If no result is stored before the time `due`, the desk reads the record again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptStarted {
+    pub attempt: u32,
+    pub due: Moment,
+}
+impl Personals for AttemptStarted {}
+
+/// An attempt failed. The next attempt starts at the time `due`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptFailed {
+    pub attempt: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchange: Option<Exchange>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    pub reason: String,
+    pub due: Moment,
+}
+impl Personals for AttemptFailed {}
+
+/// A request succeeded, and another one follows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepDone {
+    pub attempt: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchange: Option<Exchange>,
+    /// The kind of the next request: `read` or `write`.
+    pub step: String,
+    pub due: Moment,
+}
+impl Personals for StepDone {}
+
+/// How the write of a status ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The external system accepted the status.
+    Written,
+    /// The record had the status already.
+    Unchanged,
+    /// The source has changed the status of the record. The desk did not overwrite it.
+    Conflict,
+    /// The external system rejected the status, or did not accept it in all attempts.
+    Failed,
+}
+
+/// The write of a status ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Completed {
+    pub attempt: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchange: Option<Exchange>,
+    pub outcome: Outcome,
+    /// The status that the record had, if the outcome is a conflict.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub found: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+impl Personals for Completed {}

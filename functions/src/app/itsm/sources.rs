@@ -1,0 +1,307 @@
+//! Works with sources of cases: receives their messages, prepares the account for requests to them, and requests the
+//! writes that the desk owes to them (plans/external.md, "Cases in" and "Status out").
+
+use domain::itsm::case::Case;
+use domain::itsm::case_source::{self, CaseSource};
+use domain::itsm::writeback::{self, Writeback};
+use events::integration::{Defined, Webhook};
+use events::writeback::Requested;
+use events::{Meta, TicketSn};
+use infra::http::HttpRequest;
+use infra::keys::Keys;
+use infra::ledger::{NoContext, command_id};
+use infra::source::{self, Account, Api, Delivered, Message, NotDelivered, Source};
+use infra::{CommandEnvelope, Error, ExecuteError, Kind};
+
+use super::{callbacks, cases, integrations};
+use crate::App;
+use crate::app::outbound::{self, Described};
+
+/// The pause before the desk writes a status that does not end the ticket, in milliseconds. Further changes during the
+/// pause are merged.
+const MERGE_MS: i64 = 30_000;
+/// Maximum size of a response of a source, in bytes.
+const RESPONSE_BYTES_MAX: usize = 4 << 20;
+
+/// The reason why a message was not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum NotAccepted {
+    /// There is no such source, or it accepts no messages, or the secret of the address is wrong.
+    #[error("the address of the message is wrong")]
+    Unknown,
+    #[error("{0}")]
+    Unsigned(NotDelivered),
+    /// The message is stored, but nothing is done.
+    #[error("{0}")]
+    Unreadable(String),
+    #[error(transparent)]
+    Technical(#[from] Error),
+}
+
+/// Returns the source with the given name if it accepts messages and the secret of the address is right.
+pub async fn addressed(app: &App, source: &str, secret: &str) -> Result<Defined, NotAccepted> {
+    let integration = app.configuration.integration(source).await?;
+    let key = app.keys().await?.token;
+    // The secret is checked also for an unknown source, so that the time shows nothing.
+    let is_right = callbacks::is_secret_of_source(&key, source, secret);
+    match &integration.defined {
+        Some(defined) if is_right && defined.webhook.is_some() => Ok(defined.clone()),
+        _ => Err(NotAccepted::Unknown),
+    }
+}
+
+/// Checks and stores a message of a source. The queue `sync` processes it later.
+pub async fn accept(
+    app: &App,
+    defined: &Defined,
+    headers: &[(String, String)],
+    body: &[u8],
+) -> Result<(), NotAccepted> {
+    let Some(codec) = source::find(&defined.kind) else {
+        return Err(NotAccepted::Unknown);
+    };
+    let message = Message { headers, body };
+    if defined.webhook == Some(Webhook::Signed) {
+        check_signature(app, defined, codec, &message).await?;
+    }
+    let problem = codec.read(body).err().map(|error| error.to_string());
+    let delivery = codec.delivery_header().and_then(|name| {
+        let mut found = headers.iter().filter(|(known, _)| known == name);
+        found.next().map(|(_, value)| value.as_str())
+    });
+    callbacks::store_message(
+        app,
+        &callbacks::Message {
+            source: &defined.name,
+            subject: stream_of(&defined.name),
+            body,
+            delivery,
+            problem: problem.clone(),
+        },
+    )
+    .await?;
+    problem.map_or(Ok(()), |problem| Err(NotAccepted::Unreadable(problem)))
+}
+
+async fn check_signature(
+    app: &App,
+    defined: &Defined,
+    codec: &dyn Source,
+    message: &Message<'_>,
+) -> Result<(), NotAccepted> {
+    let name = secret_name(&defined.name);
+    let secret = app.ledger.keys.secret(&name).await?;
+    let (Some(secret), Some(signature)) = (secret, codec.signature()) else {
+        let reason = format!("the secret {name} is not in the key store");
+        return Err(Error::new(Kind::Misconfigured, reason).into());
+    };
+    signature
+        .check(message, &secret)
+        .map_err(NotAccepted::Unsigned)
+}
+
+/// Returns the name under which the key store contains the secret of the signatures of a source.
+pub fn secret_name(source: &str) -> String {
+    format!("webhook/{source}")
+}
+
+/// Returns the path of the address for the messages of a source. The path contains a secret.
+pub async fn path_of(app: &App, source: &str) -> Result<String, Error> {
+    let secret = callbacks::secret_of_source(&app.keys().await?.token, source);
+    Ok(format!("/callbacks/{source}/{secret}"))
+}
+
+/// Returns the name of the stream of a source.
+pub fn stream_of(source: &str) -> String {
+    format!("case_source-{source}")
+}
+
+/// Processes a stored message of a source: receives its records, or makes the next read of the source due. Returns true
+/// if the source must be read now.
+pub async fn process(app: &App, inbound: &str, stream: &str, meta: &Meta) -> Result<bool, Error> {
+    let source = stream.trim_start_matches("case_source-");
+    let integration = app.configuration.integration(source).await?;
+    let codec = integration
+        .defined
+        .as_ref()
+        .and_then(|defined| source::find(&defined.kind));
+    let (Some(codec), Some(body)) = (codec, callbacks::body_of(app, inbound).await?) else {
+        return Ok(false);
+    };
+    match codec.read(&body) {
+        Ok(Delivered::Records(records)) => {
+            cases::receive_from(app, source, &records, meta).await?;
+            Ok(false)
+        }
+        Ok(Delivered::Hint) => {
+            let hint = case_source::Command::Hint {
+                inbound: inbound.to_owned(),
+                at: app.ledger.clock.now(),
+            };
+            let id = command_id(&["hint", inbound, stream]);
+            match execute(app, stream, id, meta.clone(), &hint).await {
+                Ok(()) => Ok(true),
+                // The source is not read regularly, so a hint has no meaning.
+                Err(ExecuteError::Rejected(_)) => Ok(false),
+                Err(ExecuteError::Technical(error)) => Err(error),
+            }
+        }
+        // The kind of the source was changed after the message had arrived.
+        Err(problem) => {
+            tracing::warn!(inbound, %problem, "a stored message cannot be read any more");
+            Ok(false)
+        }
+    }
+}
+
+/// Starts or stops the regular reads of a source, as its definition says.
+pub async fn start_or_stop(app: &App, source: &str, meta: Meta) -> Result<(), Error> {
+    let stream = stream_of(source);
+    let is_read = reading(app, source).await?.is_some();
+    let command = if is_read {
+        case_source::Command::Start {
+            source: source.to_owned(),
+            at: app.ledger.clock.now(),
+        }
+    } else {
+        let state = app.ledger.load::<CaseSource>(&stream).await?.aggregate.0;
+        if !state.is_running {
+            return Ok(());
+        }
+        case_source::Command::Stop
+    };
+    let id = app.ledger.fresh_id();
+    execute(app, &stream, id, meta, &command)
+        .await
+        .map_err(ExecuteError::unexpected)
+}
+
+async fn execute(
+    app: &App,
+    stream: &str,
+    command_id: [u8; 16],
+    meta: Meta,
+    command: &case_source::Command,
+) -> Result<(), ExecuteError<CaseSource>> {
+    let envelope = CommandEnvelope {
+        stream: stream.to_owned(),
+        command_id,
+        meta,
+    };
+    app.ledger
+        .execute::<CaseSource>(&envelope, command, &NoContext)
+        .await
+        .map(drop)
+}
+
+/// A source that the desk reads regularly.
+pub struct Reading {
+    pub defined: Defined,
+    pub api: &'static dyn Api,
+    pub pause_ms: i64,
+}
+
+/// Returns how the desk reads a source regularly. Returns `None` if it does not.
+pub async fn reading(app: &App, source: &str) -> Result<Option<Reading>, Error> {
+    let integration = app.configuration.integration(source).await?;
+    let Some(defined) = integration.defined.clone() else {
+        return Ok(None);
+    };
+    let api = source::find(&defined.kind).and_then(Source::api);
+    Ok(match (api, defined.pull_minutes) {
+        (Some(api), Some(minutes)) => Some(Reading {
+            defined,
+            api,
+            pause_ms: i64::from(minutes) * 60_000,
+        }),
+        _ => None,
+    })
+}
+
+/// Returns the account for requests to a source. If the key store has no secret, the inner `Err` is the reason.
+pub async fn account(
+    keys: &dyn Keys,
+    integration: Defined,
+) -> Result<Result<Account, String>, Error> {
+    Ok(
+        match integrations::secret_of(keys, &integration.name).await? {
+            Ok(secret) => Ok(Account {
+                integration,
+                secret,
+            }),
+            Err(name) => Err(format!(
+                "the secret {name} is not in the key store; run `ledgerdesk setup --secret {name}=FILE`"
+            )),
+        },
+    )
+}
+
+/// Builds a request to a source.
+pub async fn request(
+    app: &App,
+    planned: domain::api_call::plan::PlannedRequest,
+) -> Result<Result<HttpRequest, String>, Error> {
+    let described = Described::of(planned, RESPONSE_BYTES_MAX);
+    outbound::request(&*app.ledger.keys, described).await
+}
+
+/// Returns the name under which the requests to a source are counted for its limit.
+pub fn budget_of(source: &str) -> String {
+    format!("source/{source}")
+}
+
+/// Requests that the desk writes the new status of a ticket to the record of its case. Returns the stream of the writes, or
+/// `None` if there is nothing to write.
+pub async fn owe(
+    app: &App,
+    case: &str,
+    ticket: &TicketSn,
+    status: &str,
+    meta: Meta,
+) -> Result<Option<String>, Error> {
+    let state = app.ledger.load::<Case>(case).await?.aggregate.0;
+    if state.ticket.is_none() && state.is_pending {
+        // The case learns its ticket a moment after the ticket was opened.
+        return Err(Error::new(
+            Kind::Conflict,
+            format!("{case} is not bound to its ticket yet"),
+        ));
+    }
+    if state.ticket.as_ref() != Some(ticket) {
+        return Ok(None);
+    }
+    let integration = app.configuration.integration(&state.source).await?;
+    let target = integration
+        .mapping(state.mapping)
+        .and_then(|(_, mapping)| mapping.write_back.get(status).cloned());
+    let kind = integration.defined.as_ref().map(|one| one.kind.as_str());
+    let api = kind.and_then(source::find).and_then(Source::api);
+    let (Some(target), Some(_)) = (target, api) else {
+        return Ok(None);
+    };
+    let is_end = !matches!(status, "RUNNING" | "SUSPENDED");
+    let now = app.ledger.clock.now();
+    let requested = Requested {
+        case: case.to_owned(),
+        source: state.source.clone(),
+        record: state.record.clone(),
+        ticket: ticket.clone(),
+        status: status.to_owned(),
+        target,
+        known: state.first_status.clone(),
+        cause: meta.causation.clone(),
+        due: now.plus_ms(if is_end { 0 } else { MERGE_MS }),
+    };
+    let stream = format!("writeback-{}", cases::id_of(case));
+    let envelope = CommandEnvelope {
+        stream: stream.clone(),
+        command_id: command_id(&["owe", &stream, &requested.cause]),
+        meta,
+    };
+    let command = writeback::Command::Request(Box::new(requested));
+    app.ledger
+        .execute::<Writeback>(&envelope, &command, &NoContext)
+        .await
+        .map_err(ExecuteError::unexpected)?;
+    Ok(Some(stream))
+}

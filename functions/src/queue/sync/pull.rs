@@ -1,0 +1,144 @@
+//! Reads the changed records of a source of cases, page by page.
+
+use domain::intent::Due;
+use domain::itsm::case_source::{CaseSource, Command, Failed, Read, Rejection};
+use events::Meta;
+use events::api_call::Exchange;
+use infra::http::origin;
+use infra::ledger::{NoContext, command_id};
+use infra::source::{Answer, Page};
+use infra::{CommandEnvelope, Error, ExecuteError};
+
+use crate::App;
+use crate::app::itsm::{cases, sources};
+use crate::app::notifications::rate;
+use crate::queue::runner;
+
+/// Maximum number of pages that one message reads. The deadline of the source continues after them.
+const PAGES_MAX: usize = 20;
+
+/// Handles a reached deadline of a source.
+pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
+    pull(app, &due.stream).await
+}
+
+/// Reads the pages that are due. Does nothing before their time.
+///
+/// Each record is received before the page is stored as read. If the process ends in between, the page is read again.
+/// Records that the desk has already received do not change.
+pub async fn pull(app: &App, stream: &str) -> Result<(), Error> {
+    for _ in 0..PAGES_MAX {
+        if !page(app, stream).await? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Reads one page. Returns true if the next one is due.
+async fn page(app: &App, stream: &str) -> Result<bool, Error> {
+    let loaded = app.ledger.load::<CaseSource>(stream).await?;
+    let state = &loaded.aggregate.0;
+    let now = app.ledger.clock.now();
+    if !state.is_running || state.attempts.due > now {
+        return Ok(false);
+    }
+    let attempt = state.attempts.next();
+    let event = format!("{stream}:{}", loaded.next - 1);
+    let meta = Meta::system(event.clone(), event);
+    let record = async |command: Command| {
+        let envelope = CommandEnvelope {
+            stream: stream.to_owned(),
+            command_id: command_id(&["pull", stream, &attempt.to_string()]),
+            meta: meta.clone(),
+        };
+        match app
+            .ledger
+            .execute::<CaseSource>(&envelope, &command, &NoContext)
+            .await
+        {
+            Ok(outcome) => Ok(outcome.state.attempts.due <= app.ledger.clock.now()),
+            // Another worker has read the page, or the source was stopped.
+            Err(ExecuteError::Rejected(Rejection::NotDue(_) | Rejection::NotStarted)) => Ok(false),
+            Err(ExecuteError::Technical(error)) => Err(error),
+        }
+    };
+    let failed = |reason: String| Failed {
+        attempt,
+        exchange: None,
+        status: None,
+        reason,
+        after_ms: None,
+        at: app.ledger.clock.now(),
+    };
+    let Some(reading) = sources::reading(app, &state.source).await? else {
+        return record(Command::Stop).await.map(|_| false);
+    };
+    let name = &reading.defined.name;
+    let account = match sources::account(&*app.ledger.keys, reading.defined.clone()).await? {
+        Ok(account) => account,
+        Err(reason) => return record(Command::Fail(failed(reason))).await,
+    };
+    let request = sources::request(app, reading.api.changed(&account, &state.cursor)).await?;
+    let request = match request {
+        Ok(request) => request,
+        Err(reason) => return record(Command::Fail(failed(reason))).await,
+    };
+    let target = origin(&request.url);
+    let Some(_slot) = app.targets.enter(&target) else {
+        return Err(runner::busy(&target));
+    };
+    if !runner::lease(app, stream, attempt).await? {
+        return Ok(false);
+    }
+    if let Some(per_minute) = reading.defined.per_minute
+        && let Some(after_ms) = rate::take(app, &sources::budget_of(name), per_minute).await?
+    {
+        let reason = format!("the desk may send {per_minute} requests in one minute");
+        let after_ms = Some(after_ms);
+        return record(Command::Fail(Failed {
+            after_ms,
+            ..failed(reason)
+        }))
+        .await;
+    }
+    let sent = app.ledger.clock.now();
+    let response = app.http.send(&request).await;
+    let at = app.ledger.clock.now();
+    let exchange = Some(Exchange {
+        target: format!("{} {target}", request.method),
+        duration_ms: at.0 - sent.0,
+    });
+    let read = match reading.api.page(&state.cursor, &response) {
+        Answer::Done(read) => read,
+        Answer::Rejected(reason) | Answer::NotSent(reason) | Answer::Unclear(reason) => {
+            let response = response.as_ref().ok();
+            return record(Command::Fail(Failed {
+                exchange,
+                status: response.map(|response| response.status),
+                after_ms: response.and_then(|response| response.retry_after_ms(at.0)),
+                ..failed(reason)
+            }))
+            .await;
+        }
+    };
+    let Page {
+        records,
+        cursor,
+        has_more,
+    } = read;
+    let changed = Box::pin(cases::receive_from(app, name, &records, &meta)).await?;
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    record(Command::Page(Read {
+        attempt,
+        exchange,
+        records: count(records.len()),
+        changed: count(changed),
+        hints: state.hints,
+        cursor,
+        has_more,
+        pause_ms: reading.pause_ms,
+        at,
+    }))
+    .await
+}

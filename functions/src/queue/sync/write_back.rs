@@ -1,0 +1,162 @@
+//! Writes the status of tickets back to the records of their cases.
+
+use async_trait::async_trait;
+use domain::attempt::{Attempts, Policy, Report, Verdict};
+use domain::itsm::case::{self, Case};
+use domain::itsm::mapping;
+use domain::itsm::writeback::{Answer, Command, POLICY, Rejection, Step, Writeback};
+use domain::value::plain;
+use events::Moment;
+use events::case::Conflicted;
+use events::writeback::Outcome;
+use infra::ledger::{NoContext, command_id};
+use infra::source::{self, Order, Source};
+use infra::{CommandEnvelope, Error, ExecuteError};
+
+use crate::App;
+use crate::app::itsm::sources;
+use crate::app::notifications::rate;
+use crate::app::wording;
+use crate::queue::runner::{self, Outgoing, Prepared};
+
+#[async_trait]
+impl Outgoing for Writeback {
+    fn attempts(&self) -> Option<Attempts> {
+        self.is_owed.then_some(self.attempts)
+    }
+
+    fn cause(&self) -> &str {
+        self.requested
+            .as_ref()
+            .map_or("", |requested| &requested.cause)
+    }
+
+    fn interrupted(&self) -> Option<(Verdict, Policy)> {
+        self.interrupted().map(|verdict| (verdict, POLICY))
+    }
+
+    async fn prepare<'a>(
+        &'a self,
+        app: &'a App,
+        _stream: &str,
+    ) -> Result<Prepared<'a, Self>, Error> {
+        let impossible = |reason: String| Ok(Prepared::Verdict(Verdict::retry(reason), POLICY));
+        let Some(requested) = &self.requested else {
+            return impossible("nothing is owed".into());
+        };
+        let integration = app.configuration.integration(&requested.source).await?;
+        let defined = integration.defined.clone();
+        let api = defined
+            .as_ref()
+            .and_then(|defined| source::find(&defined.kind))
+            .and_then(Source::api);
+        let state = app.ledger.load::<Case>(&requested.case).await?.aggregate.0;
+        let mapping = integration.mapping(state.mapping);
+        let (Some(defined), Some(api), Some((_, mapping))) = (defined, api, mapping) else {
+            return impossible(format!("the source {} does not exist", requested.source));
+        };
+        let language = defined.language;
+        let account = match sources::account(&*app.ledger.keys, defined).await? {
+            Ok(account) => account,
+            Err(reason) => return impossible(reason),
+        };
+        let note = wording::write_back_note(language, &requested.ticket, &requested.status);
+        let planned = match self.step {
+            Step::Read => api.one(&account, &requested.record),
+            Step::Write => api.write(
+                &account,
+                &Order {
+                    record: &requested.record,
+                    status: &requested.target,
+                    note: &note,
+                },
+            ),
+        };
+        let request = match sources::request(app, planned).await? {
+            Ok(request) => request,
+            Err(reason) => return impossible(reason),
+        };
+        let mapping = mapping.clone();
+        Ok(Prepared::Request {
+            request,
+            start: (self.step == Step::Write)
+                .then_some(|attempt, until: Moment| Command::Begin { attempt, until }),
+            judge: Box::new(move |response| {
+                let answer = match api.record(response) {
+                    source::Answer::Rejected(reason) => Answer::Rejected(reason),
+                    source::Answer::NotSent(reason) => Answer::NotSent(reason),
+                    // A write can succeed with a response that is not the record.
+                    source::Answer::Unclear(reason) => match response {
+                        Ok(response) if self.step == Step::Write && response.is_success() => {
+                            Answer::Written
+                        }
+                        _ => Answer::Unclear(reason),
+                    },
+                    source::Answer::Done(_) if self.step == Step::Write => Answer::Written,
+                    source::Answer::Done(record) => {
+                        Answer::Status(mapping::status(&mapping, &record))
+                    }
+                };
+                (self.verdict(answer), POLICY)
+            }),
+        })
+    }
+
+    /// Counts the request in the limit of the source. If the limit is reached, the request waits.
+    async fn admit(&self, app: &App) -> Result<Option<(Verdict, Policy)>, Error> {
+        let Some(requested) = &self.requested else {
+            return Ok(None);
+        };
+        let integration = app.configuration.integration(&requested.source).await?;
+        let limit = integration.defined.as_ref().and_then(|one| one.per_minute);
+        let Some(per_minute) = limit else {
+            return Ok(None);
+        };
+        let name = sources::budget_of(&requested.source);
+        let wait = rate::take(app, &name, per_minute).await?;
+        // The wait is no failed attempt.
+        Ok(wait.map(|after_ms| (Verdict::poll(self.step.name(), "", after_ms), POLICY)))
+    }
+
+    fn record(report: Report) -> Command {
+        Command::Record(report)
+    }
+
+    fn is_repeated(rejection: &Rejection) -> bool {
+        matches!(rejection, Rejection::NotDue(_))
+    }
+
+    /// Stores a conflict in the case, so that people see it.
+    async fn conclude(&self, app: &App, stream: &str) -> Result<(), Error> {
+        let (Some(requested), Some(last)) = (&self.requested, &self.last) else {
+            return Ok(());
+        };
+        match last.outcome {
+            Outcome::Conflict => {}
+            Outcome::Failed => {
+                tracing::warn!(
+                    stream,
+                    reason = last.reason,
+                    "a status was not written back"
+                );
+                return Ok(());
+            }
+            Outcome::Written | Outcome::Unchanged => return Ok(()),
+        }
+        let envelope = CommandEnvelope {
+            stream: requested.case.clone(),
+            command_id: command_id(&["conflict", stream, &last.attempt.to_string()]),
+            meta: runner::meta(self),
+        };
+        let conflict = case::Command::Conflict(Conflicted {
+            field: "status".into(),
+            found: last.found.clone(),
+            wanted: plain(&requested.target),
+        });
+        app.ledger
+            .execute::<Case>(&envelope, &conflict, &NoContext)
+            .await
+            .map(drop)
+            .map_err(ExecuteError::unexpected)
+    }
+}

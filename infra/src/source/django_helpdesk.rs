@@ -1,0 +1,219 @@
+//! Reads the tickets of django-helpdesk 2 over its REST API, and writes follow-ups. Its webhooks are not signed, so a
+//! webhook is only a hint: the desk then reads the tickets.
+//!
+//! The API has no filter by time. The desk reads all open tickets, page by page. The records have no time of their last
+//! change either.
+//!
+//! A follow-up never has a `title`, because django-helpdesk would rename the ticket to this title
+//! (findings/django-helpdesk-follow-up-renames-the-ticket.sh).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use domain::api_call::plan::PlannedRequest;
+use domain::placeholder::percent;
+use serde_json::{Value, json};
+
+use super::{Account, Answer, Api, Delivered, NotDelivered, Order, Page, Source, TIMEOUT_MS};
+use crate::http::{HttpError, HttpResponse};
+
+/// Number of tickets on one page.
+const PAGE_SIZE: usize = 50;
+/// The statuses of open tickets: Open and Reopened.
+const OPEN: &str = "1,2";
+
+/// The implementation of [`Source`] for django-helpdesk.
+#[derive(Clone, Copy, Debug)]
+pub struct DjangoHelpdesk;
+
+impl Source for DjangoHelpdesk {
+    fn name(&self) -> &'static str {
+        "django_helpdesk"
+    }
+
+    fn read(&self, body: &[u8]) -> Result<Delivered, NotDelivered> {
+        let body = super::json(body)?;
+        if body.get("ticket").is_some_and(Value::is_object) {
+            Ok(Delivered::Hint)
+        } else {
+            Err(NotDelivered::Unreadable("`ticket` is required".into()))
+        }
+    }
+
+    fn api(&self) -> Option<&'static dyn Api> {
+        Some(&Self)
+    }
+}
+
+impl Api for DjangoHelpdesk {
+    fn changed(&self, account: &Account, cursor: &str) -> PlannedRequest {
+        let page = page_of(cursor);
+        let path = format!("tickets/?status={OPEN}&page={page}&page_size={PAGE_SIZE}");
+        planned(account, "GET", &path, None)
+    }
+
+    fn page(&self, cursor: &str, response: &Result<HttpResponse, HttpError>) -> Answer<Page> {
+        let page = page_of(cursor);
+        // A ticket was closed between two requests, so the last page no longer exists.
+        if page > 1 && matches!(response, Ok(response) if response.status == 404) {
+            return Answer::Done(Page {
+                records: Vec::new(),
+                cursor: String::new(),
+                has_more: false,
+            });
+        }
+        super::succeeded(response).and_read(|body| {
+            let Some(results) = body["results"].as_array() else {
+                return Err("`results` is missing in the response".into());
+            };
+            let has_more = !body["next"].is_null();
+            let cursor = if has_more {
+                (page + 1).to_string()
+            } else {
+                String::new()
+            };
+            Ok(Page {
+                records: results.iter().cloned().map(trimmed).collect(),
+                cursor,
+                has_more,
+            })
+        })
+    }
+
+    fn one(&self, account: &Account, record: &str) -> PlannedRequest {
+        let path = format!("tickets/{}/", percent(record));
+        planned(account, "GET", &path, None)
+    }
+
+    fn record(&self, response: &Result<HttpResponse, HttpError>) -> Answer<Value> {
+        super::succeeded(response).and_read(|body| {
+            if body.is_object() {
+                Ok(trimmed(body))
+            } else {
+                Err("the response is not a ticket".into())
+            }
+        })
+    }
+
+    fn write(&self, account: &Account, order: &Order<'_>) -> PlannedRequest {
+        // The comment is a template of Django. The note contains none of its signs.
+        let body = json!({
+            "ticket": order.record, "comment": order.note, "public": true, "new_status": order.status,
+        });
+        planned(account, "POST", "followups/", Some(body))
+    }
+}
+
+fn page_of(cursor: &str) -> u32 {
+    cursor.parse().unwrap_or(1)
+}
+
+/// Removes the follow-ups of a ticket, which change with each write of the desk.
+fn trimmed(mut ticket: Value) -> Value {
+    if let Some(members) = ticket.as_object_mut() {
+        members.remove("followup_set");
+    }
+    ticket
+}
+
+fn planned(account: &Account, method: &str, path: &str, body: Option<Value>) -> PlannedRequest {
+    let integration = &account.integration;
+    let credentials = format!("{}:{}", integration.user, account.secret);
+    let mut headers = vec![(
+        "Authorization".to_owned(),
+        format!("Basic {}", STANDARD.encode(credentials)),
+    )];
+    if body.is_some() {
+        headers.push(("Content-Type".to_owned(), "application/json".to_owned()));
+    }
+    PlannedRequest {
+        method: method.to_owned(),
+        url: format!("{}/api/{path}", integration.url.trim_end_matches('/')),
+        headers,
+        body,
+        timeout_ms: TIMEOUT_MS,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use events::integration::Defined;
+
+    use super::*;
+
+    fn account() -> Account {
+        Account {
+            integration: Defined {
+                name: "helpdesk".into(),
+                kind: "django_helpdesk".into(),
+                url: "https://helpdesk.example.com/".into(),
+                user: "desk".into(),
+                ..Defined::default()
+            },
+            secret: "s3cret".into(),
+        }
+    }
+
+    fn page(cursor: &str, status: u16, body: &str) -> Answer<Page> {
+        DjangoHelpdesk.page(cursor, &Ok(HttpResponse::of(status, body.as_bytes())))
+    }
+
+    #[test]
+    fn open_tickets_are_read_page_by_page() {
+        let planned = DjangoHelpdesk.changed(&account(), "");
+        assert_eq!(
+            planned.url,
+            "https://helpdesk.example.com/api/tickets/?status=1,2&page=1&page_size=50"
+        );
+        assert_eq!(planned.headers[0].1, "Basic ZGVzazpzM2NyZXQ=");
+        let first =
+            r#"{"count":51,"next":"https://x","results":[{"id":1,"followup_set":[{"id":7}]}]}"#;
+        assert_eq!(
+            page("", 200, first),
+            Answer::Done(Page {
+                records: vec![json!({ "id": 1 })],
+                cursor: "2".into(),
+                has_more: true,
+            })
+        );
+        assert!(
+            DjangoHelpdesk
+                .changed(&account(), "2")
+                .url
+                .contains("page=2&")
+        );
+        let last = Answer::Done(Page {
+            records: Vec::new(),
+            cursor: String::new(),
+            has_more: false,
+        });
+        let empty = r#"{"count":50,"next":null,"results":[]}"#;
+        assert_eq!(page("2", 200, empty), last);
+        assert_eq!(page("2", 404, "{}"), last);
+        assert!(matches!(page("", 404, "{}"), Answer::Rejected(_)));
+        assert!(matches!(page("", 200, "<html>"), Answer::Unclear(_)));
+        assert!(matches!(page("", 429, ""), Answer::NotSent(_)));
+    }
+
+    #[test]
+    fn a_status_is_a_follow_up_without_a_title() {
+        let order = Order {
+            record: "7",
+            status: &json!(3),
+            note: "REQ1 FINISHED",
+        };
+        let planned = DjangoHelpdesk.write(&account(), &order);
+        assert_eq!(planned.url, "https://helpdesk.example.com/api/followups/");
+        let body = planned.body.unwrap();
+        assert_eq!(
+            body,
+            json!({ "ticket": "7", "comment": "REQ1 FINISHED", "public": true, "new_status": 3 })
+        );
+    }
+
+    #[test]
+    fn a_webhook_is_a_hint() {
+        let hint = DjangoHelpdesk.read(br#"{"ticket":{"id":1},"queue_slug":"it"}"#);
+        assert_eq!(hint, Ok(Delivered::Hint));
+        assert!(DjangoHelpdesk.read(br#"{"ticket":7}"#).is_err());
+    }
+}

@@ -1,0 +1,378 @@
+//! Reads messages of external ticket systems, and builds the requests that read their records and write back to them.
+//! Each kind of system has one file. The code in these files does no I/O.
+//!
+//! **How to add a kind of system**: Add one file with an implementation of [`Source`], its `mod` line and its entry in
+//! [`ALL`]. The storage of messages, the reading of changed records and the writes need no new code.
+
+pub mod django_helpdesk;
+pub mod generic_json;
+pub mod jira;
+pub mod servicenow;
+pub mod zammad;
+
+use domain::api_call::plan::PlannedRequest;
+use events::integration::Defined;
+use ring::hmac;
+use serde_json::Value;
+
+use crate::http::{HttpError, HttpResponse};
+
+/// Timeout of one request, milliseconds.
+const TIMEOUT_MS: i64 = 10_000;
+/// Maximum number of records in one message.
+const RECORDS_MAX: usize = 100;
+
+/// A message that an external system sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// The names of the headers in lower case, with their values.
+    pub headers: &'a [(String, String)],
+    /// The bytes of the body, as they arrived. Signatures are computed over these bytes.
+    pub body: &'a [u8],
+}
+
+impl Message<'_> {
+    fn header(&self, name: &str) -> Option<&str> {
+        let mut found = self.headers.iter().filter(|(known, _)| known == name);
+        match (found.next(), found.next()) {
+            (Some((_, value)), None) => Some(value),
+            // A header that occurs twice does not count: two programs could use different values.
+            _ => None,
+        }
+    }
+}
+
+/// The content of a message.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Delivered {
+    /// The records that the message contains.
+    Records(Vec<Value>),
+    /// The message only shows that records have changed. The desk reads the changed records from the system.
+    Hint,
+}
+
+/// The reason why a message is not valid.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotDelivered {
+    #[error("the header {0} with the signature is missing, or occurs twice")]
+    SignatureMissing(&'static str),
+    #[error("the signature in the header {0} is wrong")]
+    SignatureWrong(&'static str),
+    #[error("{0}")]
+    Unreadable(String),
+}
+
+/// The account with which the desk identifies itself to an external system.
+#[derive(Clone, Debug)]
+pub struct Account {
+    pub integration: Defined,
+    /// The password or token of the account.
+    pub secret: String,
+}
+
+/// One page of records that have changed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    pub records: Vec<Value>,
+    /// Where the next request begins. The text has a meaning only for the kind of system.
+    pub cursor: String,
+    /// Whether further records follow. Otherwise, the next request begins after a pause.
+    pub has_more: bool,
+}
+
+/// A status that the desk writes to a record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Order<'a> {
+    /// The id of the record.
+    pub record: &'a str,
+    /// The new status, as the external system writes it.
+    pub status: &'a Value,
+    /// A text for people. It contains the mark, a text by which the desk finds its own earlier write.
+    pub note: &'a str,
+}
+
+/// The meaning of a response.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer<T> {
+    Done(T),
+    /// The external system rejected the request and changed nothing. The text is the reason.
+    Rejected(String),
+    /// The request had no effect, so it can be sent again.
+    NotSent(String),
+    /// It is unknown whether the request had an effect.
+    Unclear(String),
+}
+
+/// Reads the messages of one kind of external system.
+pub trait Source: Send + Sync {
+    /// Returns the permanent name of this kind of system. Stored integrations contain this name.
+    fn name(&self) -> &'static str;
+    /// Returns how the system signs its messages, or `None` if it does not sign them.
+    fn signature(&self) -> Option<Signature> {
+        None
+    }
+    /// Returns the name of the header with an id that is the same for each repetition of a message.
+    fn delivery_header(&self) -> Option<&'static str> {
+        None
+    }
+    /// Reads the body of a message.
+    fn read(&self, body: &[u8]) -> Result<Delivered, NotDelivered>;
+    /// Returns the requests to the API of the system, or `None` if the desk sends it no requests.
+    fn api(&self) -> Option<&'static dyn Api> {
+        None
+    }
+}
+
+/// Builds the requests to the API of one kind of external system.
+pub trait Api: Send + Sync {
+    /// Builds the request that reads the records that have changed since the cursor. The cursor is empty at first.
+    fn changed(&self, account: &Account, cursor: &str) -> PlannedRequest;
+    /// Reads the response to [`Api::changed`].
+    fn page(&self, cursor: &str, response: &Result<HttpResponse, HttpError>) -> Answer<Page>;
+    /// Builds the request that reads one record.
+    fn one(&self, account: &Account, record: &str) -> PlannedRequest;
+    /// Reads the response to [`Api::one`]. The result has the form of the records in messages and pages.
+    fn record(&self, response: &Result<HttpResponse, HttpError>) -> Answer<Value>;
+    /// Builds the request that writes a status and a note to a record.
+    fn write(&self, account: &Account, order: &Order<'_>) -> PlannedRequest;
+}
+
+/// How a system signs its messages: an HMAC over the bytes of the body, in hexadecimal digits.
+#[derive(Clone, Copy, Debug)]
+pub struct Signature {
+    /// The name of the header in lower case.
+    pub header: &'static str,
+    /// The text before the hexadecimal digits, such as `sha256=`.
+    pub prefix: &'static str,
+    algorithm: &'static hmac::Algorithm,
+}
+
+impl std::fmt::Debug for dyn Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Signature {
+    pub const fn sha256(header: &'static str) -> Self {
+        Self {
+            header,
+            prefix: "sha256=",
+            algorithm: &hmac::HMAC_SHA256,
+        }
+    }
+    pub const fn sha1(header: &'static str) -> Self {
+        Self {
+            header,
+            prefix: "sha1=",
+            algorithm: &hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
+        }
+    }
+
+    /// Checks the signature of a message. The time of the check does not depend on the content of the signature.
+    pub fn check(&self, message: &Message<'_>, secret: &[u8]) -> Result<(), NotDelivered> {
+        let given = message
+            .header(self.header)
+            .ok_or(NotDelivered::SignatureMissing(self.header))?;
+        let wrong = NotDelivered::SignatureWrong(self.header);
+        let digits = given
+            .strip_prefix(self.prefix)
+            .ok_or_else(|| wrong.clone())?;
+        let bytes = from_hex(digits).ok_or_else(|| wrong.clone())?;
+        let key = hmac::Key::new(*self.algorithm, secret);
+        hmac::verify(&key, message.body, &bytes).map_err(|_| wrong)
+    }
+
+    /// Returns the value of the header for a body. The tests and the imitated systems sign with it.
+    pub fn sign(&self, secret: &[u8], body: &[u8]) -> String {
+        let key = hmac::Key::new(*self.algorithm, secret);
+        let tag = hmac::sign(&key, body);
+        format!("{}{}", self.prefix, crate::commit::hex(tag.as_ref()))
+    }
+}
+
+fn from_hex(digits: &str) -> Option<Vec<u8>> {
+    let bytes = digits.as_bytes();
+    if !bytes.len().is_multiple_of(2)
+        || bytes.len() > 128
+        || !bytes.iter().all(u8::is_ascii_hexdigit)
+    {
+        return None;
+    }
+    let pairs = bytes.chunks_exact(2);
+    pairs
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .collect()
+}
+
+/// All kinds of systems that send cases.
+pub const ALL: &[&dyn Source] = &[
+    &generic_json::GenericJson,
+    &django_helpdesk::DjangoHelpdesk,
+    &jira::Jira,
+    &servicenow::ServiceNow,
+    &zammad::Zammad,
+];
+
+/// Returns the implementation for a kind of system, or `None` if the kind is unknown.
+pub fn find(kind: &str) -> Option<&'static dyn Source> {
+    ALL.iter().find(|source| source.name() == kind).copied()
+}
+
+/// Reads a JSON body.
+fn json(body: &[u8]) -> Result<Value, NotDelivered> {
+    serde_json::from_slice(body)
+        .map_err(|error| NotDelivered::Unreadable(format!("the body is not JSON: {error}")))
+}
+
+/// Returns the records of a body that is one record, a list of records, or an object with a list in `member`.
+fn records_of(body: Value, member: &str) -> Result<Delivered, NotDelivered> {
+    let unreadable = |reason: String| Err(NotDelivered::Unreadable(reason));
+    let records = match body {
+        Value::Array(records) => records,
+        Value::Object(mut members) => match members.remove(member) {
+            Some(Value::Array(records)) => records,
+            Some(record @ Value::Object(_)) => vec![record],
+            Some(_) => return unreadable(format!("`{member}` is neither an object nor a list")),
+            None => vec![members.into()],
+        },
+        _ => return unreadable("the body is neither an object nor a list".into()),
+    };
+    if records.len() > RECORDS_MAX {
+        return unreadable(format!("the message has more than {RECORDS_MAX} records"));
+    }
+    if let Some(at) = records.iter().position(|record| !record.is_object()) {
+        return unreadable(format!("record {at} is not an object"));
+    }
+    Ok(Delivered::Records(records))
+}
+
+/// Returns the JSON body of a successful response.
+fn succeeded(response: &Result<HttpResponse, HttpError>) -> Answer<Value> {
+    let response = match response {
+        Ok(response) => response,
+        Err(HttpError::NotSent(reason)) => return Answer::NotSent(reason.clone()),
+        Err(HttpError::Unknown(reason)) => return Answer::Unclear(reason.clone()),
+    };
+    match response.status {
+        200..=299 if response.is_cut => Answer::Unclear("the response is too long".into()),
+        200..=299 if response.body.is_empty() => Answer::Done(Value::Null),
+        200..=299 => match serde_json::from_slice(&response.body) {
+            Ok(body) => Answer::Done(body),
+            Err(_) => Answer::Unclear("the response is not JSON".into()),
+        },
+        429 => Answer::NotSent("the rate limit is reached (HTTP 429)".into()),
+        status @ (408 | 425 | 500..) => Answer::Unclear(format!("the response status is {status}")),
+        status => Answer::Rejected(format!("the response status is {status}")),
+    }
+}
+
+impl<T> Answer<T> {
+    /// Converts the value of a successful response. An error is the reason why the response cannot be used.
+    fn and_read<U>(self, read: impl FnOnce(T) -> Result<U, String>) -> Answer<U> {
+        match self {
+            Self::Done(value) => match read(value) {
+                Ok(read) => Answer::Done(read),
+                Err(reason) => Answer::Unclear(reason),
+            },
+            Self::Rejected(reason) => Answer::Rejected(reason),
+            Self::NotSent(reason) => Answer::NotSent(reason),
+            Self::Unclear(reason) => Answer::Unclear(reason),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &[u8] = b"the secret of the webhook";
+    const BODY: &[u8] = br#"{"ticket": {"id": 81}}"#;
+
+    fn headers(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        pairs.iter().map(pair).collect()
+    }
+
+    /// The digits were computed with the module `hmac` of Python 3.11.
+    #[test]
+    fn signatures_are_those_of_another_implementation() {
+        let sha1 = Signature::sha1("x-hub-signature");
+        let sha256 = Signature::sha256("x-hub-signature");
+        assert_eq!(sha1.sign(SECRET, BODY), SHA1);
+        assert_eq!(sha256.sign(SECRET, BODY), SHA256);
+    }
+
+    const SHA1: &str = "sha1=4137765e50dac2a428fc2008138b770d20c579bc";
+    const SHA256: &str = "sha256=8b5d783e20850a87c10a95c11b3cb9202bf9485fe39c5709fd2bc39eaf78b1c2";
+
+    #[test]
+    fn every_wrong_signature_is_rejected() {
+        let mut rejected = 0;
+        for (signature, right) in [
+            (Signature::sha1("x-hub-signature"), SHA1),
+            (Signature::sha256("x-hub-signature"), SHA256),
+        ] {
+            let check = |pairs: &[(&str, &str)], body: &[u8], secret: &[u8]| {
+                let headers = headers(pairs);
+                let message = Message {
+                    headers: &headers,
+                    body,
+                };
+                signature.check(&message, secret)
+            };
+            let name = "x-hub-signature";
+            assert_eq!(check(&[(name, right)], BODY, SECRET), Ok(()));
+            let upper = right.to_uppercase().replace("SHA", "sha");
+            assert_eq!(check(&[(name, &upper)], BODY, SECRET), Ok(()));
+            let missing = Err(NotDelivered::SignatureMissing(name));
+            assert_eq!(check(&[], BODY, SECRET), missing);
+            assert_eq!(
+                check(&[(name, right), (name, right)], BODY, SECRET),
+                missing
+            );
+            let (prefix, digits) = right.split_once('=').expect("a prefix");
+            let last = if digits.ends_with('0') { "1" } else { "0" };
+            let wrong = Err(NotDelivered::SignatureWrong(name));
+            for given in [
+                String::new(),
+                digits.to_owned(),
+                format!("md5={digits}"),
+                format!("{prefix}="),
+                format!("{prefix}={}", &digits[2..]),
+                format!("{prefix}={digits}00"),
+                format!("{prefix}={}{last}", &digits[..digits.len() - 1]),
+                format!("{prefix}={digits} "),
+                format!("{prefix}={}zz", &digits[2..]),
+            ] {
+                assert_eq!(check(&[(name, &given)], BODY, SECRET), wrong, "{given}");
+                rejected += 1;
+            }
+            // The same JSON with other bytes has another signature.
+            assert_eq!(
+                check(&[(name, right)], br#"{"ticket":{"id":81}}"#, SECRET),
+                wrong
+            );
+            assert_eq!(check(&[(name, right)], BODY, b"another secret"), wrong);
+            rejected += 4;
+        }
+        println!("{rejected} wrong signatures were rejected");
+    }
+
+    #[test]
+    fn every_kind_of_system_has_its_own_name() {
+        let names: std::collections::BTreeSet<&str> = ALL.iter().map(|one| one.name()).collect();
+        assert_eq!(names.len(), ALL.len());
+        assert!(ALL.iter().all(|one| find(one.name()).is_some()));
+        for source in ALL {
+            for body in ["", "x", "7", "[7]", "null"] {
+                let read = source.read(body.as_bytes());
+                assert!(
+                    matches!(read, Err(NotDelivered::Unreadable(_)) | Ok(Delivered::Hint)),
+                    "{} {body}: {read:?}",
+                    source.name()
+                );
+            }
+        }
+    }
+}
