@@ -437,6 +437,79 @@ async fn requests_to_a_source_stay_within_its_limit() {
     }
 }
 
+/// An imitated CRM with one record, which is changed by merge patches.
+#[derive(Default)]
+struct Crm {
+    record: Mutex<Value>,
+    patches: Mutex<Vec<Value>>,
+}
+
+#[async_trait]
+impl HttpClient for Crm {
+    async fn send(&self, request: &HttpRequest) -> Result<HttpResponse, HttpError> {
+        assert_eq!(request.url, "https://crm.example.com/api/tickets/CS-7");
+        assert_eq!(request.headers[0].1, "Bearer token");
+        let mut record = self.record.lock().unwrap();
+        if request.method == "PATCH" {
+            let patch: Value = serde_json::from_slice(&request.body).expect("JSON");
+            record["state"]["name"] = patch["state"]["name"].clone();
+            self.patches.lock().unwrap().push(patch);
+        }
+        Ok(HttpResponse::of(200, record.to_string().as_bytes()))
+    }
+}
+
+#[tokio::test]
+async fn a_system_with_a_rest_api_gets_the_status_as_a_merge_patch() {
+    let mut desk = TestDesk::open().await;
+    let crm = Arc::new(Crm::default());
+    desk.app.http = crm.clone();
+    let keys = &desk.app.ledger.keys;
+    keys.keep_secret("integration/crm", b"token").await.unwrap();
+    let mapping = "record = \"/id\"\nstatus = \"/state/name\"\nservice = { value = 19 }\nrequester = { value = \"lisi\" }\n\
+        [fields]\ntitle = \"/title\"\nGUZHANGMIAOSHU = \"/title\"\nGUZHANGLEIXING = { value = \"DNS\" }\nimpact = { value = \"1\" }\nurgency = { value = \"1\" }\n\
+        [write_back]\nREVOKED = \"canceled\"\nSUSPENDED = \"waiting\"\nRUNNING = \"working\"\n";
+    let definition = "[[integration]]\nname = \"crm\"\nkind = \"generic_json\"\nsenders = [\"bk_log_search\"]\nurl = \"https://crm.example.com/api/tickets\"\nmapping = \"m\"";
+    let definitions = Definitions::read(definition, &|_| Ok(mapping.into())).unwrap();
+    definitions.store(&desk.app).await.unwrap();
+    desk.settle().await;
+    let record =
+        json!({ "id": "CS-7", "title": "No network", "state": { "name": "new", "since": 1 } });
+    *crm.record.lock().unwrap() = record.clone();
+    let body = json!({ "source": "crm", "cases": [record] });
+    let (_, answer) = desk.v1("POST", "cases", "admin", body).await;
+    let ticket = answer["results"][0]["ticket"].clone();
+    assert!(ticket.is_string(), "{answer}");
+
+    // Two changes within half a minute are one write, of the last status.
+    desk.operate(&ticket, "suspend", "admin", json!({ "message": "wait" }))
+        .await;
+    desk.settle().await;
+    desk.operate(&ticket, "resume", "admin", json!({})).await;
+    desk.settle().await;
+    assert!(crm.patches.lock().unwrap().is_empty());
+    desk.clock.advance(30_000);
+    desk.settle().await;
+    let statuses = || -> Vec<Value> {
+        let patches = crm.patches.lock().unwrap();
+        patches
+            .iter()
+            .map(|one| one["state"]["name"].clone())
+            .collect()
+    };
+    assert_eq!(statuses(), ["working"]);
+    desk.operate(&ticket, "withdraw", "lisi", json!({ "message": "solved" }))
+        .await;
+    desk.settle().await;
+    assert_eq!(statuses(), ["working", "canceled"]);
+    assert_eq!(crm.record.lock().unwrap()["state"]["since"], 1);
+    let note = crm.patches.lock().unwrap()[1]["note"].clone();
+    assert_eq!(
+        note,
+        format!("工单 {} 的状态：已撤销", ticket.as_str().unwrap())
+    );
+}
+
 const SIGNED: &str = r#"
     [[integration]]
     name = "zammad"
@@ -603,6 +676,23 @@ async fn wrong_messages_are_rejected_and_change_nothing() {
         rejected += 1;
     }
     assert_eq!(sources.get("cases").await["count"], 0);
+    // Each source has its own limit.
+    sources.desk.app.limits.apply();
+    let mut limited = 0;
+    for _ in 0..5_100 {
+        let request = Request::post(&unknown)
+            .body(axum::body::Body::empty())
+            .unwrap();
+        let response = sources.desk.answer(request).await;
+        if response.status() == 429 {
+            let pause = response.headers().get("retry-after");
+            assert!(pause.is_some_and(|pause| pause.to_str().unwrap().parse::<u32>().unwrap() > 0));
+            limited += 1;
+        }
+    }
+    assert!((1..=100).contains(&limited), "{limited}");
+    let (status, _) = sources.post(&closed, &[], "{}").await;
+    assert_eq!(status, 404, "the other sources are not limited");
     println!("{rejected} messages were rejected");
 }
 

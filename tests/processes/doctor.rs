@@ -7,6 +7,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use infra::clock::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 use tests::process::{APP, Served, free_port, run, text};
 
@@ -26,9 +27,16 @@ async fn answer(request: axum::extract::Request) -> Response {
         "good" => passed().into_response(),
         "secret" => (StatusCode::UNAUTHORIZED, "no").into_response(),
         "rejecting" => envelope(false, 3_900_015, Value::Null).into_response(),
+        "helpdesk" => {
+            axum::Json(json!({ "count": 0, "next": null, "results": [] })).into_response()
+        }
         "page" => "<html>login</html>".into_response(),
         "clock" => {
-            let headers = [("date", "Mon, 01 Jan 2024 00:00:00 GMT")];
+            // The clock is off by an hour.
+            let hour_ago = SystemClock.now().plus_ms(-3_600_000);
+            let hour_ago = jiff::Timestamp::from_millisecond(hour_ago.0).expect("a time");
+            let date = hour_ago.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+            let headers = [("date", date)];
             (headers, passed()).into_response()
         }
         _ => StatusCode::NOT_FOUND.into_response(),
@@ -95,11 +103,16 @@ async fn doctor_names_the_problem_of_each_system_and_the_next_step() {
             "[[integration]]\nname = \"{name}\"\nkind = \"bk_itsm\"\nform = \"apigw\"\nurl = \"{base}/{name}\"\napp = \"bk_log\"\nuser = \"admin\"\n"
         )
     });
+    let of_sources = ["helpdesk", "secret", "page", "clock", "path"].map(|name| {
+        format!(
+            "[[integration]]\nname = \"from_{name}\"\nkind = \"django_helpdesk\"\nurl = \"{base}/{name}\"\nuser = \"desk\"\npull_minutes = 1000\nmapping = \"crm.toml\"\n"
+        )
+    });
     let others = format!(
-        "[[integration]]\nname = \"down\"\nkind = \"bk_itsm\"\nurl = \"http://127.0.0.1:{closed}\"\napp = \"a\"\nuser = \"u\"\n[[integration]]\nname = \"crm\"\nkind = \"generic_json\"\nsenders = [\"{}\", \"unknown_app\"]\nmapping = \"crm.toml\"\n",
+        "[[integration]]\nname = \"down\"\nkind = \"bk_itsm\"\nurl = \"http://127.0.0.1:{closed}\"\napp = \"a\"\nuser = \"u\"\n[[integration]]\nname = \"crm\"\nkind = \"generic_json\"\nsenders = [\"{}\", \"unknown_app\"]\nmapping = \"crm.toml\"\n[[integration]]\nname = \"unsigned\"\nkind = \"zammad\"\nwebhook = \"signed\"\nmapping = \"crm.toml\"\n",
         APP.0
     );
-    let integrations = external.concat() + &others;
+    let integrations = external.concat() + &of_sources.concat() + &others;
     write(
         "crm.toml",
         "record = \"/id\"\nservice = { value = 17 }\nrequester = { value = \"lisi\" }\n[fields]\ntitle = \"/title\"\n",
@@ -121,6 +134,11 @@ async fn doctor_names_the_problem_of_each_system_and_the_next_step() {
         "clock",
         "path",
         "down",
+        "from_helpdesk",
+        "from_secret",
+        "from_page",
+        "from_clock",
+        "from_path",
     ]
     .iter()
     .map(|name| format!("integration/{name}={secret}"))
@@ -169,6 +187,24 @@ async fn doctor_names_the_problem_of_each_system_and_the_next_step() {
             "integration crm",
             false,
             "its sender unknown_app is not registered",
+        ),
+        ("integration from_helpdesk", true, "accepts the credentials"),
+        (
+            "integration from_secret",
+            false,
+            "setup --secret integration/from_secret=FILE",
+        ),
+        ("integration from_page", false, "a login page or a proxy"),
+        (
+            "integration from_clock",
+            false,
+            "minutes behind the clock of this machine",
+        ),
+        ("integration from_path", false, "correct `url`"),
+        (
+            "integration unsigned",
+            false,
+            "setup --secret webhook/unsigned=FILE",
         ),
         ("channel account relay", false, "serve --egress"),
         (

@@ -13,7 +13,9 @@ use domain::api_call::plan::PlannedRequest;
 use domain::placeholder::percent;
 use serde_json::{Value, json};
 
-use super::{Account, Answer, Api, Delivered, NotDelivered, Order, Page, Source, TIMEOUT_MS};
+use super::{
+    Account, Answer, Api, Changes, Delivered, NotDelivered, Order, Page, Source, TIMEOUT_MS,
+};
 use crate::http::{HttpError, HttpResponse};
 
 /// Number of tickets on one page.
@@ -42,9 +44,13 @@ impl Source for DjangoHelpdesk {
     fn api(&self) -> Option<&'static dyn Api> {
         Some(&Self)
     }
+
+    fn changes(&self) -> Option<&'static dyn Changes> {
+        Some(&Self)
+    }
 }
 
-impl Api for DjangoHelpdesk {
+impl Changes for DjangoHelpdesk {
     fn changed(&self, account: &Account, cursor: &str) -> PlannedRequest {
         let page = page_of(cursor);
         let path = format!("tickets/?status={OPEN}&page={page}&page_size={PAGE_SIZE}");
@@ -78,7 +84,9 @@ impl Api for DjangoHelpdesk {
             })
         })
     }
+}
 
+impl Api for DjangoHelpdesk {
     fn one(&self, account: &Account, record: &str) -> PlannedRequest {
         let path = format!("tickets/{}/", percent(record));
         planned(account, "GET", &path, None)
@@ -199,6 +207,7 @@ mod tests {
         let order = Order {
             record: "7",
             status: &json!(3),
+            place: "/status",
             note: "REQ1 FINISHED",
         };
         let planned = DjangoHelpdesk.write(&account(), &order);

@@ -1,7 +1,21 @@
 //! Reads messages of any system that sends JSON. A message is one record, a list of records, or an object with the list
 //! `records`. A signed message has the header `X-Signature-256`: `sha256=` and the HMAC-SHA256 of the body.
+//!
+//! The desk can write the status of the ticket back over REST: it reads a record with `GET <url>/<id>`, and changes it with
+//! `PATCH <url>/<id>`, as most ticket systems and CRMs permit. The body of the change is a merge patch (RFC 7396) with the
+//! status at its place in the record, and the text `note`.
 
-use super::{Delivered, NotDelivered, Signature, Source, json, records_of};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use domain::api_call::plan::PlannedRequest;
+use domain::placeholder::percent;
+use serde_json::{Map, Value};
+
+use super::{
+    Account, Answer, Api, Delivered, NotDelivered, Order, Signature, Source, TIMEOUT_MS, json,
+    records_of,
+};
+use crate::http::{HttpError, HttpResponse};
 
 /// The implementation of [`Source`] for any system that sends JSON.
 #[derive(Clone, Copy, Debug)]
@@ -23,10 +37,80 @@ impl Source for GenericJson {
     fn read(&self, body: &[u8]) -> Result<Delivered, NotDelivered> {
         records_of(json(body)?, "records")
     }
+
+    fn api(&self) -> Option<&'static dyn Api> {
+        Some(&Self)
+    }
+}
+
+impl Api for GenericJson {
+    fn one(&self, account: &Account, record: &str) -> PlannedRequest {
+        planned(account, "GET", record, None)
+    }
+
+    fn record(&self, response: &Result<HttpResponse, HttpError>) -> Answer<Value> {
+        super::succeeded(response).and_read(|body| {
+            if body.is_object() {
+                Ok(body)
+            } else {
+                Err("the response is not a record".into())
+            }
+        })
+    }
+
+    fn write(&self, account: &Account, order: &Order<'_>) -> PlannedRequest {
+        let mut body = at(order.place, order.status.clone());
+        body.insert("note".into(), order.note.into());
+        planned(account, "PATCH", order.record, Some(body.into()))
+    }
+}
+
+/// Returns an object with the value at the place of a JSON pointer. Numbers in the pointer are names of members, because a
+/// merge patch cannot change one entry of a list.
+fn at(pointer: &str, value: Value) -> Map<String, Value> {
+    let names = pointer.trim_start_matches('/').split('/');
+    let names: Vec<String> = names
+        .map(|name| name.replace("~1", "/").replace("~0", "~"))
+        .collect();
+    let mut inner = value;
+    for name in names.into_iter().rev() {
+        inner = Value::Object(Map::from_iter([(name, inner)]));
+    }
+    match inner {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    }
+}
+
+fn planned(account: &Account, method: &str, record: &str, body: Option<Value>) -> PlannedRequest {
+    let integration = &account.integration;
+    let authorization = if integration.user.is_empty() {
+        format!("Bearer {}", account.secret)
+    } else {
+        let credentials = format!("{}:{}", integration.user, account.secret);
+        format!("Basic {}", STANDARD.encode(credentials))
+    };
+    let mut headers = vec![("Authorization".to_owned(), authorization)];
+    if body.is_some() {
+        let kind = "application/merge-patch+json".to_owned();
+        headers.push(("Content-Type".to_owned(), kind));
+    }
+    PlannedRequest {
+        method: method.to_owned(),
+        url: format!(
+            "{}/{}",
+            integration.url.trim_end_matches('/'),
+            percent(record)
+        ),
+        headers,
+        body,
+        timeout_ms: TIMEOUT_MS,
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use events::integration::Defined;
     use serde_json::json;
 
     use super::*;
@@ -47,5 +131,40 @@ mod tests {
         );
         let many = format!("[{}{{}}]", "{},".repeat(100));
         assert!(read(&many).is_err());
+    }
+
+    #[test]
+    fn a_status_is_a_merge_patch_at_its_place() {
+        let mut account = Account {
+            integration: Defined {
+                url: "https://crm.example.com/api/tickets/".into(),
+                ..Defined::default()
+            },
+            secret: "token".into(),
+        };
+        let order = Order {
+            record: "CS 1/2",
+            status: &json!("closed"),
+            place: "/state/na~1me",
+            note: "INC1",
+        };
+        let planned = GenericJson.write(&account, &order);
+        assert_eq!(
+            (planned.method.as_str(), planned.url.as_str()),
+            ("PATCH", "https://crm.example.com/api/tickets/CS%201%2F2")
+        );
+        assert_eq!(planned.headers[0].1, "Bearer token");
+        assert_eq!(
+            planned.body.unwrap(),
+            json!({ "state": { "na/me": "closed" }, "note": "INC1" })
+        );
+        account.integration.user = "desk".into();
+        let planned = GenericJson.one(&account, "7");
+        assert_eq!(planned.headers[0].1, "Basic ZGVzazp0b2tlbg==");
+        let record =
+            |status, body: &str| GenericJson.record(&Ok(HttpResponse::of(status, body.as_bytes())));
+        assert_eq!(record(200, r#"{"id":7}"#), Answer::Done(json!({ "id": 7 })));
+        assert!(matches!(record(200, "[]"), Answer::Unclear(_)));
+        assert!(matches!(record(404, ""), Answer::Rejected(_)));
     }
 }

@@ -87,6 +87,8 @@ pub struct Order<'a> {
     pub record: &'a str,
     /// The new status, as the external system writes it.
     pub status: &'a Value,
+    /// The JSON pointer to the status in the record.
+    pub place: &'a str,
     /// A text for people. It contains the mark, a text by which the desk finds its own earlier write.
     pub note: &'a str,
 }
@@ -121,20 +123,28 @@ pub trait Source: Send + Sync {
     fn api(&self) -> Option<&'static dyn Api> {
         None
     }
+    /// Returns the requests that read the changed records, or `None` if the desk cannot read them.
+    fn changes(&self) -> Option<&'static dyn Changes> {
+        None
+    }
 }
 
 /// Builds the requests to the API of one kind of external system.
 pub trait Api: Send + Sync {
-    /// Builds the request that reads the records that have changed since the cursor. The cursor is empty at first.
-    fn changed(&self, account: &Account, cursor: &str) -> PlannedRequest;
-    /// Reads the response to [`Api::changed`].
-    fn page(&self, cursor: &str, response: &Result<HttpResponse, HttpError>) -> Answer<Page>;
     /// Builds the request that reads one record.
     fn one(&self, account: &Account, record: &str) -> PlannedRequest;
     /// Reads the response to [`Api::one`]. The result has the form of the records in messages and pages.
     fn record(&self, response: &Result<HttpResponse, HttpError>) -> Answer<Value>;
     /// Builds the request that writes a status and a note to a record.
     fn write(&self, account: &Account, order: &Order<'_>) -> PlannedRequest;
+}
+
+/// Builds the requests that read the changed records of one kind of external system.
+pub trait Changes: Send + Sync {
+    /// Builds the request that reads the records that have changed since the cursor. The cursor is empty at first.
+    fn changed(&self, account: &Account, cursor: &str) -> PlannedRequest;
+    /// Reads the response to [`Changes::changed`].
+    fn page(&self, cursor: &str, response: &Result<HttpResponse, HttpError>) -> Answer<Page>;
 }
 
 /// How a system signs its messages: an HMAC over the bytes of the body, in hexadecimal digits.

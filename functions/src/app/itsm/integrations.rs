@@ -360,7 +360,10 @@ fn case_source(
         ("form", entry.form.is_some()),
         ("app", entry.app.is_some()),
         ("user", !has_api && entry.user.is_some()),
-        ("pull_minutes", !has_api && entry.pull_minutes.is_some()),
+        (
+            "pull_minutes",
+            source.changes().is_none() && entry.pull_minutes.is_some(),
+        ),
         ("per_minute", !has_api && entry.per_minute.is_some()),
         ("language", !has_api && entry.language.is_some()),
     ];
@@ -403,7 +406,12 @@ fn case_source(
     let (url, user) = if needs_account {
         let url = checked_url(&name, entry.url.unwrap_or_default())?;
         let user = entry.user.unwrap_or_default();
-        if user.trim().is_empty() || user.chars().any(char::is_control) || user.contains(':') {
+        // Without a user, the secret is a token.
+        let needs_user = source.changes().is_some();
+        if needs_user && user.trim().is_empty()
+            || user.chars().any(char::is_control)
+            || user.contains(':')
+        {
             return wrong("`user` must be the account of the desk, without a colon".into());
         }
         (url, user)
@@ -699,8 +707,8 @@ mod tests {
             ),
             (
                 "senders",
-                "url = \"https://crm.example.com\"\n        senders",
-                "`url` has no meaning for the kind generic_json",
+                "form = \"esb\"\n        senders",
+                "`form` has no meaning for the kind generic_json",
             ),
         ] {
             assert!(SOURCE.contains(from), "{from}");

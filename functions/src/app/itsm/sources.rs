@@ -10,7 +10,7 @@ use events::{Meta, TicketSn};
 use infra::http::HttpRequest;
 use infra::keys::Keys;
 use infra::ledger::{NoContext, command_id};
-use infra::source::{self, Account, Api, Delivered, Message, NotDelivered, Source};
+use infra::source::{self, Account, Changes, Delivered, Message, NotDelivered, Source};
 use infra::{CommandEnvelope, Error, ExecuteError, Kind};
 
 use super::{callbacks, cases, integrations};
@@ -197,7 +197,7 @@ async fn execute(
 /// A source that the desk reads regularly.
 pub struct Reading {
     pub defined: Defined,
-    pub api: &'static dyn Api,
+    pub changes: &'static dyn Changes,
     pub pause_ms: i64,
 }
 
@@ -207,11 +207,11 @@ pub async fn reading(app: &App, source: &str) -> Result<Option<Reading>, Error> 
     let Some(defined) = integration.defined.clone() else {
         return Ok(None);
     };
-    let api = source::find(&defined.kind).and_then(Source::api);
-    Ok(match (api, defined.pull_minutes) {
-        (Some(api), Some(minutes)) => Some(Reading {
+    let changes = source::find(&defined.kind).and_then(Source::changes);
+    Ok(match (changes, defined.pull_minutes) {
+        (Some(changes), Some(minutes)) => Some(Reading {
             defined,
-            api,
+            changes,
             pause_ms: i64::from(minutes) * 60_000,
         }),
         _ => None,

@@ -24,6 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 
 use super::day::Client;
+use super::fakes::rest::{self, Records};
 use super::fakes::vda5050::{Setup, Vehicles};
 use super::{PAUSE, SystemLine, find_program, until};
 use crate::App;
@@ -94,6 +95,8 @@ static ROBOTS: [Robot; 3] = [
     },
 ];
 
+/// The token with which the desk calls the imitated monitoring system.
+const TOKEN: &str = "token-of-the-demo";
 /// The name of the imitated monitoring system, which sends cases (records of alarms) to the desk.
 const SOURCE: &str = "monitoring";
 /// The station to which a robot drives after each alarm, in the order of the alarms.
@@ -108,6 +111,8 @@ pub(super) struct Robots {
     parts: Option<(Arc<dyn Fleet>, local::Robots)>,
     /// The reason why the robots use no MQTT broker. The text is empty if the robots use a broker.
     no_broker: String,
+    /// The records of the imitated monitoring system. The desk writes the end of each ticket back to its record.
+    monitoring: Arc<Records>,
 }
 
 impl Robots {
@@ -125,6 +130,7 @@ impl Robots {
                 broker: Some(broker),
                 parts: None,
                 no_broker: String::new(),
+                monitoring: Arc::new(Records::new(TOKEN)),
             }),
             Err(no_broker) => {
                 let (vehicles, parts) = Vehicles::in_memory(clock);
@@ -133,6 +139,7 @@ impl Robots {
                     broker: None,
                     parts: Some(parts),
                     no_broker,
+                    monitoring: Arc::new(Records::new(TOKEN)),
                 })
             }
         }
@@ -159,14 +166,23 @@ impl Robots {
         let mapping = format!(
             "record = \"/id\"\ncreated = \"/raised_at\"\nupdate = {{ counter = \"/revision\" }}\n\
              service = {{ path = \"/kind\", values = {{ temperature = {service} }} }}\nrequester = {{ value = \"lisi\" }}\n\
+             status = \"/status\"\n[write_back]\nFINISHED = \"closed\"\n\
              [fields]\ntitle = \"/text\"\nstation = \"/place\"\nlevel = \"/severity\"\n"
         );
+        let listener = TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.map_err(|error| format!("no port for the monitoring: {error}"))?;
+        let address = listener.local_addr().map_err(|error| error.to_string())?;
+        tokio::spawn(self.monitoring.clone().serve(listener));
         let source = format!(
-            "[[integration]]\nname = \"{SOURCE}\"\nkind = \"generic_json\"\nsenders = [\"{}\"]\nmapping = \"monitoring.toml\"\n",
-            DEMO_APP.0
+            "[[integration]]\nname = \"{SOURCE}\"\nkind = \"generic_json\"\nsenders = [\"{}\"]\nmapping = \"monitoring.toml\"\nurl = \"http://{address}{}\"\n",
+            DEMO_APP.0,
+            rest::PATH
         );
         let source = Integrations::read(&source, &|_| Ok(mapping.clone()))?;
         source.store(app).await.map_err(text)?;
+        let secret = format!("integration/{SOURCE}");
+        let kept = app.ledger.keys.keep_secret(&secret, TOKEN.as_bytes()).await;
+        kept.map_err(text)?;
         // The desk ignores messages of unknown robots. The demo therefore waits until the list of robots in the desk is
         // complete.
         let are_listed = |shown: &Value| (shown["count"] == ROBOTS.len()).then_some(());
@@ -203,6 +219,7 @@ impl Robots {
         let clock = &app.ledger.clock;
         let raised = clock.now();
         let alarms: Vec<Value> = (0..PLACES.len()).map(|at| alarm(at, raised)).collect();
+        alarms.iter().for_each(|alarm| self.monitoring.put(alarm));
         let mut opened = send(client, &alarms[..1], "opened").await?;
         let path = format!("dispatches?ticket={}", word(&opened[0]["ticket"]));
         let missing = "no robot has accepted the mission of the first alarm";
@@ -247,16 +264,18 @@ impl Robots {
         let missions = completed(client, &tickets).await?;
         self.vehicles.switch_on(off);
         all_free(client).await?;
+        let closed = self.closed(client, alarms.len()).await?;
 
         let cases = SystemLine {
             name: "cases",
             figures: json!({
                 "opened": opened.len(), "tickets": tickets.len(), "unchanged": unchanged, "updated": updated,
-                "refused": refused,
+                "refused": refused, "closed": closed,
             }),
             text: format!(
                 "{} cases from the monitoring became {} tickets; {unchanged} repeated record changed nothing; \
-                 {updated} later record changed its ticket; {refused} unreadable record was kept as refused",
+                 {updated} later record changed its ticket; {refused} unreadable record was kept as refused; \
+                 {closed} alarms were closed at the monitoring when their tickets ended",
                 opened.len(),
                 tickets.len(),
             ),
@@ -269,6 +288,18 @@ impl Robots {
         };
         let robots = self.line(&missions, &lost, &replacement, replaced_ms);
         Ok([cases, robots])
+    }
+
+    /// Waits until the desk has closed `count` alarms at the monitoring. Returns the number of closed alarms.
+    async fn closed(&self, client: &Client, count: usize) -> Result<usize, String> {
+        let missing = "the desk has not closed the alarms at the monitoring";
+        let path = format!("cases?source={SOURCE}");
+        until(client, "admin", &path, missing, |shown| {
+            let written = shown["cases"].as_array()?.iter();
+            let written = written.filter(|case| case["write_back"]["outcome"] == "written");
+            (written.count() == count).then(|| self.monitoring.count("status", "closed"))
+        })
+        .await
     }
 
     /// Switches a robot off. Returns the properties with which the robot can be switched on again.
@@ -429,7 +460,7 @@ async fn add_service(client: &Client) -> Result<Value, String> {
 fn alarm(at: usize, raised: Moment) -> Value {
     json!({
         "id": format!("ALM-{}", at + 1), "raised_at": raised.0, "revision": 1, "kind": "temperature",
-        "severity": "warning", "text": format!("{} 号机柜温度过高", at + 1), "place": PLACES[at % PLACES.len()],
+        "severity": "warning", "status": "open", "text": format!("{} 号机柜温度过高", at + 1), "place": PLACES[at % PLACES.len()],
     })
 }
 

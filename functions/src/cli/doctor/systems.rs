@@ -5,8 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::api_call::plan::PlannedRequest;
 use domain::config::{App, ChannelAccount, Integration, Platform};
 use domain::itsm::application::Answer;
+use events::integration::Webhook;
 use events::{integration, platform};
 use infra::channel::{self, email};
 use infra::fleet::mqtt::Address;
@@ -15,12 +17,13 @@ use infra::http::egress::Egress;
 use infra::http::{HttpClient, HttpError, HttpResponse, RESPONSE_BYTES_MAX, Url};
 use infra::itsm::{self, Connection, Request};
 use infra::local::Configured;
+use infra::source;
 use infra::{Error, Ledger};
 use jiff::fmt::rfc2822;
 use serde_json::Value;
 
 use super::{Finding, fine, warning, wrong};
-use crate::app::itsm::integrations;
+use crate::app::itsm::{integrations, sources};
 use crate::app::outbound::{self, Described};
 
 /// Maximum time of a connection or a request. A person waits for the command, and the systems are checked one after
@@ -38,6 +41,39 @@ pub(super) struct Systems<'a> {
     site: Option<&'a str>,
     /// The address of the broker of the robots.
     broker: Option<&'a str>,
+}
+
+/// A system that is asked, with the words for its problems.
+struct Asked {
+    what: String,
+    url: String,
+    /// The name of the secret in the key store.
+    secret: String,
+    /// The members that name the account.
+    account: &'static str,
+    /// The members that determine the address.
+    address: &'static str,
+}
+
+impl Asked {
+    fn of(defined: &integration::Defined, account: &'static str, address: &'static str) -> Self {
+        Self {
+            what: format!("integration {}", defined.name),
+            url: defined.url.clone(),
+            secret: format!("integration/{}", defined.name),
+            account,
+            address,
+        }
+    }
+}
+
+/// What a response of a system shows.
+enum Reply {
+    /// The system accepts the credentials.
+    Fine,
+    NotSent(String),
+    Unclear(String),
+    Rejected(String),
 }
 
 impl<'a> Systems<'a> {
@@ -82,9 +118,17 @@ impl<'a> Systems<'a> {
         let Some(defined) = state.aggregate.0.defined else {
             return Ok(fine(stream, "not defined"));
         };
-        match itsm::find(&defined.kind) {
-            Some(codec) => self.external_itsm(codec, defined).await,
-            None => self.senders(&defined).await,
+        match (itsm::find(&defined.kind), source::find(&defined.kind)) {
+            (Some(codec), _) => self.external_itsm(codec, defined).await,
+            (None, Some(codec)) => self.source(codec, defined).await,
+            (None, None) => {
+                let reason = format!("this program has no kind {}", defined.kind);
+                Ok(wrong(
+                    format!("integration {}", defined.name),
+                    reason,
+                    SETUP,
+                ))
+            }
         }
     }
 
@@ -95,13 +139,15 @@ impl<'a> Systems<'a> {
         codec: &'static dyn itsm::Itsm,
         defined: integration::Defined,
     ) -> Result<Finding, Error> {
-        let what = format!("integration {}", defined.name);
+        let asked = Asked::of(
+            &defined,
+            "`app` and `user`",
+            "`url` and `form` (esb or apigw)",
+        );
         let secret = match integrations::secret_of(&*self.ledger.keys, &defined.name).await? {
             Ok(secret) => secret,
-            Err(name) => return Ok(no_secret(what, &name)),
+            Err(name) => return Ok(no_secret(asked.what, &name)),
         };
-        let name = format!("integration/{}", defined.name);
-        let url = defined.url.clone();
         let connection = Connection {
             integration: defined,
             secret,
@@ -111,8 +157,74 @@ impl<'a> Systems<'a> {
         };
         let planned = match codec.request(&connection, &request) {
             Ok(planned) => planned,
-            Err(reason) => return Ok(wrong(what, reason, SETUP)),
+            Err(reason) => return Ok(wrong(asked.what, reason, SETUP)),
         };
+        self.ask(asked, planned, |response| {
+            match codec.answer(&request, response) {
+                Answer::Verified(_) => Reply::Fine,
+                Answer::NotSent(reason) => Reply::NotSent(reason),
+                Answer::Unclear(reason) => Reply::Unclear(reason),
+                Answer::Rejected(reason) => Reply::Rejected(reason),
+                _ => Reply::Unclear("it does not fit the request".into()),
+            }
+        })
+        .await
+    }
+
+    /// Checks a source of cases: the apps that send cases, the secret of the signatures, and the account with which the
+    /// desk reads the records.
+    async fn source(
+        &self,
+        codec: &'static dyn source::Source,
+        defined: integration::Defined,
+    ) -> Result<Finding, Error> {
+        let asked = Asked::of(&defined, "`user`", "`url`");
+        if defined.webhook == Some(Webhook::Signed) {
+            let name = sources::secret_name(&defined.name);
+            if self.ledger.keys.secret(&name).await?.is_none() {
+                return Ok(no_secret(asked.what, &name));
+            }
+        }
+        let senders = self.senders(&defined).await?;
+        let has_account = !defined.user.is_empty();
+        let (true, true, Some(changes)) = (senders.advice.is_none(), has_account, codec.changes())
+        else {
+            return Ok(senders);
+        };
+        let account = match integrations::secret_of(&*self.ledger.keys, &defined.name).await? {
+            Ok(secret) => source::Account {
+                integration: defined,
+                secret,
+            },
+            Err(name) => return Ok(no_secret(asked.what, &name)),
+        };
+        self.ask(
+            asked,
+            changes.changed(&account, ""),
+            |response| match changes.page("", response) {
+                source::Answer::Done(_) => Reply::Fine,
+                source::Answer::NotSent(reason) => Reply::NotSent(reason),
+                source::Answer::Unclear(reason) => Reply::Unclear(reason),
+                source::Answer::Rejected(reason) => Reply::Rejected(reason),
+            },
+        )
+        .await
+    }
+
+    /// Sends a request that changes nothing, and returns what the response shows.
+    async fn ask(
+        &self,
+        asked: Asked,
+        planned: PlannedRequest,
+        read: impl FnOnce(&Result<HttpResponse, HttpError>) -> Reply,
+    ) -> Result<Finding, Error> {
+        let Asked {
+            what,
+            url,
+            secret,
+            account,
+            address,
+        } = asked;
         let described = Described::of(planned, RESPONSE_BYTES_MAX);
         let built = outbound::request(&*self.ledger.keys, described).await?;
         let (built, client) = match (built, &self.client) {
@@ -125,44 +237,46 @@ impl<'a> Systems<'a> {
             return Ok(finding);
         }
         let status = response.as_ref().map(|response| response.status);
-        Ok(match (codec.answer(&request, &response), status) {
-            (Answer::Verified(_), _) => fine(what, format!("{url} accepts the credentials")),
+        Ok(match (read(&response), status) {
+            (Reply::Fine, _) => fine(what, format!("{url} accepts the credentials")),
             (_, Ok(429)) => warning(
                 what,
                 format!("{url} limits the rate of requests (HTTP 429)"),
                 "run the command again later",
             ),
-            (Answer::NotSent(reason), _) => warning(
+            (Reply::NotSent(reason), _) => warning(
                 what,
                 format!("no connection to {url}: {reason}"),
                 "check `url`, the network and TLS; a private address must also be in `serve --egress`",
             ),
-            (Answer::Unclear(reason), Err(_) | Ok(500..)) => warning(
+            (Reply::Unclear(reason), Err(_) | Ok(500..)) => warning(
                 what,
                 format!("{url} did not answer the request: {reason}"),
                 NETWORK,
             ),
             (_, Ok(401 | 403)) => wrong(
                 what,
-                format!("{url} rejects the app code or the secret"),
+                format!("{url} rejects the account or the secret"),
                 format!(
-                    "correct `app` and `user`, and store the secret with `ledgerdesk setup --secret {name}=FILE`"
+                    "correct {account}, and store the secret with `ledgerdesk setup --secret {secret}=FILE`"
                 ),
             ),
             (_, Ok(404 | 405)) => wrong(
                 what,
                 format!("{url} has no such path"),
-                "correct `url` and `form` (esb or apigw)",
+                format!("correct {address}"),
             ),
-            (Answer::Rejected(reason), _) => wrong(
+            (Reply::Rejected(reason), _) => wrong(
                 what,
                 format!("{url} rejects the request: {reason}"),
-                format!("check the rights of the app; the secret is {name}"),
+                format!("check the rights of the account; the secret is {secret}"),
             ),
-            (answer, _) => wrong(
+            (Reply::Unclear(reason), _) => wrong(
                 what,
-                format!("the response of {url} is unreadable: {}", text_of(answer)),
-                "correct `url` and `form`: the address possibly belongs to a login page or a proxy",
+                format!("the response of {url} is unreadable: {reason}"),
+                format!(
+                    "correct {address}: the address possibly belongs to a login page or a proxy"
+                ),
             ),
         })
     }
@@ -317,14 +431,6 @@ impl<'a> Systems<'a> {
                 wrong(WHAT, format!("{site}: {reason}"), advice)
             }
         }
-    }
-}
-
-/// Returns the reason in an answer, or a general text.
-fn text_of(answer: Answer) -> String {
-    match answer {
-        Answer::Unclear(reason) => reason,
-        _ => "it does not fit the request".to_owned(),
     }
 }
 

@@ -79,7 +79,7 @@ async fn page(app: &App, stream: &str) -> Result<bool, Error> {
         Ok(account) => account,
         Err(reason) => return record(Command::Fail(failed(reason))).await,
     };
-    let request = sources::request(app, reading.api.changed(&account, &state.cursor)).await?;
+    let request = sources::request(app, reading.changes.changed(&account, &state.cursor)).await?;
     let request = match request {
         Ok(request) => request,
         Err(reason) => return record(Command::Fail(failed(reason))).await,
@@ -109,7 +109,7 @@ async fn page(app: &App, stream: &str) -> Result<bool, Error> {
         target: format!("{} {target}", request.method),
         duration_ms: at.0 - sent.0,
     });
-    let read = match reading.api.page(&state.cursor, &response) {
+    let read = match reading.changes.page(&state.cursor, &response) {
         Answer::Done(read) => read,
         Answer::Rejected(reason) | Answer::NotSent(reason) | Answer::Unclear(reason) => {
             let response = response.as_ref().ok();

@@ -68,6 +68,7 @@ impl Outgoing for Writeback {
                 &Order {
                     record: &requested.record,
                     status: &requested.target,
+                    place: mapping.status.as_deref().unwrap_or_default(),
                     note: &note,
                 },
             ),

@@ -2,6 +2,7 @@
 //! in the same way as the system of the vendor.
 
 pub mod dingtalk;
+pub mod rest;
 pub mod sandbox;
 pub mod smtp;
 pub mod vda5050;
