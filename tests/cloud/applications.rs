@@ -187,4 +187,26 @@ async fn an_application_is_decided_through_deployed_functions() {
         last.filter(|body| body["action_type"] == "WITHDRAW")
     })
     .await;
+    // A person applies without a ticket.
+    let applied = json!({ "kind": format!("kind_{run}"), "subject": format!("collector-{run}"), "fields": { "ticket_title": "logs" } });
+    let applied = send(post("applications", &applied)).await;
+    let id = applied["id"].as_str().expect("an id").to_owned();
+    let url = until("the creation for the person", async || {
+        let last = external.lock().expect("no holder panics").0.last().cloned();
+        let url = last.and_then(|body| body["meta"]["callback_url"].as_str().map(str::to_owned));
+        url.filter(|url| url.contains(&id))
+    })
+    .await;
+    let path = &url[url.find("/callbacks/").expect("a path")..];
+    send(
+        client
+            .post(format!("{}{path}", desk.base()))
+            .json(&callback),
+    )
+    .await;
+    until("the decision for the person", async || {
+        let shown = send(desk.v1(Method::GET, &format!("applications/{id}"), "admin")).await;
+        (shown["status"] == "granted" && shown["is_closed"] == true).then_some(())
+    })
+    .await;
 }
