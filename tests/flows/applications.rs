@@ -598,6 +598,54 @@ async fn a_ticket_that_ends_withdraws_an_application_whose_number_is_unknown() {
 }
 
 /// A superuser withdraws an application. Its node then fails, and a person continues.
+/// The first withdrawal had an effect, but its response was lost. The external ITSM rejects the second withdrawal.
+#[tokio::test]
+async fn a_rejected_withdrawal_is_followed_by_a_read_and_not_by_a_loop() {
+    let desk = Applied::open().await;
+    let sn = desk.submit().await;
+    desk.external.calls();
+    desk.external.fail(&[Fault::LostResponse, Fault::Rejected]);
+    desk.desk
+        .operate(
+            &sn,
+            "close",
+            "admin",
+            json!({ "status": "TERMINATED", "message": "over" }),
+        )
+        .await;
+    desk.desk.settle().await;
+    desk.after(3_000).await;
+    assert_eq!(
+        desk.external.calls(),
+        ["operate_ticket", "operate_ticket", "get_ticket_info"]
+    );
+    let (_, applications) = desk.state(&sn).await;
+    assert_eq!(applications[0]["status"], "withdrawn", "{applications:?}");
+
+    // The external ITSM rejects the withdrawal of a ticket that has not ended.
+    let sn = desk.submit().await;
+    desk.external.calls();
+    desk.external.fail(&[Fault::Rejected]);
+    desk.desk
+        .operate(
+            &sn,
+            "close",
+            "admin",
+            json!({ "status": "TERMINATED", "message": "over" }),
+        )
+        .await;
+    desk.desk.settle().await;
+    assert_eq!(desk.external.calls(), ["operate_ticket", "get_ticket_info"]);
+    desk.after(2 * MINUTE_MS - 1).await;
+    assert!(
+        desk.external.calls().is_empty(),
+        "the next withdrawal waits"
+    );
+    desk.after(1).await;
+    assert_eq!(desk.external.calls(), ["operate_ticket"]);
+    assert_eq!(desk.external.status("REQ002"), "REVOKED");
+}
+
 #[tokio::test]
 async fn a_superuser_withdraws_an_application() {
     let desk = Applied::open().await;

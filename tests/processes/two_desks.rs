@@ -1,6 +1,7 @@
 //! These tests run two desks on one machine. Desk B sends requests for approval to desk A, in the same way
 //! as the log platform of BlueKing sends such requests (requirements/external-itsm.md).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use crate::desk::{Desk, number_of};
 /// Number of applications (requests for approval) in the test that kills desks. The environment variable
 /// `LEDGERDESK_APPLICATIONS` can set another number.
 const APPLICATIONS: usize = 24;
+/// One of this number of tickets is closed as soon as it is open, so its application is withdrawn.
+const WITHDRAWN_OF: usize = 6;
 /// Number of applications (requests for approval) whose callbacks cannot reach desk B. Only polling finds their
 /// decisions.
 const WITHOUT_CALLBACK: usize = 4;
@@ -145,7 +148,13 @@ async fn decide(a: &Desk, sn: &str, pass: bool) {
             }),
         )
         .await;
-    assert_eq!(answer["result"], true, "{answer}");
+    if answer["result"] != true {
+        // Desk B has withdrawn the ticket in the meantime.
+        let shown = a
+            .v1("GET", &format!("tickets/{sn}"), "admin", Value::Null)
+            .await;
+        assert_eq!(shown["current_status"], "REVOKED", "{answer}");
+    }
 }
 
 /// Reads one node of a ticket on desk B. Returns null if the ticket has no such node.
@@ -248,6 +257,18 @@ async fn an_application_is_decided_by_another_desk() {
     }
 }
 
+/// Returns all applications (requests for approval) of a desk.
+async fn applications(desk: &Desk, count: usize) -> Vec<Value> {
+    let mut all = Vec::new();
+    for page in 1..=count / 200 + 1 {
+        let path = format!("applications?page_size=200&page={page}");
+        let listed = desk.v1("GET", &path, "admin", Value::Null).await;
+        let listed = listed["applications"].as_array().cloned();
+        all.extend(listed.unwrap_or_default());
+    }
+    all
+}
+
 /// The test kills desk A or desk B several times while applications (requests for approval) are open. In
 /// the end, both desks must have stored the same decisions.
 #[tokio::test]
@@ -260,7 +281,7 @@ async fn two_desks_agree_after_kills() {
     };
     let folder = tempfile::tempdir().expect("a directory");
     let (mut a, mut b, service) = desks(folder.path()).await;
-    let mut tickets = Vec::new();
+    let (mut tickets, mut withdrawn) = (Vec::new(), BTreeSet::new());
     let mut kills = 0;
     for number in 0..count {
         if number + WITHOUT_CALLBACK == count {
@@ -269,7 +290,17 @@ async fn two_desks_agree_after_kills() {
             b.more.extend(["--site".to_owned(), unreachable]);
             b.restart();
         }
-        tickets.push(submit(&b, &service, &format!("采集 {number}")).await);
+        let ticket = submit(&b, &service, &format!("采集 {number}")).await;
+        let is_last = number + WITHOUT_CALLBACK >= count;
+        if number % WITHDRAWN_OF == WITHDRAWN_OF - 1 && !is_last {
+            // The desk may be killed before, during or after the withdrawal at the other desk.
+            let path = format!("tickets/{ticket}/close");
+            let body = json!({ "status": "TERMINATED", "message": "not needed" });
+            b.v1("POST", &path, "admin", body).await;
+            withdrawn.insert(ticket);
+        } else {
+            tickets.push(ticket);
+        }
         // On average, the test kills a desk after one of four applications, at a random time. The kill can
         // therefore interrupt a desk that creates an application (a request for approval), decides an
         // application, or reports a decision.
@@ -306,15 +337,6 @@ async fn two_desks_agree_after_kills() {
         }
     })
     .await;
-    let at_a = a
-        .v1(
-            "GET",
-            "tickets?service=18&page_size=200",
-            "admin",
-            Value::Null,
-        )
-        .await;
-    assert_eq!(at_a["count"], count, "one ticket at desk A per application");
     let (mut granted, mut refused, mut by_callback, mut by_poll) = (0, 0, 0, 0);
     for sn in &tickets {
         // A reaction (a function that runs after an event) stores the result in the ticket. The reaction can
@@ -326,9 +348,7 @@ async fn two_desks_agree_after_kills() {
                     let shown = b
                         .v1("GET", &format!("tickets/{sn}"), "admin", Value::Null)
                         .await;
-                    let path = "applications?page_size=200";
-                    let all = b.v1("GET", path, "admin", Value::Null).await;
-                    let all = all["applications"].as_array().cloned().unwrap_or_default();
+                    let all = applications(&b, count).await;
                     let own = all.into_iter().find(|one| one["ticket"] == sn.as_str());
                     Err(json!({ "ticket": shown, "application": own }))
                 }
@@ -343,15 +363,30 @@ async fn two_desks_agree_after_kills() {
             granted += 1;
         }
     }
-    let listed = b
-        .v1("GET", "applications?page_size=200", "admin", Value::Null)
-        .await;
-    for one in listed["applications"].as_array().into_iter().flatten() {
+    let (mut created, mut outcomes) = (0, BTreeMap::<String, usize>::new());
+    for one in applications(&b, count).await {
+        let external = one["external"].as_str().expect("a number");
+        created += u64::from(!external.is_empty());
+        let status = one["status"].as_str().expect("a word");
+        *outcomes.entry(status.to_owned()).or_default() += 1;
+        if withdrawn.contains(one["ticket"].as_str().expect("a ticket")) {
+            // The other desk knows the withdrawal, or it decided before, or its ticket was never created.
+            let expected: &[&str] = match status {
+                "withdrawn" if external.is_empty() => continue,
+                "withdrawn" => &["REVOKED"],
+                "granted" | "refused" => &["FINISHED"],
+                other => panic!("{other}: {one}"),
+            };
+            let path = format!("tickets/{external}");
+            let shown = a.v1("GET", &path, "admin", Value::Null).await;
+            let status = shown["current_status"].as_str().expect("a word");
+            assert!(expected.contains(&status), "{status}: {one}");
+            continue;
+        }
         let stream = format!("application-{}", one["id"].as_str().expect("an id"));
         let history = printed(&["audit", "show", &stream, "--data", b.data()]);
         by_callback += usize::from(history.contains("\"cause\":\"callback\""));
         by_poll += usize::from(history.contains("\"cause\":\"poll\""));
-        let external = one["external"].as_str().expect("a number");
         let shown = a
             .v1("GET", &format!("tickets/{external}"), "admin", Value::Null)
             .await;
@@ -363,11 +398,25 @@ async fn two_desks_agree_after_kills() {
             "{one}"
         );
     }
+    // The list of all tickets does not contain withdrawn ones.
+    let mut at_a = 0;
+    for query in ["service=18", "service=18&status=REVOKED"] {
+        let path = format!("tickets?{query}");
+        let listed = a.v1("GET", &path, "admin", Value::Null).await;
+        at_a += listed["count"].as_u64().expect("a count");
+    }
+    assert_eq!(at_a, created, "one ticket at desk A per application");
     println!(
-        "{count} applications, {kills} kills: {granted} granted, {refused} refused, {by_callback} found by a callback, {by_poll} by polling"
+        "{count} applications, {kills} kills: {outcomes:?}; of {} that were not withdrawn: {granted} granted, {refused} refused, {by_callback} found by a callback, {by_poll} by polling",
+        tickets.len()
     );
     assert!(kills > 0, "the seed kills no desk");
-    assert_eq!(by_callback + by_poll, count, "each decision has one cause");
+    assert!(outcomes.contains_key("withdrawn"), "{outcomes:?}");
+    assert_eq!(
+        by_callback + by_poll,
+        tickets.len(),
+        "each decision has one cause"
+    );
     assert!(by_poll >= WITHOUT_CALLBACK, "{by_poll} found by polling");
     for desk in [&a, &b] {
         let verified = run(&["audit", "verify", "--data", desk.data()]);

@@ -547,7 +547,9 @@ impl Application {
                 }
             }
             Some(_) if self.is_expired => Status::Expired,
-            Some(_) if self.withdrawal.is_some() => Status::Withdrawn,
+            Some(outcome) if self.withdrawal.is_some() || outcome.reason == NOT_AWAITED => {
+                Status::Withdrawn
+            }
             Some(_) => Status::Failed,
         }
     }

@@ -371,7 +371,7 @@ async fn prepare(
         return Ok(Err(reason.clone().into()));
     }
     let origin = match (&application.requested, &application.applied) {
-        (Some(requested), _) => of_node(app, application.step, requested).await?,
+        (Some(requested), _) => of_node(app, application, requested).await?,
         (None, Some(applied)) => Ok(Origin {
             creator: app.people.name(&applied.applicant).await?,
             values: Some(Values::Person(applied.clone())),
@@ -480,17 +480,20 @@ async fn prepare(
 /// Returns the origin of an application that a node of a ticket requested.
 async fn of_node(
     app: &App,
-    step: Step,
+    application: &Application,
     requested: &Requested,
 ) -> Result<Result<Origin, NoRequest>, Error> {
+    let step = application.step;
     let awaiting = Awaiting {
         ticket: &requested.ticket,
         node: requested.node,
         round: requested.round,
         attempt: requested.attempt,
     };
-    // A search and a withdrawal are also necessary if the ticket of this desk no longer waits.
-    let needs_waiting = !matches!(step, Step::Probe | Step::Find | Step::Withdraw);
+    // A search and a withdrawal are also necessary if the ticket of this desk no longer waits. After a rejected
+    // withdrawal, a read shows whether the external ticket has ended.
+    let needs_waiting = application.withdrawal.is_none()
+        && !matches!(step, Step::Probe | Step::Find | Step::Withdraw);
     let (card, task) = match service_task::awaited(app, &awaiting).await? {
         Ok((card, _, ServiceTask::Application(task))) => (card, Some(task)),
         Ok(_) => return Ok(Err(String::from("the node has no application").into())),
