@@ -15,6 +15,10 @@ use serde::{Deserialize, Serialize};
 /// Maximum pause in milliseconds that the receiver of a request can set with the header `Retry-After`.
 pub const RETRY_AFTER_MAX_MS: i64 = 24 * 3_600_000;
 
+/// Minimum pause that the receiver of a request can set with the header `Retry-After`, in milliseconds. A receiver that
+/// sets no pause would otherwise get one request after the other.
+const RETRY_AFTER_MIN_MS: i64 = 1_000;
+
 /// The retry policy of a request: the maximum number of attempts and the pauses between the attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -106,6 +110,13 @@ impl Verdict {
         Self::Retry {
             reason: reason.into(),
             after_ms: None,
+        }
+    }
+    /// Returns the verdict (result of an attempt) that no further attempt follows.
+    pub fn failed(reason: impl Into<Reason>) -> Self {
+        Self::Failed {
+            reason: reason.into(),
+            outputs: BTreeMap::new(),
         }
     }
     /// Returns the verdict (result of an attempt) that another request follows after `after_ms` milliseconds.
@@ -265,7 +276,7 @@ impl Attempts {
         let failures = self.failures + 1;
         let pause = after_ms.map_or_else(
             || policy.pause_ms(failures),
-            |after| after.clamp(0, RETRY_AFTER_MAX_MS),
+            |after| after.clamp(RETRY_AFTER_MIN_MS, RETRY_AFTER_MAX_MS),
         );
         (failures < policy.attempts_max).then(|| at.plus_ms(pause))
     }
@@ -341,11 +352,11 @@ mod tests {
         };
         let later = Verdict::Retry {
             reason: reason().into(),
-            after_ms: Some(7),
+            after_ms: Some(7_000),
         };
         let throttled = Verdict::Throttled {
             reason: reason().into(),
-            after_ms: 9,
+            after_ms: 9_000,
         };
         let poll = Verdict::poll("s", "t", 5);
         let polled = Consequence::Poll {
@@ -360,8 +371,8 @@ mod tests {
             (unknown, end(false, &none, "x"), end(false, &none, "x")),
             (refused, end(false, &none, "x"), end(false, &none, "x")),
             (Verdict::retry("x"), repeat(1_100), end(false, &none, "x")),
-            (later, repeat(107), end(false, &none, "x")),
-            (throttled, repeat(109), end(false, &none, "x")),
+            (later, repeat(7_100), end(false, &none, "x")),
+            (throttled, repeat(9_100), end(false, &none, "x")),
             (poll, polled.clone(), polled),
         ] {
             let report = Report {
@@ -407,12 +418,12 @@ mod tests {
         let attempts = Attempts::default();
         let at = |after| attempts.retry_at(POLICY, Some(after), Moment(10));
         assert_eq!(at(60_000), Some(Moment(60_010)));
-        assert_eq!(at(0), Some(Moment(10)));
+        assert_eq!(at(0), Some(Moment(1_010)), "at least one second");
         assert_eq!(at(86_399_999), Some(Moment(86_400_009)));
         assert_eq!(at(86_400_000), Some(Moment(86_400_010)));
         assert_eq!(at(86_400_001), Some(Moment(86_400_010)));
         assert_eq!(at(i64::MAX), Some(Moment(86_400_010)), "at most one day");
-        assert_eq!(at(-5), Some(Moment(10)));
+        assert_eq!(at(-5), Some(Moment(1_010)));
     }
 
     #[test]

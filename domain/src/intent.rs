@@ -48,7 +48,6 @@ pub enum Intent {
     WriteBack {
         case: String,
         ticket: TicketSn,
-        status: String,
         cause: String,
         correlation: String,
     },

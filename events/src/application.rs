@@ -104,6 +104,8 @@ pub struct Applied {
     /// The keyed hash of the idempotency key in the request. The text is empty if the request had no key.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub key: String,
+    /// The keyed hash of the values in the request. A request with the same key must have the same values.
+    pub content: String,
     /// The values that the person gave for the fields of the external ticket: a JSON object.
     pub fields: Personal,
     /// The id of the request that opened the application.

@@ -23,6 +23,7 @@ event_enum! {
         Refused "case.refused" 1,
         Identified "case.identified" 1,
         Conflicted "case.conflicted" 1,
+        ConflictResolved "case.conflict_resolved" 1,
     }
     deadlines |event: &CaseEvent| match event {
         CaseEvent::Received(received) => vec![DeadlineChange::set(PROCESS, received.due)],
@@ -31,7 +32,7 @@ event_enum! {
         | CaseEvent::Updated(_)
         | CaseEvent::Refused(_)
         | CaseEvent::Identified(_) => vec![DeadlineChange::clear(PROCESS)],
-        CaseEvent::Conflicted(_) => Vec::new(),
+        CaseEvent::Conflicted(_) | CaseEvent::ConflictResolved(_) => Vec::new(),
     };
 }
 
@@ -104,6 +105,9 @@ pub struct Bound {
     /// The version of the mapping (the rules that convert a record to a ticket). The desk reads all content of
     /// this case with the same version.
     pub mapping: u32,
+    /// The status of the record in the external system. The text is empty if the mapping does not name it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub status: String,
     /// A short digest (hash) of each value that the record sets in the ticket. Each key of the map is the key
     /// of a form field. The desk compares the digests of newer content with these digests to find the values
     /// that have changed.
@@ -159,3 +163,8 @@ pub struct Conflicted {
     pub wanted: String,
 }
 impl Personals for Conflicted {}
+
+/// A later status was written to the record, so the values of the source and of the desk agree again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConflictResolved {}
+impl Personals for ConflictResolved {}

@@ -56,7 +56,7 @@ pub struct PageRead {
     pub records: u32,
     /// Number of records with content that the desk did not have.
     pub changed: u32,
-    /// Number of messages that had arrived when the read began.
+    /// Number of messages that had arrived when the first page was read.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub hints: u32,
     /// Where the next read begins. The text has a meaning only for the kind of source.
@@ -87,6 +87,9 @@ pub struct PullFailed {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     pub reason: String,
+    /// True if the limit of the desk did not allow the request. Nothing was sent, and the attempt does not count as failed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_throttled: bool,
     pub due: Moment,
 }
 impl Personals for PullFailed {}

@@ -18,19 +18,25 @@ event_enum! {
         Requested "writeback.requested" 1,
         AttemptStarted "writeback.attempt_started" 1,
         AttemptFailed "writeback.attempt_failed" 1,
-        StepDone "writeback.step_done" 1,
+        PollScheduled "writeback.poll_scheduled" 1,
         Completed "writeback.completed" 1,
+        Closed "writeback.closed" 1,
     }
     deadlines |event: &WritebackEvent| match event {
         WritebackEvent::Requested(requested) => vec![DeadlineChange::set(ATTEMPT, requested.due)],
         WritebackEvent::AttemptStarted(started) => vec![DeadlineChange::set(ATTEMPT, started.due)],
         WritebackEvent::AttemptFailed(failed) => vec![DeadlineChange::set(ATTEMPT, failed.due)],
-        WritebackEvent::StepDone(done) => vec![DeadlineChange::set(ATTEMPT, done.due)],
-        WritebackEvent::Completed(_) => vec![DeadlineChange::clear(ATTEMPT)],
+        WritebackEvent::PollScheduled(done) => vec![DeadlineChange::set(ATTEMPT, done.due)],
+        WritebackEvent::Completed(Completed { due: Some(due), .. }) => {
+            vec![DeadlineChange::set(ATTEMPT, *due)]
+        }
+        WritebackEvent::Completed(_) | WritebackEvent::Closed(_) => {
+            vec![DeadlineChange::clear(ATTEMPT)]
+        }
     };
 }
 
-/// The status of the ticket changed, and the desk owes the new status to the source. A later request replaces a request
+/// The status of the ticket changed, and the desk must write the new status to the record. A later request replaces a request
 /// that is not completed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Requested {
@@ -75,17 +81,21 @@ pub struct AttemptFailed {
 }
 impl Personals for AttemptFailed {}
 
-/// A request succeeded, and another one follows.
+/// The desk sends another request at the time `due`. A request succeeded, the rate limit is reached, or the result of a
+/// write is unknown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StepDone {
+pub struct PollScheduled {
     pub attempt: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchange: Option<Exchange>,
     /// The kind of the next request: `read` or `write`.
     pub step: String,
+    /// True if the result of a write is unknown. The attempt then counts as failed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_unclear: bool,
     pub due: Moment,
 }
-impl Personals for StepDone {}
+impl Personals for PollScheduled {}
 
 /// How the write of a status ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,5 +123,14 @@ pub struct Completed {
     pub found: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
+    /// Present if the outcome is a conflict. If the case does not contain the conflict before this time, the desk stores
+    /// it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Moment>,
 }
 impl Personals for Completed {}
+
+/// The case contains the conflict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closed {}
+impl Personals for Closed {}

@@ -64,8 +64,8 @@ pub mod sandbox;
 #[cfg(feature = "aws")]
 pub mod sdk;
 pub mod secrets;
-#[cfg(feature = "local")]
 pub mod source;
+#[cfg(feature = "local")]
 mod sqlite;
 pub mod store;
 pub mod views;

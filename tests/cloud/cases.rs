@@ -88,7 +88,7 @@ async fn a_signed_message_becomes_a_ticket_whose_end_is_written_back() {
     let definition = format!(
         "[[integration]]\nname = \"{source}\"\nkind = \"generic_json\"\nwebhook = \"signed\"\nurl = \"http://{address}/records\"\nmapping = \"m.toml\"\n"
     );
-    let mapping = "record = \"/id\"\nstatus = \"/status\"\nservice = { value = 17 }\nrequester = { value = \"lisi\" }\n[write_back]\nREVOKED = \"closed\"\n[fields]\ntitle = \"/title\"\n";
+    let mapping = "record = \"/id\"\nupdate = { counter = \"/version\" }\nstatus = \"/status\"\nservice = { value = 17 }\nrequester = { value = \"lisi\" }\n[write_back]\nREVOKED = \"closed\"\n[fields]\ntitle = \"/title\"\n";
     let read = |_: &std::path::Path| Ok(mapping.to_owned());
     let definitions = Definitions::read(&definition, &read).expect("valid");
     definitions.store(&desk.app).await.expect("stored");
@@ -102,7 +102,7 @@ async fn a_signed_message_becomes_a_ticket_whose_end_is_written_back() {
             .expect("kept");
     }
     let path = sources::path_of(&desk.app, &source).await.expect("a path");
-    let body = json!({ "id": "A-1", "status": "open", "title": "disk" }).to_string();
+    let body = json!({ "id": "A-1", "version": 1, "status": "open", "title": "disk" }).to_string();
     let signed = Signature::sha256("x-signature-256").sign(b"signature", body.as_bytes());
     let client = tests::process::client();
     let post = async |signature: &str| {

@@ -597,7 +597,6 @@ async fn a_ticket_that_ends_withdraws_an_application_whose_number_is_unknown() {
     assert_eq!(desk.external.count(), 1);
 }
 
-/// A superuser withdraws an application. Its node then fails, and a person continues.
 /// The first withdrawal had an effect, but its response was lost. The external ITSM rejects the second withdrawal.
 #[tokio::test]
 async fn a_rejected_withdrawal_is_followed_by_a_read_and_not_by_a_loop() {
@@ -646,6 +645,7 @@ async fn a_rejected_withdrawal_is_followed_by_a_read_and_not_by_a_loop() {
     assert_eq!(desk.external.status("REQ002"), "REVOKED");
 }
 
+/// A superuser withdraws an application. Its node then fails, and a person continues.
 #[tokio::test]
 async fn a_superuser_withdraws_an_application() {
     let desk = Applied::open().await;

@@ -271,37 +271,22 @@ async fn many_requests_at_once_open_one_application() {
 #[tokio::test]
 async fn a_repeated_request_returns_the_same_application() {
     let desk = desk().await;
-    let send = async |key: &str, subject: &str| {
-        let body = json!({ "kind": "collect", "subject": subject, "fields": values() });
+    let send = async |user: &str, key: &str, days: i64| {
+        let mut fields = values();
+        fields["log_keep_days"] = days.into();
+        let body = json!({ "kind": "collect", "subject": "c-1", "fields": fields });
         let headers = [("idempotency-key", key)];
         desk.desk
-            .v1_with("POST", "applications", "lisi", body, &headers)
+            .v1_with("POST", "applications", user, body, &headers)
             .await
     };
-    let (status, first) = send("k1", "c-1").await;
+    let (status, first) = send("lisi", "k1", 7).await;
     assert_eq!(status, 201, "{first}");
-    let (status, repeated) = send("k1", "c-1").await;
+    let (status, repeated) = send("lisi", "k1", 7).await;
     assert_eq!((status, &repeated["id"]), (201, &first["id"]));
-    assert_eq!(send("k1", "c-2").await.0, 422, "another request");
-    assert_eq!(send("k2", "c-1").await.0, 409, "another key");
-
-    // The desk stopped after it had opened the application, and before it stored the response.
-    let request = functions::app::itsm::applications::Request {
-        kind: "collect".into(),
-        applicant: desk.desk.app.people.find("lisi").await.unwrap(),
-        app: tests::TRUSTED.0.into(),
-        subject: "c-1".into(),
-        fields: values().as_object().unwrap().clone(),
-        key: Some("k1".into()),
-    };
-    let meta = events::Meta::system("test", "test");
-    let (stream, _) = functions::app::itsm::applications::apply(&desk.desk.app, request, &meta)
-        .await
-        .unwrap();
-    assert_eq!(
-        stream,
-        format!("application-{}", first["id"].as_str().unwrap())
-    );
+    assert_eq!(send("lisi", "k1", 8).await.0, 422, "other values");
+    assert_eq!(send("lisi", "k2", 7).await.0, 409, "another key");
+    assert_eq!(send("wangwu", "k1", 7).await.0, 409, "another person");
 }
 
 #[tokio::test]
@@ -439,11 +424,11 @@ async fn a_service_is_found_by_its_display_and_never_chosen_silently() {
     for (services, expected) in [
         (
             json!([]),
-            "CollectItsmNotExists: the external ITSM has no such service",
+            "CollectItsmNotExists: no service of the external ITSM matches `discovery`; set `service` of the application kind",
         ),
         (
             json!([{ "id": 1, "name": "a" }, { "id": 2, "name": "b" }]),
-            "CollectItsmNotExists: the external ITSM has 2 such services: a, b",
+            "CollectItsmNotExists: 2 services of the external ITSM match `discovery`: a, b; set `service` of the application kind",
         ),
     ] {
         found(services);

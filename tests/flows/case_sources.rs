@@ -352,7 +352,10 @@ async fn the_end_of_a_ticket_is_written_back_once() {
     sources.withdraw(id).await;
     assert_eq!(sources.helpdesk.status(id), 4);
     let case = sources.case(id).await;
-    let note = format!("Ticket {}: Withdrawn", case["ticket"].as_str().unwrap());
+    let note = format!(
+        "Ticket {} is now: Withdrawn",
+        case["ticket"].as_str().unwrap()
+    );
     assert_eq!(
         sources.helpdesk.notes(),
         [json!({ "ticket": "1", "comment": note, "public": true, "new_status": 4 })]
@@ -506,7 +509,7 @@ async fn a_system_with_a_rest_api_gets_the_status_as_a_merge_patch() {
     let note = crm.patches.lock().unwrap()[1]["note"].clone();
     assert_eq!(
         note,
-        format!("工单 {} 的状态：已撤销", ticket.as_str().unwrap())
+        format!("工单 {} 的状态已变更为“已撤销”", ticket.as_str().unwrap())
     );
 }
 
@@ -717,7 +720,7 @@ async fn wrong_definitions_of_a_source_name_the_member() {
         (
             "pull_minutes = 5",
             "per_minute = 0",
-            "`per_minute` must be at least 1",
+            "`per_minute` must be a number from 1 to 6000",
         ),
         (
             "url = \"https://helpdesk.example.com\"",

@@ -115,7 +115,7 @@ async fn doctor_names_the_problem_of_each_system_and_the_next_step() {
     let integrations = external.concat() + &of_sources.concat() + &others;
     write(
         "crm.toml",
-        "record = \"/id\"\nservice = { value = 17 }\nrequester = { value = \"lisi\" }\n[fields]\ntitle = \"/title\"\n",
+        "record = \"/id\"\nupdate = { counter = \"/version\" }\nservice = { value = 17 }\nrequester = { value = \"lisi\" }\n[fields]\ntitle = \"/title\"\n",
     );
     let accounts = format!(
         "[[account]]\nname = \"relay\"\nchannel = \"email\"\nhost = \"127.0.0.1\"\nport = {closed}\ntls = \"none\"\nfrom = \"desk@example.com\"\n[[account]]\nname = \"robot\"\nchannel = \"dingtalk_robot\"\n"

@@ -118,6 +118,7 @@ impl World {
             subject: "c-1".into(),
             round: 1,
             key: String::new(),
+            content: String::new(),
             fields: Personal::new("p-1".into(), json!({})),
             cause: "r-1".into(),
             due: Moment(0),

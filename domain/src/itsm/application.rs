@@ -43,7 +43,7 @@ pub const NOT_AWAITED: &str = "the ticket no longer waits for this application";
 /// The value of the result if the external ITSM granted the approval.
 const GRANTED: &str = "granted";
 /// The names of the URLs of an external ticket.
-const LINKS: [&str; 2] = ["ticket_url", "iframe_ticket_url"];
+pub const LINKS: [&str; 2] = ["ticket_url", "iframe_ticket_url"];
 /// The name under which a verdict contains the id of a found service.
 const SERVICE: &str = "service";
 /// The name under which a verdict contains what was wrong with a response or with a callback.
@@ -189,8 +189,8 @@ pub enum Command {
     Expire {
         at: Moment,
     },
-    /// Closes the application (request for approval) after its result was sent to the ticket. The member
-    /// `recorded` is true if the ticket stored the result.
+    /// Closes the application (request for approval) after its result was sent to the ticket, or after its consequence
+    /// was done.
     Close(Closed),
 }
 
@@ -477,7 +477,7 @@ impl Card for Application {
             if self.is_open() {
                 rows.push(("applicant", format!("{applicant}|open|{age}")));
             }
-            rows.push(("subject", subject));
+            rows.push(("subject", format!("{subject}|{age}")));
         }
         if self.is_open() {
             rows.push(("open", age));
@@ -582,7 +582,7 @@ impl Application {
     /// Returns how the desk continues after the given response from the external ITSM. The condition `granted`
     /// is true if the external ITSM has granted the approval.
     pub fn verdict(&self, answer: Answer, granted: &Condition) -> Verdict {
-        let withdrawn = |reason: &str| failed(reason.to_owned());
+        let withdrawn = |reason: &str| Verdict::failed(reason.to_owned());
         let verdict = match (self.step, answer) {
             // Only the external ITSM knows whether the token of a callback is valid. If it does not say so, the
             // callback has no effect, and the regular reads continue.
@@ -591,25 +591,25 @@ impl Application {
             }
             (_, Answer::NotSent(reason)) => Verdict::retry(reason),
             (Step::Discover, Answer::Services(services)) => match &services[..] {
-                [(id, _)] => learning(
+                [(id, _)] => with_output(
                     next(Step::Create, String::new(), 0),
                     SERVICE,
                     &id.to_string(),
                 ),
-                [] => failed(format!(
-                    "{NOT_EXISTS}: the external ITSM has no such service"
+                [] => Verdict::failed(format!(
+                    "{NOT_EXISTS}: no service of the external ITSM matches `discovery`; set `service` of the application kind"
                 )),
                 many => {
                     let names: Vec<&str> = many.iter().map(|(_, name)| name.as_str()).collect();
-                    failed(format!(
-                        "{NOT_EXISTS}: the external ITSM has {} such services: {}",
+                    Verdict::failed(format!(
+                        "{NOT_EXISTS}: {} services of the external ITSM match `discovery`: {}; set `service` of the application kind",
                         many.len(),
                         names.join(", ")
                     ))
                 }
             },
             (Step::Create, Answer::Unclear(_)) => next(Step::Find, String::new(), SEARCH_AFTER_MS),
-            (Step::Create | Step::Discover, Answer::Rejected(reason)) => failed(reason),
+            (Step::Create | Step::Discover, Answer::Rejected(reason)) => Verdict::failed(reason),
             (Step::Create, Answer::Created(external))
             | (Step::Find, Answer::Found(Some(external))) => self.known(external),
             (Step::Find, Answer::Untagged(numbers)) => match &numbers[..] {
@@ -624,7 +624,7 @@ impl Application {
             // expires.
             (Step::Probe, Answer::Untagged(numbers)) if numbers.contains(&self.candidate) => {
                 let problem = "the external ITSM ignores the tag of a search, so the desk cannot find its own ticket";
-                learning(next(Step::Find, String::new(), POLL_MS), PROBLEM, problem)
+                with_output(next(Step::Find, String::new(), POLL_MS), PROBLEM, problem)
             }
             (Step::Probe, Answer::Found(_) | Answer::Untagged(_)) => {
                 self.known(self.candidate.clone())
@@ -641,7 +641,7 @@ impl Application {
             // regular reads of the external ticket.
             (Step::Verify, Answer::Verified(false) | Answer::Rejected(_)) => {
                 let poll = next(Step::Poll, self.external.clone(), self.pause_ms());
-                learning(poll, PROBLEM, TOKEN_ILLEGAL)
+                with_output(poll, PROBLEM, TOKEN_ILLEGAL)
             }
             (Step::Confirm | Step::Poll, Answer::Ticket(ticket)) => self.read(&ticket, granted),
             (_, Answer::Unclear(reason) | Answer::Rejected(reason)) => Verdict::retry(reason),
@@ -696,11 +696,11 @@ impl Application {
         ) {
             let poll = next(Step::Poll, self.external.clone(), self.pause_ms());
             let links = ticket.links.iter();
-            return links.fold(poll, |poll, (name, url)| learning(poll, name, url));
+            return links.fold(poll, |poll, (name, url)| with_output(poll, name, url));
         }
         // The desk has withdrawn the ticket, but did not receive the response.
         if let (Some(reason), "REVOKED") = (&self.withdrawal, ticket.status.as_str()) {
-            return failed(reason.clone());
+            return Verdict::failed(reason.clone());
         }
         let find = |key: &str| match key {
             "current_status" => Found::Value(ticket.status.clone().into()),
@@ -837,16 +837,8 @@ impl Application {
     }
 }
 
-/// Returns the verdict that the application fails.
-fn failed(reason: String) -> Verdict {
-    Verdict::Failed {
-        reason: reason.into(),
-        outputs: BTreeMap::new(),
-    }
-}
-
-/// Adds a value that the desk learned to a verdict after which another request follows.
-fn learning(mut verdict: Verdict, name: &str, value: &str) -> Verdict {
+/// Adds an output to a verdict after which another request follows.
+fn with_output(mut verdict: Verdict, name: &str, value: &str) -> Verdict {
     if let Verdict::Poll { outputs, .. } = &mut verdict {
         outputs.insert(name.to_owned(), value.to_owned());
     }
@@ -997,7 +989,7 @@ mod tests {
             assert_eq!(probing.verdict(other, &granted()), used);
         }
         let Verdict::Poll { step, outputs, .. } = probing.verdict(one(), &granted()) else {
-            panic!("a search for an unused tag found the same ticket");
+            panic!("the verdict is not another search");
         };
         assert_eq!(step, "find");
         assert!(outputs[PROBLEM].contains("ignores the tag"), "{outputs:?}");
@@ -1068,7 +1060,7 @@ mod tests {
         assert_eq!((hinted.step, hinted.attempts.next()), (Step::Verify, 3));
         assert_eq!(
             hinted.verdict(Answer::Verified(false), &granted()),
-            learning(then(Step::Poll, "REQ9", POLL_MS), PROBLEM, TOKEN_ILLEGAL),
+            with_output(then(Step::Poll, "REQ9", POLL_MS), PROBLEM, TOKEN_ILLEGAL),
             "a forged callback changes nothing"
         );
         assert_eq!(
@@ -1266,6 +1258,7 @@ mod tests {
             subject: "c-1".into(),
             round: 1,
             key: String::new(),
+            content: String::new(),
             fields: Personal::new("p-1".into(), serde_json::json!({})),
             cause: "r-1".into(),
             due: NOW,

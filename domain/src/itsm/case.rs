@@ -9,8 +9,8 @@
 use std::collections::BTreeMap;
 
 use events::case::{
-    Bound, CaseEvent, Conflicted, Identified, ProcessRequested, Received, Refused, UpdateMark,
-    Updated,
+    Bound, CaseEvent, ConflictResolved, Conflicted, Identified, ProcessRequested, Received,
+    Refused, UpdateMark, Updated,
 };
 use events::{AppCode, Moment, PersonId, TicketSn};
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,8 @@ pub enum Command {
     Identify(Identified),
     /// Stores that the source has changed a value that the desk wanted to write.
     Conflict(Conflicted),
+    /// Stores that the values of the source and of the desk agree again.
+    ResolveConflict,
 }
 
 /// The reasons why the desk rejects a command for a case (a record of an external system).
@@ -164,6 +166,8 @@ impl Decider for Case {
                 Ok(Vec::new())
             }
             Command::Conflict(conflicted) => Ok(vec![conflicted.clone().into()]),
+            Command::ResolveConflict if self.conflict.is_none() => Ok(Vec::new()),
+            Command::ResolveConflict => Ok(vec![ConflictResolved {}.into()]),
             _ if !self.is_pending => reject(Rejection::NothingPending),
             Command::Bind(bound) => match &self.ticket {
                 Some(ticket) => reject(Rejection::AlreadyBound(ticket.clone())),
@@ -208,7 +212,7 @@ impl Decider for Case {
                 self.is_pending = false;
                 self.ticket = Some(bound.ticket.clone());
                 self.mapping = bound.mapping;
-                self.first_status.clone_from(&self.status);
+                self.first_status.clone_from(&bound.status);
                 self.fields.clone_from(&bound.fields);
             }
             CaseEvent::Updated(updated) => {
@@ -225,6 +229,7 @@ impl Decider for Case {
                 self.identified = Some(identified.case.clone());
             }
             CaseEvent::Conflicted(conflicted) => self.conflict = Some(conflicted.clone()),
+            CaseEvent::ConflictResolved(_) => self.conflict = None,
         }
     }
 }
@@ -301,6 +306,7 @@ mod tests {
         Command::Bind(Bound {
             ticket: ticket(),
             mapping: 1,
+            status: String::new(),
             fields: BTreeMap::from([("title".into(), "t1".into())]),
         })
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::attempt::{Attempts, Policy};
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
-/// The policy for the pauses after failed reads. The desk never stops to read a source.
+/// The policy for the pauses after failed reads. The desk never stops reading a source.
 const POLICY: Policy = Policy {
     attempts_max: u32::MAX,
     first_ms: 5_000,
@@ -19,7 +19,7 @@ const POLICY: Policy = Policy {
 /// The commands that change one source of cases.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// Starts to read the source regularly. A running source does not change.
+    /// Starts the regular reads of the source. A running source does not change.
     Start { source: String, at: Moment },
     /// Stores that a message of the source arrived.
     Hint { inbound: String, at: Moment },
@@ -27,7 +27,7 @@ pub enum Command {
     Page(Read),
     /// Stores that the source could not be read.
     Fail(Failed),
-    /// Stops to read the source.
+    /// Stops reading the source.
     Stop,
 }
 
@@ -38,7 +38,7 @@ pub struct Read {
     pub exchange: Option<Exchange>,
     pub records: u32,
     pub changed: u32,
-    /// The value of [`CaseSource::hints`] when the read began.
+    /// The value of [`CaseSource::hints`] when the first page was read.
     pub hints: u32,
     pub cursor: String,
     pub has_more: bool,
@@ -56,6 +56,8 @@ pub struct Failed {
     pub reason: String,
     /// The pause that the source demanded, in milliseconds.
     pub after_ms: Option<i64>,
+    /// Whether the limit of the desk did not allow the request.
+    pub is_throttled: bool,
     pub at: Moment,
 }
 
@@ -77,6 +79,9 @@ pub struct CaseSource {
     pub cursor: String,
     /// Number of messages that have arrived.
     pub hints: u32,
+    /// The value of `hints` when the first page was read.
+    #[serde(default)]
+    pub hints_at_start: u32,
     pub is_running: bool,
 }
 
@@ -151,6 +156,7 @@ impl Decider for CaseSource {
                         exchange: failed.exchange.clone(),
                         status: failed.status,
                         reason: failed.reason.clone(),
+                        is_throttled: failed.is_throttled,
                         due: due.unwrap_or_else(|| failed.at.plus_ms(POLICY.longest_ms)),
                     }
                     .into(),
@@ -174,6 +180,10 @@ impl Decider for CaseSource {
             CaseSourceEvent::PageRead(page) => {
                 self.attempts.poll(page.attempt, page.due);
                 self.cursor.clone_from(&page.cursor);
+                self.hints_at_start = page.hints;
+            }
+            CaseSourceEvent::PullFailed(failed) if failed.is_throttled => {
+                self.attempts.postpone(failed.attempt, failed.due);
             }
             CaseSourceEvent::PullFailed(failed) => self.attempts.fail(failed.attempt, failed.due),
             CaseSourceEvent::Stopped(_) => self.is_running = false,
@@ -214,6 +224,7 @@ mod tests {
             status: Some(503),
             reason: "the response status is 503".into(),
             after_ms,
+            is_throttled: false,
             at: NOW,
         })
     }

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use events::Moment;
 use events::writeback::{
-    AttemptFailed, AttemptStarted, Completed, Outcome, Requested, StepDone, WritebackEvent,
+    AttemptFailed, AttemptStarted, Closed, Completed, Outcome, PollScheduled, Requested,
+    WritebackEvent,
 };
 use serde::{Deserialize, Serialize};
 
@@ -20,12 +21,16 @@ use crate::views::Card;
 
 /// The pause after a write without a response, in milliseconds. The external system may still execute the write.
 const READ_AGAIN_MS: i64 = 10_000;
+/// Time limit in milliseconds until the case must contain a conflict.
+const CONFLICT_DUE_MS: i64 = 30_000;
+/// The name under which a verdict contains that the result of a write is unknown.
+const UNCLEAR: &str = "unclear";
 /// The name under which a verdict contains the outcome.
 const OUTCOME: &str = "outcome";
 /// The name under which a verdict contains the status of the record.
 const FOUND: &str = "found";
 
-/// The retry policy of all requests. The attempts take about half a day.
+/// The retry policy of all requests. 20 attempts take about 10 hours.
 pub const POLICY: Policy = Policy {
     attempts_max: 20,
     first_ms: 5_000,
@@ -67,12 +72,14 @@ pub enum Answer {
 /// The commands that change the writes to one record.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// Stores that the desk owes a status to the source.
+    /// Requests the write of a status to the source.
     Request(Box<Requested>),
     /// Stores that the write will be sent next.
     Begin { attempt: u32, until: Moment },
     /// Stores the outcome of the current request.
     Record(Report),
+    /// Stores that the case contains the conflict.
+    Close,
 }
 
 /// The reasons why the desk rejects a command for the writes to one record.
@@ -88,13 +95,19 @@ pub struct Writeback {
     /// The newest request.
     pub requested: Option<Requested>,
     /// Whether the newest request is not completed.
-    pub is_owed: bool,
+    pub is_open: bool,
     pub step: Step,
     pub attempts: Attempts,
-    /// The statuses that the desk has tried to write. A record with one of them was not changed by the source.
-    pub own: BTreeSet<String>,
+    /// The last status that the record certainly had, because the desk wrote it or found it. `None` before the first
+    /// completed write.
+    pub confirmed: Option<String>,
+    /// The statuses of the open write whose results are unknown. A record with one of them was not changed by the source.
+    pub tried: BTreeSet<String>,
     /// The end of the last completed request.
     pub last: Option<Completed>,
+    /// Whether the case contains the last conflict.
+    #[serde(default)]
+    pub is_closed: bool,
 }
 
 impl Decider for Writeback {
@@ -119,13 +132,14 @@ impl Decider for Writeback {
             }
             Command::Request(requested) => {
                 let mut requested = (**requested).clone();
-                if self.is_owed && self.attempts.failures > 0 {
+                // A write that still runs must not arrive after this one, and a pause must not become shorter.
+                if self.is_open && (self.attempts.failures > 0 || self.attempts.is_interrupted()) {
                     requested.due = requested.due.max(self.attempts.due);
                 }
                 Ok(vec![requested.into()])
             }
             Command::Begin { attempt, .. } | Command::Record(Report { attempt, .. })
-                if *attempt != self.attempts.next() || !self.is_owed =>
+                if *attempt != self.attempts.next() || !self.is_open =>
             {
                 reject(Rejection::NotDue(*attempt))
             }
@@ -140,13 +154,15 @@ impl Decider for Writeback {
                 .into(),
             ]),
             Command::Record(report) => Ok(vec![self.record(report)]),
+            Command::Close if self.is_open || self.is_closed => Ok(Vec::new()),
+            Command::Close => Ok(vec![Closed {}.into()]),
         }
     }
 
     fn evolve(&mut self, event: &WritebackEvent) {
         match event {
             WritebackEvent::Requested(requested) => {
-                if self.is_owed {
+                if self.is_open {
                     // The outcome of an earlier request that still runs is ignored.
                     let failures = self.attempts.failures;
                     self.attempts.poll(self.attempts.next(), requested.due);
@@ -155,18 +171,21 @@ impl Decider for Writeback {
                     self.attempts.begin_again(requested.due);
                 }
                 self.requested = Some(requested.clone());
-                self.is_owed = true;
+                self.is_open = true;
+                self.is_closed = false;
                 self.step = Step::Read;
             }
             WritebackEvent::AttemptStarted(started) => {
                 self.attempts.start(started.attempt, started.due);
-                self.own.extend(self.target());
+                self.tried.extend(self.target());
             }
             WritebackEvent::AttemptFailed(failed) => {
                 self.attempts.fail(failed.attempt, failed.due);
+                // The source can change the record during the pause.
+                self.step = Step::Read;
             }
-            WritebackEvent::StepDone(done) => {
-                let failures = self.attempts.failures;
+            WritebackEvent::PollScheduled(done) => {
+                let failures = self.attempts.failures + u32::from(done.is_unclear);
                 self.attempts.poll(done.attempt, done.due);
                 // A read between two writes is no success of the write.
                 self.attempts.failures = failures;
@@ -178,9 +197,14 @@ impl Decider for Writeback {
             }
             WritebackEvent::Completed(completed) => {
                 self.attempts.end(completed.attempt);
-                self.is_owed = false;
+                self.is_open = false;
+                if matches!(completed.outcome, Outcome::Written | Outcome::Unchanged) {
+                    self.confirmed = self.target();
+                    self.tried.clear();
+                }
                 self.last = Some(completed.clone());
             }
+            WritebackEvent::Closed(_) => self.is_closed = true,
         }
     }
 }
@@ -201,7 +225,7 @@ impl Card for Writeback {
         let at = format!("{:016}", requested.due.0);
         let mut rows = vec![("writeback", at.clone())];
         let outcome = self.last.as_ref().map(|last| last.outcome);
-        if self.is_owed {
+        if self.is_open {
             rows.push(("open", at));
         } else if matches!(outcome, Some(Outcome::Conflict | Outcome::Failed)) {
             rows.push(("failed", at));
@@ -218,15 +242,13 @@ impl Writeback {
 
     /// Returns how the desk continues after an interrupted write: it reads the record again.
     pub fn interrupted(&self) -> Option<Verdict> {
-        self.attempts
-            .is_interrupted()
-            .then(|| Verdict::poll(Step::Read.name(), "", 0))
+        self.attempts.is_interrupted().then(|| self.unclear(0))
     }
 
     /// Returns how the desk continues after the given response.
     pub fn verdict(&self, answer: Answer) -> Verdict {
         let Some(requested) = &self.requested else {
-            return Verdict::retry("nothing is owed");
+            return Verdict::retry("no write is requested");
         };
         let target = plain(&requested.target);
         let ended = |outcome: &str, found: &str| {
@@ -237,26 +259,40 @@ impl Writeback {
         };
         match (self.step, answer) {
             (_, Answer::NotSent(reason)) => Verdict::retry(reason),
-            (_, Answer::Rejected(reason)) => Verdict::Failed {
-                reason: reason.into(),
-                outputs: BTreeMap::new(),
-            },
+            (_, Answer::Rejected(reason)) => Verdict::failed(reason),
             (Step::Read, Answer::Status(found)) if found == target => ended("unchanged", ""),
             (Step::Read, Answer::Status(found))
-                if found == requested.known || self.own.contains(&found) =>
+                if found == *self.confirmed.as_ref().unwrap_or(&requested.known)
+                    || self.tried.contains(&found) =>
             {
                 Verdict::poll(Step::Write.name(), "", 0)
             }
             (Step::Read, Answer::Status(found)) => ended("conflict", &found),
             (Step::Write, Answer::Written) => ended("written", ""),
-            (Step::Write, Answer::Unclear(_)) => {
-                Verdict::poll(Step::Read.name(), "", READ_AGAIN_MS)
-            }
+            (Step::Write, Answer::Unclear(_)) => self.unclear(READ_AGAIN_MS),
             (_, Answer::Unclear(reason)) => Verdict::retry(reason),
             (_, answer) => {
                 Verdict::retry(format!("the response does not fit the request: {answer:?}"))
             }
         }
+    }
+
+    /// Returns how the desk continues after a write with an unknown result: it reads the record again. Such a write counts
+    /// as a failed attempt, so that it is not repeated without end.
+    fn unclear(&self, pause_ms: i64) -> Verdict {
+        let failures = self.attempts.failures + 1;
+        if failures >= POLICY.attempts_max {
+            return Verdict::failed("the results of all writes are unknown");
+        }
+        let mut verdict = Verdict::poll(
+            Step::Read.name(),
+            "",
+            pause_ms.max(POLICY.pause_ms(failures)),
+        );
+        if let Verdict::Poll { outputs, .. } = &mut verdict {
+            outputs.insert(UNCLEAR.to_owned(), String::new());
+        }
+        verdict
     }
 
     fn record(&self, report: &Report) -> WritebackEvent {
@@ -266,19 +302,23 @@ impl Writeback {
                 succeeded,
                 mut outputs,
                 reason,
-            } => Completed {
-                attempt,
-                exchange,
-                outcome: match outputs.get(OUTCOME).map(String::as_str) {
+            } => {
+                let outcome = match outputs.get(OUTCOME).map(String::as_str) {
                     Some("written") if succeeded => Outcome::Written,
                     Some("unchanged") if succeeded => Outcome::Unchanged,
                     Some("conflict") if succeeded => Outcome::Conflict,
                     _ => Outcome::Failed,
-                },
-                found: outputs.remove(FOUND).unwrap_or_default(),
-                reason: reason.to_owned(),
+                };
+                Completed {
+                    attempt,
+                    exchange,
+                    outcome,
+                    found: outputs.remove(FOUND).unwrap_or_default(),
+                    reason: reason.to_owned(),
+                    due: (outcome == Outcome::Conflict).then(|| report.at.plus_ms(CONFLICT_DUE_MS)),
+                }
+                .into()
             }
-            .into(),
             Consequence::Repeat { reason, due } => AttemptFailed {
                 attempt,
                 exchange,
@@ -287,10 +327,16 @@ impl Writeback {
                 due,
             }
             .into(),
-            Consequence::Poll { step, after_ms, .. } => StepDone {
+            Consequence::Poll {
+                step,
+                after_ms,
+                outputs,
+                ..
+            } => PollScheduled {
                 attempt,
                 exchange,
                 step: step.to_owned(),
+                is_unclear: outputs.contains_key(UNCLEAR),
                 due: report.at.plus_ms(after_ms),
             }
             .into(),
@@ -303,7 +349,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::decider::fold;
 
     const NOW: Moment = Moment(1_000_000);
 
@@ -360,19 +405,19 @@ mod tests {
     }
 
     fn outcome(state: &Writeback) -> Option<Outcome> {
-        assert_eq!(state.is_owed, state.last.is_none());
+        assert_eq!(state.is_open, state.last.is_none());
         state.last.as_ref().map(|last| last.outcome)
     }
 
-    fn owed() -> Writeback {
+    fn requested() -> Writeback {
         execute(&Writeback::default(), &request("FINISHED", 3, "e1")).0
     }
 
     #[test]
     fn a_status_is_written_after_the_record_was_read() {
-        let owed = owed();
-        assert_eq!((owed.step, owed.attempts.due), (Step::Read, NOW));
-        let reading = answered(&owed, status("1"));
+        let waiting = requested();
+        assert_eq!((waiting.step, waiting.attempts.due), (Step::Read, NOW));
+        let reading = answered(&waiting, status("1"));
         assert_eq!(reading.step, Step::Write);
         let written = answered(&begun(&reading), Answer::Written);
         assert_eq!(outcome(&written), Some(Outcome::Written));
@@ -386,21 +431,57 @@ mod tests {
     #[test]
     fn a_record_with_the_status_is_not_written() {
         assert_eq!(
-            outcome(&answered(&owed(), status("3"))),
+            outcome(&answered(&requested(), status("3"))),
             Some(Outcome::Unchanged)
         );
     }
 
     #[test]
     fn a_status_that_the_source_changed_is_a_conflict() {
-        let conflict = answered(&owed(), status("4"));
+        let conflict = answered(&requested(), status("4"));
         assert_eq!(outcome(&conflict), Some(Outcome::Conflict));
         assert_eq!(conflict.last.unwrap().found, "4");
     }
 
     #[test]
+    fn only_the_last_status_of_the_desk_is_no_change_of_the_source() {
+        let write = |state: &Writeback, found: &str| {
+            let reading = answered(state, status(found));
+            answered(&begun(&reading), Answer::Written)
+        };
+        let first = write(&requested(), "1");
+        let (again, _) = execute(&first, &request("RUNNING", 2, "e2"));
+        for changed in ["1", "5"] {
+            let mut conflict = answered(&again, status(changed));
+            assert_eq!(
+                conflict.last.as_ref().unwrap().outcome,
+                Outcome::Conflict,
+                "{changed}"
+            );
+            let due = conflict.last.as_ref().unwrap().due;
+            assert!(due.is_some(), "the case must contain the conflict");
+            conflict = execute(&conflict, &Command::Close).0;
+            assert_eq!(conflict.decide(&Command::Close, &()), Ok(Vec::new()));
+        }
+        let second = write(&again, "3");
+        assert_eq!(second.confirmed.as_deref(), Some("2"));
+    }
+
+    #[test]
+    fn a_rejected_rate_before_a_write_is_followed_by_a_read() {
+        let reading = answered(&requested(), status("1"));
+        let limited = answered(&begun(&reading), Answer::NotSent("HTTP 429".into()));
+        assert_eq!(limited.step, Step::Read);
+        assert_eq!(
+            outcome(&answered(&limited, status("5"))),
+            Some(Outcome::Conflict),
+            "the source changed the record during the pause"
+        );
+    }
+
+    #[test]
     fn a_write_without_a_response_is_read_again_and_not_repeated() {
-        let writing = begun(&answered(&owed(), status("1")));
+        let writing = begun(&answered(&requested(), status("1")));
         for unclear in [
             answered(&writing, Answer::Unclear("timeout".into())),
             recorded(&writing, writing.interrupted().unwrap()),
@@ -417,7 +498,7 @@ mod tests {
 
     #[test]
     fn the_latest_status_replaces_a_waiting_or_running_one() {
-        let writing = begun(&answered(&owed(), status("1")));
+        let writing = begun(&answered(&requested(), status("1")));
         let (replaced, _) = execute(&writing, &request("REVOKED", 4, "e2"));
         assert_eq!(replaced.step, Step::Read);
         assert_eq!(
@@ -435,6 +516,10 @@ mod tests {
             Err(DecideError::Rejected(Rejection::NotDue(2))),
             "the outcome of the replaced write is ignored"
         );
+        assert_eq!(
+            replaced.attempts.due, writing.attempts.due,
+            "the replaced write possibly still runs"
+        );
         // The replaced write had an effect. It was a write of the desk, so this is no conflict.
         let reading = answered(&replaced, status("3"));
         assert_eq!(reading.step, Step::Write);
@@ -445,12 +530,12 @@ mod tests {
     #[test]
     fn failures_are_repeated_and_end_after_the_last_attempt() {
         assert_eq!(
-            outcome(&answered(&owed(), Answer::Rejected("403".into()))),
+            outcome(&answered(&requested(), Answer::Rejected("403".into()))),
             Some(Outcome::Failed)
         );
-        let mut state = owed();
+        let mut state = requested();
         let mut attempts = 0;
-        while state.is_owed {
+        while state.is_open {
             state = answered(&state, Answer::NotSent("refused".into()));
             attempts += 1;
         }
@@ -458,7 +543,7 @@ mod tests {
             (attempts, outcome(&state)),
             (POLICY.attempts_max, Some(Outcome::Failed))
         );
-        let failed = answered(&owed(), Answer::NotSent("refused".into()));
+        let failed = answered(&requested(), Answer::NotSent("refused".into()));
         let (replaced, _) = execute(&failed, &request("REVOKED", 4, "e2"));
         assert_eq!(
             replaced.attempts.due, failed.attempts.due,
@@ -467,30 +552,59 @@ mod tests {
     }
 
     #[test]
-    fn every_open_state_has_a_deadline() {
-        use events::Event;
-        let mut events = vec![];
-        let commands = [request("FINISHED", 3, "e1")];
-        for command in &commands {
-            events.extend(fold::<Writeback>(&events).decide(command, &()).unwrap());
+    fn writes_without_a_result_end_after_the_last_attempt() {
+        let mut state = requested();
+        let mut writes = 0;
+        while state.is_open {
+            state = answered(&state, status("1"));
+            if state.is_open {
+                assert_eq!(state.step, Step::Write);
+                state = answered(&begun(&state), Answer::Unclear("500".into()));
+                writes += 1;
+            }
         }
-        let mut state = owed();
-        let mut history = events;
-        for answer in [status("1"), Answer::Unclear("x".into()), status("1")] {
-            let verdict = state.verdict(answer);
-            let report = Report {
+        assert_eq!(
+            (writes, outcome(&state)),
+            (POLICY.attempts_max, Some(Outcome::Failed))
+        );
+    }
+
+    #[test]
+    fn every_event_of_an_open_write_sets_the_deadline() {
+        use events::Event;
+        let mut state = Writeback::default();
+        let mut kinds = BTreeSet::new();
+        let mut executed = |state: &Writeback, command: &Command| {
+            let (next, events) = execute(state, command);
+            for event in events {
+                kinds.insert(event.kind());
+                let deadlines = event.deadlines();
+                let is_set = deadlines.iter().any(|change| change.due.is_some());
+                assert_eq!(is_set, next.is_open, "{event:?}");
+                assert_eq!(deadlines.len(), 1, "{event:?}");
+            }
+            next
+        };
+        let report = |state: &Writeback, answer: Answer| {
+            Command::Record(Report {
                 attempt: state.attempts.next(),
                 exchange: None,
                 status: None,
-                verdict,
+                verdict: state.verdict(answer),
                 policy: POLICY,
                 at: NOW,
-            };
-            let (next, events) = execute(&state, &Command::Record(report));
-            history.extend(events);
-            state = next;
-            let deadlines = history.last().unwrap().deadlines();
-            assert!(deadlines.iter().any(|change| change.due.is_some()));
-        }
+            })
+        };
+        state = executed(&state, &request("FINISHED", 3, "e1"));
+        state = executed(&state, &report(&state, Answer::NotSent("dns".into())));
+        state = executed(&state, &report(&state, status("1")));
+        let begin = Command::Begin {
+            attempt: state.attempts.next(),
+            until: NOW,
+        };
+        state = executed(&state, &begin);
+        state = executed(&state, &report(&state, Answer::Written));
+        assert!(!state.is_open);
+        assert_eq!(kinds.len(), 5, "{kinds:?}");
     }
 }

@@ -29,7 +29,6 @@ pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent>
     vec![Intent::WriteBack {
         case: format!("case-{}", opened.tag),
         ticket: opened.sn.clone(),
-        status: card.ticket.status_key().to_owned(),
         cause: envelope.id(),
         correlation: envelope.meta.correlation.clone(),
     }]

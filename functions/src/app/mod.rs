@@ -29,6 +29,7 @@ pub mod option_sources;
 pub mod outbound;
 pub mod people;
 pub mod permissions;
+pub mod rate;
 pub mod reports;
 pub mod request_scope;
 pub mod seed;

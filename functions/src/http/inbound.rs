@@ -15,14 +15,11 @@ use super::body::{self, NotRead};
 use crate::App;
 use crate::app::itsm::callbacks;
 use crate::app::itsm::sources::{self, NotAccepted};
-use crate::app::limits::Of;
 
 /// The largest accepted size of a callback of BlueKing ITSM, in bytes. A usual one has less than 2 KiB.
 const CALLBACK_BYTES_MAX: usize = 64 << 10;
 /// The largest accepted size of a message of a source of cases, in bytes. The whole message is in one event.
 const MESSAGE_BYTES_MAX: usize = 128 << 10;
-/// The name under which the requests of a source are counted for the rate limit.
-const LIMITED_AS: &str = "callbacks";
 
 /// Returns the router for messages from other systems. The cloud function `inbound` uses this
 /// router.
@@ -43,10 +40,6 @@ async fn receive(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let now = app.ledger.clock.now();
-    if let Err(error) = app.limits.asked(Of::new(LIMITED_AS, Some(&source)), now) {
-        return limited(&error);
-    }
     let received = if source == callbacks::BK_ITSM {
         callback(&app, &secret, body).await
     } else {
@@ -55,6 +48,9 @@ async fn receive(
     match received {
         Ok(()) => answer(StatusCode::OK, ""),
         Err(Refused::Answer(status, reason)) => answer(status, &reason),
+        Err(Refused::Technical(error)) if matches!(error.kind, Kind::Limited { .. }) => {
+            limited(&error)
+        }
         Err(Refused::Technical(error)) => failed(&error),
     }
 }
@@ -146,10 +142,10 @@ fn limited(error: &infra::Error) -> Response {
 }
 
 fn failed(error: &infra::Error) -> Response {
-    tracing::error!(%error, "a callback was not stored");
+    tracing::error!(%error, "cannot store an inbound message");
     answer(
         StatusCode::SERVICE_UNAVAILABLE,
-        "the callback was not stored; send it again",
+        "the message was not stored; send it again",
     )
 }
 

@@ -21,7 +21,8 @@ use infra::{CommandEnvelope, Error};
 use super::runner::{self, Outgoing, Prepared, Sent, Start, Transport};
 use super::wrong_queue;
 use crate::App;
-use crate::app::notifications::{message, notify, preferences, rate};
+use crate::app::notifications::{message, notify, preferences};
+use crate::app::rate;
 use crate::app::tickets;
 
 /// The names of the secrets of channel accounts (configured senders of messages) begin with this text.

@@ -44,9 +44,9 @@ const OPEN_MAX: usize = 100;
 /// A mark that no application (ticket in an external ITSM) has. A mark is the id of an application, which consists
 /// of 32 hexadecimal digits.
 const UNUSED_MARK: &str = "ledgerdesk-probe-of-the-tag";
-/// Executes an intent (a request for work) from a message. There are two kinds of intents in this
-/// queue. One kind creates an application (a ticket in an external ITSM). The other kind reports
-/// that a callback about an application arrived.
+
+/// Executes an intent (a request for work) from a message. The intents create, start and withdraw applications (tickets in
+/// an external ITSM), process inbound messages, and write the status of a ticket back to the record of its case.
 pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(), Error> {
     match intent {
         Intent::SubmitApplication(application) => {
@@ -58,12 +58,11 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
         Intent::WriteBack {
             case,
             ticket,
-            status,
             cause,
             correlation,
         } => {
             let meta = Meta::system(correlation, cause);
-            match sources::owe(app, &case, &ticket, &status, meta).await? {
+            match sources::request_write(app, &case, &ticket, meta).await? {
                 Some(stream) => continue_write(app, &stream).await,
                 None => Ok(()),
             }
@@ -242,14 +241,8 @@ impl Outgoing for Application {
             // If the application (the ticket in the external ITSM) is not created yet, the
             // application fails. If the application already exists, the desk tries again later,
             // because an operator can correct the configuration.
-            Err(NoRequest::NotAwaited) => Verdict::Failed {
-                reason: NOT_AWAITED.to_owned().into(),
-                outputs: std::collections::BTreeMap::new(),
-            },
-            Err(NoRequest::Impossible(reason)) if self.is_early() => Verdict::Failed {
-                reason: reason.into(),
-                outputs: std::collections::BTreeMap::new(),
-            },
+            Err(NoRequest::NotAwaited) => Verdict::failed(NOT_AWAITED),
+            Err(NoRequest::Impossible(reason)) if self.is_early() => Verdict::failed(reason),
             Err(NoRequest::Impossible(reason)) => Verdict::retry(reason),
         };
         Ok(Prepared::Verdict(verdict, POLICY))
@@ -341,7 +334,7 @@ enum Values {
         own: Vec<Pair>,
         variables: Variables,
     },
-    Person(Applied),
+    Person(Box<Applied>),
 }
 
 fn prepared_request(
@@ -374,7 +367,7 @@ async fn prepare(
         (Some(requested), _) => of_node(app, application, requested).await?,
         (None, Some(applied)) => Ok(Origin {
             creator: app.people.name(&applied.applicant).await?,
-            values: Some(Values::Person(applied.clone())),
+            values: Some(Values::Person(Box::new(applied.clone()))),
         }),
         (None, None) => Err(String::from("the application is not requested").into()),
     };
@@ -391,7 +384,7 @@ async fn prepare(
         let text = format!("application kind {} is switched off", kind.name);
         return Ok(Err(text.into()));
     }
-    let id = stream.trim_start_matches("application-");
+    let id = applications::id_of(stream);
     let Origin { creator, values } = origin;
     let request = match application.step {
         Step::Discover => {
@@ -544,9 +537,7 @@ async fn connect(app: &App, kind: &str) -> Result<Result<Connected, String>, Err
     let secret = match integrations::secret_of(&*app.ledger.keys, &integration.name).await? {
         Ok(secret) => secret,
         Err(name) => {
-            return Ok(Err(format!(
-                "the secret {name} is not in the key store; run `ledgerdesk setup --secret {name}=FILE`"
-            )));
+            return Ok(Err(integrations::no_secret(&name)));
         }
     };
     let connection = Connection {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use domain::api_call::plan::PlannedRequest;
-use domain::itsm::application::{Answer, ExternalTicket};
+use domain::itsm::application::{Answer, ExternalTicket, LINKS};
 use domain::placeholder::percent;
 use domain::value::plain;
 use events::integration::PathForm;
@@ -216,7 +216,7 @@ fn read(request: &Request, data: &Value) -> Option<Answer> {
                 .and_then(Value::as_array)
                 .map(|fields| fields.iter().filter_map(Value::as_object).collect())
                 .map_or_else(BTreeMap::new, values),
-            links: ["ticket_url", "iframe_ticket_url"]
+            links: LINKS
                 .into_iter()
                 .filter_map(|name| {
                     let url = data.get(name)?.as_str()?;

@@ -33,7 +33,8 @@ const CONFLICTS_MAX: u32 = 5;
 /// ledger then loads this data and decides again.
 const LOOKUPS_MAX: u32 = 8;
 /// Number of locks. Each stream uses one of these locks, selected by the hash of the stream name.
-/// Commands on two streams with the same lock run one after the other. Of 64 streams, about two share a lock.
+/// Commands on two streams with the same lock run one after the other. Of 64 streams, about four share
+/// their lock with another stream.
 const LOCKS: usize = 1024;
 /// Size limits of the cache of stream states. The weight of a state is the size in bytes of the
 /// snapshot and the commits from which the state was loaded. A state with large forms needs more

@@ -59,7 +59,7 @@ pub fn answer(request: AccessRequest) -> Answer {
     }
 }
 
-/// What permits an operation. A denied request is explained with it.
+/// The relations and policies that permit an operation. The response to a denied request contains them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Needs {
     /// The relations of which one is sufficient by itself.

@@ -7,14 +7,13 @@
 //! A follow-up never has a `title`, because django-helpdesk would rename the ticket to this title
 //! (findings/django-helpdesk-follow-up-renames-the-ticket.sh).
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use domain::api_call::plan::PlannedRequest;
 use domain::placeholder::percent;
 use serde_json::{Value, json};
 
 use super::{
-    Account, Answer, Api, Changes, Delivered, NotDelivered, Order, Page, Source, TIMEOUT_MS,
+    Account, Answer, Api, Changes, Delivered, NotDelivered, Page, Source, StatusWrite, object,
+    planned,
 };
 use crate::http::{HttpError, HttpResponse};
 
@@ -53,7 +52,7 @@ impl Source for DjangoHelpdesk {
 impl Changes for DjangoHelpdesk {
     fn changed(&self, account: &Account, cursor: &str) -> PlannedRequest {
         let page = page_of(cursor);
-        let path = format!("tickets/?status={OPEN}&page={page}&page_size={PAGE_SIZE}");
+        let path = format!("api/tickets/?status={OPEN}&page={page}&page_size={PAGE_SIZE}");
         planned(account, "GET", &path, None)
     }
 
@@ -88,26 +87,25 @@ impl Changes for DjangoHelpdesk {
 
 impl Api for DjangoHelpdesk {
     fn one(&self, account: &Account, record: &str) -> PlannedRequest {
-        let path = format!("tickets/{}/", percent(record));
+        let path = format!("api/tickets/{}/", percent(record));
         planned(account, "GET", &path, None)
     }
 
     fn record(&self, response: &Result<HttpResponse, HttpError>) -> Answer<Value> {
-        super::succeeded(response).and_read(|body| {
-            if body.is_object() {
-                Ok(trimmed(body))
-            } else {
-                Err("the response is not a ticket".into())
-            }
-        })
+        object(response).and_read(|ticket| Ok(trimmed(ticket)))
     }
 
-    fn write(&self, account: &Account, order: &Order<'_>) -> PlannedRequest {
-        // The comment is a template of Django. The note contains none of its signs.
+    fn write(&self, account: &Account, write: &StatusWrite<'_>) -> PlannedRequest {
+        // django-helpdesk renders the comment as a Django template. The note contains no template syntax.
         let body = json!({
-            "ticket": order.record, "comment": order.note, "public": true, "new_status": order.status,
+            "ticket": write.record, "comment": write.note, "public": true, "new_status": write.status,
         });
-        planned(account, "POST", "followups/", Some(body))
+        planned(
+            account,
+            "POST",
+            "api/followups/",
+            Some(("application/json", body)),
+        )
     }
 }
 
@@ -121,25 +119,6 @@ fn trimmed(mut ticket: Value) -> Value {
         members.remove("followup_set");
     }
     ticket
-}
-
-fn planned(account: &Account, method: &str, path: &str, body: Option<Value>) -> PlannedRequest {
-    let integration = &account.integration;
-    let credentials = format!("{}:{}", integration.user, account.secret);
-    let mut headers = vec![(
-        "Authorization".to_owned(),
-        format!("Basic {}", STANDARD.encode(credentials)),
-    )];
-    if body.is_some() {
-        headers.push(("Content-Type".to_owned(), "application/json".to_owned()));
-    }
-    PlannedRequest {
-        method: method.to_owned(),
-        url: format!("{}/api/{path}", integration.url.trim_end_matches('/')),
-        headers,
-        body,
-        timeout_ms: TIMEOUT_MS,
-    }
 }
 
 #[cfg(test)]
@@ -204,13 +183,13 @@ mod tests {
 
     #[test]
     fn a_status_is_a_follow_up_without_a_title() {
-        let order = Order {
+        let write = StatusWrite {
             record: "7",
             status: &json!(3),
-            place: "/status",
+            pointer: "/status",
             note: "REQ1 FINISHED",
         };
-        let planned = DjangoHelpdesk.write(&account(), &order);
+        let planned = DjangoHelpdesk.write(&account(), &write);
         assert_eq!(planned.url, "https://helpdesk.example.com/api/followups/");
         let body = planned.body.unwrap();
         assert_eq!(

@@ -5,15 +5,13 @@
 //! `PATCH <url>/<id>`, as most ticket systems and CRMs permit. The body of the change is a merge patch (RFC 7396) with the
 //! status at its place in the record, and the text `note`.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use domain::api_call::plan::PlannedRequest;
 use domain::placeholder::percent;
 use serde_json::{Map, Value};
 
 use super::{
-    Account, Answer, Api, Delivered, NotDelivered, Order, Signature, Source, TIMEOUT_MS, json,
-    records_of,
+    Account, Answer, Api, Delivered, NotDelivered, Signature, Source, StatusWrite, json, object,
+    planned, records_of,
 };
 use crate::http::{HttpError, HttpResponse};
 
@@ -45,23 +43,18 @@ impl Source for GenericJson {
 
 impl Api for GenericJson {
     fn one(&self, account: &Account, record: &str) -> PlannedRequest {
-        planned(account, "GET", record, None)
+        planned(account, "GET", &percent(record), None)
     }
 
     fn record(&self, response: &Result<HttpResponse, HttpError>) -> Answer<Value> {
-        super::succeeded(response).and_read(|body| {
-            if body.is_object() {
-                Ok(body)
-            } else {
-                Err("the response is not a record".into())
-            }
-        })
+        object(response)
     }
 
-    fn write(&self, account: &Account, order: &Order<'_>) -> PlannedRequest {
-        let mut body = at(order.place, order.status.clone());
-        body.insert("note".into(), order.note.into());
-        planned(account, "PATCH", order.record, Some(body.into()))
+    fn write(&self, account: &Account, write: &StatusWrite<'_>) -> PlannedRequest {
+        let mut body = at(write.pointer, write.status.clone());
+        body.insert("note".into(), write.note.into());
+        let body = ("application/merge-patch+json", body.into());
+        planned(account, "PATCH", &percent(write.record), Some(body))
     }
 }
 
@@ -79,32 +72,6 @@ fn at(pointer: &str, value: Value) -> Map<String, Value> {
     match inner {
         Value::Object(members) => members,
         _ => Map::new(),
-    }
-}
-
-fn planned(account: &Account, method: &str, record: &str, body: Option<Value>) -> PlannedRequest {
-    let integration = &account.integration;
-    let authorization = if integration.user.is_empty() {
-        format!("Bearer {}", account.secret)
-    } else {
-        let credentials = format!("{}:{}", integration.user, account.secret);
-        format!("Basic {}", STANDARD.encode(credentials))
-    };
-    let mut headers = vec![("Authorization".to_owned(), authorization)];
-    if body.is_some() {
-        let kind = "application/merge-patch+json".to_owned();
-        headers.push(("Content-Type".to_owned(), kind));
-    }
-    PlannedRequest {
-        method: method.to_owned(),
-        url: format!(
-            "{}/{}",
-            integration.url.trim_end_matches('/'),
-            percent(record)
-        ),
-        headers,
-        body,
-        timeout_ms: TIMEOUT_MS,
     }
 }
 
@@ -142,13 +109,13 @@ mod tests {
             },
             secret: "token".into(),
         };
-        let order = Order {
+        let write = StatusWrite {
             record: "CS 1/2",
             status: &json!("closed"),
-            place: "/state/na~1me",
+            pointer: "/state/na~1me",
             note: "INC1",
         };
-        let planned = GenericJson.write(&account, &order);
+        let planned = GenericJson.write(&account, &write);
         assert_eq!(
             (planned.method.as_str(), planned.url.as_str()),
             ("PATCH", "https://crm.example.com/api/tickets/CS%201%2F2")

@@ -10,6 +10,8 @@ pub mod jira;
 pub mod servicenow;
 pub mod zammad;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use domain::api_call::plan::PlannedRequest;
 use events::integration::Defined;
 use ring::hmac;
@@ -32,7 +34,9 @@ pub struct Message<'a> {
 }
 
 impl Message<'_> {
-    fn header(&self, name: &str) -> Option<&str> {
+    /// Returns the value of the header `name`, which must be in lower case. Returns `None` if the header is missing or
+    /// occurs twice.
+    pub fn header(&self, name: &str) -> Option<&str> {
         let mut found = self.headers.iter().filter(|(known, _)| known == name);
         match (found.next(), found.next()) {
             (Some((_, value)), None) => Some(value),
@@ -82,14 +86,14 @@ pub struct Page {
 
 /// A status that the desk writes to a record.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Order<'a> {
+pub struct StatusWrite<'a> {
     /// The id of the record.
     pub record: &'a str,
     /// The new status, as the external system writes it.
     pub status: &'a Value,
     /// The JSON pointer to the status in the record.
-    pub place: &'a str,
-    /// A text for people. It contains the mark, a text by which the desk finds its own earlier write.
+    pub pointer: &'a str,
+    /// A note for people: the ticket and its status.
     pub note: &'a str,
 }
 
@@ -136,12 +140,12 @@ pub trait Api: Send + Sync {
     /// Reads the response to [`Api::one`]. The result has the form of the records in messages and pages.
     fn record(&self, response: &Result<HttpResponse, HttpError>) -> Answer<Value>;
     /// Builds the request that writes a status and a note to a record.
-    fn write(&self, account: &Account, order: &Order<'_>) -> PlannedRequest;
+    fn write(&self, account: &Account, write: &StatusWrite<'_>) -> PlannedRequest;
 }
 
 /// Builds the requests that read the changed records of one kind of external system.
 pub trait Changes: Send + Sync {
-    /// Builds the request that reads the records that have changed since the cursor. The cursor is empty at first.
+    /// Builds the request that reads the page of records at the cursor. The cursor of the first page is empty.
     fn changed(&self, account: &Account, cursor: &str) -> PlannedRequest;
     /// Reads the response to [`Changes::changed`].
     fn page(&self, cursor: &str, response: &Result<HttpResponse, HttpError>) -> Answer<Page>;
@@ -213,6 +217,46 @@ fn from_hex(digits: &str) -> Option<Vec<u8>> {
     pairs
         .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
         .collect()
+}
+
+/// Builds a request with the credentials of the account: a password if the integration has a user, and a bearer token
+/// otherwise. `path` is the path below the URL of the integration.
+fn planned(
+    account: &Account,
+    method: &str,
+    path: &str,
+    body: Option<(&str, Value)>,
+) -> PlannedRequest {
+    let integration = &account.integration;
+    let authorization = if integration.user.is_empty() {
+        format!("Bearer {}", account.secret)
+    } else {
+        let credentials = format!("{}:{}", integration.user, account.secret);
+        format!("Basic {}", STANDARD.encode(credentials))
+    };
+    let mut headers = vec![("Authorization".to_owned(), authorization)];
+    let body = body.map(|(kind, body)| {
+        headers.push(("Content-Type".to_owned(), kind.to_owned()));
+        body
+    });
+    PlannedRequest {
+        method: method.to_owned(),
+        url: format!("{}/{path}", integration.url.trim_end_matches('/')),
+        headers,
+        body,
+        timeout_ms: TIMEOUT_MS,
+    }
+}
+
+/// Returns the JSON object of a successful response.
+fn object(response: &Result<HttpResponse, HttpError>) -> Answer<Value> {
+    succeeded(response).and_read(|body| {
+        if body.is_object() {
+            Ok(body)
+        } else {
+            Err("the response is not a record".into())
+        }
+    })
 }
 
 /// All kinds of systems that send cases.
@@ -378,7 +422,7 @@ mod tests {
             for body in ["", "x", "7", "[7]", "null"] {
                 let read = source.read(body.as_bytes());
                 assert!(
-                    matches!(read, Err(NotDelivered::Unreadable(_)) | Ok(Delivered::Hint)),
+                    matches!(read, Err(NotDelivered::Unreadable(_))),
                     "{} {body}: {read:?}",
                     source.name()
                 );

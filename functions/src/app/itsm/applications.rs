@@ -58,6 +58,8 @@ pub enum NotApplied {
     NotASender { app: AppCode, kind: String },
     #[error("{}", .0.reason)]
     Field(WrongField),
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
     #[error(transparent)]
     Technical(#[from] Error),
 }
@@ -103,17 +105,17 @@ pub async fn apply(
     let applicant = app.people.name(&request.applicant).await?;
     let fields = Value::Object(request.fields);
     fields_of_person(&kind, &request.subject, &applicant, &fields).map_err(NotApplied::Field)?;
+    let secret = app.keys().await?.fingerprint;
+    let hash = |text: String| {
+        let hash = blake3::keyed_hash(&secret, text.as_bytes());
+        hash.to_hex()[..32].to_owned()
+    };
     let key = match &request.key {
-        Some(key) => {
-            let hash = blake3::keyed_hash(
-                &app.keys().await?.fingerprint,
-                format!("{}\0{key}", request.app).as_bytes(),
-            );
-            hash.to_hex()[..32].to_owned()
-        }
+        Some(key) => hash(format!("{}\0{}\0{key}", request.app, request.applicant)),
         None => String::new(),
     };
-    let list = CardList::of("subject", &subject_key(&kind.name, &request.subject));
+    let content = hash(fields.to_string());
+    let list = CardList::below("subject", &subject_key(&kind.name, &request.subject));
     let known = app
         .views
         .count("application", list.index, &list.from, &list.to)
@@ -125,7 +127,11 @@ pub async fn apply(
         let state = app.ledger.load::<Application>(&stream).await?.aggregate.0;
         if let Some(applied) = &state.applied {
             if !key.is_empty() && applied.key == key {
-                return Ok((stream, state));
+                return if applied.content == content {
+                    Ok((stream, state))
+                } else {
+                    Err(NotApplied::KeyReused)
+                };
             }
             if matches!(state.status(), Status::Applying | Status::Granted) {
                 return Err(NotApplied::HasApply(stream));
@@ -141,6 +147,7 @@ pub async fn apply(
             subject: request.subject.clone(),
             round,
             key: key.clone(),
+            content: content.clone(),
             fields: Personal::new(request.applicant.clone(), fields.clone()),
             cause: meta.correlation.clone(),
             due: now,
@@ -343,7 +350,8 @@ pub async fn carry_out(
             .collect(),
         tag: id.clone(),
         key: Key {
-            app: "application".into(),
+            // A colon is in no code of a registered app.
+            app: "application:".into(),
             key: id.clone(),
             request: id,
         },

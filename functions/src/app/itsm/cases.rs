@@ -139,7 +139,15 @@ pub async fn receive_from(
     // A colon is in no code of a registered app.
     let app_code = AppCode(format!("source:{source}"));
     let mut changed = 0;
-    for record in records {
+    for (at, record) in records.iter().enumerate() {
+        if record.to_string().len() > RECORD_BYTES_MAX {
+            tracing::warn!(
+                source,
+                at,
+                "a record is larger than {RECORD_BYTES_MAX} bytes"
+            );
+            continue;
+        }
         let arrival = Arrival {
             source,
             mapping,
@@ -402,6 +410,7 @@ impl Step<'_> {
         Ok(Command::Bind(Bound {
             ticket,
             mapping: version,
+            status: mapping::status(mapping, &record),
             fields,
         }))
     }

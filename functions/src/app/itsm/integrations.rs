@@ -24,6 +24,8 @@ use super::sources;
 use crate::App;
 use crate::app::definition_files::{check_name, define, unique};
 
+/// Maximum number of requests in one minute. The times of the requests in the last minute are stored.
+const PER_MINUTE_MAX: u32 = 6_000;
 /// Maximum number of minutes between two reads of a source of cases.
 const PULL_MINUTES_MAX: u32 = 1_440;
 /// The application kinds that a file can use with `preset`.
@@ -43,6 +45,13 @@ pub async fn secret_of(
     let secret = keys.secret(&name).await?;
     let secret = secret.and_then(|bytes| String::from_utf8(bytes).ok());
     Ok(secret.ok_or(name))
+}
+
+/// Returns the reason why no request can be sent if the key store has no secret with this name.
+pub fn no_secret(name: &str) -> String {
+    format!(
+        "the secret {name} is not in the key store; run `ledgerdesk setup --secret {name}=FILE`"
+    )
 }
 
 /// The content of a TOML file that defines integrations (connections to other systems) and
@@ -390,8 +399,13 @@ fn case_source(
             "`pull_minutes` must be a number from 1 to {PULL_MINUTES_MAX}"
         ));
     }
-    if entry.per_minute == Some(0) {
-        return wrong("`per_minute` must be at least 1".into());
+    if entry
+        .per_minute
+        .is_some_and(|limit| !(1..=PER_MINUTE_MAX).contains(&limit))
+    {
+        return wrong(format!(
+            "`per_minute` must be a number from 1 to {PER_MINUTE_MAX}"
+        ));
     }
     let Some(mapping) = mapping else {
         return wrong("`mapping` must be the path of a mapping of cases".into());
@@ -401,6 +415,12 @@ fn case_source(
             "the mapping must have no `write_back`, because this version does not write to {}",
             entry.kind
         ));
+    }
+    if entry.webhook.is_some() && source.changes().is_none() && mapping.update.is_none() {
+        return wrong(
+            "the mapping must have `update`: the same message again changes nothing, so a record that returns to an earlier content needs a counter or a time"
+                .into(),
+        );
     }
     let needs_account = entry.pull_minutes.is_some() || !mapping.write_back.is_empty();
     let (url, user) = if needs_account {

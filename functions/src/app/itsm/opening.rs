@@ -55,7 +55,7 @@ impl From<Rejection> for Failure {
             // The reason is stored as plain text, so it must not contain a user name.
             Rejection::UnknownPerson(_) => refused(
                 "",
-                "a person of the record is not in the directory of the organization".into(),
+                "a person in the form is not in the directory of the organization".into(),
             ),
             rejection => refused(&field, rejection.to_string()),
         }

@@ -1,9 +1,10 @@
-//! Works with sources of cases: receives their messages, prepares the account for requests to them, and requests the
-//! writes that the desk owes to them (plans/external.md, "Cases in" and "Status out").
+//! Works with sources of cases: receives their messages, prepares the account for requests to them, and requests writes
+//! to their records (plans/external.md, "Cases in" and "Status out").
 
 use domain::itsm::case::Case;
 use domain::itsm::case_source::{self, CaseSource};
 use domain::itsm::writeback::{self, Writeback};
+use domain::ticket::Ticket;
 use events::integration::{Defined, Webhook};
 use events::writeback::Requested;
 use events::{Meta, TicketSn};
@@ -15,13 +16,17 @@ use infra::{CommandEnvelope, Error, ExecuteError, Kind};
 
 use super::{callbacks, cases, integrations};
 use crate::App;
+use crate::app::limits::Of;
 use crate::app::outbound::{self, Described};
+use crate::app::rate;
 
 /// The pause before the desk writes a status that does not end the ticket, in milliseconds. Further changes during the
 /// pause are merged.
 const MERGE_MS: i64 = 30_000;
+/// The name under which the messages of a source are counted for the rate limit.
+const LIMITED_AS: &str = "callbacks";
 /// Maximum size of a response of a source, in bytes.
-const RESPONSE_BYTES_MAX: usize = 4 << 20;
+pub const RESPONSE_BYTES_MAX: usize = 4 << 20;
 
 /// The reason why a message was not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -40,12 +45,16 @@ pub enum NotAccepted {
 
 /// Returns the source with the given name if it accepts messages and the secret of the address is right.
 pub async fn addressed(app: &App, source: &str, secret: &str) -> Result<Defined, NotAccepted> {
-    let integration = app.configuration.integration(source).await?;
     let key = app.keys().await?.token;
-    // The secret is checked also for an unknown source, so that the time shows nothing.
-    let is_right = callbacks::is_secret_of_source(&key, source, secret);
+    // The secret depends only on the name, so a stranger causes no read of the store.
+    if !callbacks::is_secret_of_source(&key, source, secret) {
+        return Err(NotAccepted::Unknown);
+    }
+    let now = app.ledger.clock.now();
+    app.limits.asked(Of::new(LIMITED_AS, Some(source)), now)?;
+    let integration = app.configuration.integration(source).await?;
     match &integration.defined {
-        Some(defined) if is_right && defined.webhook.is_some() => Ok(defined.clone()),
+        Some(defined) if defined.webhook.is_some() => Ok(defined.clone()),
         _ => Err(NotAccepted::Unknown),
     }
 }
@@ -65,10 +74,9 @@ pub async fn accept(
         check_signature(app, defined, codec, &message).await?;
     }
     let problem = codec.read(body).err().map(|error| error.to_string());
-    let delivery = codec.delivery_header().and_then(|name| {
-        let mut found = headers.iter().filter(|(known, _)| known == name);
-        found.next().map(|(_, value)| value.as_str())
-    });
+    let delivery = codec
+        .delivery_header()
+        .and_then(|name| message.header(name));
     callbacks::store_message(
         app,
         &callbacks::Message {
@@ -157,6 +165,14 @@ pub async fn process(app: &App, inbound: &str, stream: &str, meta: &Meta) -> Res
 /// Starts or stops the regular reads of a source, as its definition says.
 pub async fn start_or_stop(app: &App, source: &str, meta: Meta) -> Result<(), Error> {
     let stream = stream_of(source);
+    let integration = app.configuration.integration(source).await?;
+    if integration
+        .defined
+        .as_ref()
+        .is_some_and(|one| one.per_minute.is_some())
+    {
+        rate::start(app, &budget_of(source)).await?;
+    }
     let is_read = reading(app, source).await?.is_some();
     let command = if is_read {
         case_source::Command::Start {
@@ -252,16 +268,15 @@ pub fn budget_of(source: &str) -> String {
 
 /// Requests that the desk writes the new status of a ticket to the record of its case. Returns the stream of the writes, or
 /// `None` if there is nothing to write.
-pub async fn owe(
+pub async fn request_write(
     app: &App,
     case: &str,
     ticket: &TicketSn,
-    status: &str,
     meta: Meta,
 ) -> Result<Option<String>, Error> {
     let state = app.ledger.load::<Case>(case).await?.aggregate.0;
     if state.ticket.is_none() && state.is_pending {
-        // The case learns its ticket a moment after the ticket was opened.
+        // The desk stores the ticket in the case a moment after it opened the ticket.
         return Err(Error::new(
             Kind::Conflict,
             format!("{case} is not bound to its ticket yet"),
@@ -270,6 +285,10 @@ pub async fn owe(
     if state.ticket.as_ref() != Some(ticket) {
         return Ok(None);
     }
+    // Messages can arrive in another order than the events. The current status of the ticket is therefore written.
+    let loaded = app.ledger.load::<Ticket>(&ticket.stream()).await?;
+    let status = loaded.aggregate.0.status_key().to_owned();
+    let status = status.as_str();
     let integration = app.configuration.integration(&state.source).await?;
     let target = integration
         .mapping(state.mapping)
@@ -295,7 +314,7 @@ pub async fn owe(
     let stream = format!("writeback-{}", cases::id_of(case));
     let envelope = CommandEnvelope {
         stream: stream.clone(),
-        command_id: command_id(&["owe", &stream, &requested.cause]),
+        command_id: command_id(&["request", &stream, &requested.cause]),
         meta,
     };
     let command = writeback::Command::Request(Box::new(requested));

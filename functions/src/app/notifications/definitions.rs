@@ -11,9 +11,9 @@ use infra::channel::{self, Channel};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::rate;
 use crate::App;
 use crate::app::definition_files::{check_name, define, unique};
+use crate::app::rate;
 
 /// The name of the only notification policy that the desk uses.
 pub const DEFAULT_POLICY: &str = "default";

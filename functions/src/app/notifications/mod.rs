@@ -5,5 +5,4 @@ pub mod definitions;
 pub mod message;
 pub mod notify;
 pub mod preferences;
-pub mod rate;
 pub mod why;

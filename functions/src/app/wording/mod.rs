@@ -152,8 +152,8 @@ pub fn rejection(
 pub fn write_back_note(language: Language, ticket: &events::TicketSn, status: &str) -> String {
     let status = ticket_status(language, status);
     match language {
-        Language::Chinese => format!("工单 {ticket} 的状态：{status}"),
-        Language::English => format!("Ticket {ticket}: {status}"),
+        Language::Chinese => format!("工单 {ticket} 的状态已变更为“{status}”"),
+        Language::English => format!("Ticket {ticket} is now: {status}"),
     }
 }
 

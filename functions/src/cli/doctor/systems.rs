@@ -14,7 +14,7 @@ use infra::channel::{self, email};
 use infra::fleet::mqtt::Address;
 use infra::http::client::Client;
 use infra::http::egress::Egress;
-use infra::http::{HttpClient, HttpError, HttpResponse, RESPONSE_BYTES_MAX, Url};
+use infra::http::{HttpClient, HttpError, HttpResponse, Url};
 use infra::itsm::{self, Connection, Request};
 use infra::local::Configured;
 use infra::source;
@@ -43,8 +43,8 @@ pub(super) struct Systems<'a> {
     broker: Option<&'a str>,
 }
 
-/// A system that is asked, with the words for its problems.
-struct Asked {
+/// A system that `doctor` checks, with the texts for its problems.
+struct Checked {
     what: String,
     url: String,
     /// The name of the secret in the key store.
@@ -55,7 +55,7 @@ struct Asked {
     address: &'static str,
 }
 
-impl Asked {
+impl Checked {
     fn of(defined: &integration::Defined, account: &'static str, address: &'static str) -> Self {
         Self {
             what: format!("integration {}", defined.name),
@@ -139,14 +139,14 @@ impl<'a> Systems<'a> {
         codec: &'static dyn itsm::Itsm,
         defined: integration::Defined,
     ) -> Result<Finding, Error> {
-        let asked = Asked::of(
+        let checked = Checked::of(
             &defined,
             "`app` and `user`",
             "`url` and `form` (esb or apigw)",
         );
         let secret = match integrations::secret_of(&*self.ledger.keys, &defined.name).await? {
             Ok(secret) => secret,
-            Err(name) => return Ok(no_secret(asked.what, &name)),
+            Err(name) => return Ok(no_secret(checked.what, &name)),
         };
         let connection = Connection {
             integration: defined,
@@ -157,9 +157,9 @@ impl<'a> Systems<'a> {
         };
         let planned = match codec.request(&connection, &request) {
             Ok(planned) => planned,
-            Err(reason) => return Ok(wrong(asked.what, reason, SETUP)),
+            Err(reason) => return Ok(wrong(checked.what, reason, SETUP)),
         };
-        self.ask(asked, planned, |response| {
+        self.check(checked, planned, |response| {
             match codec.answer(&request, response) {
                 Answer::Verified(_) => Reply::Fine,
                 Answer::NotSent(reason) => Reply::NotSent(reason),
@@ -171,35 +171,36 @@ impl<'a> Systems<'a> {
         .await
     }
 
-    /// Checks a source of cases: the apps that send cases, the secret of the signatures, and the account with which the
-    /// desk reads the records.
+    /// Checks a source of cases: the apps that send cases, the secrets, and the account with which the desk reads the
+    /// records regularly.
     async fn source(
         &self,
         codec: &'static dyn source::Source,
         defined: integration::Defined,
     ) -> Result<Finding, Error> {
-        let asked = Asked::of(&defined, "`user`", "`url`");
+        let checked = Checked::of(&defined, "`user`", "`url`");
         if defined.webhook == Some(Webhook::Signed) {
             let name = sources::secret_name(&defined.name);
             if self.ledger.keys.secret(&name).await?.is_none() {
-                return Ok(no_secret(asked.what, &name));
+                return Ok(no_secret(checked.what, &name));
             }
         }
         let senders = self.senders(&defined).await?;
-        let has_account = !defined.user.is_empty();
-        let (true, true, Some(changes)) = (senders.advice.is_none(), has_account, codec.changes())
-        else {
+        if senders.advice.is_some() || defined.url.is_empty() {
             return Ok(senders);
-        };
+        }
         let account = match integrations::secret_of(&*self.ledger.keys, &defined.name).await? {
             Ok(secret) => source::Account {
                 integration: defined,
                 secret,
             },
-            Err(name) => return Ok(no_secret(asked.what, &name)),
+            Err(name) => return Ok(no_secret(checked.what, &name)),
         };
-        self.ask(
-            asked,
+        let Some(changes) = codec.changes() else {
+            return Ok(senders);
+        };
+        self.check(
+            checked,
             changes.changed(&account, ""),
             |response| match changes.page("", response) {
                 source::Answer::Done(_) => Reply::Fine,
@@ -212,20 +213,20 @@ impl<'a> Systems<'a> {
     }
 
     /// Sends a request that changes nothing, and returns what the response shows.
-    async fn ask(
+    async fn check(
         &self,
-        asked: Asked,
+        checked: Checked,
         planned: PlannedRequest,
         read: impl FnOnce(&Result<HttpResponse, HttpError>) -> Reply,
     ) -> Result<Finding, Error> {
-        let Asked {
+        let Checked {
             what,
             url,
             secret,
             account,
             address,
-        } = asked;
-        let described = Described::of(planned, RESPONSE_BYTES_MAX);
+        } = checked;
+        let described = Described::of(planned, sources::RESPONSE_BYTES_MAX);
         let built = outbound::request(&*self.ledger.keys, described).await?;
         let (built, client) = match (built, &self.client) {
             (Ok(built), Ok(client)) => (built, client),
@@ -413,7 +414,8 @@ impl<'a> Systems<'a> {
         let (Ok(parsed), Ok(client)) = (Url::parse(&url), &self.client) else {
             return wrong(WHAT, format!("{site} is not a URL"), advice);
         };
-        let mut request = infra::http::HttpRequest::get(parsed, TIMEOUT, RESPONSE_BYTES_MAX);
+        let mut request =
+            infra::http::HttpRequest::get(parsed, TIMEOUT, sources::RESPONSE_BYTES_MAX);
         "POST".clone_into(&mut request.method);
         match client.send(&request).await {
             Ok(response) if is_rejection_of_a_desk(&response) => {

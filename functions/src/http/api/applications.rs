@@ -19,7 +19,8 @@ use super::reply::schema;
 use super::reply::{Time, WorkOutcome, created, not_empty, ok, time};
 use super::request::Asked;
 use super::resource::{
-    Answer, Asks, Call, Operation, PAGE, PAGE_SIZE, Parameter, Resource, get, list, post, segments,
+    Answer, Asks, CREATED, Call, Key, Operation, PAGE, PAGE_SIZE, Parameter, Resource, get, list,
+    post, segments,
 };
 use super::shape::{FORM, Member, Shape, optional, quoted, required, step};
 use crate::App;
@@ -31,7 +32,7 @@ use crate::app::wording;
 const OPERATIONS: &[Operation] = &[
     list(
         "/v1/applications",
-        "lists the applications of the user, and all applications for superusers, latest first",
+        "lists the applications of the user, or all applications for superusers, by their expiry, latest first",
         &[
             ("state", Asks::Word(&["all", "open"])),
             KIND_OF,
@@ -46,7 +47,8 @@ const OPERATIONS: &[Operation] = &[
         "applies for an approval at an external ITSM; a subject has at most one open or granted application of a kind",
         &[KIND, SUBJECT, FIELDS],
     )
-    .creating()
+    .answering(CREATED)
+    .keyed(Key::Accepted)
     .returning::<ShownApplication>(),
     get("/v1/applications/{application}", "shows an application")
         .returning::<ShownApplication>(),
@@ -151,7 +153,7 @@ async fn all(request: Asked) -> ApiResult {
         }
     };
     let list = match subject {
-        Some(subject) if reads_all => CardList::of("subject", &subject),
+        Some(subject) if reads_all => CardList::below("subject", &subject),
         Some(subject) => CardList::below("applicant", &format!("{person}|{subject}")),
         None if reads_all && is_open => CardList::whole("open"),
         None if reads_all => CardList::whole("application"),
@@ -218,6 +220,7 @@ fn refused(request: &Asked, not_applied: NotApplied) -> Problem {
     let detail = wording::not_applied(request.language, &not_applied);
     let problem = match not_applied {
         NotApplied::Technical(error) => return error.into(),
+        NotApplied::KeyReused => return Problem::key_reused(),
         NotApplied::HasApply(_) | NotApplied::SwitchedOff(_) => Problem::conflict(detail),
         NotApplied::NotExists(_) => Problem::unknown("/kind", detail),
         NotApplied::NotASender { .. } => Problem::forbidden(detail),

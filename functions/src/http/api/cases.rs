@@ -300,7 +300,7 @@ async fn written(request: &Asked, case: &str) -> Result<Option<WriteBack>, Probl
     let stream = format!("writeback-{}", id_of(case));
     let loaded = request.app.ledger.load::<Writeback>(&stream).await?;
     let state = loaded.aggregate.0;
-    let last = state.last.filter(|_| !state.is_owed);
+    let last = state.last.filter(|_| !state.is_open);
     Ok(state.requested.map(|requested| WriteBack {
         status: requested.status,
         target: requested.target,
@@ -308,7 +308,7 @@ async fn written(request: &Asked, case: &str) -> Result<Option<WriteBack>, Probl
         reason: last.and_then(|last| not_empty(&last.reason)),
         attempts: state.attempts.made,
         next_attempt: state
-            .is_owed
+            .is_open
             .then(|| time(&request.app, state.attempts.due)),
     }))
 }

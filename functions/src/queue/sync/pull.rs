@@ -11,11 +11,14 @@ use infra::{CommandEnvelope, Error, ExecuteError};
 
 use crate::App;
 use crate::app::itsm::{cases, sources};
-use crate::app::notifications::rate;
+use crate::app::rate;
 use crate::queue::runner;
 
 /// Maximum number of pages that one message reads. The deadline of the source continues after them.
 const PAGES_MAX: usize = 20;
+
+/// The longest time in which one message begins to read another page, in milliseconds. Other messages of the queue wait.
+const TIME_MAX_MS: i64 = 15_000;
 
 /// Handles a reached deadline of a source.
 pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
@@ -27,8 +30,10 @@ pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
 /// Each record is received before the page is stored as read. If the process ends in between, the page is read again.
 /// Records that the desk has already received do not change.
 pub async fn pull(app: &App, stream: &str) -> Result<(), Error> {
+    let began = app.ledger.clock.now();
     for _ in 0..PAGES_MAX {
-        if !page(app, stream).await? {
+        let is_late = app.ledger.clock.now() > began.plus_ms(TIME_MAX_MS);
+        if is_late || !page(app, stream).await? {
             break;
         }
     }
@@ -69,10 +74,13 @@ async fn page(app: &App, stream: &str) -> Result<bool, Error> {
         status: None,
         reason,
         after_ms: None,
+        is_throttled: false,
         at: app.ledger.clock.now(),
     };
+    // The configuration of this process can be a few seconds old, so the source is not stopped here.
     let Some(reading) = sources::reading(app, &state.source).await? else {
-        return record(Command::Stop).await.map(|_| false);
+        let reason = "the source has no regular reads".to_owned();
+        return record(Command::Fail(failed(reason))).await;
     };
     let name = &reading.defined.name;
     let account = match sources::account(&*app.ledger.keys, reading.defined.clone()).await? {
@@ -94,10 +102,11 @@ async fn page(app: &App, stream: &str) -> Result<bool, Error> {
     if let Some(per_minute) = reading.defined.per_minute
         && let Some(after_ms) = rate::take(app, &sources::budget_of(name), per_minute).await?
     {
-        let reason = format!("the desk may send {per_minute} requests in one minute");
-        let after_ms = Some(after_ms);
+        let reason =
+            format!("the limit `per_minute` of {per_minute} requests in one minute is reached");
         return record(Command::Fail(Failed {
-            after_ms,
+            after_ms: Some(after_ms),
+            is_throttled: true,
             ..failed(reason)
         }))
         .await;
@@ -134,7 +143,11 @@ async fn page(app: &App, stream: &str) -> Result<bool, Error> {
         exchange,
         records: count(records.len()),
         changed: count(changed),
-        hints: state.hints,
+        hints: if state.cursor.is_empty() {
+            state.hints
+        } else {
+            state.hints_at_start
+        },
         cursor,
         has_more,
         pause_ms: reading.pause_ms,

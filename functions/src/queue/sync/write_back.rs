@@ -10,19 +10,19 @@ use events::Moment;
 use events::case::Conflicted;
 use events::writeback::Outcome;
 use infra::ledger::{NoContext, command_id};
-use infra::source::{self, Order, Source};
+use infra::source::{self, Source, StatusWrite};
 use infra::{CommandEnvelope, Error, ExecuteError};
 
 use crate::App;
 use crate::app::itsm::sources;
-use crate::app::notifications::rate;
+use crate::app::rate;
 use crate::app::wording;
 use crate::queue::runner::{self, Outgoing, Prepared};
 
 #[async_trait]
 impl Outgoing for Writeback {
     fn attempts(&self) -> Option<Attempts> {
-        self.is_owed.then_some(self.attempts)
+        self.is_open.then_some(self.attempts)
     }
 
     fn cause(&self) -> &str {
@@ -42,7 +42,7 @@ impl Outgoing for Writeback {
     ) -> Result<Prepared<'a, Self>, Error> {
         let impossible = |reason: String| Ok(Prepared::Verdict(Verdict::retry(reason), POLICY));
         let Some(requested) = &self.requested else {
-            return impossible("nothing is owed".into());
+            return impossible("no write is requested".into());
         };
         let integration = app.configuration.integration(&requested.source).await?;
         let defined = integration.defined.clone();
@@ -65,10 +65,10 @@ impl Outgoing for Writeback {
             Step::Read => api.one(&account, &requested.record),
             Step::Write => api.write(
                 &account,
-                &Order {
+                &StatusWrite {
                     record: &requested.record,
                     status: &requested.target,
-                    place: mapping.status.as_deref().unwrap_or_default(),
+                    pointer: mapping.status.as_deref().unwrap_or_default(),
                     note: &note,
                 },
             ),
@@ -132,32 +132,53 @@ impl Outgoing for Writeback {
         let (Some(requested), Some(last)) = (&self.requested, &self.last) else {
             return Ok(());
         };
+        let execute = async |command: case::Command, id: &str| {
+            let envelope = CommandEnvelope {
+                stream: requested.case.clone(),
+                command_id: command_id(&[id, stream, &last.attempt.to_string()]),
+                meta: runner::meta(self),
+            };
+            app.ledger
+                .execute::<Case>(&envelope, &command, &NoContext)
+                .await
+                .map(drop)
+                .map_err(ExecuteError::unexpected)
+        };
         match last.outcome {
-            Outcome::Conflict => {}
+            Outcome::Conflict if !self.is_closed => {
+                let conflict = case::Command::Conflict(Conflicted {
+                    field: "status".into(),
+                    found: last.found.clone(),
+                    wanted: plain(&requested.target),
+                });
+                execute(conflict, "conflict").await?;
+                let envelope = CommandEnvelope {
+                    stream: stream.to_owned(),
+                    command_id: command_id(&["close", stream, &last.attempt.to_string()]),
+                    meta: runner::meta(self),
+                };
+                app.ledger
+                    .execute::<Self>(&envelope, &Command::Close, &NoContext)
+                    .await
+                    .map(drop)
+                    .map_err(ExecuteError::unexpected)
+            }
+            Outcome::Conflict => Ok(()),
             Outcome::Failed => {
                 tracing::warn!(
                     stream,
                     reason = last.reason,
                     "a status was not written back"
                 );
-                return Ok(());
+                Ok(())
             }
-            Outcome::Written | Outcome::Unchanged => return Ok(()),
+            Outcome::Written | Outcome::Unchanged => {
+                let state = app.ledger.load::<Case>(&requested.case).await?.aggregate.0;
+                if state.conflict.is_some() {
+                    execute(case::Command::ResolveConflict, "resolve").await?;
+                }
+                Ok(())
+            }
         }
-        let envelope = CommandEnvelope {
-            stream: requested.case.clone(),
-            command_id: command_id(&["conflict", stream, &last.attempt.to_string()]),
-            meta: runner::meta(self),
-        };
-        let conflict = case::Command::Conflict(Conflicted {
-            field: "status".into(),
-            found: last.found.clone(),
-            wanted: plain(&requested.target),
-        });
-        app.ledger
-            .execute::<Case>(&envelope, &conflict, &NoContext)
-            .await
-            .map(drop)
-            .map_err(ExecuteError::unexpected)
     }
 }

@@ -111,9 +111,9 @@ pub(super) fn application(key: &str) -> Option<&'static str> {
     Some(match key {
         "open" => "Open",
         "applying" => "Waiting for approval",
-        "discover" => "Searching the external service",
+        "discover" => "Searching for the external service",
         "create" => "Creating the external ticket",
-        "find" => "Searching the external ticket",
+        "find" => "Searching for the external ticket",
         "probe" => "Checking the external search",
         "verify" => "Checking a callback",
         "confirm" => "Reading the decision",

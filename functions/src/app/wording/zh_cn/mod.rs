@@ -113,7 +113,7 @@ pub(super) fn application(key: &str) -> Option<&'static str> {
     Some(match key {
         "open" => "未结束",
         "applying" => "申请中",
-        "discover" => "查找外部服务",
+        "discover" => "查找外部审批服务",
         "create" => "提交申请",
         "find" => "查找外部单据",
         "probe" => "检查标签筛选是否生效",
@@ -137,8 +137,9 @@ pub(super) fn not_applied(reason: &NotApplied) -> String {
         NotApplied::HasApply(_) => "该对象已有审批中或已批准的申请，不能重复申请".into(),
         NotApplied::NotExists(_) => "申请类型或对应的外部审批服务不存在".into(),
         NotApplied::SwitchedOff(kind) => format!("申请类型 {kind} 已停用"),
-        NotApplied::NotASender { app, kind } => format!("应用 {app} 不能提交 {kind} 类型的申请"),
-        NotApplied::Field(wrong) => format!("字段 {} 的值缺失或无效", wrong.key),
+        NotApplied::NotASender { app, kind } => format!("应用 {app} 无权提交“{kind}”类型的申请"),
+        NotApplied::Field(wrong) => format!("【{}】未填写或填写有误", wrong.key),
+        NotApplied::KeyReused => "幂等键已用于另一个请求".into(),
         NotApplied::Technical(error) => error.to_string(),
     }
 }
