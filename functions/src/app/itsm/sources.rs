@@ -245,9 +245,7 @@ pub async fn account(
                 integration,
                 secret,
             }),
-            Err(name) => Err(format!(
-                "the secret {name} is not in the key store; run `ledgerdesk setup --secret {name}=FILE`"
-            )),
+            Err(name) => Err(integrations::no_secret(&name)),
         },
     )
 }
