@@ -155,7 +155,7 @@ pub struct PollScheduled {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchange: Option<Exchange>,
     /// The kind of the next request to the external ITSM: `discover`, `create`, `probe`, `find`, `verify`,
-    /// `confirm`, `poll` or `withdraw`.
+    /// `confirm`, `poll`, `fetch`, `missed` or `withdraw`.
     pub step: String,
     /// The ticket number in the external ITSM. The text of this member is empty until the desk knows the
     /// number.
@@ -199,8 +199,8 @@ pub struct WithdrawalRequested {
 }
 impl Personals for WithdrawalRequested {}
 
-/// The reason why the application (request for approval) ended: a callback arrived, the time of the next poll was
-/// reached, or the approval was no longer needed.
+/// The reason why the application (request for approval) ended: a callback arrived or failed, the time of the next poll
+/// was reached, or the approval was no longer needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
@@ -208,6 +208,8 @@ pub enum Cause {
     Callback,
     /// The time of the next read was reached.
     Poll,
+    /// The external ITSM reported that its callback failed.
+    CallbackFailedTicket,
     /// The approval was no longer needed.
     Withdrawal,
 }

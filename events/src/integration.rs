@@ -29,6 +29,30 @@ pub enum PathForm {
     Apigw,
 }
 
+/// Where requests to a BlueKing ITSM contain the credentials of the desk (reference/bk-itsm.md 1.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Carrier {
+    /// In the header `X-Bkapi-Authorization`, and in the body of POST requests.
+    #[default]
+    Both,
+    /// Only in the header `X-Bkapi-Authorization`.
+    Header,
+    /// Only in the body. All requests are then POST requests, because the desk sends no credentials in URLs.
+    Body,
+}
+
+impl Carrier {
+    // The parameter is a reference, because the library serde calls this function with a reference.
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "the signature that serde needs"
+    )]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// A rule that gives one value of a ticket. Either the rule contains a fixed value, or the value comes from a
 /// member of a record in the external system.
 ///
@@ -125,6 +149,8 @@ pub struct Defined {
     pub url: String,
     #[serde(default)]
     pub form: PathForm,
+    #[serde(default, skip_serializing_if = "Carrier::is_default")]
+    pub carrier: Carrier,
     /// The code (the unique name) of the app that the desk uses in its requests to the external system. The
     /// code is empty if `url` is empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]

@@ -68,6 +68,10 @@ pub(crate) struct External {
     calls: Mutex<Vec<String>>,
     callback_urls: Mutex<Vec<String>>,
     pub(crate) bodies: Mutex<Vec<Value>>,
+    /// The numbers of tickets in each request about several tickets.
+    pub(crate) asked: Mutex<Vec<usize>>,
+    /// The tickets about which a callback of the external ITSM failed.
+    pub(crate) failed_callbacks: Mutex<Vec<String>>,
     /// Whether a search ignores the tag, and returns all tickets.
     ignores_tags: AtomicBool,
 }
@@ -114,6 +118,18 @@ impl External {
             }
             "get_services" => self.services.lock().unwrap().clone(),
             "token/verify" => json!({ "is_passed": body["token"] == "issued" }),
+            "ticket_approval_result" => {
+                let asked = body["sn"].as_array().expect("numbers").iter();
+                let numbers: Vec<&str> = asked.map(|sn| sn.as_str().expect("a text")).collect();
+                self.asked.lock().unwrap().push(numbers.len());
+                let known = tickets
+                    .iter()
+                    .filter(|(sn, _)| numbers.contains(&sn.as_str()));
+                known
+                    .map(|(sn, ticket)| json!({ "sn": sn, "current_status": ticket.status, "approve_result": false }))
+                    .collect()
+            }
+            "callback_failed_ticket" => json!(*self.failed_callbacks.lock().unwrap()),
             "get_ticket_info" => {
                 let (_, sn) = request.url.split_once("?sn=").expect("a number");
                 let ticket = &tickets[sn];
@@ -128,6 +144,10 @@ impl External {
 
     pub(crate) fn fail(&self, faults: &[Fault]) {
         self.faults.lock().unwrap().extend(faults);
+    }
+
+    pub(crate) fn clear_faults(&self) {
+        self.faults.lock().unwrap().clear();
     }
 
     pub(crate) fn decide(&self, sn: &str, status: &'static str, approval: &'static str) {

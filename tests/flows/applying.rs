@@ -1,6 +1,10 @@
 //! These tests check applications over the API: a person applies for an approval in an external ITSM without a ticket
 //! of the desk, as the users of a log platform do (requirements/external-itsm.md).
 
+use std::collections::BTreeMap;
+
+use events::application::ApplicationEvent;
+use functions::app::history::history_from;
 use serde_json::{Value, json};
 
 use crate::applications::{Applied, Fault, define, message};
@@ -498,4 +502,172 @@ async fn a_consequence_that_cannot_be_done_is_shown() {
     );
     let problem = granted["problem"].as_str().expect("a problem");
     assert!(problem.contains("4242"), "{problem}");
+}
+
+/// Returns the numbers of the requests to the external ITSM by their operations.
+fn counted(desk: &Applied) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for operation in desk.external.calls() {
+        *counts.entry(operation).or_default() += 1;
+    }
+    counts
+}
+
+/// Returns the number of ended applications of lisi by the causes of their ends.
+async fn causes(desk: &Applied) -> BTreeMap<String, usize> {
+    let mut causes = BTreeMap::new();
+    for page in 1..=2 {
+        let path = format!("applications?page_size=100&page={page}");
+        let (_, list) = desk.desk.v1("GET", &path, "lisi", Value::Null).await;
+        for one in list["applications"].as_array().expect("a list") {
+            let stream = format!("application-{}", one["id"].as_str().expect("an id"));
+            let events = history_from::<ApplicationEvent>(&desk.desk.app.ledger, &stream, 0).await;
+            for envelope in events.expect("the events") {
+                if let ApplicationEvent::Completed(completed) = envelope.event {
+                    *causes.entry(format!("{:?}", completed.cause)).or_default() += 1;
+                }
+            }
+        }
+    }
+    causes
+}
+
+#[tokio::test]
+async fn one_request_asks_for_fifty_open_applications() {
+    let desk = desk().await;
+    for number in 0..120 {
+        let (status, opened) = desk
+            .apply("lisi", "collect", &format!("collector-{number}"), values())
+            .await;
+        assert_eq!(status, 201, "{opened}");
+    }
+    desk.external.calls();
+    // The first read of each ticket returns its URLs.
+    desk.after(MINUTE_MS).await;
+    assert_eq!(counted(&desk)["get_ticket_info"], 120);
+    desk.after(MINUTE_MS).await;
+    let counts = counted(&desk);
+    let asked = std::mem::take(&mut *desk.external.asked.lock().unwrap());
+    println!("120 open applications: {counts:?}, tickets in each request {asked:?}");
+    assert_eq!(asked.iter().sum::<usize>(), 120);
+    assert_eq!(counts["ticket_approval_result"], 3);
+    assert_eq!(counts.get("get_ticket_info"), None);
+
+    // An ended ticket is read, because the decision is in its fields. The external ITSM does not know one ticket any more.
+    desk.after(MINUTE_MS).await;
+    desk.external.calls();
+    desk.external.decide("REQ007", "FINISHED", "true");
+    desk.external.decide("REQ099", "FINISHED", "false");
+    desk.external.decide("REQ050", "SUSPENDED", "");
+    desk.after(MINUTE_MS).await;
+    let counts = counted(&desk);
+    assert_eq!(counts["ticket_approval_result"], 3, "{counts:?}");
+    assert_eq!(counts["get_ticket_info"], 2, "{counts:?}");
+    let (_, list) = desk
+        .desk
+        .v1(
+            "GET",
+            "applications?state=open&page_size=1",
+            "lisi",
+            Value::Null,
+        )
+        .await;
+    assert_eq!(list["count"], 118, "{list}");
+
+    // The external ITSM reports a failed callback before the next regular read.
+    desk.external.decide("REQ008", "FINISHED", "true");
+    desk.external
+        .failed_callbacks
+        .lock()
+        .unwrap()
+        .push("REQ008".into());
+    for _ in 0..4 {
+        desk.after(MINUTE_MS).await;
+    }
+    let causes = causes(&desk).await;
+    println!("{causes:?}");
+    let expected = [
+        ("Poll".to_owned(), 2),
+        ("CallbackFailedTicket".to_owned(), 1),
+    ];
+    assert_eq!(causes, BTreeMap::from(expected));
+}
+
+#[tokio::test]
+async fn a_request_about_several_applications_that_fails_is_repeated() {
+    let desk = desk().await;
+    for number in 0..3 {
+        desk.apply("lisi", "collect", &format!("collector-{number}"), values())
+            .await;
+    }
+    desk.external.decide("REQ002", "FINISHED", "true");
+    desk.external.calls();
+    desk.external.fail(&[
+        Fault::Html,
+        Fault::LostResponse,
+        Fault::Rejected,
+        Fault::NotSent,
+    ]);
+    for _ in 0..20 {
+        desk.after(MINUTE_MS / 4).await;
+    }
+    let (_, list) = desk
+        .desk
+        .v1("GET", "applications", "lisi", Value::Null)
+        .await;
+    let granted = list["applications"].as_array().expect("a list").iter();
+    let granted = granted.filter(|one| one["status"] == "granted").count();
+    assert_eq!(granted, 1, "{list}");
+    assert_eq!(desk.external.count(), 3);
+}
+
+#[tokio::test]
+async fn a_limit_of_requests_delays_applications_and_loses_none() {
+    let desk = desk().await;
+    let limited = r#"
+        [[integration]]
+        name = "company_itsm"
+        kind = "bk_itsm"
+        url = "http://itsm.example.com"
+        app = "bk_log"
+        user = "admin"
+        per_minute = 5
+    "#;
+    define(&desk.desk, limited).await;
+    for number in 0..12 {
+        desk.apply("lisi", "collect", &format!("collector-{number}"), values())
+            .await;
+    }
+    let mut most = 0;
+    for _ in 0..8 {
+        most = most.max(counted(&desk).values().sum::<usize>());
+        desk.after(MINUTE_MS + 1).await;
+    }
+    println!(
+        "at most {most} requests in one minute, {} tickets",
+        desk.external.count()
+    );
+    assert_eq!((most, desk.external.count()), (5, 12));
+}
+
+#[tokio::test]
+async fn the_desk_pauses_if_the_external_itsm_does_not_answer() {
+    let desk = desk().await;
+    desk.external.fail(&[Fault::NotSent; 200]);
+    for number in 0..20 {
+        desk.apply("lisi", "collect", &format!("collector-{number}"), values())
+            .await;
+    }
+    for _ in 0..60 {
+        desk.after(1_000).await;
+    }
+    let calls = desk.external.calls().len();
+    println!("{calls} requests in one minute to an external ITSM that does not answer");
+    // Without the pause, each of the 20 applications would send about 5 requests in this time.
+    assert!(calls < 20, "{calls}");
+    desk.external.clear_faults();
+    for _ in 0..40 {
+        desk.after(MINUTE_MS / 4).await;
+    }
+    assert_eq!(desk.external.count(), 20);
 }

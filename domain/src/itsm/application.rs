@@ -85,6 +85,10 @@ pub enum Step {
     Confirm,
     /// Reads the external ticket because the pause since the last read has passed.
     Poll,
+    /// Reads the external ticket because a request about several tickets showed that it has ended.
+    Fetch,
+    /// Reads the external ticket because the external ITSM reports that its callback about this ticket failed.
+    Missed,
     /// Withdraws the external ticket, because the approval is no longer needed.
     Withdraw,
 }
@@ -100,6 +104,8 @@ impl Step {
             Self::Verify => "verify",
             Self::Confirm => "confirm",
             Self::Poll => "poll",
+            Self::Fetch => "fetch",
+            Self::Missed => "missed",
             Self::Withdraw => "withdraw",
         }
     }
@@ -115,6 +121,8 @@ impl Step {
             "verify" => Self::Verify,
             "confirm" => Self::Confirm,
             "poll" => Self::Poll,
+            "fetch" => Self::Fetch,
+            "missed" => Self::Missed,
             "withdraw" => Self::Withdraw,
             "probe" => Self::Probe,
             _ if has_number => Self::Poll,
@@ -148,6 +156,10 @@ pub enum Answer {
     /// The external ITSM checked the token of a callback. The value is true if the token is valid.
     Verified(bool),
     Ticket(ExternalTicket),
+    /// The statuses of several tickets, by their numbers. A ticket that the external ITSM does not know is missing.
+    Statuses(BTreeMap<String, String>),
+    /// The numbers of the tickets about which a callback of the external ITSM failed.
+    FailedCallbacks(Vec<String>),
     /// The external ITSM withdrew the ticket.
     Withdrawn,
     /// The external ITSM rejected the HTTP request and changed nothing. The text is the reason.
@@ -450,7 +462,8 @@ impl Status {
 /// result is also in the list `open`. Both lists are sorted by the time at which the applications expire. The
 /// list `ticket` contains the open applications by ticket. The list `applicant` contains the applications of a person:
 /// all, the open ones, and those for each subject. The list `subject` contains the applications for a subject
-/// ([`subject_key`]).
+/// ([`subject_key`]). The list `polled` contains the applications that only wait for the decision, by their kind and the
+/// time of the next request. The list `external` contains the open applications by the number of the external ticket.
 impl Card for Application {
     type Event = ApplicationEvent;
     const VIEW: &'static str = "application";
@@ -478,6 +491,13 @@ impl Card for Application {
                 rows.push(("applicant", format!("{applicant}|open|{age}")));
             }
             rows.push(("subject", format!("{subject}|{age}")));
+        }
+        if self.is_polled() {
+            let due = self.attempts.due.0;
+            rows.push(("polled", format!("{}|{due:016}", self.kind())));
+        }
+        if self.is_open() && !self.external.is_empty() {
+            rows.push(("external", format!("{}|{}", self.kind(), self.external)));
         }
         if self.is_open() {
             rows.push(("open", age));
@@ -643,7 +663,9 @@ impl Application {
                 let poll = next(Step::Poll, self.external.clone(), self.pause_ms());
                 with_output(poll, PROBLEM, TOKEN_ILLEGAL)
             }
-            (Step::Confirm | Step::Poll, Answer::Ticket(ticket)) => self.read(&ticket, granted),
+            (Step::Confirm | Step::Poll | Step::Fetch | Step::Missed, Answer::Ticket(ticket)) => {
+                self.read(&ticket, granted)
+            }
             (_, Answer::Unclear(reason) | Answer::Rejected(reason)) => Verdict::retry(reason),
             (_, answer) => {
                 Verdict::retry(format!("the response does not fit the request: {answer:?}"))
@@ -677,6 +699,46 @@ impl Application {
         }
     }
 
+    /// Returns true if the desk only waits for the decision. The desk can then ask for the status of this ticket in the
+    /// same request as for other tickets. Before this, the desk reads the whole ticket once, because only this read
+    /// returns the URLs of the ticket.
+    pub fn is_polled(&self) -> bool {
+        let is_waiting = self.is_open() && self.withdrawal.is_none();
+        is_waiting && self.step == Step::Poll && self.polls > 1
+    }
+
+    /// Returns how the desk continues after a request about the statuses of several tickets. The decision is in the fields
+    /// of the ticket, so the desk reads a ticket that has ended. The desk also reads a ticket that the response lacks.
+    pub fn polled(&self, answer: &Answer) -> Verdict {
+        match answer {
+            Answer::Statuses(statuses) => match statuses.get(&self.external) {
+                Some(status) if !is_end(status) => {
+                    next(Step::Poll, self.external.clone(), self.pause_ms())
+                }
+                _ => next(Step::Fetch, self.external.clone(), 0),
+            },
+            Answer::NotSent(reason) | Answer::Unclear(reason) | Answer::Rejected(reason) => {
+                Verdict::retry(reason.clone())
+            }
+            other => Verdict::retry(format!("the response does not fit the request: {other:?}")),
+        }
+    }
+
+    /// Returns how the desk continues after the external ITSM has reported that its callback about this ticket failed.
+    pub fn missed(&self) -> Verdict {
+        next(Step::Missed, self.external.clone(), 0)
+    }
+
+    /// Returns how the desk continues if it must not send a request for `after_ms` milliseconds.
+    pub fn postponed(&self, after_ms: i64) -> Verdict {
+        let number = if self.candidate.is_empty() {
+            &self.external
+        } else {
+            &self.candidate
+        };
+        next(self.step, number.clone(), after_ms)
+    }
+
     /// Returns how the desk continues after it has learned the number of the external ticket.
     fn known(&self, external: String) -> Verdict {
         if self.hint.is_some() {
@@ -690,10 +752,7 @@ impl Application {
     /// status, the returned verdict (result of the read) contains the decision. Otherwise, the desk reads the
     /// ticket again later. The condition `granted` is true if the external ITSM has granted the approval.
     fn read(&self, ticket: &ExternalTicket, granted: &Condition) -> Verdict {
-        if !matches!(
-            ticket.status.as_str(),
-            "FINISHED" | "TERMINATED" | "REVOKED"
-        ) {
+        if !is_end(&ticket.status) {
             let poll = next(Step::Poll, self.external.clone(), self.pause_ms());
             let links = ticket.links.iter();
             return links.fold(poll, |poll, (name, url)| with_output(poll, name, url));
@@ -765,6 +824,7 @@ impl Application {
                 cause: match self.step {
                     _ if self.withdrawal.is_some() && !succeeded => Cause::Withdrawal,
                     Step::Confirm => Cause::Callback,
+                    Step::Missed => Cause::CallbackFailedTicket,
                     _ => Cause::Poll,
                 },
                 exchange,
@@ -835,6 +895,11 @@ impl Application {
             }
         }
     }
+}
+
+/// Returns true if an external ticket with this status has ended.
+fn is_end(status: &str) -> bool {
+    matches!(status, "FINISHED" | "TERMINATED" | "REVOKED")
 }
 
 /// Adds an output to a verdict after which another request follows.

@@ -112,6 +112,15 @@ pub trait Outgoing: Decider<Context = (), Lookup = Nothing> {
     async fn admit(&self, _app: &App) -> Result<Option<(Verdict, Policy)>, Error> {
         Ok(None)
     }
+    /// Learns from the response to an HTTP request, for example that the receiver cannot answer at this time. The runner
+    /// calls this function before it stores the outcome.
+    async fn learned(
+        &self,
+        _app: &App,
+        _response: &Result<HttpResponse, HttpError>,
+    ) -> Result<(), Error> {
+        Ok(())
+    }
     /// Returns the command that stores the outcome of an attempt.
     fn record(report: Report) -> Self::Command;
     /// Returns true if a command was rejected because its effect is already stored. Either the work was
@@ -223,6 +232,47 @@ pub(super) async fn lease(app: &App, stream: &str, attempt: u32) -> Result<bool,
     take_lease(&*app.views, stream, attempt.into(), now, owner).await
 }
 
+/// The exclusive right of one worker to do work with a name. The right ends after [`LEASE_MS`] or when it is released.
+pub(super) struct Right {
+    name: String,
+    owner: String,
+}
+
+/// Takes the exclusive right to do the work `name`. Returns `None` if another worker has it.
+pub(super) async fn right(app: &App, name: &str) -> Result<Option<Right>, Error> {
+    let now = app.ledger.clock.now();
+    let owner = hex(&app.ledger.fresh_id());
+    let is_taken = take_lease(&*app.views, name, 1, now, owner.clone()).await?;
+    Ok(is_taken.then(|| Right {
+        name: name.to_owned(),
+        owner,
+    }))
+}
+
+impl Right {
+    /// Gives the right back, so that another worker can take it at once.
+    pub(super) async fn release(self, app: &App) -> Result<(), Error> {
+        let Some(stored) = app.views.get(LEASE, &self.name).await? else {
+            return Ok(());
+        };
+        let lease: Option<Lease> = serde_json::from_slice(&stored.body).ok();
+        let Some(lease) = lease.filter(|lease| lease.owner == self.owner) else {
+            return Ok(());
+        };
+        let ended = Lease {
+            until: Moment(0),
+            ..lease
+        };
+        let document = Document {
+            sequence: stored.sequence + 1,
+            body: serde_json::to_vec(&ended).unwrap_or_default(),
+        };
+        let views = &*app.views;
+        let put = views.put(LEASE, &self.name, &document, &[], stored.sequence);
+        put.await.map(drop)
+    }
+}
+
 /// Returns the error of a receiver that already has the maximum of concurrent requests. The queue repeats the message.
 pub(super) fn busy(target: &str) -> Error {
     Error::new(
@@ -280,7 +330,7 @@ async fn make<O: Outgoing>(
     }
     let shown = format!("{} {target}", sending.method());
     let sent_at = app.ledger.clock.now();
-    let (status, verdict, policy) = sending.send(app).await;
+    let (status, verdict, policy) = sending.send(app, state).await;
     let duration_ms = app.ledger.clock.now().0 - sent_at.0;
     Ok(Some(Outcome {
         exchange: Some(Exchange {
@@ -324,29 +374,36 @@ impl Sending<'_> {
 
     /// Sends the request. Returns the status of the response, the verdict (the result of the attempt) and the
     /// policy for further attempts.
-    async fn send(self, app: &App) -> Sent {
+    async fn send<O: Outgoing>(self, app: &App, state: &O) -> Sent {
         match self {
             Self::Http(request, judge) => {
                 let response = app.http.send(&request).await;
-                let now = app.ledger.clock.now();
-                let (mut verdict, policy) = judge(&response);
-                let requested = response.as_ref().ok();
-                let requested = requested.and_then(|response| response.retry_after_ms(now.0));
-                match (&mut verdict, requested) {
-                    (Verdict::Retry { after_ms, .. }, Some(ms)) => *after_ms = Some(ms),
-                    (Verdict::Throttled { after_ms, .. }, Some(ms)) => {
-                        *after_ms = ms.max(THROTTLED_MIN_MS);
-                    }
-                    _ => {}
+                // The response is used even if the desk cannot learn from it.
+                if let Err(error) = state.learned(app, &response).await {
+                    tracing::warn!(%error, "the result of a request is not counted");
                 }
-                (
-                    response.ok().map(|response| response.status),
-                    verdict,
-                    policy,
-                )
+                let (mut verdict, policy) = judge(&response);
+                delay(&mut verdict, &response, app.ledger.clock.now());
+                let status = response.ok().map(|response| response.status);
+                (status, verdict, policy)
             }
             Self::Other(request) => request.send(app).await,
         }
+    }
+}
+
+/// Uses the pause of the header `Retry-After` in a verdict (the result of an attempt), if the response has this header.
+pub(super) fn delay(
+    verdict: &mut Verdict,
+    response: &Result<HttpResponse, HttpError>,
+    now: Moment,
+) {
+    let requested = response.as_ref().ok();
+    let requested = requested.and_then(|response| response.retry_after_ms(now.0));
+    match (verdict, requested) {
+        (Verdict::Retry { after_ms, .. }, Some(ms)) => *after_ms = Some(ms),
+        (Verdict::Throttled { after_ms, .. }, Some(ms)) => *after_ms = ms.max(THROTTLED_MIN_MS),
+        _ => {}
     }
 }
 

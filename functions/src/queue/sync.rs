@@ -2,6 +2,7 @@
 //! external ITSM), or continues the work on an application. Other messages read the sources of cases, and write the
 //! status of tickets back to them.
 
+mod poll;
 pub mod pull;
 mod write_back;
 
@@ -16,8 +17,8 @@ use domain::placeholder::Variables;
 use domain::ticket::NodeResult;
 use events::application::{Applied, Closed, EXPIRE, Requested};
 use events::workflow::service_task::{Pair, ServiceTask};
-use events::{Meta, Moment, application_kind};
-use infra::http::HttpRequest;
+use events::{Meta, Moment, application_kind, integration};
+use infra::http::{HttpError, HttpRequest, HttpResponse};
 use infra::itsm::{self, Connection, Itsm, Request};
 use infra::ledger::{NoContext, command_id};
 use infra::queue::Message;
@@ -26,7 +27,7 @@ use infra::{CommandEnvelope, Error, ExecuteError};
 use super::{runner, wrong_queue};
 use crate::App;
 use crate::app::cards::{self, CardList};
-use crate::app::itsm::{applications, callbacks, integrations, sources};
+use crate::app::itsm::{applications, callbacks, gate, integrations, sources};
 use crate::app::outbound::{self, Described};
 use crate::app::tickets;
 use crate::app::tickets::service_task::{self, Awaiting};
@@ -158,8 +159,33 @@ pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
 
 /// Makes the next attempt to send a request about an application (a ticket in an external ITSM).
 /// Does nothing before the time of this attempt.
+///
+/// If the application only waits for the decision, the desk asks for several applications in one request.
 async fn step(app: &App, stream: &str) -> Result<(), Error> {
+    let state = app.ledger.load::<Application>(stream).await?.aggregate.0;
+    let is_due = state.attempts.due <= app.ledger.clock.now();
+    if state.is_polled() && is_due && Box::pin(poll::poll(app, stream, &state)).await? {
+        return Ok(());
+    }
     runner::run::<Application>(app, stream).await
+}
+
+/// Returns true if the ticket of this desk waits for the application, or if a person applied over the API.
+async fn is_awaited(app: &App, application: &Application) -> Result<bool, Error> {
+    let Some(requested) = &application.requested else {
+        return Ok(true);
+    };
+    let awaiting = awaiting(requested);
+    Ok(service_task::awaited(app, &awaiting).await?.is_ok())
+}
+
+fn awaiting(requested: &Requested) -> Awaiting<'_> {
+    Awaiting {
+        ticket: &requested.ticket,
+        node: requested.node,
+        round: requested.round,
+        attempt: requested.attempt,
+    }
 }
 
 async fn open(
@@ -246,6 +272,27 @@ impl Outgoing for Application {
             Err(NoRequest::Impossible(reason)) => Verdict::retry(reason),
         };
         Ok(Prepared::Verdict(verdict, POLICY))
+    }
+
+    /// Counts the request in the limit of the external ITSM. If the limit is reached or the external ITSM has failed, the
+    /// request waits.
+    async fn admit(&self, app: &App) -> Result<Option<(Verdict, Policy)>, Error> {
+        let Some(integration) = integration_of(app, self).await? else {
+            return Ok(None);
+        };
+        let wait = gate::admit(app, &integration).await?;
+        Ok(wait.map(|wait| (self.postponed(wait.after_ms), POLICY)))
+    }
+
+    async fn learned(
+        &self,
+        app: &App,
+        response: &Result<HttpResponse, HttpError>,
+    ) -> Result<(), Error> {
+        match integration_of(app, self).await? {
+            Some(integration) => gate::note(app, &integration, response).await,
+            None => Ok(()),
+        }
     }
 
     fn record(report: Report) -> Command {
@@ -452,7 +499,7 @@ async fn prepare(
                 token: callbacks::token_of(app, inbound).await?.unwrap_or_default(),
             }
         }
-        Step::Confirm | Step::Poll => Request::Read {
+        Step::Confirm | Step::Poll | Step::Fetch | Step::Missed => Request::Read {
             external: application.external.clone(),
         },
     };
@@ -477,12 +524,7 @@ async fn of_node(
     requested: &Requested,
 ) -> Result<Result<Origin, NoRequest>, Error> {
     let step = application.step;
-    let awaiting = Awaiting {
-        ticket: &requested.ticket,
-        node: requested.node,
-        round: requested.round,
-        attempt: requested.attempt,
-    };
+    let awaiting = awaiting(requested);
     // A search and a withdrawal are also necessary if the ticket of this desk no longer waits. After a rejected
     // withdrawal, a read shows whether the external ticket has ended.
     let needs_waiting = application.withdrawal.is_none()
@@ -508,6 +550,22 @@ async fn of_node(
         _ => None,
     };
     Ok(Ok(Origin { creator, values }))
+}
+
+/// Returns the integration of an application, or `None` if it is not configured.
+async fn integration_of(
+    app: &App,
+    application: &Application,
+) -> Result<Option<integration::Defined>, Error> {
+    let Some(kind) = app
+        .configuration
+        .application_kind(application.kind())
+        .await?
+    else {
+        return Ok(None);
+    };
+    let integration = app.configuration.integration(&kind.integration).await?;
+    Ok(integration.defined.clone())
 }
 
 type Connected = (&'static dyn Itsm, Connection, application_kind::Defined);

@@ -10,7 +10,7 @@ use domain::api_call::plan::PlannedRequest;
 use domain::itsm::application::{Answer, ExternalTicket, LINKS};
 use domain::placeholder::percent;
 use domain::value::plain;
-use events::integration::PathForm;
+use events::integration::{Carrier, PathForm};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -22,6 +22,8 @@ const TIMEOUT_MS: i64 = 10_000;
 /// Maximum number of tickets that a search returns. One person creates fewer tickets within the life of an application;
 /// a longer list is an error, and the search is repeated.
 const FOUND_MAX: usize = 1_000;
+/// Number of tickets whose statuses one request reads.
+const STATUSES_MAX: usize = 50;
 /// The largest length of the URL of a ticket, in bytes.
 const LINK_BYTES_MAX: usize = 2_000;
 /// The largest difference between two time zones, in milliseconds. BlueKing ITSM compares creation times in its own
@@ -90,6 +92,10 @@ impl Itsm for BkItsm {
                 ("operate_ticket", Some(body))
             }
             Request::Verify { token } => ("token/verify", Some(json!({ "token": token }))),
+            Request::Statuses { externals } => {
+                ("ticket_approval_result", Some(json!({ "sn": externals })))
+            }
+            Request::FailedCallbacks => ("callback_failed_ticket", None),
             Request::Read { .. } => ("get_ticket_info", None),
             Request::Discover { .. } => ("get_services", None),
         };
@@ -108,19 +114,27 @@ impl Itsm for BkItsm {
             }
             _ => {}
         }
-        // The credentials are added to the body of POST requests. They are never part of a URL,
-        // because proxies write URLs to their logs. A GET request has no body, so its credentials
-        // are only in a header.
+        // Credentials are never part of a URL, because proxies write URLs to their logs. A GET request has no body, so its
+        // credentials are only in a header. If the external ITSM reads only bodies, all requests are POST requests, which
+        // BlueKing ITSM accepts for every operation.
+        let is_in_body = matches!(integration.carrier, Carrier::Both | Carrier::Body);
+        let body = match body {
+            None if integration.carrier == Carrier::Body => Some(json!({})),
+            body => body,
+        };
         let body = body.map(|mut body| {
             for (key, value) in credentials.as_object().into_iter().flatten() {
-                body[key] = value.clone();
+                if is_in_body {
+                    body[key] = value.clone();
+                }
             }
             body
         });
-        let mut headers = vec![(
-            "X-Bkapi-Authorization".to_owned(),
-            ascii(&credentials.to_string()),
-        )];
+        let mut headers = Vec::new();
+        if matches!(integration.carrier, Carrier::Both | Carrier::Header) {
+            let value = ascii(&credentials.to_string());
+            headers.push(("X-Bkapi-Authorization".to_owned(), value));
+        }
         if body.is_some() {
             headers.push(("Content-Type".to_owned(), "application/json".to_owned()));
         }
@@ -131,6 +145,10 @@ impl Itsm for BkItsm {
             body,
             timeout_ms: TIMEOUT_MS,
         })
+    }
+
+    fn statuses_max(&self) -> usize {
+        STATUSES_MAX
     }
 
     fn answer(&self, request: &Request, response: &Result<HttpResponse, HttpError>) -> Answer {
@@ -206,6 +224,18 @@ fn read(request: &Request, data: &Value) -> Option<Answer> {
                 ))
             };
             Answer::Services(services.map(service).collect::<Option<_>>()?)
+        }
+        Request::Statuses { .. } => {
+            let status = |ticket: &Value| {
+                let status = ticket.get("current_status")?.as_str()?;
+                Some((number(ticket)?, status.to_owned()))
+            };
+            let tickets = data.as_array()?.iter();
+            Answer::Statuses(tickets.map(status).collect::<Option<_>>()?)
+        }
+        Request::FailedCallbacks => {
+            let numbers = data.as_array()?.iter();
+            Answer::FailedCallbacks(numbers.map(plain).filter(|sn| !sn.is_empty()).collect())
         }
         Request::Withdraw { .. } => Answer::Withdrawn,
         Request::Verify { .. } => Answer::Verified(data.get("is_passed")?.as_bool()?),
@@ -341,6 +371,68 @@ mod tests {
             planned.url,
             "https://itsm.example.com/v2/itsm/get_ticket_info/?sn=REQ%201%2F2"
         );
+    }
+
+    #[test]
+    fn credentials_are_where_the_external_itsm_reads_them() {
+        let read = Request::Read {
+            external: "REQ1".into(),
+        };
+        let mut connection = connection(PathForm::Esb);
+        let mut planned = |carrier, request: &Request| {
+            connection.integration.carrier = carrier;
+            let planned = BkItsm.request(&connection, request).unwrap();
+            let in_header = planned
+                .headers
+                .iter()
+                .any(|(name, _)| name.starts_with("X-Bkapi"));
+            let in_body = planned
+                .body
+                .is_some_and(|body| body["bk_app_secret"] == "s3cret");
+            assert!(!planned.url.contains("s3cret"));
+            (planned.method, in_header, in_body)
+        };
+        for (carrier, request, method, in_header, in_body) in [
+            (Carrier::Both, create(), "POST", true, true),
+            (Carrier::Both, read.clone(), "GET", true, false),
+            (Carrier::Header, create(), "POST", true, false),
+            (Carrier::Header, read.clone(), "GET", true, false),
+            (Carrier::Body, create(), "POST", false, true),
+            (Carrier::Body, read, "POST", false, true),
+        ] {
+            let expected = (method.to_owned(), in_header, in_body);
+            assert_eq!(planned(carrier, &request), expected, "{carrier:?}");
+        }
+    }
+
+    #[test]
+    fn several_statuses_are_read_in_one_request() {
+        let request = Request::Statuses {
+            externals: vec!["REQ1".into(), "REQ2".into()],
+        };
+        let planned = BkItsm
+            .request(&connection(PathForm::Esb), &request)
+            .unwrap();
+        assert!(planned.url.ends_with("/ticket_approval_result/"));
+        assert_eq!(planned.body.unwrap()["sn"], json!(["REQ1", "REQ2"]));
+        let body = r#"{"result":true,"code":0,"data":[
+            {"sn":"REQ1","current_status":"RUNNING","approve_result":false}]}"#;
+        let statuses = BTreeMap::from([("REQ1".to_owned(), "RUNNING".to_owned())]);
+        assert_eq!(answered(&request, 200, body), Answer::Statuses(statuses));
+        let failed = answered(
+            &Request::FailedCallbacks,
+            200,
+            r#"{"result":true,"code":0,"data":["REQ1",2]}"#,
+        );
+        assert_eq!(
+            failed,
+            Answer::FailedCallbacks(vec!["REQ1".into(), "2".into()])
+        );
+        let without = r#"{"result":true,"code":0,"data":[{"sn":"REQ1"}]}"#;
+        assert!(matches!(
+            answered(&request, 200, without),
+            Answer::Unclear(_)
+        ));
     }
 
     #[test]

@@ -56,6 +56,10 @@ pub enum Request {
     Verify { token: String },
     /// Reads a ticket of the external ITSM.
     Read { external: String },
+    /// Reads the statuses of several tickets. The largest number is [`Itsm::statuses_max`].
+    Statuses { externals: Vec<String> },
+    /// Reads the numbers of the tickets about which a callback of the external ITSM failed.
+    FailedCallbacks,
     /// Withdraws a ticket of the external ITSM as its creator.
     Withdraw {
         external: String,
@@ -74,6 +78,8 @@ pub trait Itsm: Send + Sync {
     /// as an English text.
     fn request(&self, connection: &Connection, request: &Request)
     -> Result<PlannedRequest, String>;
+    /// Returns the largest number of tickets whose statuses one request reads.
+    fn statuses_max(&self) -> usize;
     /// Converts the HTTP response, or the HTTP error, to an answer to the request.
     fn answer(&self, request: &Request, response: &Result<HttpResponse, HttpError>) -> Answer;
 }

@@ -8,7 +8,9 @@ use domain::config::{ApplicationKind, Integration};
 use domain::itsm::mapping;
 use domain::placeholder::placeholders;
 use events::application_kind::{self, Consequence, Discovery, StateTexts};
-use events::integration::{self, CaseMapping, PathForm, UpdateSource, ValueSource, Webhook};
+use events::integration::{
+    self, Carrier, CaseMapping, PathForm, UpdateSource, ValueSource, Webhook,
+};
 use events::person::Language;
 use events::workflow::service_task::Pair;
 use events::workflow::{Clause, Condition, Group, Join, Operator};
@@ -20,9 +22,10 @@ use infra::{Error, Kind, itsm, source};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::sources;
+use super::{gate, sources};
 use crate::App;
 use crate::app::definition_files::{check_name, define, unique};
+use crate::app::rate;
 
 /// Maximum number of requests in one minute. The times of the requests in the last minute are stored.
 const PER_MINUTE_MAX: u32 = 6_000;
@@ -133,6 +136,7 @@ struct IntegrationEntry {
     kind: String,
     url: Option<String>,
     form: Option<PathForm>,
+    carrier: Option<Carrier>,
     app: Option<String>,
     user: Option<String>,
     #[serde(default)]
@@ -273,6 +277,9 @@ impl Definitions {
         for defined in &self.integrations {
             define::<Integration>(app, &defined.name, defined).await?;
             let meta = Meta::system("setup", "setup");
+            if defined.per_minute.is_some() {
+                rate::start(app, &gate::budget_of(&defined.name)).await?;
+            }
             sources::start_or_stop(app, &defined.name, meta).await?;
         }
         for defined in &self.kinds {
@@ -367,6 +374,7 @@ fn case_source(
     let unused = [
         ("url", !has_api && entry.url.is_some()),
         ("form", entry.form.is_some()),
+        ("carrier", entry.carrier.is_some()),
         ("app", entry.app.is_some()),
         ("user", !has_api && entry.user.is_some()),
         (
@@ -399,14 +407,7 @@ fn case_source(
             "`pull_minutes` must be a number from 1 to {PULL_MINUTES_MAX}"
         ));
     }
-    if entry
-        .per_minute
-        .is_some_and(|limit| !(1..=PER_MINUTE_MAX).contains(&limit))
-    {
-        return wrong(format!(
-            "`per_minute` must be a number from 1 to {PER_MINUTE_MAX}"
-        ));
-    }
+    check_per_minute(&name, entry.per_minute)?;
     let Some(mapping) = mapping else {
         return wrong("`mapping` must be the path of a mapping of cases".into());
     };
@@ -456,6 +457,16 @@ fn case_source(
     })
 }
 
+/// Checks the limit of the number of requests in one minute.
+fn check_per_minute(name: &str, limit: Option<u32>) -> Result<(), String> {
+    match limit {
+        Some(limit) if !(1..=PER_MINUTE_MAX).contains(&limit) => Err(format!(
+            "integration {name}: `per_minute` must be a number from 1 to {PER_MINUTE_MAX}"
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Returns a base URL if it is valid.
 fn checked_url(name: &str, given: String) -> Result<String, String> {
     let url = Url::parse(&given).ok();
@@ -483,10 +494,10 @@ fn external_itsm(
         ("mapping", mapping.is_some()),
         ("webhook", entry.webhook.is_some()),
         ("pull_minutes", entry.pull_minutes.is_some()),
-        ("per_minute", entry.per_minute.is_some()),
         ("language", entry.language.is_some()),
     ];
     reject_unused(&name, &entry.kind, &unused)?;
+    check_per_minute(&name, entry.per_minute)?;
     let given = entry.url.unwrap_or_default();
     // The log platform configures the base URL with the path of the operations. This path also shows the form.
     let (given, of_url) = [
@@ -514,6 +525,8 @@ fn external_itsm(
         kind: entry.kind,
         url: given,
         form: entry.form.or(of_url).unwrap_or_default(),
+        carrier: entry.carrier.unwrap_or_default(),
+        per_minute: entry.per_minute,
         app,
         user,
         ..integration::Defined::default()

@@ -5,6 +5,7 @@
 pub mod applications;
 pub mod callbacks;
 pub mod cases;
+pub mod gate;
 pub mod integrations;
 mod opening;
 pub mod sources;

@@ -18,7 +18,6 @@ use super::{callbacks, cases, integrations};
 use crate::App;
 use crate::app::limits::Of;
 use crate::app::outbound::{self, Described};
-use crate::app::rate;
 
 /// The pause before the desk writes a status that does not end the ticket, in milliseconds. Further changes during the
 /// pause are merged.
@@ -165,14 +164,6 @@ pub async fn process(app: &App, inbound: &str, stream: &str, meta: &Meta) -> Res
 /// Starts or stops the regular reads of a source, as its definition says.
 pub async fn start_or_stop(app: &App, source: &str, meta: Meta) -> Result<(), Error> {
     let stream = stream_of(source);
-    let integration = app.configuration.integration(source).await?;
-    if integration
-        .defined
-        .as_ref()
-        .is_some_and(|one| one.per_minute.is_some())
-    {
-        rate::start(app, &budget_of(source)).await?;
-    }
     let is_read = reading(app, source).await?.is_some();
     let command = if is_read {
         case_source::Command::Start {
@@ -180,10 +171,7 @@ pub async fn start_or_stop(app: &App, source: &str, meta: Meta) -> Result<(), Er
             at: app.ledger.clock.now(),
         }
     } else {
-        let state = app.ledger.load::<CaseSource>(&stream).await?.aggregate.0;
-        if !state.is_running {
-            return Ok(());
-        }
+        // A source that does not run is not changed.
         case_source::Command::Stop
     };
     let id = app.ledger.fresh_id();
@@ -257,11 +245,6 @@ pub async fn request(
 ) -> Result<Result<HttpRequest, String>, Error> {
     let described = Described::of(planned, RESPONSE_BYTES_MAX);
     outbound::request(&*app.ledger.keys, described).await
-}
-
-/// Returns the name under which the requests to a source are counted for its limit.
-pub fn budget_of(source: &str) -> String {
-    format!("source/{source}")
 }
 
 /// Requests that the desk writes the new status of a ticket to the record of its case. Returns the stream of the writes, or

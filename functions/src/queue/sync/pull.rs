@@ -10,8 +10,7 @@ use infra::source::{Answer, Page};
 use infra::{CommandEnvelope, Error, ExecuteError};
 
 use crate::App;
-use crate::app::itsm::{cases, sources};
-use crate::app::rate;
+use crate::app::itsm::{cases, gate, sources};
 use crate::queue::runner;
 
 /// Maximum number of pages that one message reads. The deadline of the source continues after them.
@@ -99,20 +98,17 @@ async fn page(app: &App, stream: &str) -> Result<bool, Error> {
     if !runner::lease(app, stream, attempt).await? {
         return Ok(false);
     }
-    if let Some(per_minute) = reading.defined.per_minute
-        && let Some(after_ms) = rate::take(app, &sources::budget_of(name), per_minute).await?
-    {
-        let reason =
-            format!("the limit `per_minute` of {per_minute} requests in one minute is reached");
+    if let Some(wait) = gate::admit(app, &reading.defined).await? {
         return record(Command::Fail(Failed {
-            after_ms: Some(after_ms),
+            after_ms: Some(wait.after_ms),
             is_throttled: true,
-            ..failed(reason)
+            ..failed(wait.reason)
         }))
         .await;
     }
     let sent = app.ledger.clock.now();
     let response = app.http.send(&request).await;
+    gate::note(app, &reading.defined, &response).await?;
     let at = app.ledger.clock.now();
     let exchange = Some(Exchange {
         target: format!("{} {target}", request.method),

@@ -9,13 +9,13 @@ use domain::value::plain;
 use events::Moment;
 use events::case::Conflicted;
 use events::writeback::Outcome;
+use infra::http::{HttpError, HttpResponse};
 use infra::ledger::{NoContext, command_id};
 use infra::source::{self, Source, StatusWrite};
 use infra::{CommandEnvelope, Error, ExecuteError};
 
 use crate::App;
-use crate::app::itsm::sources;
-use crate::app::rate;
+use crate::app::itsm::{gate, sources};
 use crate::app::wording;
 use crate::queue::runner::{self, Outgoing, Prepared};
 
@@ -103,20 +103,36 @@ impl Outgoing for Writeback {
         })
     }
 
-    /// Counts the request in the limit of the source. If the limit is reached, the request waits.
+    /// Counts the request in the limit of the source. If the limit is reached or the source has failed, the request waits.
     async fn admit(&self, app: &App) -> Result<Option<(Verdict, Policy)>, Error> {
         let Some(requested) = &self.requested else {
             return Ok(None);
         };
         let integration = app.configuration.integration(&requested.source).await?;
-        let limit = integration.defined.as_ref().and_then(|one| one.per_minute);
-        let Some(per_minute) = limit else {
+        let Some(defined) = &integration.defined else {
             return Ok(None);
         };
-        let name = sources::budget_of(&requested.source);
-        let wait = rate::take(app, &name, per_minute).await?;
         // The wait is no failed attempt.
-        Ok(wait.map(|after_ms| (Verdict::poll(self.step.name(), "", after_ms), POLICY)))
+        let wait = gate::admit(app, defined).await?;
+        Ok(wait.map(|wait| {
+            let verdict = Verdict::poll(self.step.name(), "", wait.after_ms);
+            (verdict, POLICY)
+        }))
+    }
+
+    async fn learned(
+        &self,
+        app: &App,
+        response: &Result<HttpResponse, HttpError>,
+    ) -> Result<(), Error> {
+        let Some(requested) = &self.requested else {
+            return Ok(());
+        };
+        let integration = app.configuration.integration(&requested.source).await?;
+        match &integration.defined {
+            Some(defined) => gate::note(app, defined, response).await,
+            None => Ok(()),
+        }
     }
 
     fn record(report: Report) -> Command {
