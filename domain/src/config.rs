@@ -12,6 +12,7 @@ use events::catalog::{
     CatalogEvent, CategoryAdded, CategoryChanged, CategoryRemoved, ServiceNamed, ServicePlaced,
 };
 use events::channel_account::{self, ChannelAccountEvent};
+use events::desk_key::{DeskKeyEvent, Rotated};
 use events::dictionary::{self, DictionaryEvent};
 use events::field::{self, FieldEvent};
 use events::integration::{self, CaseMapping, IntegrationEvent};
@@ -128,6 +129,44 @@ pub struct Script(pub Option<script::Defined>);
 /// The current definition of one automation rule. A rule chooses a script for a node that waits for people.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rule(pub Option<rule::Defined>);
+
+/// The number of the newest version of one secret key of the desk. The number is 0 before the first rotation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeskKey(pub u32);
+
+impl DeskKey {
+    /// Returns the numbers of the keys that are in use: the newest key, and the key before it.
+    pub fn generations(self) -> (u32, Option<u32>) {
+        let newest = self.0.max(1);
+        (newest, (newest > 1).then(|| newest - 1))
+    }
+}
+
+impl Decider for DeskKey {
+    /// The time of a rotation.
+    type Command = Moment;
+    type Event = DeskKeyEvent;
+    type Rejection = Rejection;
+    type Context = ();
+    type Lookup = Nothing;
+    const ROLE: StreamRole = StreamRole::Configuration;
+
+    fn decide(&self, at: &Moment, (): &()) -> Result<Vec<DeskKeyEvent>, DecideError<Self>> {
+        let (newest, _) = self.generations();
+        let generation = newest.saturating_add(1);
+        Ok(vec![
+            Rotated {
+                generation,
+                at: *at,
+            }
+            .into(),
+        ])
+    }
+
+    fn evolve(&mut self, DeskKeyEvent::Rotated(rotated): &DeskKeyEvent) {
+        self.0 = rotated.generation;
+    }
+}
 
 /// The current registration of one client app. A client app is a program that sends requests to the API of
 /// the desk.

@@ -33,6 +33,7 @@ pub mod case_source;
 pub mod catalog;
 pub mod channel_account;
 pub mod delivery;
+pub mod desk_key;
 pub mod dictionary;
 pub mod dispatch;
 pub mod draft;
@@ -135,6 +136,7 @@ aggregates! {
     catalog: CatalogEvent,
     channel_account: ChannelAccountEvent,
     delivery: DeliveryEvent,
+    desk_key: DeskKeyEvent,
     dictionary: DictionaryEvent,
     dispatch: DispatchEvent,
     draft: DraftEvent,

@@ -76,6 +76,7 @@ pub const ALL: &[(&str, &str)] = samples! {
     "delivery.postponed.v1"
     "delivery.failed.v1"
     "delivery.succeeded.v1"
+    "desk_key.rotated.v1"
     "dictionary.defined.v1"
     "dispatch.requested.v1"
     "dispatch.poll_scheduled.v1"

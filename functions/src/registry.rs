@@ -24,8 +24,8 @@ use domain::attachment::Attachment;
 use domain::automation::execution::Execution;
 use domain::callback::Callback;
 use domain::config::{
-    App, ApplicationKind, Catalog, ChannelAccount, Dictionary, Integration, NotificationPolicy,
-    Platform, Role, Rule, Script, Service, SharedField, Site, TaskType,
+    App, ApplicationKind, Catalog, ChannelAccount, DeskKey, Dictionary, Integration,
+    NotificationPolicy, Platform, Role, Rule, Script, Service, SharedField, Site, TaskType,
 };
 use domain::draft::Draft;
 use domain::fleet::dispatch::Dispatch;
@@ -204,6 +204,7 @@ pub static REGISTRY: Registry = &[
     &Row::<Account, NoCard<_>>::NEW,
     &Row::<ChannelAccount, NoCard<_>>::NEW,
     &Row::<NotificationPolicy, NoCard<_>>::NEW,
+    &Row::<DeskKey, NoCard<_>>::NEW,
     &Row::<Site, NoCard<_>>::NEW,
     &Row::<TaskType, NoCard<_>>::NEW,
     &Row::<Platform, NoCard<_>>::NEW,

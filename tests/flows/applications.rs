@@ -777,7 +777,7 @@ async fn no_event_contains_a_secret_of_an_application() {
     desk.callback(&path, &message("REQ001", "a-token-of-the-other-side"))
         .await;
     let secret = path.rsplit('/').next().unwrap();
-    let key = desk.desk.app.keys().await.unwrap().token;
+    let key = desk.desk.app.token_keys().await.unwrap().newest;
     assert!(callbacks::application_of(&key, secret).is_some());
     let feed = desk.desk.app.ledger.store.feed(0, 10_000).await.unwrap();
     for placed in feed {
@@ -786,4 +786,27 @@ async fn no_event_contains_a_secret_of_an_application() {
             assert!(!body.contains(hidden), "{}: {hidden}", placed.commit.stream);
         }
     }
+}
+
+#[tokio::test]
+async fn a_callback_address_stays_valid_after_one_rotation_of_the_key() {
+    let desk = Applied::open().await;
+    let sn = desk.submit().await;
+    let path = desk.external.callback_path();
+    let rotate = async || {
+        let meta = events::Meta::system("test", "test");
+        desk.desk
+            .app
+            .rotate_token_key(meta)
+            .await
+            .expect("a new key")
+    };
+    rotate().await;
+    desk.external.decide("REQ001", "FINISHED", "true");
+    let sent = desk.callback(&path, &message("REQ001", "issued")).await;
+    assert_eq!(sent, StatusCode::OK);
+    assert_eq!(desk.result(&sn).await, "granted at \"FINISHED\"");
+    rotate().await;
+    let sent = desk.callback(&path, &message("REQ001", "issued")).await;
+    assert_eq!(sent, StatusCode::FORBIDDEN);
 }

@@ -82,6 +82,36 @@ async fn the_receiver_gets_every_documented_key_and_a_token_that_verifies() {
 }
 
 #[tokio::test]
+async fn a_token_stays_valid_after_one_rotation_of_the_key() {
+    let desk = TestDesk::open().await;
+    withdrawn(&desk).await;
+    desk.settle().await;
+    let token = async || {
+        let call = desk.receiver.calls.lock().unwrap().remove(0);
+        serde_json::from_slice::<Value>(&call.body).expect("JSON")["token"].clone()
+    };
+    let verify = async |token: &Value| {
+        desk.must("token/verify", json!({ "token": token })).await["is_passed"].clone()
+    };
+    let rotate = async || {
+        let meta = events::Meta::system("test", "test");
+        desk.app.rotate_token_key(meta).await.expect("a new key")
+    };
+    let first = token().await;
+    assert_eq!(rotate().await, 2);
+    assert_eq!(verify(&first).await, true);
+    withdrawn(&desk).await;
+    desk.settle().await;
+    let second = token().await;
+    assert_eq!(verify(&second).await, true);
+    assert_eq!(rotate().await, 3);
+    assert_eq!(
+        (verify(&first).await, verify(&second).await),
+        (false.into(), true.into())
+    );
+}
+
+#[tokio::test]
 async fn an_unavailable_receiver_is_called_again_with_the_same_key() {
     let desk = TestDesk::open().await;
     let busy = HttpResponse::of(200, br#"{"result":false,"code":1}"#);

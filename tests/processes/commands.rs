@@ -111,6 +111,71 @@ fn official_sdks_work_unmodified() {
     );
 }
 
+#[tokio::test]
+async fn callbacks_are_listed_and_sent_again_after_the_desk_stopped() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().to_str().unwrap();
+    let desk = Served::start(directory.path(), &[]);
+    let port = tests::process::free_port();
+    let url = format!("http://127.0.0.1:{port}/nobody-listens");
+    let body = fast_approval("callback", Some(&url));
+    let ask = async |operation: &str, body: Value| {
+        let answer = call(&client(), &desk.base, operation, body, None).await;
+        answer.expect("an answer")["data"].clone()
+    };
+    let sn = ask("create_ticket", body).await["sn"].clone();
+    let withdraw = json!({ "sn": sn, "operator": "lisi", "action_type": "WITHDRAW" });
+    ask("operate_ticket", withdraw).await;
+    let listed = || -> Vec<Value> {
+        let output = run(&["audit", "callbacks", "--failing", "--data", data, "--json"]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let list: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        list["callbacks"].as_array().expect("a list").clone()
+    };
+    let before = tests::process::until("an attempt failed", async || match &listed()[..] {
+        [one] if one["failure"].is_string() => Ok(one.clone()),
+        other => Err(json!(other)),
+    })
+    .await;
+    assert_eq!((&before["ticket"], &before["state"]), (&sn, &json!("open")));
+    let id = before["id"].as_str().expect("an id").to_owned();
+    drop(desk);
+    let none = run(&[
+        "audit",
+        "callbacks",
+        "--resend",
+        "nothing",
+        "--data",
+        data,
+        "--yes",
+    ]);
+    assert!(text(&none.stderr).contains("--resend nothing: there is no such callback"));
+    let resent = run(&[
+        "audit",
+        "callbacks",
+        "--resend",
+        &id,
+        "--data",
+        data,
+        "--yes",
+    ]);
+    assert!(
+        text(&resent.stdout).contains(&id),
+        "{}",
+        text(&resent.stderr)
+    );
+    let after = listed()[0].clone();
+    assert_ne!(after["next_attempt"], before["next_attempt"]);
+
+    let rotated = run(&["setup", "--rotate", "token-key", "--data", data]);
+    let printed = text(&rotated.stdout);
+    assert!(
+        printed.contains("token key 2 is now the newest"),
+        "{printed}{}",
+        text(&rotated.stderr)
+    );
+}
+
 /// The test compares these members of the incident report with expected values. The expected values were
 /// computed without this program.
 const KEYS: [&str; 18] = [

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use domain::Decider;
 use domain::attachment::Attachment;
 use domain::config::{
-    ApplicationKind, Catalog, ChannelAccount, Dictionary, Integration, NotificationPolicy,
+    ApplicationKind, Catalog, ChannelAccount, DeskKey, Dictionary, Integration, NotificationPolicy,
     Platform, Role, Rule, Script, Service, SharedField, Site, TaskType,
 };
 use domain::ticket::{Context, Lookup, Now, Permissions, Ticket};
@@ -53,6 +53,7 @@ pub struct Configuration {
     catalog: Cached<Catalog>,
     integrations: Cached<Integration>,
     application_kinds: Cached<ApplicationKind>,
+    desk_keys: Cached<DeskKey>,
     sites: Cached<Site>,
     task_types: Cached<TaskType>,
     channel_accounts: Cached<ChannelAccount>,
@@ -93,6 +94,7 @@ impl Configuration {
             catalog: Cache::new(KEPT),
             integrations: Cache::new(KEPT),
             application_kinds: Cache::new(KEPT),
+            desk_keys: Cache::new(KEPT),
             sites: Cache::new(KEPT),
             task_types: Cache::new(KEPT),
             channel_accounts: Cache::new(KEPT),
@@ -153,6 +155,13 @@ impl Configuration {
             |state: ApplicationKind| state,
         );
         Ok(state.await?.0.clone())
+    }
+
+    /// Returns the number of the newest version of a secret key.
+    pub async fn desk_key(&self, name: &str) -> Result<DeskKey, Error> {
+        let stream = format!("desk_key-{name}");
+        let state = self.state(&self.desk_keys, &stream, |state: DeskKey| state);
+        Ok(*state.await?)
     }
 
     /// Returns a site (a place at which robots work). If the site does not exist, the result contains no
@@ -349,6 +358,16 @@ impl Configuration {
     pub async fn ids(&self, view: &str) -> Result<Vec<i64>, Error> {
         let ids = self.listed(view, "id").await?;
         Ok(ids.into_iter().filter_map(|id| id.parse().ok()).collect())
+    }
+
+    /// Returns the names of all integrations, in ascending order.
+    pub async fn integration_names(&self) -> Result<Vec<String>, Error> {
+        self.listed("integration", "id").await
+    }
+
+    /// Returns the names of all application kinds, in ascending order.
+    pub async fn application_kind_names(&self) -> Result<Vec<String>, Error> {
+        self.listed("application_kind", "id").await
     }
 
     /// Returns all values of one index of a view (a stored table), in ascending order.

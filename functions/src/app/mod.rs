@@ -39,22 +39,26 @@ pub mod tickets;
 pub mod times;
 pub mod wording;
 
+use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex};
 
+use domain::config::DeskKey;
+use events::Meta;
 use infra::accounts::Accounts;
 use infra::blob::Blob;
 use infra::channel::Mailer;
 use infra::crash::Crash;
 use infra::fleet::Fleet;
 use infra::http::HttpClient;
+use infra::ledger::NoContext;
 use infra::login::Login;
 use infra::queue::Queue;
 use infra::sandbox::Sandbox;
 use infra::secrets::Secrets;
 use infra::views::{PageWriter, Views};
-use infra::{Error, Ledger, Ports};
+use infra::{CommandEnvelope, Error, ExecuteError, Ledger, Ports};
 use jiff::tz::TimeZone;
 use tokio::sync::{OnceCell, watch};
 
@@ -174,13 +178,12 @@ pub struct Parts {
     pub crash: Arc<Crash>,
     secrets: Arc<dyn Secrets>,
     keys: Arc<OnceCell<DeskKeys>>,
+    token_keys: Arc<Mutex<BTreeMap<u32, [u8; 32]>>>,
 }
 
 /// The secret keys of the desk. Each person also has a key, which is stored separately.
 #[derive(Clone, Copy)]
 pub struct DeskKeys {
-    /// The key with which the desk signs callback tokens.
-    pub token: [u8; 32],
     /// The key for fingerprints (keyed hashes) in the ledger. Without this secret key, a reader of the ledger cannot
     /// compute fingerprints. The reader can therefore not find a value by comparing the fingerprints of guessed values
     /// with the stored fingerprints.
@@ -188,6 +191,23 @@ pub struct DeskKeys {
     /// The key that encrypts uploaded files that belong to no single person, such as workflow templates. A
     /// file of one person is encrypted with the key of this person.
     pub files: [u8; 32],
+}
+
+/// The keys with which the desk signs callback tokens and the addresses for callbacks and messages. The desk signs with
+/// the newest key, and accepts signatures of both keys.
+#[derive(Clone, Copy)]
+pub struct TokenKeys {
+    pub newest: [u8; 32],
+    /// The key before the newest one. `None` if the key was never replaced.
+    previous: Option<[u8; 32]>,
+}
+
+impl TokenKeys {
+    /// Checks a signature with each key, and returns the first result.
+    pub fn first<T>(&self, check: impl FnMut(&[u8; 32]) -> Option<T>) -> Option<T> {
+        let keys = std::iter::once(&self.newest).chain(&self.previous);
+        keys.into_iter().find_map(check)
+    }
 }
 
 impl App {
@@ -254,6 +274,7 @@ impl App {
             crash,
             secrets,
             keys: Arc::default(),
+            token_keys: Arc::default(),
         })))
     }
 
@@ -262,14 +283,70 @@ impl App {
     pub async fn keys(&self) -> Result<DeskKeys, Error> {
         let read = async || {
             Ok(DeskKeys {
-                token: self.secrets.secret("token-key").await?,
                 fingerprint: self.secrets.secret(FINGERPRINT_KEY).await?,
                 files: self.secrets.secret("files-key").await?,
             })
         };
         self.keys.get_or_try_init(read).await.copied()
     }
+
+    /// Returns the keys with which the desk signs callback tokens and addresses. A rotation adds a key with a new name,
+    /// so each key is read once, and later calls use a copy in memory.
+    pub async fn token_keys(&self) -> Result<TokenKeys, Error> {
+        let (newest, previous) = self.configuration.desk_key(TOKEN_KEY).await?.generations();
+        Ok(TokenKeys {
+            newest: self.token_key(newest).await?,
+            previous: match previous {
+                Some(generation) => Some(self.token_key(generation).await?),
+                None => None,
+            },
+        })
+    }
+
+    async fn token_key(&self, generation: u32) -> Result<[u8; 32], Error> {
+        let known = self
+            .token_keys
+            .lock()
+            .expect("no holder panics")
+            .get(&generation)
+            .copied();
+        if let Some(key) = known {
+            return Ok(key);
+        }
+        let name = match generation {
+            1 => TOKEN_KEY.to_owned(),
+            later => format!("{TOKEN_KEY}-{later}"),
+        };
+        let key = self.secrets.secret(&name).await?;
+        self.token_keys
+            .lock()
+            .expect("no holder panics")
+            .insert(generation, key);
+        Ok(key)
+    }
+
+    /// Replaces the key with which the desk signs callback tokens and addresses. Signatures of the replaced key are
+    /// accepted until the next rotation. Returns the number of the new key.
+    pub async fn rotate_token_key(&self, meta: Meta) -> Result<u32, Error> {
+        let envelope = CommandEnvelope {
+            stream: format!("desk_key-{TOKEN_KEY}"),
+            command_id: self.ledger.fresh_id(),
+            meta,
+        };
+        let now = self.ledger.clock.now();
+        let outcome = self
+            .ledger
+            .execute::<DeskKey>(&envelope, &now, &NoContext)
+            .await;
+        Ok(outcome
+            .map_err(ExecuteError::unexpected)?
+            .state
+            .generations()
+            .0)
+    }
 }
 
+/// The name of the secret key for callback tokens and addresses in the key store.
+pub const TOKEN_KEY: &str = "token-key";
 /// The name of the secret key for fingerprints (keyed hashes) in the key store.
 pub const FINGERPRINT_KEY: &str = "fingerprint-key";

@@ -1,7 +1,7 @@
 //! Implements the command `ledgerdesk setup`. The command writes base data, the demo company, apps and other
 //! configuration into a desk. A second run with the same options changes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -109,9 +109,20 @@ pub struct Wanted {
     /// Define platforms, scripts and rules from a TOML file (docs/automation.md).
     #[arg(long = "automation", value_name = "FILE")]
     pub automation: Vec<PathBuf>,
+    /// Replace a secret key of the desk. Callback tokens and addresses that were made with the replaced key are valid until
+    /// the next rotation. The command prints the new addresses of all sources.
+    #[arg(long = "rotate", value_name = "KEY")]
+    pub rotate: Option<Rotated>,
     /// Invite a person to use the console, and print the link on which this person sets a password.
     #[arg(long = "invite", value_name = "USER")]
     pub invite: Vec<String>,
+}
+
+/// A secret key that can be replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Rotated {
+    /// The key for callback tokens, and for the addresses of callbacks and messages.
+    TokenKey,
 }
 
 /// An app (a client program) from a command-line option or from a file.
@@ -145,6 +156,8 @@ pub struct Access {
     /// The name of each defined source of cases that sends messages, and the URL path for its messages. The path contains
     /// a secret.
     pub sources: Vec<(String, String)>,
+    /// The number of the new key for callback tokens and addresses, if the key was replaced.
+    pub token_key: Option<u32>,
 }
 
 impl Access {
@@ -162,7 +175,16 @@ impl Access {
         let sources = self.sources.iter().map(|(source, path)| {
             format!("address for messages of the source {source} (keep it secret): {site}{path}")
         });
-        demo.chain(invitations).chain(sources).collect()
+        let token_key = self.token_key.iter().map(|generation| {
+            format!(
+                "token key {generation} is now the newest; tokens and addresses of key {} stay valid until the next rotation",
+                generation - 1
+            )
+        });
+        demo.chain(invitations)
+            .chain(token_key)
+            .chain(sources)
+            .collect()
     }
 }
 
@@ -270,11 +292,27 @@ impl Wanted {
             app.ledger.keys.keep_secret(name, secret).await?;
         }
         let mut access = Access::default();
-        let integrations = resolved.definitions.iter();
-        let integrations = integrations.flat_map(|definitions| &definitions.integrations);
-        for defined in integrations.filter(|defined| defined.webhook.is_some()) {
-            let path = sources::path_of(app, &defined.name).await?;
-            access.sources.push((defined.name.clone(), path));
+        let defined = resolved.definitions.iter();
+        let defined = defined.flat_map(|definitions| &definitions.integrations);
+        let mut names: BTreeSet<String> = defined.map(|one| one.name.clone()).collect();
+        match self.rotate {
+            Some(Rotated::TokenKey) => {
+                access.token_key =
+                    Some(app.rotate_token_key(Meta::system("setup", "setup")).await?);
+                names.extend(app.configuration.integration_names().await?);
+            }
+            None => {}
+        }
+        for name in names {
+            let integration = app.configuration.integration(&name).await?;
+            if integration
+                .defined
+                .as_ref()
+                .is_some_and(|one| one.webhook.is_some())
+            {
+                let path = sources::path_of(app, &name).await?;
+                access.sources.push((name, path));
+            }
         }
         if self.demo {
             access.demo_password = Some(logins::demo_password(app).await?);

@@ -95,8 +95,8 @@ impl From<NotAccepted> for Refused {
 
 /// Stores a callback about an application (a ticket in an external ITSM).
 async fn callback(app: &App, secret: &str, body: Body) -> Result<(), Refused> {
-    let key = app.keys().await?.token;
-    let Some(application) = callbacks::application_of(&key, secret) else {
+    let keys = app.token_keys().await?;
+    let Some(application) = keys.first(|key| callbacks::application_of(key, secret)) else {
         return Err(Refused::Answer(
             StatusCode::FORBIDDEN,
             "the secret of the callback is wrong".into(),

@@ -165,7 +165,8 @@ async fn request(
     let Some(card) = tickets::card(app, &requested.ticket).await? else {
         return Ok(None);
     };
-    let body = body(app, &card, now).await?;
+    let id = stream.trim_start_matches("callback-");
+    let body = body(app, &card, id, now).await?;
     let Some(stored) = app.ledger.keys.secret(&requested.callback.secret).await? else {
         return Ok(None);
     };
@@ -175,10 +176,7 @@ async fn request(
             requested.callback.secret
         ))
     })?;
-    let id = (
-        "Idempotency-Key".to_owned(),
-        stream.trim_start_matches("callback-").to_owned(),
-    );
+    let id = ("Idempotency-Key".to_owned(), id.to_owned());
     let headers = std::iter::once(id).chain(headers).collect();
     Ok(Some(HttpRequest {
         method: "POST".into(),
@@ -191,8 +189,8 @@ async fn request(
 }
 
 /// Returns the JSON body of a callback about a ticket. Some receivers reject an empty `updated_by`.
-/// This field therefore always has a value.
-async fn body(app: &App, card: &TicketCard, now: Moment) -> Result<Value, Error> {
+/// This field therefore always has a value. `callback` is the id of the callback.
+async fn body(app: &App, card: &TicketCard, callback: &str, now: Moment) -> Result<Value, Error> {
     let ticket = &card.ticket;
     let Some(opened) = &ticket.opened else {
         return Ok(Value::Null);
@@ -200,6 +198,13 @@ async fn body(app: &App, card: &TicketCard, now: Moment) -> Result<Value, Error>
     let updated = Timestamp::from_millisecond(card.updated_at.0)
         .unwrap_or_default()
         .to_zoned_datetime(app.settings.zone.clone());
+    let token = callback_token::sign(
+        &app.token_keys().await?.newest,
+        &card.app.clone().unwrap_or_default(),
+        &opened.sn,
+        callback,
+        now.plus_ms(callback_token::VALID_MS),
+    );
     Ok(json!({
         "sn": opened.sn,
         "title": ticket.title(),
@@ -208,7 +213,7 @@ async fn body(app: &App, card: &TicketCard, now: Moment) -> Result<Value, Error>
         "updated_by": format!(",{},", app.people.names(&display::updated_by(card)).await?),
         "update_at": updated.strftime("%Y-%m-%d %H:%M:%S%.6f").to_string(),
         "approve_result": ticket.approve_result.unwrap_or(false),
-        "token": callback_token::sign(&app.keys().await?.token, &card.app.clone().unwrap_or_default(), &opened.sn, now.plus_ms(callback_token::VALID_MS)),
+        "token": token,
         "last_approver": app.people.names(&ticket.last_approvers).await?,
     }))
 }

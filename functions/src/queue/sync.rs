@@ -465,7 +465,7 @@ async fn prepare(
                 Ok(fields) => fields,
                 Err(text) => return Ok(Err(text.into())),
             };
-            let secret = callbacks::secret_of(&app.keys().await?.token, id);
+            let secret = callbacks::secret_of(&app.token_keys().await?.newest, id);
             let site = app.settings.site.trim_end_matches('/');
             Request::Create {
                 service,

@@ -44,9 +44,11 @@ pub enum NotAccepted {
 
 /// Returns the source with the given name if it accepts messages and the secret of the address is right.
 pub async fn addressed(app: &App, source: &str, secret: &str) -> Result<Defined, NotAccepted> {
-    let key = app.keys().await?.token;
+    let keys = app.token_keys().await?;
     // The secret depends only on the name, so a stranger causes no read of the store.
-    if !callbacks::is_secret_of_source(&key, source, secret) {
+    let is_right =
+        |key: &[u8; 32]| callbacks::is_secret_of_source(key, source, secret).then_some(());
+    if keys.first(is_right).is_none() {
         return Err(NotAccepted::Unknown);
     }
     let now = app.ledger.clock.now();
@@ -114,7 +116,7 @@ pub fn secret_name(source: &str) -> String {
 
 /// Returns the path of the address for the messages of a source. The path contains a secret.
 pub async fn path_of(app: &App, source: &str) -> Result<String, Error> {
-    let secret = callbacks::secret_of_source(&app.keys().await?.token, source);
+    let secret = callbacks::secret_of_source(&app.token_keys().await?.newest, source);
     Ok(format!("/callbacks/{source}/{secret}"))
 }
 

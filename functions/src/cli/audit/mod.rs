@@ -1,11 +1,13 @@
 //! Implements `ledgerdesk audit`, which reads, replays, verifies and exports the ledger. The
 //! service desk may run at the same time.
 //!
-//! Most subcommands only read. Four subcommands also write:
+//! Most subcommands only read. Five subcommands also write:
 //! - `rebuild` and `parked --redrive` write views (stored tables for queries).
 //! - `follow` builds lost views again, and puts the work of all streams into the queues again.
+//! - `callbacks --resend` requests new attempts to send callbacks.
 //! - `check --fill` adds missing commits to the end of the feed (the ordered list of all commits).
 
+mod callbacks;
 mod check;
 mod export;
 mod files;
@@ -74,6 +76,8 @@ pub enum Command {
         #[command(flatten)]
         change: Change,
     },
+    /// List the callbacks to client apps with the reason of the last failed attempt, or send callbacks again.
+    Callbacks(callbacks::Callbacks),
     /// Compare every uploaded file with its digest in the ledger.
     Files,
     /// Print the position and hash of the last commit (the head). If you store a copy in another
@@ -186,6 +190,7 @@ impl Audit {
         match self.command {
             Command::Verify { heads } => verify_all(target, &heads, json).await,
             Command::Check { fill, change } => check::check(target, fill, change, json).await,
+            Command::Callbacks(callbacks) => callbacks.run(target, json).await,
             Command::Files => files::check(target, json).await,
             Command::Head => head(target, json).await,
             Command::List(list) => list.run(target, json).await,

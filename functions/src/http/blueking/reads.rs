@@ -307,12 +307,10 @@ pub(super) async fn ticket_status(app: &App, request: &Asked) -> Result<Value, W
 
 pub(super) async fn token_verify(app: &App, request: &Asked) -> Result<Value, WireError> {
     let token = request.text("token").unwrap_or_default();
-    let ticket = callback_token::ticket_of(
-        &app.keys().await?.token,
-        &request.caller.app,
-        &token,
-        app.ledger.clock.now(),
-    );
+    let now = app.ledger.clock.now();
+    let keys = app.token_keys().await?;
+    let proof = keys.first(|key| callback_token::check(key, &request.caller.app, &token, now));
+    let ticket = proof.map(|proof| proof.ticket);
     // The request contains a callback token, and the response contains whether the token is valid.
     // The request can also contain a ticket number. In this case, the token must belong to the
     // ticket with this number.
