@@ -13,7 +13,6 @@ from bkapi_component.open.client import Client
 from itsm_sdk.api.http import http_get, http_post
 from itsm_sdk.itsm import ITSM
 
-BASE, CODE, SECRET, RECEIVER = (sys.argv[1:] + [None])[:4]
 PATIENCE_S = 20
 logging.disable(logging.CRITICAL)
 
@@ -21,9 +20,9 @@ logging.disable(logging.CRITICAL)
 class Component:
     """bkapi-component-open, with credentials in the gateway header."""
 
-    def __init__(self, version):
-        self.client = Client(endpoint=BASE, bk_api_ver=version)
-        self.client.update_bkapi_authorization(bk_app_code=CODE, bk_app_secret=SECRET, bk_username="admin")
+    def __init__(self, code, secret, endpoint, version):
+        self.client = Client(endpoint=endpoint, bk_api_ver=version)
+        self.client.update_bkapi_authorization(bk_app_code=code, bk_app_secret=secret, bk_username="admin")
 
     def call(self, operation, data, read=False):
         api = getattr(self.client.itsm, operation)
@@ -34,14 +33,24 @@ class Component:
 class Sdk:
     """bk-itsm-sdk, through the component bus (credentials in the body) or a gateway (in the header)."""
 
-    def __init__(self, **where):
-        self.client = ITSM(CODE, SECRET, **where).client
+    def __init__(self, code, secret, **where):
+        self.client = ITSM(code, secret, **where).client
 
     def call(self, operation, data, read=False):
         named = getattr(self.client, operation, None)
         if named:
             return named(dict(data))
         return self.client.call_api(http_get if read else http_post, f"/v2/itsm/{operation}/", dict(data))
+
+
+def clients(base, code, secret):
+    """Returns a client for each way in which the SDKs reach a desk, by its name."""
+    return {
+        "bk-itsm-sdk over the component bus": Sdk(code, secret, bk_esb_url=base),
+        "bk-itsm-sdk over a gateway": Sdk(code, secret, bk_apigateway_url=f"{base}/prod"),
+        "bkapi-component-open v2": Component(code, secret, base, "v2"),
+        "bkapi-component-open without version": Component(code, secret, base, ""),
+    }
 
 
 def form(**values):
@@ -51,8 +60,9 @@ def form(**values):
 class Story:
     ended = 0
 
-    def __init__(self, client):
+    def __init__(self, client, receiver):
         self.client = client
+        self.receiver = receiver
 
     def must(self, operation, data, read=False):
         ok, message, answer = self.client.call(operation, data, read)
@@ -60,7 +70,7 @@ class Story:
         return answer
 
     def create(self, service, creator, fields):
-        meta = {"meta": {"callback_url": RECEIVER}} if RECEIVER else {}
+        meta = {"meta": {"callback_url": self.receiver}} if self.receiver else {}
         return self.must("create_ticket", {"service_id": service, "creator": creator, "fields": fields, **meta})["sn"]
 
     def end(self, sn, status):
@@ -127,13 +137,13 @@ class Story:
         self.end(sn, "FINISHED")
 
 
-clients = {
-    "bk-itsm-sdk over the component bus": Sdk(bk_esb_url=BASE),
-    "bk-itsm-sdk over a gateway": Sdk(bk_apigateway_url=f"{BASE}/prod"),
-    "bkapi-component-open v2": Component("v2"),
-    "bkapi-component-open without version": Component(""),
-}
-for name, client in clients.items():
-    Story(client).run()
-    print(f"{name}: approved, rejected, suspended, delivered, withdrawn, claimed")
-print(f"ended: {Story.ended}")
+def main():
+    base, code, secret, receiver = (sys.argv[1:] + [None])[:4]
+    for name, client in clients(base, code, secret).items():
+        Story(client, receiver).run()
+        print(f"{name}: approved, rejected, suspended, delivered, withdrawn, claimed")
+    print(f"ended: {Story.ended}")
+
+
+if __name__ == "__main__":
+    main()

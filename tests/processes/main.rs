@@ -2,12 +2,14 @@
 //! disk. They also run clients that other projects wrote.
 
 mod automation;
+mod bk_log;
 mod cases;
 mod commands;
 mod console;
 mod crashes;
 mod desk;
 mod doctor;
+mod external_bk_itsm;
 mod fleet;
 mod generated_clients;
 mod helpdesk;
