@@ -19,6 +19,7 @@ event_enum! {
         Received "case.received" 1,
         ProcessRequested "case.process_requested" 1,
         Bound "case.bound" 1,
+        Skipped "case.skipped" 1,
         Updated "case.updated" 1,
         Refused "case.refused" 1,
         Identified "case.identified" 1,
@@ -29,6 +30,7 @@ event_enum! {
         CaseEvent::Received(received) => vec![DeadlineChange::set(PROCESS, received.due)],
         CaseEvent::ProcessRequested(requested) => vec![DeadlineChange::set(PROCESS, requested.due)],
         CaseEvent::Bound(_)
+        | CaseEvent::Skipped(_)
         | CaseEvent::Updated(_)
         | CaseEvent::Refused(_)
         | CaseEvent::Identified(_) => vec![DeadlineChange::clear(PROCESS)],
@@ -115,6 +117,11 @@ pub struct Bound {
     pub fields: BTreeMap<String, String>,
 }
 impl Personals for Bound {}
+
+/// The record has ended, and the desk has no ticket for it. The desk therefore opened no ticket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {}
+impl Personals for Skipped {}
 
 /// Newer content of the record was processed. The member `has_changed` is false if the ticket did not change.
 /// In that case, either the external system changed no value that the ticket uses, or the ticket already had

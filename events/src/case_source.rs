@@ -33,6 +33,9 @@ event_enum! {
 pub struct Started {
     /// The name of the integration.
     pub source: String,
+    /// The records that the desk reads, in the query language of the source. The text is empty for all records.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub filter: String,
     pub due: Moment,
 }
 impl Personals for Started {}

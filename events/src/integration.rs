@@ -99,6 +99,16 @@ pub enum Webhook {
     Unsigned,
 }
 
+/// How a status of a record ends the ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CaseEnd {
+    /// The ticket is withdrawn, because the requester does not need it any more.
+    Withdraw,
+    /// The ticket is terminated.
+    Terminate,
+}
+
 /// The rules that convert the records of an external system to tickets. All paths are JSON pointers (RFC
 /// 6901).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -124,6 +134,13 @@ pub struct CaseMapping {
     /// of the ticket without an entry is not written.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub write_back: BTreeMap<String, Value>,
+    /// Further members that the desk writes together with a status. Each key is a status of the ticket. In texts,
+    /// `${note}` is the note that the desk writes for people.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub write_also: BTreeMap<String, BTreeMap<String, Value>>,
+    /// The statuses of the record that end the ticket. Each key is such a status.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ends: BTreeMap<String, CaseEnd>,
     /// The rules that give the values in the form of the ticket. Each key of the map is the key of a form
     /// field.
     pub fields: BTreeMap<String, ValueSource>,
@@ -168,6 +185,10 @@ pub struct Defined {
     /// The pause in minutes between two reads of the changed records. Absent if the desk does not read them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull_minutes: Option<u32>,
+    /// The records that the desk reads, in the query language of the external system. The text is empty if the desk reads
+    /// all records that its account may read.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub filter: String,
     /// The largest number of requests of the desk to the external system in one minute. Absent if the number is not
     /// limited.
     #[serde(default, skip_serializing_if = "Option::is_none")]

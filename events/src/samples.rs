@@ -59,6 +59,7 @@ pub const ALL: &[(&str, &str)] = samples! {
     "case.received.v1"
     "case.refused.v1"
     "case.process_requested.v1"
+    "case.skipped.v1"
     "case.bound.v1"
     "case.updated.v1"
     "case.identified.v1"

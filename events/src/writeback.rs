@@ -93,6 +93,10 @@ pub struct PollScheduled {
     /// True if the result of a write is unknown. The attempt then counts as failed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_unclear: bool,
+    /// What the next write needs to change the status, such as the id of a transition. Absent if the last value is still
+    /// valid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
     pub due: Moment,
 }
 impl Personals for PollScheduled {}

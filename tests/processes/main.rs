@@ -16,5 +16,6 @@ mod helpdesk;
 mod notifications;
 mod package;
 mod proof;
+mod sources;
 mod two_desks;
 mod working_day;

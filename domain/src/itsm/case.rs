@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use events::case::{
     Bound, CaseEvent, ConflictResolved, Conflicted, Identified, ProcessRequested, Received,
-    Refused, UpdateMark, Updated,
+    Refused, Skipped, UpdateMark, Updated,
 };
 use events::{AppCode, Moment, PersonId, TicketSn};
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,8 @@ pub enum Command {
         at: Moment,
     },
     Bind(Bound),
+    /// Stores that the record has ended, and that the desk opens no ticket for it.
+    Skip,
     Update(Updated),
     Refuse(Refused),
     Identify(Identified),
@@ -95,6 +97,9 @@ pub struct Case {
     /// The name of the stream of another case to which the content of the record belongs. The value is present
     /// only if the desk could not read the record id at first and found the id later.
     pub identified: Option<String>,
+    /// True if the record had ended when the desk read it first, so that the case has no ticket.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_skipped: bool,
     /// Number of updates of the record that the desk processed after it opened the ticket.
     pub updates: u32,
     /// A short digest (hash) of each value that the desk copied from the record to the ticket. Each key of
@@ -173,7 +178,7 @@ impl Decider for Case {
                 Some(ticket) => reject(Rejection::AlreadyBound(ticket.clone())),
                 None => Ok(vec![bound.clone().into()]),
             },
-            Command::Update(_) | Command::Identify(_)
+            Command::Update(_) | Command::Identify(_) | Command::Skip
                 if matches!(command, Command::Update(_)) != self.ticket.is_some() =>
             {
                 reject(match &self.ticket {
@@ -183,6 +188,7 @@ impl Decider for Case {
             }
             Command::Update(updated) => Ok(vec![updated.clone().into()]),
             Command::Identify(identified) => Ok(vec![identified.clone().into()]),
+            Command::Skip => Ok(vec![Skipped {}.into()]),
             Command::Refuse(refused) => Ok(vec![refused.clone().into()]),
         }
     }
@@ -202,6 +208,7 @@ impl Decider for Case {
                 self.status.clone_from(&received.status);
                 self.digest.clone_from(&received.digest);
                 self.is_pending = true;
+                self.is_skipped = false;
                 self.refusal = None;
             }
             CaseEvent::ProcessRequested(_) => {
@@ -214,6 +221,10 @@ impl Decider for Case {
                 self.mapping = bound.mapping;
                 self.first_status.clone_from(&bound.status);
                 self.fields.clone_from(&bound.fields);
+            }
+            CaseEvent::Skipped(_) => {
+                self.is_pending = false;
+                self.is_skipped = true;
             }
             CaseEvent::Updated(updated) => {
                 self.is_pending = false;

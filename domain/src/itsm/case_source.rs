@@ -19,8 +19,12 @@ const POLICY: Policy = Policy {
 /// The commands that change one source of cases.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// Starts the regular reads of the source. A running source does not change.
-    Start { source: String, at: Moment },
+    /// Starts the regular reads of the source. If the source runs with the same filter, it does not change.
+    Start {
+        source: String,
+        filter: String,
+        at: Moment,
+    },
     /// Stores that a message of the source arrived.
     Hint { inbound: String, at: Moment },
     /// Stores that one page was read and that its records were received.
@@ -82,6 +86,11 @@ pub struct CaseSource {
     /// The value of `hints` when the first page was read.
     #[serde(default)]
     pub hints_at_start: u32,
+    /// Whether further pages follow the last page.
+    #[serde(default)]
+    pub has_more: bool,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub filter: String,
     pub is_running: bool,
 }
 
@@ -100,10 +109,13 @@ impl Decider for CaseSource {
     ) -> Result<Vec<CaseSourceEvent>, DecideError<Self>> {
         let reject = |rejection| Err(DecideError::Rejected(rejection));
         match command {
-            Command::Start { .. } if self.is_running => Ok(Vec::new()),
-            Command::Start { source, at } => Ok(vec![
+            Command::Start { filter, .. } if self.is_running && self.filter == *filter => {
+                Ok(Vec::new())
+            }
+            Command::Start { source, filter, at } => Ok(vec![
                 Started {
                     source: source.clone(),
+                    filter: filter.clone(),
                     due: *at,
                 }
                 .into(),
@@ -171,7 +183,9 @@ impl Decider for CaseSource {
                 self.source.clone_from(&started.source);
                 self.attempts.begin_again(started.due);
                 self.is_running = true;
+                self.filter.clone_from(&started.filter);
                 self.cursor.clear();
+                self.has_more = false;
             }
             CaseSourceEvent::Hinted(hinted) => {
                 self.hints += 1;
@@ -181,6 +195,7 @@ impl Decider for CaseSource {
                 self.attempts.poll(page.attempt, page.due);
                 self.cursor.clone_from(&page.cursor);
                 self.hints_at_start = page.hints;
+                self.has_more = page.has_more;
             }
             CaseSourceEvent::PullFailed(failed) if failed.is_throttled => {
                 self.attempts.postpone(failed.attempt, failed.due);
@@ -240,6 +255,7 @@ mod tests {
 
     fn start() -> Command {
         Command::Start {
+            filter: String::new(),
             source: "helpdesk".into(),
             at: NOW,
         }

@@ -101,6 +101,16 @@ pub fn check(mapping: &CaseMapping) -> Result<(), String> {
             ));
         }
     }
+    if let Some(status) = mapping
+        .write_also
+        .keys()
+        .find(|status| !mapping.write_back.contains_key(*status))
+    {
+        return Err(format!("`write_also.{status}` needs `write_back.{status}`"));
+    }
+    if !mapping.ends.is_empty() && mapping.status.is_none() {
+        return Err("`status` is required with `ends`".into());
+    }
     if mapping.fields.is_empty() {
         return Err("`fields` must have at least one field of the form".into());
     }

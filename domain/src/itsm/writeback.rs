@@ -25,6 +25,8 @@ const READ_AGAIN_MS: i64 = 10_000;
 const CONFLICT_DUE_MS: i64 = 30_000;
 /// The name under which a verdict contains that the result of a write is unknown.
 const UNCLEAR: &str = "unclear";
+/// The name under which a verdict contains how the status can be written.
+const ROUTE: &str = "route";
 /// The name under which a verdict contains the outcome.
 const OUTCOME: &str = "outcome";
 /// The name under which a verdict contains the status of the record.
@@ -60,8 +62,8 @@ impl Step {
 /// The meaning of a response.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
-    /// The record has this status.
-    Status(String),
+    /// The record has this status. The result says how the desk can write the new status, or why it cannot.
+    Status(String, Result<String, String>),
     /// The external system accepted the write.
     Written,
     Rejected(String),
@@ -101,6 +103,9 @@ pub struct Writeback {
     /// The last status that the record certainly had, because the desk wrote it or found it. `None` before the first
     /// completed write.
     pub confirmed: Option<String>,
+    /// What the next write needs to change the status, such as the id of a transition.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub route: String,
     /// The statuses of the open write whose results are unknown. A record with one of them was not changed by the source.
     pub tried: BTreeSet<String>,
     /// The end of the last completed request.
@@ -164,9 +169,7 @@ impl Decider for Writeback {
             WritebackEvent::Requested(requested) => {
                 if self.is_open {
                     // The outcome of an earlier request that still runs is ignored.
-                    let failures = self.attempts.failures;
-                    self.attempts.poll(self.attempts.next(), requested.due);
-                    self.attempts.failures = failures;
+                    self.attempts.postpone(self.attempts.next(), requested.due);
                 } else {
                     self.attempts.begin_again(requested.due);
                 }
@@ -185,10 +188,12 @@ impl Decider for Writeback {
                 self.step = Step::Read;
             }
             WritebackEvent::PollScheduled(done) => {
-                let failures = self.attempts.failures + u32::from(done.is_unclear);
-                self.attempts.poll(done.attempt, done.due);
                 // A read between two writes is no success of the write.
-                self.attempts.failures = failures;
+                self.attempts.postpone(done.attempt, done.due);
+                self.attempts.failures += u32::from(done.is_unclear);
+                if let Some(route) = &done.route {
+                    self.route.clone_from(route);
+                }
                 self.step = if done.step == Step::Write.name() {
                     Step::Write
                 } else {
@@ -260,14 +265,22 @@ impl Writeback {
         match (self.step, answer) {
             (_, Answer::NotSent(reason)) => Verdict::retry(reason),
             (_, Answer::Rejected(reason)) => Verdict::failed(reason),
-            (Step::Read, Answer::Status(found)) if found == target => ended("unchanged", ""),
-            (Step::Read, Answer::Status(found))
+            (Step::Read, Answer::Status(found, _)) if found == target => ended("unchanged", ""),
+            (Step::Read, Answer::Status(found, route))
                 if found == *self.confirmed.as_ref().unwrap_or(&requested.known)
                     || self.tried.contains(&found) =>
             {
-                Verdict::poll(Step::Write.name(), "", 0)
+                let route = match route {
+                    Ok(route) => route,
+                    Err(reason) => return Verdict::failed(reason),
+                };
+                let mut verdict = Verdict::poll(Step::Write.name(), "", 0);
+                if let Verdict::Poll { outputs, .. } = &mut verdict {
+                    outputs.insert(ROUTE.to_owned(), route);
+                }
+                verdict
             }
-            (Step::Read, Answer::Status(found)) => ended("conflict", &found),
+            (Step::Read, Answer::Status(found, _)) => ended("conflict", &found),
             (Step::Write, Answer::Written) => ended("written", ""),
             (Step::Write, Answer::Unclear(_)) => self.unclear(READ_AGAIN_MS),
             (_, Answer::Unclear(reason)) => Verdict::retry(reason),
@@ -330,9 +343,10 @@ impl Writeback {
             Consequence::Poll {
                 step,
                 after_ms,
-                outputs,
+                mut outputs,
                 ..
             } => PollScheduled {
+                route: outputs.remove(ROUTE),
                 attempt,
                 exchange,
                 step: step.to_owned(),
@@ -401,7 +415,7 @@ mod tests {
     }
 
     fn status(text: &str) -> Answer {
-        Answer::Status(text.into())
+        Answer::Status(text.into(), Ok(String::new()))
     }
 
     fn outcome(state: &Writeback) -> Option<Outcome> {

@@ -103,7 +103,10 @@ impl Ticket {
         reason: &str,
         context: &Context,
     ) -> Decision<Vec<TicketEvent>> {
-        self.may_manage(by, context)?;
+        // The system terminates a ticket if the record of another system has ended.
+        if !by.is_system() {
+            self.may_manage(by, context)?;
+        }
         self.check_not_child()?;
         if self.status.is_over() {
             return reject(Rejection::NotInProcess);

@@ -12,8 +12,8 @@ use domain::placeholder::percent;
 use serde_json::{Value, json};
 
 use super::{
-    Account, Answer, Api, Changes, Delivered, NotDelivered, Page, Source, StatusWrite, object,
-    planned,
+    Account, Answer, Api, Changes, Delivered, JSON, NotDelivered, Page, Source, StatusWrite,
+    object, planned,
 };
 use crate::http::{HttpError, HttpResponse};
 
@@ -38,6 +38,10 @@ impl Source for DjangoHelpdesk {
         } else {
             Err(NotDelivered::Unreadable("`ticket` is required".into()))
         }
+    }
+
+    fn needs_user(&self) -> bool {
+        true
     }
 
     fn api(&self) -> Option<&'static dyn Api> {
@@ -97,15 +101,13 @@ impl Api for DjangoHelpdesk {
 
     fn write(&self, account: &Account, write: &StatusWrite<'_>) -> PlannedRequest {
         // django-helpdesk renders the comment as a Django template. The note contains no template syntax.
-        let body = json!({
+        let mut body = json!({
             "ticket": write.record, "comment": write.note, "public": true, "new_status": write.status,
         });
-        planned(
-            account,
-            "POST",
-            "api/followups/",
-            Some(("application/json", body)),
-        )
+        for (name, value) in write.also {
+            body[name] = value.clone();
+        }
+        planned(account, "POST", "api/followups/", Some((JSON, body)))
     }
 }
 
@@ -124,6 +126,7 @@ fn trimmed(mut ticket: Value) -> Value {
 #[cfg(test)]
 mod tests {
     use events::integration::Defined;
+    use serde_json::Map;
 
     use super::*;
 
@@ -188,6 +191,8 @@ mod tests {
             status: &json!(3),
             pointer: "/status",
             note: "REQ1 FINISHED",
+            also: &Map::new(),
+            route: "",
         };
         let planned = DjangoHelpdesk.write(&account(), &write);
         assert_eq!(planned.url, "https://helpdesk.example.com/api/followups/");

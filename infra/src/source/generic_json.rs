@@ -7,11 +7,11 @@
 
 use domain::api_call::plan::PlannedRequest;
 use domain::placeholder::percent;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{
     Account, Answer, Api, Delivered, NotDelivered, Signature, Source, StatusWrite, json, object,
-    planned, records_of,
+    object_with, planned, records_of,
 };
 use crate::http::{HttpError, HttpResponse};
 
@@ -51,34 +51,18 @@ impl Api for GenericJson {
     }
 
     fn write(&self, account: &Account, write: &StatusWrite<'_>) -> PlannedRequest {
-        let mut body = at(write.pointer, write.status.clone());
+        let mut body = object_with(write.pointer, write.status.clone());
         body.insert("note".into(), write.note.into());
+        body.extend(write.also.clone());
         let body = ("application/merge-patch+json", body.into());
         planned(account, "PATCH", &percent(write.record), Some(body))
-    }
-}
-
-/// Returns an object with the value at the place of a JSON pointer. Numbers in the pointer are names of members, because a
-/// merge patch cannot change one entry of a list.
-fn at(pointer: &str, value: Value) -> Map<String, Value> {
-    let names = pointer.trim_start_matches('/').split('/');
-    let names: Vec<String> = names
-        .map(|name| name.replace("~1", "/").replace("~0", "~"))
-        .collect();
-    let mut inner = value;
-    for name in names.into_iter().rev() {
-        inner = Value::Object(Map::from_iter([(name, inner)]));
-    }
-    match inner {
-        Value::Object(members) => members,
-        _ => Map::new(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use events::integration::Defined;
-    use serde_json::json;
+    use serde_json::{Map, json};
 
     use super::*;
 
@@ -114,6 +98,8 @@ mod tests {
             status: &json!("closed"),
             pointer: "/state/na~1me",
             note: "INC1",
+            also: &Map::from_iter([("reason".to_owned(), json!("done"))]),
+            route: "",
         };
         let planned = GenericJson.write(&account, &write);
         assert_eq!(
@@ -123,7 +109,7 @@ mod tests {
         assert_eq!(planned.headers[0].1, "Bearer token");
         assert_eq!(
             planned.body.unwrap(),
-            json!({ "state": { "na/me": "closed" }, "note": "INC1" })
+            json!({ "state": { "na/me": "closed" }, "note": "INC1", "reason": "done" })
         );
         account.integration.user = "desk".into();
         let planned = GenericJson.one(&account, "7");

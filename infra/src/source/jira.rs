@@ -1,10 +1,32 @@
-//! Reads webhooks of Jira and Jira Service Management. With a secret, the header `X-Hub-Signature` contains the
-//! HMAC-SHA256 of the body, and `X-Atlassian-Webhook-Identifier` is the same for each repetition (reference/fleet.md
-//! 2.11). A record is the issue.
+//! Works with Jira and Jira Service Management. The URL of the integration is the base URL of the site, such as
+//! `https://jira.example.com`. A record is an issue.
+//!
+//! With a secret, the header `X-Hub-Signature` of a webhook contains the HMAC-SHA256 of the body, and
+//! `X-Atlassian-Webhook-Identifier` is the same for each repetition (reference/fleet.md 2.11).
+//!
+//! The status of an issue changes only by a transition. The desk therefore reads the transitions of the issue before each
+//! write. Jira compares times in a search in the time zone of the account, and returns times in the same time zone. The
+//! search has the precision of one minute. Jira Cloud has another path for searches than Jira Data Center, with tokens
+//! instead of page numbers.
 
-use serde_json::Value;
+use domain::api_call::plan::PlannedRequest;
+use domain::placeholder::percent;
+use domain::value::plain;
+use serde_json::{Value, json as object_of};
 
-use super::{Delivered, NotDelivered, Signature, Source, json};
+use super::since::{Since, number_of};
+use super::{
+    Account, Answer, Api, Changes, Delivered, JSON, NotDelivered, Page, Signature, Source,
+    StatusWrite, json, object, planned, query, second_of, succeeded,
+};
+use crate::http::{HttpError, HttpResponse};
+
+/// Number of issues on one page.
+const PAGE_SIZE: usize = 100;
+/// The fields that the desk reads: all that Jira shows in lists.
+const FIELDS: (&str, &str) = ("fields", "*navigable");
+/// Maximum number of transitions in the reason of a failure.
+const NAMED_MAX: usize = 20;
 
 /// The implementation of [`Source`] for Jira.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +58,126 @@ impl Source for Jira {
             _ => Err(NotDelivered::Unreadable("`issue` is required".into())),
         }
     }
+
+    fn api(&self) -> Option<&'static dyn Api> {
+        Some(&Self)
+    }
+
+    fn changes(&self) -> Option<&'static dyn Changes> {
+        Some(&Self)
+    }
+}
+
+/// Returns whether the integration is a site of Jira Cloud.
+fn is_cloud(account: &Account) -> bool {
+    let url = account.integration.url.trim_end_matches('/');
+    url.ends_with(".atlassian.net")
+}
+
+impl Changes for Jira {
+    fn changed(&self, account: &Account, cursor: &str) -> PlannedRequest {
+        let since = Since::of(cursor);
+        let filter = account.integration.filter.as_str();
+        let filter = (!filter.is_empty()).then(|| format!("({filter})"));
+        let time = since
+            .at
+            .map(|at| format!("updated >= \"{}\"", at.strftime("%Y-%m-%d %H:%M")));
+        let terms: Vec<String> = filter.into_iter().chain(time).collect();
+        let jql = format!("{} ORDER BY updated ASC, key ASC", terms.join(" AND "));
+        let (path, page) = if is_cloud(account) {
+            ("search/jql", ("nextPageToken", since.page.clone()))
+        } else {
+            let start = (number_of(&since.page) - 1) * PAGE_SIZE;
+            ("search", ("startAt", start.to_string()))
+        };
+        let size = PAGE_SIZE.to_string();
+        let mut parameters = vec![("jql", jql.trim_start()), ("maxResults", &size), FIELDS];
+        if !page.1.is_empty() {
+            parameters.push((page.0, &page.1));
+        }
+        let path = format!("rest/api/2/{path}{}", query(&parameters));
+        planned(account, "GET", &path, None)
+    }
+
+    fn page(&self, cursor: &str, response: &Result<HttpResponse, HttpError>) -> Answer<Page> {
+        let since = Since::of(cursor);
+        succeeded(response).and_read(|mut body| {
+            let Value::Array(records) = body["issues"].take() else {
+                return Err("`issues` is missing in the response".into());
+            };
+            let times = records.iter();
+            let times = times.filter_map(|record| second_of(&record["fields"]["updated"]));
+            let newest = times.max().and_then(|at| at.with().second(0).build().ok());
+            // Only Jira Cloud returns a token. Jira Data Center can return fewer issues than the desk asks for.
+            let following = if let Value::String(token) = &body["nextPageToken"] {
+                Some(token.clone())
+            } else {
+                let asked = body["maxResults"].as_u64().unwrap_or(u64::MAX);
+                let start = body["startAt"].as_u64().unwrap_or_default();
+                let seen = start + records.len() as u64;
+                let is_full = records.len() as u64 >= asked && asked > 0;
+                let has_more = is_full && body["total"].as_u64().is_some_and(|all| all > seen);
+                has_more.then(|| (number_of(&since.page) + 1).to_string())
+            };
+            let has_more = following.is_some();
+            Ok(Page {
+                records,
+                cursor: since.after(newest, following).cursor(),
+                has_more,
+            })
+        })
+    }
+}
+
+impl Api for Jira {
+    fn one(&self, account: &Account, record: &str) -> PlannedRequest {
+        let expand = query(&[FIELDS, ("expand", "transitions")]);
+        let path = format!("rest/api/2/issue/{}{expand}", percent(record));
+        planned(account, "GET", &path, None)
+    }
+
+    fn record(&self, response: &Result<HttpResponse, HttpError>) -> Answer<Value> {
+        object(response)
+    }
+
+    fn route(&self, record: &Value, status: &Value) -> Result<String, String> {
+        let status = plain(status);
+        let transitions = record["transitions"].as_array();
+        let transitions = transitions.map(Vec::as_slice).unwrap_or_default();
+        let leads = |transition: &&Value| {
+            let to = &transition["to"];
+            plain(&to["id"]) == status || plain(&to["name"]) == status
+        };
+        if let Some(transition) = transitions.iter().find(leads) {
+            return Ok(plain(&transition["id"]));
+        }
+        let possible = transitions.iter().take(NAMED_MAX);
+        let possible: Vec<String> = possible
+            .map(|one| {
+                format!(
+                    "{} ({})",
+                    plain(&one["to"]["id"]),
+                    plain(&one["to"]["name"])
+                )
+            })
+            .collect();
+        Err(format!(
+            "no transition of the issue leads to the status {status}; possible are: {}",
+            possible.join(", ")
+        ))
+    }
+
+    fn write(&self, account: &Account, write: &StatusWrite<'_>) -> PlannedRequest {
+        let mut body = object_of!({
+            "transition": { "id": write.route },
+            "update": { "comment": [{ "add": { "body": write.note } }] },
+        });
+        for (name, value) in write.also {
+            body[name] = value.clone();
+        }
+        let path = format!("rest/api/2/issue/{}/transitions", percent(write.record));
+        planned(account, "POST", &path, Some((JSON, body)))
+    }
 }
 
 #[cfg(test)]
@@ -61,5 +203,110 @@ mod tests {
         assert_eq!(read(sprint), Ok(Delivered::Records(Vec::new())));
         let without = json!({ "webhookEvent": "jira:issue_created" });
         assert!(read(without).is_err());
+    }
+
+    fn account(url: &str) -> Account {
+        Account {
+            integration: events::integration::Defined {
+                url: url.into(),
+                filter: "project = ITSM OR project = HR".into(),
+                ..events::integration::Defined::default()
+            },
+            secret: "token".into(),
+        }
+    }
+
+    fn page(cursor: &str, body: &Value) -> Page {
+        let response = Ok(HttpResponse::of(200, body.to_string().as_bytes()));
+        match Jira.page(cursor, &response) {
+            Answer::Done(page) => page,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn issue(updated: &str) -> Value {
+        json!({ "id": "1", "fields": { "updated": updated } })
+    }
+
+    #[test]
+    fn changed_issues_are_read_in_the_order_of_their_changes() {
+        let own = account("https://jira.example.com");
+        let first = Jira.changed(&own, "").url;
+        assert_eq!(
+            first,
+            "https://jira.example.com/rest/api/2/search?jql=%28project%20%3D%20ITSM%20OR%20project%20%3D%20HR%29%20ORDER%20BY%20updated%20ASC%2C%20key%20ASC&maxResults=100&fields=%2Anavigable&startAt=0"
+        );
+        let time = "2026-11-28T10:00:59.120+0800";
+        // Jira limits the number of issues to 50.
+        let body =
+            json!({ "startAt": 0, "maxResults": 50, "total": 51, "issues": vec![issue(time); 50] });
+        let read = page("", &body);
+        assert_eq!(
+            (read.cursor.as_str(), read.has_more),
+            ("2026-11-28T10:00:00", true)
+        );
+        let second = Jira.changed(&own, &read.cursor).url;
+        assert!(
+            second.contains("updated%20%3E%3D%20%222026-11-28%2010%3A00%22"),
+            "{second}"
+        );
+        // All issues of the page were changed in the same minute.
+        assert_eq!(page(&read.cursor, &body).cursor, "2026-11-28T10:00:00|2");
+        let last = json!({ "startAt": 0, "maxResults": 50, "total": 1, "issues": [issue(time)] });
+        let read = page("2026-11-28T09:50:00", &last);
+        assert_eq!(
+            (read.cursor.as_str(), read.has_more),
+            ("2026-11-28T09:58:00", false)
+        );
+    }
+
+    #[test]
+    fn jira_cloud_continues_with_a_token() {
+        let cloud = account("https://x.atlassian.net/");
+        let url = Jira.changed(&cloud, "").url;
+        assert!(url.contains("/rest/api/2/search/jql?jql="), "{url}");
+        assert!(
+            !url.contains("nextPageToken") && !url.contains("startAt"),
+            "{url}"
+        );
+        let time = "2026-11-28T10:00:59.120+0800";
+        let body = json!({ "issues": [issue(time)], "nextPageToken": "t|1", "isLast": false });
+        let read = page("2026-11-28T10:00:00", &body);
+        assert_eq!(
+            (read.cursor.as_str(), read.has_more),
+            ("2026-11-28T10:00:00|t|1", true)
+        );
+        let url = Jira.changed(&cloud, &read.cursor).url;
+        assert!(url.ends_with("nextPageToken=t%7C1"), "{url}");
+    }
+
+    #[test]
+    fn a_status_is_written_by_the_transition_that_leads_to_it() {
+        let record = json!({ "transitions": [
+            { "id": "11", "to": { "id": "3", "name": "In Progress" } },
+            { "id": "21", "to": { "id": "5", "name": "Resolved" } },
+        ] });
+        assert_eq!(Jira.route(&record, &json!("5")), Ok("21".into()));
+        assert_eq!(Jira.route(&record, &json!("In Progress")), Ok("11".into()));
+        let reason = Jira.route(&record, &json!("6")).unwrap_err();
+        assert!(
+            reason.contains("possible are: 3 (In Progress), 5 (Resolved)"),
+            "{reason}"
+        );
+        let also = json!({ "fields": { "resolution": { "name": "Done" } } });
+        let write = StatusWrite {
+            record: "10002",
+            status: &json!("5"),
+            pointer: "/fields/status/id",
+            note: "INC1",
+            also: also.as_object().expect("an object"),
+            route: "21",
+        };
+        let planned = Jira.write(&account("https://jira.example.com"), &write);
+        assert!(planned.url.ends_with("/rest/api/2/issue/10002/transitions"));
+        let body = planned.body.expect("a body");
+        assert_eq!(body["transition"]["id"], "21");
+        assert_eq!(body["update"]["comment"][0]["add"]["body"], "INC1");
+        assert_eq!(body["fields"]["resolution"]["name"], "Done");
     }
 }

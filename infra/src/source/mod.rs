@@ -8,14 +8,17 @@ pub mod django_helpdesk;
 pub mod generic_json;
 pub mod jira;
 pub mod servicenow;
+mod since;
 pub mod zammad;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::api_call::plan::PlannedRequest;
+use domain::placeholder::percent;
 use events::integration::Defined;
+use jiff::civil::DateTime;
 use ring::hmac;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::http::{HttpError, HttpResponse};
 
@@ -95,6 +98,10 @@ pub struct StatusWrite<'a> {
     pub pointer: &'a str,
     /// A note for people: the ticket and its status.
     pub note: &'a str,
+    /// Further members that are written together with the status.
+    pub also: &'a Map<String, Value>,
+    /// The result of [`Api::route`].
+    pub route: &'a str,
 }
 
 /// The meaning of a response.
@@ -123,6 +130,10 @@ pub trait Source: Send + Sync {
     }
     /// Reads the body of a message.
     fn read(&self, body: &[u8]) -> Result<Delivered, NotDelivered>;
+    /// Returns true if the desk can identify itself only with a user name and a password, and not with a token.
+    fn needs_user(&self) -> bool {
+        false
+    }
     /// Returns the requests to the API of the system, or `None` if the desk sends it no requests.
     fn api(&self) -> Option<&'static dyn Api> {
         None
@@ -139,6 +150,11 @@ pub trait Api: Send + Sync {
     fn one(&self, account: &Account, record: &str) -> PlannedRequest;
     /// Reads the response to [`Api::one`]. The result has the form of the records in messages and pages.
     fn record(&self, response: &Result<HttpResponse, HttpError>) -> Answer<Value>;
+    /// Returns how the status of a record can be changed, if the system needs this in the write: for example the id of a
+    /// transition. An error is the reason why the record cannot get this status.
+    fn route(&self, _record: &Value, _status: &Value) -> Result<String, String> {
+        Ok(String::new())
+    }
     /// Builds the request that writes a status and a note to a record.
     fn write(&self, account: &Account, write: &StatusWrite<'_>) -> PlannedRequest;
 }
@@ -220,16 +236,27 @@ fn from_hex(digits: &str) -> Option<Vec<u8>> {
 }
 
 /// Builds a request with the credentials of the account: a password if the integration has a user, and a bearer token
-/// otherwise. `path` is the path below the URL of the integration.
+/// otherwise. `path` is the path below the URL of the integration, or a query.
 fn planned(
     account: &Account,
     method: &str,
     path: &str,
     body: Option<(&str, Value)>,
 ) -> PlannedRequest {
+    planned_with(account, "Bearer ", method, path, body)
+}
+
+/// Builds a request as [`planned`]. `token` is the text before the token in the header `Authorization`.
+fn planned_with(
+    account: &Account,
+    token: &str,
+    method: &str,
+    path: &str,
+    body: Option<(&str, Value)>,
+) -> PlannedRequest {
     let integration = &account.integration;
     let authorization = if integration.user.is_empty() {
-        format!("Bearer {}", account.secret)
+        format!("{token}{}", account.secret)
     } else {
         let credentials = format!("{}:{}", integration.user, account.secret);
         format!("Basic {}", STANDARD.encode(credentials))
@@ -239,13 +266,48 @@ fn planned(
         headers.push(("Content-Type".to_owned(), kind.to_owned()));
         body
     });
+    let slash = if path.starts_with('?') { "" } else { "/" };
     PlannedRequest {
         method: method.to_owned(),
-        url: format!("{}/{path}", integration.url.trim_end_matches('/')),
+        url: format!("{}{slash}{path}", integration.url.trim_end_matches('/')),
         headers,
         body,
         timeout_ms: TIMEOUT_MS,
     }
+}
+
+/// The media type of most bodies.
+const JSON: &str = "application/json";
+
+/// Returns a query for a URL from names and values.
+fn query(parameters: &[(&str, &str)]) -> String {
+    let parameters = parameters.iter();
+    let parameters: Vec<String> = parameters
+        .map(|(name, value)| format!("{name}={}", percent(value)))
+        .collect();
+    format!("?{}", parameters.join("&"))
+}
+
+/// Returns an object with the value at the place of a JSON pointer. Numbers in the pointer are names of members, because a
+/// merge patch cannot change one entry of a list.
+fn object_with(pointer: &str, value: Value) -> Map<String, Value> {
+    let names = pointer.trim_start_matches('/').split('/');
+    let names: Vec<String> = names
+        .map(|name| name.replace("~1", "/").replace("~0", "~"))
+        .collect();
+    let mut inner = value;
+    for name in names.into_iter().rev() {
+        inner = Value::Object(Map::from_iter([(name, inner)]));
+    }
+    match inner {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    }
+}
+
+/// Returns an update time of a record at the precision of one second, without its time zone.
+fn second_of(time: &Value) -> Option<DateTime> {
+    time.as_str()?.get(..19)?.replace(' ', "T").parse().ok()
 }
 
 /// Returns the JSON object of a successful response.

@@ -1,9 +1,36 @@
-//! Reads webhooks of Zammad. The header `X-Hub-Signature` contains the HMAC-SHA1 of the body, and `X-Zammad-Delivery` is
-//! an id of the message (reference/fleet.md 2.11). A record is the ticket, without its articles.
+//! Works with Zammad. The URL of the integration is the base URL of the site. A record is a ticket, without its articles.
+//!
+//! The header `X-Hub-Signature` of a webhook contains the HMAC-SHA1 of the body, and `X-Zammad-Delivery` is an id of the
+//! message (reference/fleet.md 2.11).
+//!
+//! The API returns the names of people and values as texts, but a webhook contains objects. The desk gives records of the
+//! API the form of a webhook, so that one mapping fits both.
 
-use serde_json::Value;
+use domain::api_call::plan::PlannedRequest;
+use domain::placeholder::percent;
+use serde_json::{Value, json as object_of};
 
-use super::{Delivered, NotDelivered, Signature, Source, json};
+use super::since::{Since, number_of};
+use super::{
+    Account, Answer, Api, Changes, Delivered, JSON, NotDelivered, Page, Signature, Source,
+    StatusWrite, json, object, object_with, planned_with, query, second_of, succeeded,
+};
+use crate::http::{HttpError, HttpResponse};
+
+/// Number of tickets on one page. Zammad returns at most this number.
+const PAGE_SIZE: usize = 100;
+/// The text before an access token in the header `Authorization`.
+const TOKEN: &str = "Token token=";
+/// The members that are objects in a webhook and texts in the API, with the name of the text in the object.
+const OBJECTS: [(&str, &str); 7] = [
+    ("group", "name"),
+    ("priority", "name"),
+    ("organization", "name"),
+    ("customer", "login"),
+    ("owner", "login"),
+    ("created_by", "login"),
+    ("updated_by", "login"),
+];
 
 /// The implementation of [`Source`] for Zammad.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +56,92 @@ impl Source for Zammad {
             _ => Err(NotDelivered::Unreadable("`ticket` is required".into())),
         }
     }
+
+    fn api(&self) -> Option<&'static dyn Api> {
+        Some(&Self)
+    }
+
+    fn changes(&self) -> Option<&'static dyn Changes> {
+        Some(&Self)
+    }
+}
+
+impl Changes for Zammad {
+    fn changed(&self, account: &Account, cursor: &str) -> PlannedRequest {
+        let since = Since::of(cursor);
+        let filter = account.integration.filter.as_str();
+        let filter = (!filter.is_empty()).then(|| format!("({filter})"));
+        let begin = since.at.map_or_else(
+            || "*".to_owned(),
+            |at| format!("\"{}\"", at.strftime("%Y-%m-%dT%H:%M:%SZ")),
+        );
+        let time = format!("updated_at:[{begin} TO *]");
+        let terms: Vec<String> = filter.into_iter().chain([time]).collect();
+        let size = PAGE_SIZE.to_string();
+        let path = query(&[
+            ("query", &terms.join(" AND ")),
+            ("sort_by", "updated_at"),
+            ("order_by", "asc"),
+            ("page", &number_of(&since.page).to_string()),
+            ("per_page", &size),
+            ("limit", &size),
+            ("expand", "true"),
+        ]);
+        let path = format!("api/v1/tickets/search{path}");
+        planned_with(account, TOKEN, "GET", &path, None)
+    }
+
+    fn page(&self, cursor: &str, response: &Result<HttpResponse, HttpError>) -> Answer<Page> {
+        let since = Since::of(cursor);
+        succeeded(response).and_read(|body| {
+            let Value::Array(records) = body else {
+                return Err("the response is not a list of tickets".into());
+            };
+            let times = records.iter();
+            let newest = times
+                .filter_map(|record| second_of(&record["updated_at"]))
+                .max();
+            let has_more = records.len() >= PAGE_SIZE;
+            let following = has_more.then(|| (number_of(&since.page) + 1).to_string());
+            Ok(Page {
+                records: records.into_iter().map(as_in_webhooks).collect(),
+                cursor: since.after(newest, following).cursor(),
+                has_more,
+            })
+        })
+    }
+}
+
+impl Api for Zammad {
+    fn one(&self, account: &Account, record: &str) -> PlannedRequest {
+        let path = format!("api/v1/tickets/{}?expand=true", percent(record));
+        planned_with(account, TOKEN, "GET", &path, None)
+    }
+
+    fn record(&self, response: &Result<HttpResponse, HttpError>) -> Answer<Value> {
+        object(response).and_read(|ticket| Ok(as_in_webhooks(ticket)))
+    }
+
+    fn write(&self, account: &Account, write: &StatusWrite<'_>) -> PlannedRequest {
+        let mut body = object_with(write.pointer, write.status.clone());
+        let article = object_of!({
+            "subject": "", "body": write.note, "type": "note", "internal": true, "content_type": "text/plain",
+        });
+        body.insert("article".into(), article);
+        body.extend(write.also.clone());
+        let path = format!("api/v1/tickets/{}", percent(write.record));
+        planned_with(account, TOKEN, "PUT", &path, Some((JSON, body.into())))
+    }
+}
+
+/// Gives a ticket of the API the form of a ticket in a webhook.
+fn as_in_webhooks(mut ticket: Value) -> Value {
+    for (name, inner) in OBJECTS {
+        if let Some(text @ Value::String(_)) = ticket.get_mut(name).map(Value::take) {
+            ticket[name] = object_of!({ inner: text });
+        }
+    }
+    ticket
 }
 
 #[cfg(test)]
@@ -44,5 +157,66 @@ mod tests {
         let read = Zammad.read(body.to_string().as_bytes());
         assert_eq!(read, Ok(Delivered::Records(vec![ticket])));
         assert!(Zammad.read(br#"{"article":{}}"#).is_err());
+    }
+
+    fn account(user: &str) -> Account {
+        Account {
+            integration: events::integration::Defined {
+                url: "https://zammad.example.com".into(),
+                user: user.into(),
+                filter: "group.name:IT".into(),
+                ..events::integration::Defined::default()
+            },
+            secret: "s3cret".into(),
+        }
+    }
+
+    #[test]
+    fn changed_tickets_have_the_form_of_a_webhook() {
+        let planned = Zammad.changed(&account(""), "2026-11-28T10:00:05|2");
+        assert_eq!(planned.headers[0].1, "Token token=s3cret");
+        assert!(
+            planned.url.starts_with("https://zammad.example.com/api/v1/tickets/search?query=%28group.name%3AIT%29%20AND%20updated_at%3A%5B%222026-11-28T10%3A00%3A05Z%22%20TO%20%2A%5D&sort_by=updated_at&order_by=asc&page=2&"),
+            "{}",
+            planned.url
+        );
+        assert_eq!(
+            Zammad.changed(&account("desk"), "").headers[0].1,
+            "Basic ZGVzazpzM2NyZXQ="
+        );
+        let body = json!([{ "id": 81, "state": "open", "priority": "2 normal", "customer": "lisi@example.com",
+            "updated_at": "2026-11-28T10:00:07.123Z", "owner": null }]);
+        let response = Ok(HttpResponse::of(200, body.to_string().as_bytes()));
+        let Answer::Done(page) = Zammad.page("", &response) else {
+            panic!("a page")
+        };
+        assert_eq!(
+            (page.cursor.as_str(), page.has_more),
+            ("2026-11-28T09:58:07", false)
+        );
+        let record = &page.records[0];
+        assert_eq!(record["state"], "open");
+        assert_eq!(record["priority"]["name"], "2 normal");
+        assert_eq!(record["customer"]["login"], "lisi@example.com");
+    }
+
+    #[test]
+    fn a_status_is_written_with_an_internal_note() {
+        let write = StatusWrite {
+            record: "81",
+            status: &json!("closed"),
+            pointer: "/state",
+            note: "INC1",
+            also: &serde_json::Map::new(),
+            route: "",
+        };
+        let planned = Zammad.write(&account(""), &write);
+        assert_eq!(planned.method, "PUT");
+        let body = planned.body.expect("a body");
+        assert_eq!(
+            (&body["state"], &body["article"]["body"]),
+            (&json!("closed"), &json!("INC1"))
+        );
+        assert_eq!(body["article"]["internal"], true);
     }
 }

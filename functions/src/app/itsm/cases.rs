@@ -11,7 +11,7 @@ use domain::itsm::case::{Case, Command, Freshness, PROCESS_MS};
 use domain::itsm::mapping::{self, Content};
 use domain::ticket::{self, Ticket};
 use events::case::{Bound, Identified, Received, Updated};
-use events::integration::CaseMapping;
+use events::integration::{CaseEnd, CaseMapping};
 use events::{AppCode, Entry, Meta, PersonId, TicketSn};
 use infra::commit::hex;
 use infra::ledger::{NoContext, command_id};
@@ -22,6 +22,7 @@ use super::opening::{Failure, NewTicket, open_ticket, refused};
 use crate::App;
 use crate::app::people::one_name;
 use crate::app::tickets::{Key, await_card, execute, opened_before};
+use crate::app::wording;
 
 /// Maximum number of records in one request.
 pub const BATCH_MAX: usize = 100;
@@ -59,6 +60,8 @@ pub enum Outcome {
     /// The desk stored the content of the received record, but could not open or update a ticket
     /// with this content.
     Refused,
+    /// The received record has already ended, so the desk opened no ticket.
+    Skipped,
     /// The desk stored the content of the received record, and processes the content later.
     Pending,
 }
@@ -72,6 +75,7 @@ impl Outcome {
             Self::Unchanged => "unchanged",
             Self::Older => "older",
             Self::Refused => "refused",
+            Self::Skipped => "skipped",
             Self::Pending => "pending",
         }
     }
@@ -188,6 +192,7 @@ async fn receive_one(app: &App, arrival: &Arrival<'_>, meta: &Meta) -> Result<Re
         _ if case.is_pending => Outcome::Pending,
         _ if case.refusal.is_some() => Outcome::Refused,
         Freshness::Same => Outcome::Unchanged,
+        Freshness::New if case.is_skipped => Outcome::Skipped,
         Freshness::New if case.updates > 0 => Outcome::Updated,
         Freshness::New => Outcome::Opened,
     };
@@ -386,8 +391,15 @@ impl Step<'_> {
         mapping::clocks(mapping, &record)?;
         let content = mapping::content(mapping, &record)?;
         let fields = self.digests(&content).await?;
+        let end = mapping
+            .ends
+            .get(&mapping::status(mapping, &record))
+            .copied();
         if let Some(ticket) = &self.case.ticket {
-            let has_changed = self.change(ticket, &content, &fields).await?;
+            let mut has_changed = self.change(ticket, &content, &fields).await?;
+            if let Some(end) = end {
+                has_changed |= self.end(ticket, end).await?;
+            }
             return Ok(Command::Update(Updated {
                 has_changed,
                 fields,
@@ -405,8 +417,12 @@ impl Step<'_> {
                 self.change(&opened.sn, &content, &fields).await?;
                 opened.sn
             }
+            None if end.is_some() => return Ok(Command::Skip),
             None => self.open(&content, key).await?,
         };
+        if let Some(end) = end {
+            self.end(&ticket, end).await?;
+        }
         Ok(Command::Bind(Bound {
             ticket,
             mapping: version,
@@ -501,6 +517,49 @@ impl Step<'_> {
         let outcome = Box::pin(execute(app, sn, &edit, &meta, self.id("edit"), None)).await?;
         await_card(app, outcome.position).await;
         Ok(outcome.repeated || !outcome.events.is_empty())
+    }
+
+    /// Ends the ticket, because the record has ended. If the workflow does not permit a withdrawal, the ticket is
+    /// terminated. Returns true if the ticket changed, and false if it had ended before.
+    async fn end(&self, sn: &TicketSn, end: CaseEnd) -> Result<bool, Failure> {
+        let app = self.app;
+        let ticket = app.ledger.load::<Ticket>(&sn.stream()).await?.aggregate.0;
+        if ticket.status.is_over() {
+            return Ok(false);
+        }
+        let integration = app.configuration.integration(&self.case.source).await?;
+        let language = integration.defined.as_ref().map(|one| one.language);
+        let reason = wording::record_ended(
+            language.unwrap_or_default(),
+            &self.case.source,
+            &self.case.record,
+        );
+        let creator = ticket.opened.map(|opened| opened.creator);
+        if let (CaseEnd::Withdraw, Some(by)) = (end, creator) {
+            let withdraw = ticket::Command::Withdraw {
+                by: by.clone(),
+                reason: reason.clone(),
+            };
+            let id = self.id("withdraw");
+            match Box::pin(execute(app, sn, &withdraw, &self.by(&by), id, None)).await {
+                Ok(outcome) => {
+                    await_card(app, outcome.position).await;
+                    return Ok(true);
+                }
+                // The workflow does not permit the withdrawal any more.
+                Err(ExecuteError::Rejected(_)) => {}
+                Err(ExecuteError::Technical(error)) => return Err(error.into()),
+            }
+        }
+        let by = PersonId::system();
+        let terminate = ticket::Command::Terminate {
+            by: by.clone(),
+            reason,
+        };
+        let id = self.id("terminate");
+        let executed = Box::pin(execute(app, sn, &terminate, &self.by(&by), id, None)).await;
+        await_card(app, executed?.position).await;
+        Ok(true)
     }
 
     fn by(&self, actor: &PersonId) -> Meta {

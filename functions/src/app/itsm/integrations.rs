@@ -9,7 +9,7 @@ use domain::itsm::mapping;
 use domain::placeholder::placeholders;
 use events::application_kind::{self, Consequence, Discovery, StateTexts};
 use events::integration::{
-    self, Carrier, CaseMapping, PathForm, UpdateSource, ValueSource, Webhook,
+    self, Carrier, CaseEnd, CaseMapping, PathForm, UpdateSource, ValueSource, Webhook,
 };
 use events::person::Language;
 use events::workflow::service_task::Pair;
@@ -144,6 +144,7 @@ struct IntegrationEntry {
     webhook: Option<Webhook>,
     pull_minutes: Option<u32>,
     per_minute: Option<u32>,
+    filter: Option<String>,
     language: Option<Language>,
     /// The file path of a mapping file, which contains the rules for reading a case (a record of
     /// another system) from JSON. The path is relative to the TOML file that contains this entry.
@@ -164,6 +165,10 @@ struct MappingFile {
     status: Option<String>,
     #[serde(default)]
     write_back: BTreeMap<String, Value>,
+    #[serde(default)]
+    write_also: BTreeMap<String, BTreeMap<String, Value>>,
+    #[serde(default)]
+    ends: BTreeMap<String, CaseEnd>,
     fields: BTreeMap<String, Short>,
 }
 
@@ -320,6 +325,8 @@ fn mapping_of(
         update: file.update,
         status: file.status,
         write_back: file.write_back,
+        write_also: file.write_also,
+        ends: file.ends,
         fields: file
             .fields
             .into_iter()
@@ -382,6 +389,10 @@ fn case_source(
             source.changes().is_none() && entry.pull_minutes.is_some(),
         ),
         ("per_minute", !has_api && entry.per_minute.is_some()),
+        (
+            "filter",
+            entry.filter.is_some() && (source.needs_user() || entry.pull_minutes.is_none()),
+        ),
         ("language", !has_api && entry.language.is_some()),
     ];
     reject_unused(&name, &entry.kind, &unused)?;
@@ -428,8 +439,7 @@ fn case_source(
         let url = checked_url(&name, entry.url.unwrap_or_default())?;
         let user = entry.user.unwrap_or_default();
         // Without a user, the secret is a token.
-        let needs_user = source.changes().is_some();
-        if needs_user && user.trim().is_empty()
+        if source.needs_user() && user.trim().is_empty()
             || user.chars().any(char::is_control)
             || user.contains(':')
         {
@@ -451,6 +461,7 @@ fn case_source(
         webhook: entry.webhook,
         pull_minutes: entry.pull_minutes,
         per_minute: entry.per_minute,
+        filter: entry.filter.unwrap_or_default(),
         language: entry.language.unwrap_or_default(),
         mapping: Some(mapping),
         ..integration::Defined::default()
@@ -494,6 +505,7 @@ fn external_itsm(
         ("mapping", mapping.is_some()),
         ("webhook", entry.webhook.is_some()),
         ("pull_minutes", entry.pull_minutes.is_some()),
+        ("filter", entry.filter.is_some()),
         ("language", entry.language.is_some()),
     ];
     reject_unused(&name, &entry.kind, &unused)?;

@@ -166,15 +166,14 @@ pub async fn process(app: &App, inbound: &str, stream: &str, meta: &Meta) -> Res
 /// Starts or stops the regular reads of a source, as its definition says.
 pub async fn start_or_stop(app: &App, source: &str, meta: Meta) -> Result<(), Error> {
     let stream = stream_of(source);
-    let is_read = reading(app, source).await?.is_some();
-    let command = if is_read {
-        case_source::Command::Start {
+    let command = match reading(app, source).await? {
+        Some(reading) => case_source::Command::Start {
             source: source.to_owned(),
+            filter: reading.defined.filter,
             at: app.ledger.clock.now(),
-        }
-    } else {
+        },
         // A source that does not run is not changed.
-        case_source::Command::Stop
+        None => case_source::Command::Stop,
     };
     let id = app.ledger.fresh_id();
     execute(app, &stream, id, meta, &command)
@@ -273,6 +272,12 @@ pub async fn request_write(
     let status = loaded.aggregate.0.status_key().to_owned();
     let status = status.as_str();
     let integration = app.configuration.integration(&state.source).await?;
+    let is_ended_by_source = integration
+        .mapping(state.mapping)
+        .is_some_and(|(_, mapping)| mapping.ends.contains_key(&state.status));
+    if is_ended_by_source {
+        return Ok(None);
+    }
     let target = integration
         .mapping(state.mapping)
         .and_then(|(_, mapping)| mapping.write_back.get(status).cloned());

@@ -157,6 +157,14 @@ pub fn write_back_note(language: Language, ticket: &events::TicketSn, status: &s
     }
 }
 
+/// Returns the reason with which a ticket ends because the record of its case has ended.
+pub fn record_ended(language: Language, source: &str, record: &str) -> String {
+    match language {
+        Language::Chinese => format!("来源系统 {source} 的记录 {record} 已结束"),
+        Language::English => format!("Record {record} of {source} has ended"),
+    }
+}
+
 /// Returns the reason why a person could not apply for an approval.
 pub fn not_applied(language: Language, reason: &NotApplied) -> String {
     match language {

@@ -163,6 +163,8 @@ enum CaseState {
     Pending,
     /// The content of the record cannot be used.
     Refused,
+    /// The record had already ended, so the case has no ticket.
+    Skipped,
     /// The record belongs to another case.
     Identified,
     /// The case has a ticket.
@@ -321,6 +323,8 @@ async fn shown(request: &Asked, stream: &str, case: &Case) -> Result<ShownCase, 
         CaseState::Refused
     } else if case.identified.is_some() {
         CaseState::Identified
+    } else if case.is_skipped {
+        CaseState::Skipped
     } else {
         CaseState::Bound
     };

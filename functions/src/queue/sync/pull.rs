@@ -139,10 +139,10 @@ async fn page(app: &App, stream: &str) -> Result<bool, Error> {
         exchange,
         records: count(records.len()),
         changed: count(changed),
-        hints: if state.cursor.is_empty() {
-            state.hints
-        } else {
+        hints: if state.has_more {
             state.hints_at_start
+        } else {
+            state.hints
         },
         cursor,
         has_more,

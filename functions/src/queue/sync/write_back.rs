@@ -13,11 +13,15 @@ use infra::http::{HttpError, HttpResponse};
 use infra::ledger::{NoContext, command_id};
 use infra::source::{self, Source, StatusWrite};
 use infra::{CommandEnvelope, Error, ExecuteError};
+use serde_json::Value;
 
 use crate::App;
 use crate::app::itsm::{gate, sources};
 use crate::app::wording;
 use crate::queue::runner::{self, Outgoing, Prepared};
+
+/// The placeholder of the note in the further members of a write.
+const NOTE: &str = "${note}";
 
 #[async_trait]
 impl Outgoing for Writeback {
@@ -61,6 +65,11 @@ impl Outgoing for Writeback {
             Err(reason) => return impossible(reason),
         };
         let note = wording::write_back_note(language, &requested.ticket, &requested.status);
+        let also = mapping.write_also.get(&requested.status);
+        let also = also.into_iter().flatten();
+        let also = also
+            .map(|(name, value)| (name.clone(), with_note(value.clone(), &note)))
+            .collect();
         let planned = match self.step {
             Step::Read => api.one(&account, &requested.record),
             Step::Write => api.write(
@@ -70,6 +79,8 @@ impl Outgoing for Writeback {
                     status: &requested.target,
                     pointer: mapping.status.as_deref().unwrap_or_default(),
                     note: &note,
+                    also: &also,
+                    route: &self.route,
                 },
             ),
         };
@@ -95,7 +106,8 @@ impl Outgoing for Writeback {
                     },
                     source::Answer::Done(_) if self.step == Step::Write => Answer::Written,
                     source::Answer::Done(record) => {
-                        Answer::Status(mapping::status(&mapping, &record))
+                        let route = api.route(&record, &requested.target);
+                        Answer::Status(mapping::status(&mapping, &record), route)
                     }
                 };
                 (self.verdict(answer), POLICY)
@@ -196,5 +208,21 @@ impl Outgoing for Writeback {
                 Ok(())
             }
         }
+    }
+}
+
+/// Replaces `${note}` in all texts of a value.
+fn with_note(value: Value, note: &str) -> Value {
+    match value {
+        Value::String(text) => Value::String(text.replace(NOTE, note)),
+        Value::Array(values) => values
+            .into_iter()
+            .map(|value| with_note(value, note))
+            .collect(),
+        Value::Object(members) => members
+            .into_iter()
+            .map(|(name, value)| (name, with_note(value, note)))
+            .collect(),
+        other => other,
     }
 }

@@ -1,0 +1,323 @@
+//! These tests connect a desk with imitations of ServiceNow, Jira and Zammad. Each imitation is first used by the client
+//! library of its vendor, so that it behaves as the system of the vendor. The same library then opens and changes tickets as
+//! people do, and reads the result in the end.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use functions::cli::demo::fakes::jira::Jira;
+use functions::cli::demo::fakes::servicenow::ServiceNow;
+use functions::cli::demo::fakes::zammad::Zammad;
+use infra::source::Signature;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tests::foreign::installed;
+use tests::process::{Served, client, printed, root, until};
+use tokio::net::TcpListener;
+
+const USER: &str = "desk";
+const SECRET: &str = "vendor-secret";
+const WEBHOOK_SECRET: &str = "secret of the webhook";
+/// Number of tickets in the other system. The desk reads them in two pages.
+const TICKETS: usize = 120;
+/// Number of tickets that end at the desk, and of tickets that end in the other system.
+const ENDED_HERE: usize = 12;
+const ENDED_THERE: usize = 6;
+
+/// An imitation that listens, with what the test must know about its kind.
+struct System {
+    kind: &'static str,
+    /// The base URL.
+    url: String,
+    /// The path of the URL in the integration.
+    path: &'static str,
+    signature: Signature,
+    /// A status that a person sets while a ticket is open.
+    working: &'static str,
+    /// The status that the desk writes if its ticket is finished.
+    finished: &'static str,
+    /// A status with which a person ends a ticket.
+    ended: &'static str,
+    webhook: Box<dyn Fn(&str) -> Value + Send + Sync>,
+    requests: Box<dyn Fn() -> usize + Send + Sync>,
+}
+
+async fn listener() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    (listener, format!("http://{address}"))
+}
+
+/// Starts an imitation.
+macro_rules! start {
+    ($fake:expr) => {{
+        let (listener, url) = listener().await;
+        let fake = Arc::new($fake);
+        tokio::spawn(fake.clone().serve(listener));
+        let (hooks, counts) = (fake.clone(), fake);
+        let webhook = move |id: &str| hooks.webhook(id).expect("a record");
+        (url, Box::new(webhook), Box::new(move || counts.requests()))
+    }};
+}
+
+async fn servicenow() -> System {
+    let (url, webhook, requests) = start!(ServiceNow::new(USER, SECRET, Timestamp::now));
+    System {
+        kind: "servicenow",
+        url,
+        path: "/api/now/table/incident",
+        signature: Signature::sha256("x-signature-256"),
+        working: "3",
+        finished: "6",
+        ended: "8",
+        webhook,
+        requests,
+    }
+}
+
+async fn jira() -> System {
+    let (url, webhook, requests) = start!(Jira::new(USER, SECRET, "ITSM", Timestamp::now));
+    System {
+        kind: "jira",
+        url,
+        path: "",
+        signature: Signature::sha256("x-hub-signature"),
+        working: "3",
+        finished: "5",
+        ended: "6",
+        webhook,
+        requests,
+    }
+}
+
+async fn zammad() -> System {
+    let people = ["lisi@example.com", "wangwu@example.com"];
+    let (url, webhook, requests) = start!(Zammad::new(USER, SECRET, &people, Timestamp::now));
+    System {
+        kind: "zammad",
+        url,
+        path: "",
+        signature: Signature::sha1("x-hub-signature"),
+        working: "open",
+        finished: "closed",
+        ended: "closed",
+        webhook,
+        requests,
+    }
+}
+
+impl System {
+    /// Runs a command of the program that uses the client library of the vendor. Returns what it prints.
+    async fn library(&self, arguments: &[&str]) -> Value {
+        let mut command = Command::new(installed().join("vendors/bin/python"));
+        command
+            .arg(root().join("tests/foreign/ticket_clients.py"))
+            .args([self.kind, &self.url, USER, SECRET])
+            .args(arguments);
+        let run = tokio::task::spawn_blocking(move || command.output());
+        let output = run.await.expect("no panic").expect("the program runs");
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {printed}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        serde_json::from_str(printed.trim()).unwrap_or_default()
+    }
+
+    /// Returns the status of each ticket, as the client library sees it.
+    async fn states(&self) -> BTreeMap<String, String> {
+        serde_json::from_value(self.library(&["state"]).await).expect("statuses")
+    }
+
+    /// Sends a body to the address of the desk for messages. Returns the status of the response.
+    async fn send(&self, address: &str, body: &Value, secret: &str) -> u16 {
+        let body = body.to_string();
+        let signature = self.signature.sign(secret.as_bytes(), body.as_bytes());
+        let request = client()
+            .post(address)
+            .header("content-type", "application/json")
+            .header(self.signature.header, signature)
+            .body(body);
+        request.send().await.expect("a response").status().as_u16()
+    }
+}
+
+/// Returns the cases of the desk by the ids of their records.
+async fn cases(desk: &Served) -> BTreeMap<String, Value> {
+    let mut cases = BTreeMap::new();
+    for page in 1..=2 {
+        let path = format!("cases?source=other&page_size=100&page={page}");
+        let (status, list) = desk.v1("GET", &path, "admin", Value::Null).await;
+        assert_eq!(status, 200, "{list}");
+        for case in list["cases"].as_array().expect("a list") {
+            let record = case["record"].as_str().expect("an id").to_owned();
+            cases.insert(record, case.clone());
+        }
+    }
+    cases
+}
+
+async fn ticket(desk: &Served, case: &Value) -> Value {
+    let number = case["ticket"].as_str().expect("a ticket");
+    let path = format!("tickets/{number}");
+    desk.v1("GET", &path, "admin", Value::Null).await.1
+}
+
+/// Sets a desk up with the system as the source `other`, and returns it with the address for messages.
+fn serve(system: &System, folder: &Path) -> (Served, String) {
+    let mapping = root().join(format!("mappings/cases/{}.toml", system.kind));
+    let definition = format!(
+        "[[integration]]\nname = \"other\"\nkind = \"{}\"\nurl = \"{}{}\"\nuser = \"{USER}\"\nmapping = \"{}\"\nwebhook = \"signed\"\npull_minutes = 1\nlanguage = \"en\"\n",
+        system.kind,
+        system.url,
+        system.path,
+        mapping.display()
+    );
+    let file = |name: &str, text: &str| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).expect("written");
+        path.to_str().expect("a path").to_owned()
+    };
+    let data = folder.join("desk");
+    let output = printed(&[
+        "setup",
+        "--demo",
+        "--yes",
+        "--data",
+        data.to_str().expect("a path"),
+        "--integrations",
+        &file("integrations.toml", &definition),
+        "--secret",
+        &format!("integration/other={}", file("secret", SECRET)),
+        "--secret",
+        &format!("webhook/other={}", file("webhook", WEBHOOK_SECRET)),
+    ]);
+    let address = output
+        .lines()
+        .find_map(|line| line.split_once("source other (keep it secret): "))
+        .unwrap_or_else(|| panic!("no address: {output}"))
+        .1
+        .to_owned();
+    let desk = Served::start(&data, &["--egress", "127.0.0.1"]);
+    let address = format!("{}{address}", desk.base);
+    (desk, address)
+}
+
+async fn cases_and_records_agree(make: impl AsyncFn() -> System) {
+    let exercised = make().await;
+    let operations = exercised.library(&["exercise"]).await;
+
+    let system = make().await;
+    let opened = system.library(&["open", &TICKETS.to_string()]).await;
+    let opened: Vec<String> = serde_json::from_value(opened).expect("ids");
+    let folder = tempfile::tempdir().expect("a directory");
+    let (desk, address) = serve(&system, folder.path());
+    let bound = until("every record has a ticket", async || {
+        let cases = cases(&desk).await;
+        let bound = cases.values().filter(|case| case["state"] == "bound");
+        if bound.count() == TICKETS {
+            Ok(cases)
+        } else {
+            Err(json!(cases.len()))
+        }
+    })
+    .await;
+    let first = ticket(&desk, &bound[&opened[0]]).await;
+    assert_eq!(first["title"], "Printer 1", "{first}");
+
+    // A message with a wrong signature is rejected, and an older message after a newer one changes nothing.
+    let changed = &opened[TICKETS - 1];
+    let older = (system.webhook)(changed);
+    system.library(&["set", changed, system.working]).await;
+    let newer = (system.webhook)(changed);
+    assert_eq!(system.send(&address, &newer, "another secret").await, 403);
+    let unsigned = client().post(&address).body(newer.to_string());
+    let unsigned = unsigned.send().await.expect("a response");
+    assert_eq!(unsigned.status().as_u16(), 403);
+    let updated = |cases: &BTreeMap<String, Value>| cases[changed]["updated_at"].clone();
+    assert_eq!(updated(&cases(&desk).await), updated(&bound));
+    assert_eq!(system.send(&address, &newer, WEBHOOK_SECRET).await, 200);
+    let after = until("the newer message is received", async || {
+        let cases = cases(&desk).await;
+        if updated(&cases) == updated(&bound) {
+            Err(json!("not yet"))
+        } else {
+            Ok(cases)
+        }
+    })
+    .await;
+    assert_eq!(system.send(&address, &older, WEBHOOK_SECRET).await, 200);
+
+    // Some tickets end at the desk.
+    for record in &opened[..ENDED_HERE] {
+        let number = bound[record]["ticket"].as_str().expect("a ticket");
+        let path = format!("tickets/{number}/close");
+        let body = json!({ "status": "FINISHED", "message": "paper refilled" });
+        let (status, answer) = desk.v1("POST", &path, "admin", body).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+    // Some end in the other system.
+    let there = &opened[ENDED_HERE..ENDED_HERE + ENDED_THERE];
+    for record in there {
+        system.library(&["set", record, system.ended]).await;
+        let body = (system.webhook)(record);
+        assert_eq!(system.send(&address, &body, WEBHOOK_SECRET).await, 200);
+    }
+    for record in there {
+        until("the ticket has ended", async || {
+            let shown = ticket(&desk, &bound[record]).await;
+            match shown["current_status"].as_str() {
+                Some("TERMINATED" | "REVOKED") => Ok(()),
+                _ => Err(shown),
+            }
+        })
+        .await;
+    }
+    let states = until("the ends are written", async || {
+        let states = system.states().await;
+        let done = |record: &&String| states[*record] == system.finished;
+        if opened[..ENDED_HERE].iter().filter(done).count() == ENDED_HERE {
+            Ok(states)
+        } else {
+            Err(json!(states))
+        }
+    })
+    .await;
+    for record in there {
+        assert_eq!(
+            states[record], system.ended,
+            "the desk does not overwrite it"
+        );
+    }
+    // The older message arrived long before these changes, and changed nothing.
+    assert_eq!(updated(&cases(&desk).await), updated(&after));
+    let writes = cases(&desk).await;
+    let written = opened[..ENDED_HERE]
+        .iter()
+        .filter(|record| writes[*record]["write_back"]["outcome"] == "written")
+        .count();
+    println!(
+        "{}: the library of the vendor made {operations}; {TICKETS} tickets in {} requests, {written} ends written, {ENDED_THERE} ends taken over",
+        system.kind,
+        (system.requests)()
+    );
+    assert_eq!(written, ENDED_HERE);
+}
+
+#[tokio::test]
+async fn tickets_of_servicenow_and_of_the_desk_agree() {
+    cases_and_records_agree(servicenow).await;
+}
+
+#[tokio::test]
+async fn tickets_of_jira_and_of_the_desk_agree() {
+    cases_and_records_agree(jira).await;
+}
+
+#[tokio::test]
+async fn tickets_of_zammad_and_of_the_desk_agree() {
+    cases_and_records_agree(zammad).await;
+}
