@@ -153,10 +153,15 @@ struct Sources {
     helpdesk: Arc<Helpdesk>,
 }
 
-/// Returns the mapping file of the repository for a kind of source.
+/// Returns the mapping file of the repository for a kind of source. Only the mapping of django-helpdesk writes back,
+/// because the HTTP client of these tests imitates only this system.
 fn mapping_of(kind: &str) -> String {
     let path = tests::process::root().join(format!("mappings/cases/{kind}.toml"));
-    std::fs::read_to_string(path).expect("a mapping")
+    let text = std::fs::read_to_string(path).expect("a mapping");
+    match text.split_once("[write_back]") {
+        Some((reads, _)) if kind != "django_helpdesk" => reads.to_owned(),
+        _ => text,
+    }
 }
 
 impl Sources {
@@ -738,9 +743,14 @@ async fn wrong_definitions_of_a_source_name_the_member() {
             "`mapping` must be the path",
         ),
         (
-            "kind = \"django_helpdesk\"",
-            "kind = \"zammad\"",
-            "`url` has no meaning for the kind zammad",
+            "user = \"desk\"",
+            "user = \"desk\"\nfilter = \"status=1\"",
+            "`filter` has no meaning for the kind django_helpdesk",
+        ),
+        (
+            "user = \"desk\"",
+            "user = \"desk\"\ncarrier = \"body\"",
+            "`carrier` has no meaning",
         ),
         (
             "user = \"desk\"",
@@ -752,9 +762,6 @@ async fn wrong_definitions_of_a_source_name_the_member() {
         let reason = read(&HELPDESK.replacen(from, to, 1)).unwrap_err();
         assert!(reason.contains(expected), "{to}: {reason}");
     }
-    let written = SIGNED.replacen("mapping = \"zammad\"", "mapping = \"django_helpdesk\"", 1);
-    let reason = read(&written).unwrap_err();
-    assert!(reason.contains("must have no `write_back`"), "{reason}");
     let none = SIGNED.replacen("webhook = \"signed\"", "", 1);
     let reason = read(&none).unwrap_err();
     assert!(reason.contains("`senders` must name the apps"), "{reason}");

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use functions::cli::demo::fakes::jira::Jira;
 use functions::cli::demo::fakes::servicenow::ServiceNow;
 use functions::cli::demo::fakes::zammad::Zammad;
+use infra::clock::{Clock as _, SystemClock};
 use infra::source::Signature;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -44,6 +45,11 @@ struct System {
     requests: Box<dyn Fn() -> usize + Send + Sync>,
 }
 
+/// Returns the current time of the machine, which is the clock of the imitations.
+fn now() -> Timestamp {
+    Timestamp::from_millisecond(SystemClock.now().0).expect("a time")
+}
+
 async fn listener() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -63,7 +69,7 @@ macro_rules! start {
 }
 
 async fn servicenow() -> System {
-    let (url, webhook, requests) = start!(ServiceNow::new(USER, SECRET, Timestamp::now));
+    let (url, webhook, requests) = start!(ServiceNow::new(USER, SECRET, now));
     System {
         kind: "servicenow",
         url,
@@ -78,7 +84,7 @@ async fn servicenow() -> System {
 }
 
 async fn jira() -> System {
-    let (url, webhook, requests) = start!(Jira::new(USER, SECRET, "ITSM", Timestamp::now));
+    let (url, webhook, requests) = start!(Jira::new(USER, SECRET, "ITSM", now));
     System {
         kind: "jira",
         url,
@@ -94,7 +100,7 @@ async fn jira() -> System {
 
 async fn zammad() -> System {
     let people = ["lisi@example.com", "wangwu@example.com"];
-    let (url, webhook, requests) = start!(Zammad::new(USER, SECRET, &people, Timestamp::now));
+    let (url, webhook, requests) = start!(Zammad::new(USER, SECRET, &people, now));
     System {
         kind: "zammad",
         url,

@@ -175,7 +175,7 @@ mod tests {
             panic!("a page")
         };
         assert_eq!((last.records.len(), last.has_more), (60, false));
-        assert_eq!(last.cursor, "2026-11-28T10:00:59");
+        assert_eq!(last.cursor, "2026-11-28T09:58:59");
     }
 
     #[test]

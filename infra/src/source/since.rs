@@ -53,13 +53,13 @@ impl Since {
                 at: newest,
                 page: String::new(),
             },
-            (newest, None) => {
-                let begin = newest.and_then(|at| at.checked_sub(OVERLAP_MIN.minutes()).ok());
-                Self {
-                    at: begin.max(self.at),
-                    page: String::new(),
-                }
-            }
+            // Without a record, nothing changed since the last round.
+            (newest, None) => Self {
+                at: newest
+                    .and_then(|at| at.checked_sub(OVERLAP_MIN.minutes()).ok())
+                    .or(self.at),
+                page: String::new(),
+            },
         }
     }
 }
@@ -92,8 +92,8 @@ mod tests {
         assert_eq!(later.cursor(), "2026-11-28T10:00:07");
         let end = later.after(Some(at("2026-11-28T10:00:09")), None);
         assert_eq!(end.cursor(), "2026-11-28T09:58:09");
-        // Nothing changed since the last round, so the next one begins at the same time.
         assert_eq!(end.after(None, None), end);
+        // The same records again.
         assert_eq!(end.after(Some(at("2026-11-28T10:00:09")), None), end);
     }
 
