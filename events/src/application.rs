@@ -174,6 +174,9 @@ pub struct PollScheduled {
     /// What was wrong with the response or with a callback. The text is empty if nothing was wrong.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub problem: String,
+    /// True if no request was sent, because of the rate limit or of a pause after failures. The step does not change.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_postponed: bool,
     pub due: Moment,
 }
 impl Personals for PollScheduled {}

@@ -12,6 +12,8 @@ use crate::{AppCode, Moment, PersonId, TicketSn};
 /// The id of the deadline at which the desk processes the received content of a record, if this content is
 /// not processed yet.
 pub const PROCESS: &str = "process";
+/// The id of the deadline at which the desk compares a case with its record again, because they differed.
+pub const COMPARE: &str = "compare";
 
 event_enum! {
     /// The events of one case (a record of an external system).
@@ -25,6 +27,8 @@ event_enum! {
         Identified "case.identified" 1,
         Conflicted "case.conflicted" 1,
         ConflictResolved "case.conflict_resolved" 1,
+        Compared "case.compared" 1,
+        Repaired "case.repaired" 1,
     }
     deadlines |event: &CaseEvent| match event {
         CaseEvent::Received(received) => vec![DeadlineChange::set(PROCESS, received.due)],
@@ -34,7 +38,13 @@ event_enum! {
         | CaseEvent::Updated(_)
         | CaseEvent::Refused(_)
         | CaseEvent::Identified(_) => vec![DeadlineChange::clear(PROCESS)],
-        CaseEvent::Conflicted(_) | CaseEvent::ConflictResolved(_) => Vec::new(),
+        CaseEvent::Conflicted(_) | CaseEvent::ConflictResolved(_) | CaseEvent::Repaired(_) => {
+            Vec::new()
+        }
+        CaseEvent::Compared(compared) => vec![match compared.due {
+            Some(due) => DeadlineChange::set(COMPARE, due),
+            None => DeadlineChange::clear(COMPARE),
+        }],
     };
 }
 
@@ -175,3 +185,55 @@ impl Personals for Conflicted {}
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConflictResolved {}
 impl Personals for ConflictResolved {}
+
+/// Whether the status of a ticket and of its record agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Agreement {
+    /// They differ. The desk compares them again after the permitted time.
+    Differs,
+    /// They differ for longer than the permitted time: a synchronization error.
+    Error,
+    /// They agree again.
+    Agrees,
+    /// They agree, and the ticket has ended. The case is not compared any more.
+    Settled,
+}
+
+/// The desk compared the case with its record, and the result is another one than before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compared {
+    pub agreement: Agreement,
+    /// The status of the record. The text is empty if the record does not exist.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub found: String,
+    /// The statuses that agree with the ticket, as a text for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub expected: String,
+    /// The time of the next comparison, if it is earlier than that of the other cases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Moment>,
+}
+impl Personals for Compared {}
+
+/// How the desk repairs a difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Repair {
+    /// The desk writes its value to the record.
+    Write,
+    /// The desk takes over the content of the record.
+    Read,
+}
+
+/// The desk began to repair a difference. The members `found` and `wanted` are the values before and after the repair.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repaired {
+    /// The value that differs, such as `status`.
+    pub field: String,
+    pub found: String,
+    pub wanted: String,
+    pub repair: Repair,
+    pub at: Moment,
+}
+impl Personals for Repaired {}

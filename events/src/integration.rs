@@ -42,6 +42,28 @@ pub enum Carrier {
     Body,
 }
 
+/// Who decides about a value if both sides have changed it differently.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Authority {
+    /// A person decides. The desk shows the conflict and changes nothing.
+    #[default]
+    Person,
+    /// The desk overwrites the value of the source.
+    Desk,
+}
+
+impl Authority {
+    // The parameter is a reference, because the library serde calls this function with a reference.
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "the signature that serde needs"
+    )]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl Carrier {
     // The parameter is a reference, because the library serde calls this function with a reference.
     #[expect(
@@ -185,6 +207,13 @@ pub struct Defined {
     /// The pause in minutes between two reads of the changed records. Absent if the desk does not read them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull_minutes: Option<u32>,
+    /// The pause in minutes between two comparisons of the open cases with their records. Absent if the desk does not
+    /// compare them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reconcile_minutes: Option<u32>,
+    /// Who decides about the status if the ticket and the record were changed differently.
+    #[serde(default, skip_serializing_if = "Authority::is_default")]
+    pub status_authority: Authority,
     /// The records that the desk reads, in the query language of the external system. The text is empty if the desk reads
     /// all records that its account may read.
     #[serde(default, skip_serializing_if = "String::is_empty")]

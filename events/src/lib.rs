@@ -52,6 +52,7 @@ pub mod person;
 pub mod personal;
 pub mod platform;
 pub mod reaction;
+pub mod reconciliation;
 pub mod robot;
 pub mod role;
 pub mod rule;
@@ -152,6 +153,7 @@ aggregates! {
     person: PersonEvent,
     platform: PlatformEvent,
     reaction: ReactionEvent,
+    reconciliation: ReconciliationEvent,
     robot: RobotEvent,
     role: RoleEvent,
     rule: RuleEvent,

@@ -54,6 +54,9 @@ pub struct Requested {
     /// The status of the record when the desk opened the ticket. If the record has another status before the write, the
     /// source has changed it.
     pub known: String,
+    /// True if the desk overwrites a status that the source has changed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub overwrites: bool,
     /// The id of the event with the new status.
     pub cause: String,
     pub due: Moment,

@@ -35,6 +35,7 @@ use domain::inbound::Inbound;
 use domain::itsm::application::Application;
 use domain::itsm::case::Case;
 use domain::itsm::case_source::CaseSource;
+use domain::itsm::reconciliation::Reconciliation;
 use domain::itsm::writeback::Writeback;
 use domain::ledger::Continuations;
 use domain::notification::Notification;
@@ -55,7 +56,6 @@ use domain::views::workflow_card::WorkflowCard;
 use domain::workflow::Workflow;
 
 use crate::app::fleet::{messages, missions};
-use crate::app::itsm::cases;
 use crate::app::notifications::notify;
 use crate::app::{attachments, drafts};
 use crate::queue::automate::{api_call, execution};
@@ -146,7 +146,7 @@ pub static REGISTRY: Registry = &[
     &Row::<Case, Case> {
         deadlines: Some(Deadlines {
             queue: "sync",
-            fire: |app, due| Box::pin(cases::process(app, &due.stream, None)),
+            fire: |app, due| Box::pin(sync::fire_case(app, due)),
         }),
         ..Row::NEW
     },
@@ -154,6 +154,13 @@ pub static REGISTRY: Registry = &[
         deadlines: Some(Deadlines {
             queue: "sync",
             fire: |app, due| Box::pin(sync::pull::fire(app, due)),
+        }),
+        ..Row::NEW
+    },
+    &Row::<Reconciliation, NoCard<_>> {
+        deadlines: Some(Deadlines {
+            queue: "sync",
+            fire: |app, due| Box::pin(sync::reconcile::fire(app, due)),
         }),
         ..Row::NEW
     },

@@ -1,17 +1,21 @@
 """Serves django-helpdesk, a ticket system of another vendor, on loopback with a new SQLite database.
 
 Usage: django_desk.py FOLDER PORT
+   or: HELPDESK_FOLDER=FOLDER gunicorn --preload --chdir tests/foreign "django_desk:application()"
 
 The account of the desk is `ledgerdesk` with the password `helpdesk-secret`. The file FOLDER/webhook contains the URL to
 which new tickets and follow-ups are sent; without the file, nothing is sent.
 """
 
+import os
 import sys
 from pathlib import Path
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-folder, port = Path(sys.argv[1]), int(sys.argv[2])
+# Under another server such as gunicorn, the command line belongs to that server.
+is_program = __name__ == "__main__"
+folder = Path(sys.argv[1] if is_program else os.environ["HELPDESK_FOLDER"])
 folder.mkdir(parents=True, exist_ok=True)
 
 
@@ -22,7 +26,13 @@ def webhooks():
 
 from django.conf import settings  # noqa: E402
 
+# The default hash of passwords takes more time than the rest of a request. With HELPDESK_FAST_PASSWORDS, a comparison of
+# speed does not compare this hash.
+has_fast_passwords = "HELPDESK_FAST_PASSWORDS" in os.environ
+hashers = {"PASSWORD_HASHERS": ["django.contrib.auth.hashers.MD5PasswordHasher"]} if has_fast_passwords else {}
+
 settings.configure(
+    **hashers,
     ALLOWED_HOSTS=["127.0.0.1"],
     SECRET_KEY="only-for-tests",
     ROOT_URLCONF=__name__,
@@ -71,6 +81,7 @@ django.setup()
 from django.contrib.auth import get_user_model  # noqa: E402
 from django.core.handlers.wsgi import WSGIHandler  # noqa: E402
 from django.core.management import call_command  # noqa: E402
+from django.db import connections  # noqa: E402
 from django.urls import include, path  # noqa: E402
 
 urlpatterns = [path("", include("helpdesk.urls", namespace="helpdesk"))]
@@ -86,13 +97,27 @@ class Quiet(WSGIRequestHandler):
         pass
 
 
-if __name__ == "__main__":
-    if not (folder / "helpdesk.db").exists():
-        call_command("migrate", verbosity=0)
-        from helpdesk.models import Queue
+def prepare():
+    """Creates the database with the account of the desk and one queue, if it does not exist."""
+    if (folder / "helpdesk.db").exists():
+        return
+    call_command("migrate", verbosity=0)
+    from helpdesk.models import Queue
 
-        get_user_model().objects.create_superuser("ledgerdesk", "desk@example.com", "helpdesk-secret")
-        Queue.objects.create(title="IT", slug="it", allow_public_submission=True)
-    server = make_server("127.0.0.1", port, WSGIHandler(), server_class=Server, handler_class=Quiet)
+    get_user_model().objects.create_superuser("ledgerdesk", "desk@example.com", "helpdesk-secret")
+    Queue.objects.create(title="IT", slug="it", allow_public_submission=True)
+
+
+def application():
+    """Returns the WSGI application. A server must call this function before it starts its worker processes."""
+    prepare()
+    # A worker process must not use a connection that its parent opened.
+    connections.close_all()
+    return WSGIHandler()
+
+
+if is_program:
+    prepare()
+    server = make_server("127.0.0.1", int(sys.argv[2]), WSGIHandler(), server_class=Server, handler_class=Quiet)
     print("ready", flush=True)
     server.serve_forever()

@@ -11,6 +11,7 @@
 
 mod applications;
 mod executions;
+mod external;
 mod fleet;
 mod notifications;
 mod scheduler;

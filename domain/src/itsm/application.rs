@@ -46,6 +46,8 @@ const GRANTED: &str = "granted";
 pub const LINKS: [&str; 2] = ["ticket_url", "iframe_ticket_url"];
 /// The name under which a verdict contains the id of a found service.
 const SERVICE: &str = "service";
+/// The name under which a verdict contains that no request was sent.
+const POSTPONED: &str = "postponed";
 /// The name under which a verdict contains what was wrong with a response or with a callback.
 const PROBLEM: &str = "problem";
 /// The reason if the token of a callback is invalid. It begins with the error name of the log platform, with its
@@ -385,6 +387,12 @@ impl Decider for Application {
             }
             ApplicationEvent::AttemptFailed(failed) => {
                 self.attempts.fail(failed.attempt, failed.due);
+            }
+            ApplicationEvent::PollScheduled(scheduled) if scheduled.is_postponed => {
+                self.attempts.postpone(scheduled.attempt, scheduled.due);
+                if self.step == Step::Poll {
+                    self.poll_due = scheduled.due;
+                }
             }
             ApplicationEvent::PollScheduled(scheduled) => {
                 self.attempts.poll(scheduled.attempt, scheduled.due);
@@ -736,7 +744,8 @@ impl Application {
         } else {
             &self.candidate
         };
-        next(self.step, number.clone(), after_ms)
+        let wait = next(self.step, number.clone(), after_ms);
+        with_output(wait, POSTPONED, "")
     }
 
     /// Returns how the desk continues after it has learned the number of the external ticket.
@@ -851,9 +860,11 @@ impl Application {
             } => {
                 // A callback arrived before the desk knew the number of the external ticket. The desk now
                 // knows the number and checks the token of this callback immediately.
+                let is_postponed = outputs.remove(POSTPONED).is_some();
                 let is_probe = step == Step::Probe.name();
                 let is_found = !task.is_empty() && !is_probe;
-                let is_hinted = self.external.is_empty()
+                let is_hinted = !is_postponed
+                    && self.external.is_empty()
                     && is_found
                     && self.hint.is_some()
                     && step != Step::Withdraw.name();
@@ -864,6 +875,7 @@ impl Application {
                 };
                 // The approval became unnecessary while the request was under way.
                 let is_withdrawn = self.withdrawal.is_some()
+                    && !is_postponed
                     && is_found
                     && step != Step::Withdraw.name()
                     && self.step != Step::Withdraw;
@@ -889,6 +901,7 @@ impl Application {
                     service: outputs.remove(SERVICE).and_then(|id| id.parse().ok()),
                     links: self.new_links(&mut outputs),
                     problem: outputs.remove(PROBLEM).unwrap_or_default(),
+                    is_postponed,
                     due,
                 }
                 .into()
@@ -1498,5 +1511,34 @@ mod tests {
                 "{history:?}: {deadlines:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_postponed_attempt_keeps_its_step_and_its_pauses() {
+        let mut withdrawn = state(&[requested(), scheduled(1, Step::Poll, "REQ9")]);
+        withdrawn.evolve(
+            &WithdrawalRequested {
+                reason: "the ticket has ended".into(),
+                due: NOW,
+            }
+            .into(),
+        );
+        // After a rejected withdrawal, the desk reads the ticket.
+        withdrawn.evolve(&scheduled(3, Step::Poll, "REQ9"));
+        let polls = withdrawn.polls;
+        let report = Report {
+            attempt: 4,
+            exchange: None,
+            status: None,
+            verdict: withdrawn.postponed(7_000),
+            policy: POLICY,
+            at: NOW,
+        };
+        let events = withdrawn.decide(&Command::Record(report), &()).unwrap();
+        for event in &events {
+            withdrawn.evolve(event);
+        }
+        assert_eq!((withdrawn.step, withdrawn.polls), (Step::Poll, polls));
+        assert_eq!(withdrawn.attempts.due, NOW.plus_ms(7_000));
     }
 }

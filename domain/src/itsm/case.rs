@@ -9,8 +9,8 @@
 use std::collections::BTreeMap;
 
 use events::case::{
-    Bound, CaseEvent, ConflictResolved, Conflicted, Identified, ProcessRequested, Received,
-    Refused, Skipped, UpdateMark, Updated,
+    Agreement, Bound, CaseEvent, Compared, ConflictResolved, Conflicted, Identified,
+    ProcessRequested, Received, Refused, Repaired, Skipped, UpdateMark, Updated,
 };
 use events::{AppCode, Moment, PersonId, TicketSn};
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,10 @@ pub enum Command {
     Conflict(Conflicted),
     /// Stores that the values of the source and of the desk agree again.
     ResolveConflict,
+    /// Stores the result of a comparison with the record, if it is another one than before.
+    Compare(Compared),
+    /// Stores that the desk begins to repair a difference.
+    Repair(Repaired),
 }
 
 /// The reasons why the desk rejects a command for a case (a record of an external system).
@@ -114,9 +118,21 @@ pub struct Case {
     /// The last conflict between the values of the source and of the desk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conflict: Option<Conflicted>,
+    /// The result of the last comparison with the record. `None` if the ticket and the record have never differed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compared: Option<Compared>,
+    /// The time of the last repair of a difference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repaired: Option<Moment>,
 }
 
 impl Case {
+    /// Returns whether the ticket and the record agreed in the last comparison.
+    pub fn agreement(&self) -> Agreement {
+        let compared = self.compared.as_ref();
+        compared.map_or(Agreement::Agrees, |compared| compared.agreement)
+    }
+
     /// Compares content that just arrived with the stored content of this case (a record of an external
     /// system). The parameter `digest` is the hash of the arrived content, and `mark` is the version of the
     /// record.
@@ -173,6 +189,12 @@ impl Decider for Case {
             Command::Conflict(conflicted) => Ok(vec![conflicted.clone().into()]),
             Command::ResolveConflict if self.conflict.is_none() => Ok(Vec::new()),
             Command::ResolveConflict => Ok(vec![ConflictResolved {}.into()]),
+            Command::Compare(_) | Command::Repair(_) if self.ticket.is_none() => {
+                reject(Rejection::NotBound)
+            }
+            Command::Compare(compared) if compared.agreement == self.agreement() => Ok(Vec::new()),
+            Command::Compare(compared) => Ok(vec![compared.clone().into()]),
+            Command::Repair(repaired) => Ok(vec![repaired.clone().into()]),
             _ if !self.is_pending => reject(Rejection::NothingPending),
             Command::Bind(bound) => match &self.ticket {
                 Some(ticket) => reject(Rejection::AlreadyBound(ticket.clone())),
@@ -241,6 +263,8 @@ impl Decider for Case {
             }
             CaseEvent::Conflicted(conflicted) => self.conflict = Some(conflicted.clone()),
             CaseEvent::ConflictResolved(_) => self.conflict = None,
+            CaseEvent::Compared(compared) => self.compared = Some(compared.clone()),
+            CaseEvent::Repaired(repaired) => self.repaired = Some(repaired.at),
         }
     }
 }
@@ -248,10 +272,19 @@ impl Decider for Case {
 /// Adds each case (a record of an external system) to three lists: the list of all cases, the list of its
 /// source and the list of its ticket. A case with refused content is also in the list `refused`. A case with
 /// content that waits for processing is also in the list `pending`, and a case with a conflict in the list `conflict`.
+/// The list `binding` contains the cases of a source that are compared with their records, and the list `differing` those
+/// that differ for longer than the permitted time.
 impl Card for Case {
     type Event = CaseEvent;
     const VIEW: &'static str = "case";
-    const COUNTED: &'static [&'static str] = &["case", "refused", "pending", "conflict", "source"];
+    const COUNTED: &'static [&'static str] = &[
+        "case",
+        "refused",
+        "pending",
+        "conflict",
+        "source",
+        "differing",
+    ];
 
     fn fold(&mut self, envelope: &Envelope<CaseEvent>) {
         self.evolve(&envelope.event);
@@ -274,6 +307,13 @@ impl Card for Case {
         }
         if let Some(ticket) = &self.ticket {
             rows.push(("ticket", ticket.0.clone()));
+            if self.agreement() != Agreement::Settled {
+                // The number of the ticket makes the value unique.
+                rows.push(("binding", format!("{}|{ticket}", self.source)));
+            }
+            if self.agreement() == Agreement::Error {
+                rows.push(("differing", format!("{:016}", self.first_received.0)));
+            }
         }
         rows
     }
@@ -432,6 +472,6 @@ mod tests {
         let refused = after(&[Command::Receive(received(1, "d1")), refuse()]);
         assert_eq!(lists(&refused), ["case", "source", "refused"]);
         let bound = after(&[Command::Receive(received(1, "d1")), bind()]);
-        assert_eq!(lists(&bound), ["case", "source", "ticket"]);
+        assert_eq!(lists(&bound), ["case", "source", "ticket", "binding"]);
     }
 }

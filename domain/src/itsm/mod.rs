@@ -5,4 +5,5 @@ pub mod application;
 pub mod case;
 pub mod case_source;
 pub mod mapping;
+pub mod reconciliation;
 pub mod writeback;

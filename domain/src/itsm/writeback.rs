@@ -267,7 +267,8 @@ impl Writeback {
             (_, Answer::Rejected(reason)) => Verdict::failed(reason),
             (Step::Read, Answer::Status(found, _)) if found == target => ended("unchanged", ""),
             (Step::Read, Answer::Status(found, route))
-                if found == *self.confirmed.as_ref().unwrap_or(&requested.known)
+                if requested.overwrites
+                    || found == *self.confirmed.as_ref().unwrap_or(&requested.known)
                     || self.tried.contains(&found) =>
             {
                 let route = match route {
@@ -375,6 +376,7 @@ mod tests {
             status: status.into(),
             target: json!(target),
             known: "1".into(),
+            overwrites: false,
             cause: cause.into(),
             due: NOW,
         }))

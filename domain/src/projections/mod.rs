@@ -3,6 +3,7 @@
 
 pub mod desk_board;
 pub mod incident_log;
+pub mod sync_meter;
 
 use events::AnyEvent;
 use serde::{Serialize, de::DeserializeOwned};

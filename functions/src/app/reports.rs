@@ -1,8 +1,10 @@
-//! Computes reports about imported incidents from the events in the ledger.
+//! Computes reports from the events in the ledger: about imported incidents, and about the agreement of cases with their
+//! records.
 
 use std::collections::BTreeMap;
 
 use domain::projections::incident_log::{CLOSED, Case, IncidentLog, OPENED, RESOLVED, minutes};
+use domain::projections::sync_meter::SyncMeter;
 use events::Moment;
 use events::ticket::RowImported;
 use infra::{Error, Ledger};
@@ -40,6 +42,38 @@ pub async fn incident_log(
         }
         progress(position);
     }
+}
+
+/// Returns the report `sync`: how many cases differed from their records in a period, for all sources and for each source.
+pub async fn sync(ledger: &Ledger, from: Moment, to: Moment) -> Result<Value, Error> {
+    let mut meter = SyncMeter::default();
+    let mut position = 0;
+    loop {
+        let page = ledger.store.feed(position, PAGE).await?;
+        let Some(last) = page.last() else {
+            break;
+        };
+        position = last.position;
+        for placed in page {
+            match events::aggregate_of(&placed.commit.stream) {
+                "case" => {
+                    for envelope in ledger.envelopes(&placed.commit).await? {
+                        meter.fold_case(&envelope);
+                    }
+                }
+                "reconciliation" => {
+                    for envelope in ledger.envelopes(&placed.commit).await? {
+                        meter.fold_comparison(&envelope);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    let (total, sources) = meter.figures(from, to);
+    Ok(json!({
+        "from": times::rfc3339(from), "to": times::rfc3339(to), "all": total, "sources": sources,
+    }))
 }
 
 /// Returns the report `incidents` about imported cases (incidents of another system). The report

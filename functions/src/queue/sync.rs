@@ -4,6 +4,7 @@
 
 mod poll;
 pub mod pull;
+pub mod reconcile;
 mod write_back;
 
 use async_trait::async_trait;
@@ -27,7 +28,7 @@ use infra::{CommandEnvelope, Error, ExecuteError};
 use super::{runner, wrong_queue};
 use crate::App;
 use crate::app::cards::{self, CardList};
-use crate::app::itsm::{applications, callbacks, gate, integrations, sources};
+use crate::app::itsm::{applications, callbacks, cases, gate, integrations, sources};
 use crate::app::outbound::{self, Described};
 use crate::app::tickets;
 use crate::app::tickets::service_task::{self, Awaiting};
@@ -129,6 +130,15 @@ async fn continue_write(app: &App, stream: &str) -> Result<(), Error> {
 /// Handles a reached deadline of a write to a source.
 pub async fn fire_write(app: &App, due: &Due) -> Result<(), Error> {
     continue_write(app, &due.stream).await
+}
+
+/// Handles a reached deadline of a case: its content waits for processing, or it differed from its record.
+pub async fn fire_case(app: &App, due: &Due) -> Result<(), Error> {
+    if due.deadline == events::case::COMPARE {
+        reconcile::again(app, &due.stream).await
+    } else {
+        cases::process(app, &due.stream, None).await
+    }
 }
 
 /// Handles a reached deadline of an application (a ticket in an external ITSM). At the deadline,

@@ -9,7 +9,7 @@ use domain::itsm::mapping;
 use domain::placeholder::placeholders;
 use events::application_kind::{self, Consequence, Discovery, StateTexts};
 use events::integration::{
-    self, Carrier, CaseEnd, CaseMapping, PathForm, UpdateSource, ValueSource, Webhook,
+    self, Authority, Carrier, CaseEnd, CaseMapping, PathForm, UpdateSource, ValueSource, Webhook,
 };
 use events::person::Language;
 use events::workflow::service_task::Pair;
@@ -145,6 +145,8 @@ struct IntegrationEntry {
     pull_minutes: Option<u32>,
     per_minute: Option<u32>,
     filter: Option<String>,
+    reconcile_minutes: Option<u32>,
+    status_authority: Option<Authority>,
     language: Option<Language>,
     /// The file path of a mapping file, which contains the rules for reading a case (a record of
     /// another system) from JSON. The path is relative to the TOML file that contains this entry.
@@ -393,6 +395,14 @@ fn case_source(
             "filter",
             entry.filter.is_some() && (source.needs_user() || entry.pull_minutes.is_none()),
         ),
+        (
+            "reconcile_minutes",
+            !has_api && entry.reconcile_minutes.is_some(),
+        ),
+        (
+            "status_authority",
+            !has_api && entry.status_authority.is_some(),
+        ),
         ("language", !has_api && entry.language.is_some()),
     ];
     reject_unused(&name, &entry.kind, &unused)?;
@@ -418,6 +428,13 @@ fn case_source(
             "`pull_minutes` must be a number from 1 to {PULL_MINUTES_MAX}"
         ));
     }
+    if let Some(minutes) = entry.reconcile_minutes
+        && !(1..=PULL_MINUTES_MAX).contains(&minutes)
+    {
+        return wrong(format!(
+            "`reconcile_minutes` must be a number from 1 to {PULL_MINUTES_MAX}"
+        ));
+    }
     check_per_minute(&name, entry.per_minute)?;
     let Some(mapping) = mapping else {
         return wrong("`mapping` must be the path of a mapping of cases".into());
@@ -434,7 +451,16 @@ fn case_source(
                 .into(),
         );
     }
-    let needs_account = entry.pull_minutes.is_some() || !mapping.write_back.is_empty();
+    if entry.reconcile_minutes.is_some()
+        && (mapping.status.is_none() || mapping.write_back.is_empty() && mapping.ends.is_empty())
+    {
+        return wrong(
+            "`reconcile_minutes` needs `status`, and `write_back` or `ends`, in the mapping".into(),
+        );
+    }
+    let needs_account = entry.pull_minutes.is_some()
+        || entry.reconcile_minutes.is_some()
+        || !mapping.write_back.is_empty();
     let (url, user) = if needs_account {
         let url = checked_url(&name, entry.url.unwrap_or_default())?;
         let user = entry.user.unwrap_or_default();
@@ -462,6 +488,8 @@ fn case_source(
         pull_minutes: entry.pull_minutes,
         per_minute: entry.per_minute,
         filter: entry.filter.unwrap_or_default(),
+        reconcile_minutes: entry.reconcile_minutes,
+        status_authority: entry.status_authority.unwrap_or_default(),
         language: entry.language.unwrap_or_default(),
         mapping: Some(mapping),
         ..integration::Defined::default()
@@ -506,6 +534,8 @@ fn external_itsm(
         ("webhook", entry.webhook.is_some()),
         ("pull_minutes", entry.pull_minutes.is_some()),
         ("filter", entry.filter.is_some()),
+        ("reconcile_minutes", entry.reconcile_minutes.is_some()),
+        ("status_authority", entry.status_authority.is_some()),
         ("language", entry.language.is_some()),
     ];
     reject_unused(&name, &entry.kind, &unused)?;

@@ -3,9 +3,10 @@
 
 use domain::itsm::case::Case;
 use domain::itsm::case_source::{self, CaseSource};
+use domain::itsm::reconciliation::{self, Reconciliation};
 use domain::itsm::writeback::{self, Writeback};
 use domain::ticket::Ticket;
-use events::integration::{Defined, Webhook};
+use events::integration::{Authority, Defined, Webhook};
 use events::writeback::Requested;
 use events::{Meta, TicketSn};
 use infra::http::HttpRequest;
@@ -163,7 +164,7 @@ pub async fn process(app: &App, inbound: &str, stream: &str, meta: &Meta) -> Res
     }
 }
 
-/// Starts or stops the regular reads of a source, as its definition says.
+/// Starts or stops the regular reads of a source, and the comparison of its cases, as its definition says.
 pub async fn start_or_stop(app: &App, source: &str, meta: Meta) -> Result<(), Error> {
     let stream = stream_of(source);
     let command = match reading(app, source).await? {
@@ -176,9 +177,39 @@ pub async fn start_or_stop(app: &App, source: &str, meta: Meta) -> Result<(), Er
         None => case_source::Command::Stop,
     };
     let id = app.ledger.fresh_id();
-    execute(app, &stream, id, meta, &command)
+    execute(app, &stream, id, meta.clone(), &command)
         .await
+        .map_err(ExecuteError::unexpected)?;
+    let is_compared = compares(app, source).await?.is_some();
+    let envelope = CommandEnvelope {
+        stream: format!("reconciliation-{source}"),
+        command_id: app.ledger.fresh_id(),
+        meta,
+    };
+    let command = if is_compared {
+        reconciliation::Command::Start {
+            source: source.to_owned(),
+            at: app.ledger.clock.now(),
+        }
+    } else {
+        reconciliation::Command::Stop
+    };
+    app.ledger
+        .execute::<Reconciliation>(&envelope, &command, &NoContext)
+        .await
+        .map(drop)
         .map_err(ExecuteError::unexpected)
+}
+
+/// Returns the definition of a source whose cases the desk compares with their records, with the pause between two
+/// comparisons in milliseconds. Returns `None` if it does not compare them.
+pub async fn compares(app: &App, source: &str) -> Result<Option<(Defined, i64)>, Error> {
+    let integration = app.configuration.integration(source).await?;
+    let defined = integration.defined.clone();
+    Ok(defined.and_then(|defined| {
+        let minutes = defined.reconcile_minutes?;
+        Some((defined, i64::from(minutes) * 60_000))
+    }))
 }
 
 async fn execute(
@@ -296,6 +327,10 @@ pub async fn request_write(
         status: status.to_owned(),
         target,
         known: state.first_status.clone(),
+        overwrites: integration
+            .defined
+            .as_ref()
+            .is_some_and(|one| one.status_authority == Authority::Desk),
         cause: meta.causation.clone(),
         due: now.plus_ms(if is_end { 0 } else { MERGE_MS }),
     };

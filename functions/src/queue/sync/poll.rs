@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use domain::attempt::{Report, Verdict};
 use domain::itsm::application::{Answer, Application, Command, POLICY};
 use events::api_call::Exchange;
+use futures_util::future::try_join_all;
 use infra::http::{HttpError, HttpResponse, origin};
 use infra::itsm::Request;
 use infra::ledger::{NoContext, command_id};
@@ -153,12 +154,18 @@ async fn ask(app: &App, connected: &Connected, group: &[Due]) -> Result<bool, Er
         return Ok(false);
     };
     let status = response.as_ref().ok().map(|response| response.status);
-    for (stream, state) in group {
+    // The ledger stores commits that arrive together in one group.
+    let records = group.iter().map(|(stream, state)| {
         let mut verdict = state.polled(&answer);
         runner::delay(&mut verdict, &response, app.ledger.clock.now());
-        let result = (verdict, Some(exchange.clone()), status);
-        record(app, stream, state, result).await?;
-    }
+        record(
+            app,
+            stream,
+            state,
+            (verdict, Some(exchange.clone()), status),
+        )
+    });
+    try_join_all(records).await?;
     Ok(matches!(answer, Answer::Statuses(_)))
 }
 
@@ -167,8 +174,9 @@ async fn ask(app: &App, connected: &Connected, group: &[Due]) -> Result<bool, Er
 async fn read_failed_callbacks(app: &App, connected: &Connected) -> Result<(), Error> {
     let (_, connection, kind) = connected;
     let name = format!("failed_callbacks/{}", kind.name);
-    if rate::take(app, &name, 1).await?.is_some()
-        || gate::admit(app, &connection.integration).await?.is_some()
+    // A request that the external ITSM does not get must not use up the one that is permitted in a minute.
+    if gate::admit(app, &connection.integration).await?.is_some()
+        || rate::take(app, &name, 1).await?.is_some()
     {
         return Ok(());
     }

@@ -20,6 +20,8 @@ use crate::app::itsm::{gate, sources};
 use crate::app::wording;
 use crate::queue::runner::{self, Outgoing, Prepared};
 
+/// After a longer wait than this, the desk reads a record again before it writes, in milliseconds.
+const LONG_MS: i64 = 60_000;
 /// The placeholder of the note in the further members of a write.
 const NOTE: &str = "${note}";
 
@@ -97,17 +99,22 @@ impl Outgoing for Writeback {
                 let answer = match api.record(response) {
                     source::Answer::Rejected(reason) => Answer::Rejected(reason),
                     source::Answer::NotSent(reason) => Answer::NotSent(reason),
-                    // A write can succeed with a response that is not the record.
+                    // Some systems answer a write with an empty body, or with another object than the record.
                     source::Answer::Unclear(reason) => match response {
-                        Ok(response) if self.step == Step::Write && response.is_success() => {
+                        Ok(response) if self.step == Step::Write && is_readable(response) => {
                             Answer::Written
                         }
                         _ => Answer::Unclear(reason),
                     },
                     source::Answer::Done(_) if self.step == Step::Write => Answer::Written,
                     source::Answer::Done(record) => {
+                        let status = mapping::status(&mapping, &record);
                         let route = api.route(&record, &requested.target);
-                        Answer::Status(mapping::status(&mapping, &record), route)
+                        if status.is_empty() {
+                            Answer::Unclear("the record in the response has no status".into())
+                        } else {
+                            Answer::Status(status, route)
+                        }
                     }
                 };
                 (self.verdict(answer), POLICY)
@@ -124,10 +131,13 @@ impl Outgoing for Writeback {
         let Some(defined) = &integration.defined else {
             return Ok(None);
         };
-        // The wait is no failed attempt.
+        // The wait is no failed attempt. The source can change the record during a long wait, so the desk then reads it
+        // again. The limit `per_minute` causes only short waits; a read after each of them would use up the limit.
         let wait = gate::admit(app, defined).await?;
         Ok(wait.map(|wait| {
-            let verdict = Verdict::poll(self.step.name(), "", wait.after_ms);
+            let is_long = wait.after_ms > LONG_MS;
+            let step = if is_long { Step::Read } else { self.step };
+            let verdict = Verdict::poll(step.name(), "", wait.after_ms);
             (verdict, POLICY)
         }))
     }
@@ -209,6 +219,13 @@ impl Outgoing for Writeback {
             }
         }
     }
+}
+
+/// Returns whether a successful response is empty or JSON. Another response, such as a login page, does not come from the
+/// API, so the write was possibly not made.
+fn is_readable(response: &HttpResponse) -> bool {
+    let is_json = || serde_json::from_slice::<Value>(&response.body).is_ok();
+    response.is_success() && !response.is_cut && (response.body.is_empty() || is_json())
 }
 
 /// Replaces `${note}` in all texts of a value.

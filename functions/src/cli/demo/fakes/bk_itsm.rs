@@ -73,6 +73,8 @@ struct Stored {
     tokens: BTreeSet<String>,
     failed: BTreeSet<String>,
     counts: BTreeMap<String, usize>,
+    /// The time of each request for the results of tickets, and the number of tickets in the request.
+    result_requests: Vec<(i64, usize)>,
     window: i64,
     in_window: usize,
 }
@@ -147,6 +149,12 @@ impl BkItsm {
     pub fn count(&self, operation: &str) -> usize {
         let stored = self.stored();
         stored.counts.get(operation).copied().unwrap_or_default()
+    }
+
+    /// Returns the time of each request for the results of tickets (`ticket_approval_result`) in milliseconds since 1970,
+    /// and the number of tickets in the request.
+    pub fn result_requests(&self) -> Vec<(i64, usize)> {
+        self.stored().result_requests.clone()
     }
 
     /// Returns the callback URL of a ticket, and the body of a callback about its present state with a new token.
@@ -298,10 +306,11 @@ impl Stored {
                         "sn:该字段是必填项。",
                     ));
                 };
-                let numbers: Vec<&str> = numbers.iter().filter_map(Value::as_str).collect();
-                self.failed.retain(|sn| !numbers.contains(&sn.as_str()));
-                let results = self.tickets.iter().rev();
-                let results = results.filter(|(sn, _)| numbers.contains(&sn.as_str()));
+                let numbers: BTreeSet<&str> = numbers.iter().filter_map(Value::as_str).collect();
+                self.result_requests.push((now, numbers.len()));
+                self.failed.retain(|sn| !numbers.contains(sn.as_str()));
+                let results = numbers.iter().rev();
+                let results = results.filter_map(|sn| self.tickets.get_key_value(*sn));
                 Ok(results.map(|(sn, ticket)| ticket.result(sn)).collect())
             }
             other => Err((json!(3_900_002), format!("不支持的接口: {other}"))),

@@ -2,7 +2,9 @@
 //! `GET /records/{id}` and changes it with `PATCH /records/{id}` and a merge patch. Requests need a bearer token.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -10,6 +12,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Map, Value};
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 /// The path below which the records are.
 pub const PATH: &str = "/records";
@@ -18,7 +21,10 @@ pub const PATH: &str = "/records";
 #[derive(Debug, Default)]
 pub struct Records {
     token: String,
-    records: Mutex<BTreeMap<String, Value>>,
+    by_id: Mutex<BTreeMap<String, Value>>,
+    /// The times of the requests with the right token, in the order of their arrival.
+    requests: Mutex<Vec<Instant>>,
+    writes: AtomicUsize,
 }
 
 type Answer = Result<Json<Value>, StatusCode>;
@@ -47,8 +53,23 @@ impl Records {
             .count()
     }
 
+    /// Returns the number of requests that changed a record.
+    pub fn writes(&self) -> usize {
+        self.writes.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of requests with the right token.
+    pub fn requests(&self) -> usize {
+        self.requests.lock().expect("no holder panics").len()
+    }
+
+    /// Returns the largest number of requests with the right token in any period of the given length.
+    pub fn requests_max(&self, period: Duration) -> usize {
+        most_within(&self.requests.lock().expect("no holder panics"), period)
+    }
+
     fn all(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Value>> {
-        self.records.lock().expect("no holder panics")
+        self.by_id.lock().expect("no holder panics")
     }
 
     fn check(&self, headers: &HeaderMap) -> Result<(), StatusCode> {
@@ -56,6 +77,8 @@ impl Records {
             .get("authorization")
             .map(axum::http::HeaderValue::as_bytes);
         if given == Some(format!("Bearer {}", self.token).as_bytes()) {
+            let mut requests = self.requests.lock().expect("no holder panics");
+            requests.push(Instant::now());
             Ok(())
         } else {
             Err(StatusCode::UNAUTHORIZED)
@@ -92,7 +115,20 @@ async fn change(
     let mut records = system.all();
     let record = records.get_mut(&id).ok_or(StatusCode::NOT_FOUND)?;
     merge(record, Value::Object(patch));
+    system.writes.fetch_add(1, Ordering::Relaxed);
     Ok(Json(record.clone()))
+}
+
+/// Returns the largest number of the times in any period of the given length. The times are in ascending order.
+fn most_within(times: &[Instant], period: Duration) -> usize {
+    let mut first = 0;
+    let counts = times.iter().enumerate().map(|(at, time)| {
+        while time.duration_since(times[first]) >= period {
+            first += 1;
+        }
+        at - first + 1
+    });
+    counts.max().unwrap_or_default()
 }
 
 /// Applies a merge patch (RFC 7396, section 2).
@@ -120,6 +156,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_busiest_period_is_found() {
+        let begin = Instant::now();
+        let times = [0, 1, 2, 60, 61, 61, 62].map(|s| begin + Duration::from_secs(s));
+        for (seconds, expected) in [(1, 2), (2, 3), (60, 4), (61, 5), (100, 7)] {
+            assert_eq!(
+                most_within(&times, Duration::from_secs(seconds)),
+                expected,
+                "{seconds} s"
+            );
+        }
+        assert_eq!(most_within(&[], Duration::from_secs(1)), 0);
+    }
 
     /// Examples of RFC 7396, appendix A.
     #[test]
