@@ -34,6 +34,7 @@ mod people;
 mod permissions;
 mod races;
 mod reading;
+mod reconciling;
 mod refilling;
 mod setting_up;
 mod submitting;

@@ -1,0 +1,270 @@
+//! These tests check the comparison of cases with their records, the repair of differences, and the meter of
+//! synchronization errors (reference/fleet.md 2.6).
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use events::Moment;
+use functions::app::itsm::integrations::Definitions;
+use functions::app::reports;
+use infra::http::{HttpClient, HttpError, HttpRequest, HttpResponse};
+use serde_json::{Value, json};
+
+use crate::TestDesk;
+
+const MINUTE_MS: i64 = 60_000;
+const MAPPING: &str = "record = \"/id\"\nstatus = \"/state\"\nservice = { value = 19 }\nrequester = { value = \"lisi\" }\n\
+    [fields]\ntitle = \"/title\"\nGUZHANGMIAOSHU = \"/title\"\nGUZHANGLEIXING = { value = \"DNS\" }\nimpact = { value = \"1\" }\nurgency = { value = \"1\" }\n\
+    [write_back]\nREVOKED = \"canceled\"\nFINISHED = \"closed\"\nSUSPENDED = \"waiting\"\nRUNNING = \"open\"\n\
+    [ends]\ncanceled = \"withdraw\"\nclosed = \"terminate\"\n";
+
+/// An imitated CRM, which is changed by merge patches.
+#[derive(Default)]
+struct Crm {
+    records: Mutex<BTreeMap<String, Value>>,
+    patches: Mutex<Vec<String>>,
+    is_down: AtomicBool,
+    /// Whether the account of the desk may only read.
+    is_read_only: AtomicBool,
+}
+
+impl Crm {
+    fn set(&self, id: &str, state: &str) {
+        let mut records = self.records.lock().unwrap();
+        records.get_mut(id).expect("a record")["state"] = state.into();
+    }
+
+    fn state(&self, id: &str) -> String {
+        let state = self.records.lock().unwrap()[id]["state"].clone();
+        state.as_str().expect("a text").to_owned()
+    }
+
+    fn patches(&self) -> Vec<String> {
+        std::mem::take(&mut *self.patches.lock().unwrap())
+    }
+}
+
+#[async_trait]
+impl HttpClient for Crm {
+    async fn send(&self, request: &HttpRequest) -> Result<HttpResponse, HttpError> {
+        if self.is_down.load(Ordering::SeqCst) {
+            return Err(HttpError::NotSent("connection refused".into()));
+        }
+        let id = request.url.rsplit('/').next().expect("an id");
+        let mut records = self.records.lock().unwrap();
+        let Some(record) = records.get_mut(id) else {
+            return Ok(HttpResponse::of(404, b"{}"));
+        };
+        if request.method == "PATCH" && self.is_read_only.load(Ordering::SeqCst) {
+            return Ok(HttpResponse::of(403, b"{}"));
+        }
+        if request.method == "PATCH" {
+            let patch: Value = serde_json::from_slice(&request.body).expect("JSON");
+            record["state"] = patch["state"].clone();
+            self.patches.lock().unwrap().push(id.to_owned());
+        }
+        Ok(HttpResponse::of(200, record.to_string().as_bytes()))
+    }
+}
+
+struct Synced {
+    desk: TestDesk,
+    crm: Arc<Crm>,
+}
+
+impl Synced {
+    /// Opens a desk with tickets for the given number of records. `more` are further members of the integration.
+    async fn open(count: usize, more: &str) -> Self {
+        let mut desk = TestDesk::open().await;
+        let crm = Arc::new(Crm::default());
+        desk.app.http = crm.clone();
+        let keys = &desk.app.ledger.keys;
+        keys.keep_secret("integration/crm", b"token").await.unwrap();
+        let definition = format!(
+            "[[integration]]\nname = \"crm\"\nkind = \"generic_json\"\nsenders = [\"bk_log_search\"]\nurl = \"https://crm.example.com/api/tickets\"\nmapping = \"m\"\nreconcile_minutes = 5\n{more}"
+        );
+        let definitions = Definitions::read(&definition, &|_| Ok(MAPPING.into())).unwrap();
+        definitions.store(&desk.app).await.unwrap();
+        let records: Vec<Value> = (0..count)
+            .map(|number| json!({ "id": format!("CS-{number}"), "title": format!("Case {number}"), "state": "open" }))
+            .collect();
+        for record in &records {
+            let id = record["id"].as_str().expect("an id").to_owned();
+            crm.records.lock().unwrap().insert(id, record.clone());
+        }
+        for batch in records.chunks(100) {
+            let body = json!({ "source": "crm", "cases": batch });
+            let (status, answer) = desk.v1("POST", "cases", "admin", body).await;
+            assert_eq!(status, 200, "{answer}");
+        }
+        desk.settle().await;
+        Self { desk, crm }
+    }
+
+    /// Lets the time pass in steps of 15 seconds.
+    async fn minutes(&self, minutes: i64) {
+        for _ in 0..minutes * 4 {
+            self.desk.clock.advance(MINUTE_MS / 4);
+            self.desk.settle().await;
+        }
+    }
+
+    fn now(&self) -> Moment {
+        self.desk.app.ledger.clock.now()
+    }
+
+    async fn case(&self, record: &str) -> Value {
+        for page in 1..=11 {
+            let path = format!("cases?source=crm&page_size=100&page={page}");
+            let (_, list) = self.desk.v1("GET", &path, "admin", Value::Null).await;
+            let cases = list["cases"].as_array().expect("a list");
+            if let Some(case) = cases.iter().find(|case| case["record"] == record) {
+                return case.clone();
+            }
+        }
+        panic!("no case {record}")
+    }
+
+    async fn ticket(&self, record: &str) -> Value {
+        let number = self.case(record).await["ticket"].clone();
+        let path = format!("tickets/{}", number.as_str().expect("a number"));
+        self.desk.v1("GET", &path, "admin", Value::Null).await.1
+    }
+
+    /// Returns the report for the time since `from`.
+    async fn report(&self, from: Moment) -> Value {
+        let ledger = &self.desk.app.ledger;
+        let report = reports::sync(ledger, from, self.now()).await.unwrap();
+        report["sources"]["crm"].clone()
+    }
+}
+
+#[tokio::test]
+async fn the_meter_reports_the_share_of_differing_cases() {
+    const CASES: usize = 1_000;
+    let synced = Synced::open(CASES, "").await;
+    synced.minutes(6).await;
+    let mut reported = Vec::new();
+    for (injected, expected) in [(0, 0.0), (5, 0.5), (10, 1.0), (20, 2.0)] {
+        let from = synced.now();
+        for number in 0..injected {
+            synced.crm.set(&format!("CS-{number}"), "waiting");
+        }
+        // One comparison finds the differences, and one more, a minute later, shows that they last.
+        synced.minutes(8).await;
+        let report = synced.report(from).await;
+        let percent = report["error_percent"].as_f64().expect("a number");
+        reported.push((expected, percent));
+        assert!((percent - expected).abs() <= 0.1, "{expected}: {report}");
+        assert_eq!(report["errors"], injected, "{report}");
+        assert_eq!(
+            (&report["bindings"], &report["unknown"]),
+            (&json!(CASES), &json!(0))
+        );
+        // The records agree again. The report of the whole period still contains the errors.
+        for number in 0..injected {
+            synced.crm.set(&format!("CS-{number}"), "open");
+        }
+        synced.minutes(6).await;
+        assert_eq!(synced.report(from).await["errors"], injected);
+        let later = synced.now();
+        synced.minutes(6).await;
+        assert_eq!(synced.report(later).await["errors"], 0);
+    }
+    println!("{CASES} cases, injected and reported percent of differences: {reported:?}");
+}
+
+#[tokio::test]
+async fn an_unreachable_system_is_unknown_and_no_agreement() {
+    let synced = Synced::open(5, "").await;
+    synced.minutes(6).await;
+    synced.crm.is_down.store(true, Ordering::SeqCst);
+    synced.minutes(6).await;
+    let from = synced.now();
+    synced.minutes(30).await;
+    let report = synced.report(from).await;
+    assert_eq!(
+        (&report["unknown"], &report["errors"], &report["bindings"]),
+        (&json!(5), &json!(0), &json!(5)),
+        "{report}"
+    );
+    assert_eq!(report["unknown_seconds"], 5 * 30 * 60);
+    synced.crm.is_down.store(false, Ordering::SeqCst);
+    let from = synced.now();
+    synced.minutes(20).await;
+    let report = synced.report(from).await;
+    assert_eq!(
+        (&report["unknown"], &report["errors"]),
+        (&json!(0), &json!(0))
+    );
+}
+
+#[tokio::test]
+async fn a_difference_is_repaired_by_the_side_that_decides() {
+    let synced = Synced::open(4, "").await;
+    synced.minutes(6).await;
+    // A message of the CRM about an end was lost: the ticket ends, too.
+    synced.crm.set("CS-0", "closed");
+    // A write was lost: the desk writes again.
+    let number = synced.case("CS-1").await["ticket"].clone();
+    synced
+        .desk
+        .operate(&number, "withdraw", "lisi", json!({ "message": "solved" }))
+        .await;
+    synced.desk.settle().await;
+    assert_eq!(synced.crm.state("CS-1"), "canceled");
+    synced.crm.set("CS-1", "open");
+    // Somebody set another status: a person must decide.
+    synced.crm.set("CS-2", "waiting");
+    synced.crm.patches();
+    synced.minutes(12).await;
+    assert_eq!(synced.ticket("CS-0").await["current_status"], "TERMINATED");
+    assert_eq!(synced.crm.state("CS-0"), "closed");
+    let conflict = json!({ "field": "status", "found": "waiting", "wanted": "open" });
+    assert_eq!(synced.case("CS-2").await["conflict"], conflict);
+    assert_eq!(synced.crm.state("CS-2"), "waiting");
+    assert_eq!(synced.ticket("CS-3").await["current_status"], "RUNNING");
+    // The case CS-1 had ended and agreed, so it is not compared any more.
+    assert_eq!(synced.crm.patches(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_lost_write_is_made_again() {
+    let synced = Synced::open(2, "").await;
+    synced.minutes(6).await;
+    let number = synced.case("CS-1").await["ticket"].clone();
+    synced.crm.is_read_only.store(true, Ordering::SeqCst);
+    synced
+        .desk
+        .operate(&number, "withdraw", "lisi", json!({ "message": "solved" }))
+        .await;
+    synced.desk.settle().await;
+    let outcome = synced.case("CS-1").await["write_back"]["outcome"].clone();
+    assert_eq!(outcome, "failed");
+    synced.crm.is_read_only.store(false, Ordering::SeqCst);
+    synced.minutes(12).await;
+    assert_eq!(synced.crm.state("CS-1"), "canceled");
+    assert_eq!(
+        synced.case("CS-1").await["write_back"]["outcome"],
+        "written"
+    );
+}
+
+#[tokio::test]
+async fn the_desk_overwrites_a_status_if_it_has_the_authority() {
+    let synced = Synced::open(1, "status_authority = \"desk\"").await;
+    synced.minutes(6).await;
+    synced.crm.set("CS-0", "waiting");
+    synced.minutes(8).await;
+    assert_eq!(synced.crm.state("CS-0"), "open");
+    assert_eq!(synced.case("CS-0").await["conflict"], Value::Null);
+    // A repair is made at most once in an hour.
+    synced.crm.patches();
+    synced.crm.set("CS-0", "waiting");
+    synced.minutes(30).await;
+    assert_eq!(synced.crm.state("CS-0"), "waiting");
+    synced.minutes(40).await;
+    assert_eq!(synced.crm.state("CS-0"), "open");
+}
