@@ -268,3 +268,90 @@ async fn the_desk_overwrites_a_status_if_it_has_the_authority() {
     synced.minutes(40).await;
     assert_eq!(synced.crm.state("CS-0"), "open");
 }
+
+#[tokio::test]
+async fn integrations_and_application_kinds_are_defined_over_the_api() {
+    let synced = Synced::open(1, "").await;
+    let desk = &synced.desk;
+    let call = async |method: &str, path: &str, user: &str, body: Value| {
+        let answer = desk.v1(method, path, user, body).await;
+        desk.settle().await;
+        answer
+    };
+    let (status, list) = call("GET", "integrations", "admin", Value::Null).await;
+    assert_eq!(
+        (status, &list["integrations"][0]["name"]),
+        (200, &json!("crm")),
+        "{list}"
+    );
+    assert_eq!(list["integrations"][0]["has_secret"], true);
+    let (status, _) = call("GET", "integrations", "lisi", Value::Null).await;
+    assert_eq!(status, 403);
+
+    // Members that are not given keep their values, and null removes a member.
+    let change =
+        json!({ "webhook": "unsigned", "reconcile_minutes": null, "status_authority": "desk" });
+    let (status, changed) = call("PUT", "integrations/crm", "admin", change).await;
+    assert_eq!(status, 400, "{changed}");
+    assert!(
+        changed["detail"]
+            .as_str()
+            .unwrap()
+            .contains("the mapping must have `update`"),
+        "{changed}"
+    );
+    let mut mapping = list["integrations"][0]["definition"]["mapping"].clone();
+    mapping["update"] = json!({ "counter": "/revision" });
+    let change = json!({ "webhook": "unsigned", "reconcile_minutes": null, "mapping": mapping });
+    let (status, changed) = call("PUT", "integrations/crm", "admin", change).await;
+    assert_eq!(status, 200, "{changed}");
+    assert_eq!(
+        changed["definition"]["url"],
+        "https://crm.example.com/api/tickets"
+    );
+    assert_eq!(changed["definition"].get("reconcile_minutes"), None);
+    assert_eq!(changed["mapping_version"], 2);
+    let path = changed["message_path"].as_str().expect("a path");
+    assert!(path.starts_with("/callbacks/crm/"), "{path}");
+    // The cases are not compared any more.
+    synced.crm.set("CS-0", "waiting");
+    synced.minutes(12).await;
+    assert_eq!(synced.case("CS-0").await["conflict"], Value::Null);
+
+    let itsm = json!({ "kind": "bk_itsm", "url": "https://itsm.example.com", "app": "bk_log", "user": "admin", "carrier": "header" });
+    let (status, created) = call("PUT", "integrations/company_itsm", "admin", itsm).await;
+    assert_eq!(
+        (status, &created["has_secret"]),
+        (200, &json!(false)),
+        "{created}"
+    );
+    let kind = json!({ "preset": "log_collection", "integration": "company_itsm", "service": 18 });
+    let (status, created) = call("PUT", "application-kinds/collect", "admin", kind).await;
+    assert_eq!(status, 200, "{created}");
+    assert_eq!(created["definition"]["states"]["applying"], "申请中");
+    let (status, changed) = call(
+        "PUT",
+        "application-kinds/collect",
+        "admin",
+        json!({ "is_enabled": false }),
+    )
+    .await;
+    assert_eq!(
+        (status, &changed["definition"]["is_enabled"]),
+        (200, &json!(false))
+    );
+    let mut before = created["definition"].clone();
+    before["is_enabled"] = false.into();
+    assert_eq!(changed["definition"], before, "nothing else changed");
+    let unknown = json!({ "integration": "nothing" });
+    let (status, rejected) = call("PUT", "application-kinds/collect", "admin", unknown).await;
+    assert_eq!(status, 400);
+    assert!(
+        rejected["detail"]
+            .as_str()
+            .unwrap()
+            .contains("integration nothing does not exist")
+    );
+    let (_, list) = call("GET", "application-kinds", "admin", Value::Null).await;
+    assert_eq!(list["application_kinds"][0]["name"], "collect");
+}

@@ -22,10 +22,9 @@ use infra::{Error, Kind, itsm, source};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{gate, sources};
+use super::administration;
 use crate::App;
 use crate::app::definition_files::{check_name, define, unique};
-use crate::app::rate;
 
 /// Maximum number of requests in one minute. The times of the requests in the last minute are stored.
 const PER_MINUTE_MAX: u32 = 6_000;
@@ -158,7 +157,7 @@ struct IntegrationEntry {
 /// settings.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct MappingFile {
+pub(super) struct MappingFile {
     record: String,
     service: Short,
     requester: Short,
@@ -284,10 +283,7 @@ impl Definitions {
         for defined in &self.integrations {
             define::<Integration>(app, &defined.name, defined).await?;
             let meta = Meta::system("setup", "setup");
-            if defined.per_minute.is_some() {
-                rate::start(app, &gate::budget_of(&defined.name)).await?;
-            }
-            sources::start_or_stop(app, &defined.name, meta).await?;
+            administration::integrate(app, defined, meta).await?;
         }
         for defined in &self.kinds {
             if app
@@ -319,24 +315,48 @@ fn mapping_of(
     let at = |reason: String| format!("integration {name}: mapping {}: {reason}", path.display());
     let text = read_file(path).map_err(at)?;
     let file: MappingFile = toml::from_str(&text).map_err(|error| at(error.to_string()))?;
-    let mapping = CaseMapping {
-        record: file.record,
-        service: file.service.into(),
-        requester: file.requester.into(),
-        created: file.created,
-        update: file.update,
-        status: file.status,
-        write_back: file.write_back,
-        write_also: file.write_also,
-        ends: file.ends,
-        fields: file
-            .fields
-            .into_iter()
-            .map(|(key, short)| (key, short.into()))
-            .collect(),
-    };
-    mapping::check(&mapping).map_err(at)?;
-    Ok(mapping)
+    file.checked().map_err(at)
+}
+
+impl MappingFile {
+    /// Returns the mapping if it is valid. An error is the reason as an English text.
+    pub(super) fn checked(self) -> Result<CaseMapping, String> {
+        let mapping = CaseMapping {
+            record: self.record,
+            service: self.service.into(),
+            requester: self.requester.into(),
+            created: self.created,
+            update: self.update,
+            status: self.status,
+            write_back: self.write_back,
+            write_also: self.write_also,
+            ends: self.ends,
+            fields: self
+                .fields
+                .into_iter()
+                .map(|(key, short)| (key, short.into()))
+                .collect(),
+        };
+        mapping::check(&mapping)?;
+        Ok(mapping)
+    }
+}
+
+/// Returns the definition of an integration from its members. An error is an English text with the name of the wrong
+/// member.
+pub(super) fn integration_from(
+    members: Map<String, Value>,
+    mapping: Option<CaseMapping>,
+) -> Result<integration::Defined, String> {
+    let entry: IntegrationEntry =
+        serde_json::from_value(members.into()).map_err(|error| error.to_string())?;
+    integration_of(entry, mapping)
+}
+
+/// Returns the definition of an application kind from its members. An error is an English text with the name of the wrong
+/// member.
+pub(super) fn kind_from(members: Map<String, Value>) -> Result<application_kind::Defined, String> {
+    kind_of(members, &LogPlatform::default())
 }
 
 fn integration_of(

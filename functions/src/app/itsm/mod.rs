@@ -2,6 +2,7 @@
 //! (connections to other systems). The modules also receive callbacks about applications (tickets
 //! in external ITSMs), and cases (records of other systems).
 
+pub mod administration;
 pub mod applications;
 pub mod callbacks;
 pub mod cases;

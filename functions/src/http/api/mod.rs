@@ -17,6 +17,7 @@ mod drafts;
 mod executions;
 mod fields;
 mod forms;
+mod integrations;
 mod notifications;
 pub mod openapi;
 mod people;
@@ -62,6 +63,7 @@ const RESOURCES: &[Resource] = &[
     catalog::RESOURCE,
     dictionary::RESOURCE,
     fields::RESOURCE,
+    integrations::RESOURCE,
     applications::RESOURCE,
     cases::RESOURCE,
     robots::RESOURCE,
