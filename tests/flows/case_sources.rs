@@ -544,6 +544,50 @@ const SIGNED: &str = r#"
     senders = ["bk_log_search"]
 "#;
 
+const ALARMS: &str = r#"
+    [[integration]]
+    name = "alarms"
+    kind = "bk_monitor"
+    mapping = "bk_monitor"
+    webhook = "unsigned"
+"#;
+
+#[tokio::test]
+async fn the_ticket_of_an_alarm_ends_when_the_alarm_recovers() {
+    let sources = Sources::open(ALARMS).await;
+    let path = sources.path("alarms").await;
+    let send = async |kind: &str, seen: &str, ended: Option<&str>| {
+        let body = json!({
+            "bk_biz_id": 2, "type": kind, "description": format!("disk usage at {seen}"), "current_value": "91",
+            "event": { "id": "17958600008817", "level": 2, "create_time": "2026-11-28 10:00:00", "end_time": ended },
+            "strategy": { "id": 144, "name": "Disk usage" }, "labels": ["disk"],
+            "latest_anomaly_record": { "create_time": seen, "source_time": seen },
+        });
+        let (status, answer) = sources.post(&path, &[], &body.to_string()).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+    };
+    let ticket = async || {
+        let cases = sources.get("cases?source=alarms").await;
+        assert_eq!(cases["count"], 1, "{cases}");
+        let number = cases["cases"][0]["ticket"].as_str().expect("a ticket");
+        sources.get(&format!("tickets/{number}")).await
+    };
+    send("ANOMALY_NOTICE", "2026-11-28 10:01:00", None).await;
+    let opened = ticket().await;
+    assert_eq!(
+        (&opened["title"], &opened["current_status"]),
+        (&json!("Disk usage"), &json!("RUNNING"))
+    );
+    send("ANOMALY_NOTICE", "2026-11-28 11:01:00", None).await;
+    assert_eq!(ticket().await["current_status"], "RUNNING");
+    let ended = Some("2026-11-28 11:10:05");
+    send("RECOVERY_NOTICE", "2026-11-28 11:01:00", ended).await;
+    assert_eq!(ticket().await["current_status"], "TERMINATED");
+    // An older message that arrives late changes nothing.
+    send("ANOMALY_NOTICE", "2026-11-28 11:02:00", None).await;
+    assert_eq!(ticket().await["current_status"], "TERMINATED");
+}
+
 /// Returns a message of a system with the given title and change mark, as its documentation describes it.
 fn message(kind: &str, title: &str, change: u32) -> Value {
     match kind {
@@ -743,6 +787,11 @@ async fn wrong_definitions_of_a_source_name_the_member() {
             "`mapping` must be the path",
         ),
         (
+            "kind = \"django_helpdesk\"",
+            "kind = \"bk_monitor\"",
+            "`url` has no meaning for the kind bk_monitor",
+        ),
+        (
             "user = \"desk\"",
             "user = \"desk\"\nfilter = \"status=1\"",
             "`filter` has no meaning for the kind django_helpdesk",
@@ -762,6 +811,19 @@ async fn wrong_definitions_of_a_source_name_the_member() {
         let reason = read(&HELPDESK.replacen(from, to, 1)).unwrap_err();
         assert!(reason.contains(expected), "{to}: {reason}");
     }
+    let written = ALARMS.replacen(
+        "mapping = \"bk_monitor\"",
+        "mapping = \"django_helpdesk\"",
+        1,
+    );
+    let reason = read(&written).unwrap_err();
+    assert!(reason.contains("must have no `write_back`"), "{reason}");
+    let signed = ALARMS.replacen("\"unsigned\"", "\"signed\"", 1);
+    let reason = read(&signed).unwrap_err();
+    assert!(
+        reason.contains("because bk_monitor does not sign"),
+        "{reason}"
+    );
     let none = SIGNED.replacen("webhook = \"signed\"", "", 1);
     let reason = read(&none).unwrap_err();
     assert!(reason.contains("`senders` must name the apps"), "{reason}");

@@ -30,6 +30,18 @@ async fn answer(request: axum::extract::Request) -> Response {
         "helpdesk" => {
             axum::Json(json!({ "count": 0, "next": null, "results": [] })).into_response()
         }
+        // The accounts of these two systems have the rights of administrators.
+        "jira" if path.ends_with("/search") => {
+            axum::Json(json!({ "startAt": 0, "maxResults": 100, "total": 0, "issues": [] }))
+                .into_response()
+        }
+        "jira" => {
+            let has = json!({ "havePermission": true });
+            axum::Json(json!({ "permissions": { "BROWSE_PROJECTS": has, "ADMINISTER": has } }))
+                .into_response()
+        }
+        "zammad" if path.ends_with("/search") => axum::Json(json!([])).into_response(),
+        "zammad" => axum::Json(json!({ "login": "desk", "roles": ["Customer"] })).into_response(),
         "page" => "<html>login</html>".into_response(),
         "clock" => {
             // The clock is off by an hour.
@@ -108,11 +120,16 @@ async fn doctor_names_the_problem_of_each_system_and_the_next_step() {
             "[[integration]]\nname = \"from_{name}\"\nkind = \"django_helpdesk\"\nurl = \"{base}/{name}\"\nuser = \"desk\"\npull_minutes = 1000\nmapping = \"crm.toml\"\n"
         )
     });
+    let with_rights = ["jira", "zammad"].map(|kind| {
+        format!(
+            "[[integration]]\nname = \"from_{kind}\"\nkind = \"{kind}\"\nurl = \"{base}/{kind}\"\nuser = \"desk\"\npull_minutes = 1000\nmapping = \"crm.toml\"\n"
+        )
+    });
     let others = format!(
         "[[integration]]\nname = \"down\"\nkind = \"bk_itsm\"\nurl = \"http://127.0.0.1:{closed}\"\napp = \"a\"\nuser = \"u\"\n[[integration]]\nname = \"crm\"\nkind = \"generic_json\"\nsenders = [\"{}\", \"unknown_app\"]\nmapping = \"crm.toml\"\n[[integration]]\nname = \"unsigned\"\nkind = \"zammad\"\nwebhook = \"signed\"\nmapping = \"crm.toml\"\n",
         APP.0
     );
-    let integrations = external.concat() + &of_sources.concat() + &others;
+    let integrations = external.concat() + &of_sources.concat() + &with_rights.concat() + &others;
     write(
         "crm.toml",
         "record = \"/id\"\nupdate = { counter = \"/version\" }\nservice = { value = 17 }\nrequester = { value = \"lisi\" }\n[fields]\ntitle = \"/title\"\n",
@@ -139,6 +156,8 @@ async fn doctor_names_the_problem_of_each_system_and_the_next_step() {
         "from_page",
         "from_clock",
         "from_path",
+        "from_jira",
+        "from_zammad",
     ]
     .iter()
     .map(|name| format!("integration/{name}={secret}"))
@@ -201,6 +220,12 @@ async fn doctor_names_the_problem_of_each_system_and_the_next_step() {
             "minutes behind the clock of this machine",
         ),
         ("integration from_path", false, "correct `url`"),
+        (
+            "integration from_jira",
+            false,
+            "rights that the desk does not need: ADMINISTER",
+        ),
+        ("integration from_zammad", false, "lacks rights: role Agent"),
         (
             "integration unsigned",
             false,

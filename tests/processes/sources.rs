@@ -1,12 +1,16 @@
-//! These tests connect a desk with imitations of ServiceNow, Jira and Zammad. Each imitation is first used by the client
-//! library of its vendor, so that it behaves as the system of the vendor. The same library then opens and changes tickets as
-//! people do, and reads the result in the end.
+//! These tests connect a desk with imitations of ServiceNow, Jira, Zammad and Atlas CMMS. Each imitation is first used by the
+//! client library of its vendor, so that it behaves as the system of the vendor. The same library then opens and changes
+//! tickets as people do, and reads the result in the end. Atlas CMMS has no such library, so a client of this project does the
+//! same.
+
+mod atlas_client;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
+use functions::cli::demo::fakes::atlas::Atlas;
 use functions::cli::demo::fakes::jira::Jira;
 use functions::cli::demo::fakes::servicenow::ServiceNow;
 use functions::cli::demo::fakes::zammad::Zammad;
@@ -114,9 +118,27 @@ async fn zammad() -> System {
     }
 }
 
+async fn atlas() -> System {
+    let (url, webhook, requests) = start!(Atlas::new(SECRET, now));
+    System {
+        kind: "atlas",
+        url,
+        path: "",
+        signature: Signature::plain_sha256("x-webhook-signature"),
+        working: "IN_PROGRESS",
+        finished: "COMPLETE",
+        ended: "COMPLETE",
+        webhook,
+        requests,
+    }
+}
+
 impl System {
     /// Runs a command of the program that uses the client library of the vendor. Returns what it prints.
     async fn library(&self, arguments: &[&str]) -> Value {
+        if self.kind == "atlas" {
+            return atlas_client::run(&self.url, SECRET, arguments).await;
+        }
         let mut command = Command::new(installed().join("vendors/bin/python"));
         command
             .arg(root().join("tests/foreign/ticket_clients.py"))
@@ -326,4 +348,9 @@ async fn tickets_of_jira_and_of_the_desk_agree() {
 #[tokio::test]
 async fn tickets_of_zammad_and_of_the_desk_agree() {
     cases_and_records_agree(zammad).await;
+}
+
+#[tokio::test]
+async fn work_orders_of_atlas_and_tickets_of_the_desk_agree() {
+    cases_and_records_agree(atlas).await;
 }

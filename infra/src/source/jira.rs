@@ -16,7 +16,7 @@ use serde_json::{Value, json as object_of};
 
 use super::since::{Since, number_of};
 use super::{
-    Account, Answer, Api, Changes, Delivered, JSON, NotDelivered, Page, Signature, Source,
+    Account, Answer, Api, Changes, Delivered, JSON, NotDelivered, Page, Rights, Signature, Source,
     StatusWrite, json, object, planned, query, second_of, succeeded,
 };
 use crate::http::{HttpError, HttpResponse};
@@ -25,6 +25,15 @@ use crate::http::{HttpError, HttpResponse};
 const PAGE_SIZE: usize = 100;
 /// The fields that the desk reads: all that Jira shows in lists.
 const FIELDS: (&str, &str) = ("fields", "*navigable");
+/// The permissions that the desk needs.
+const NEEDED: [&str; 3] = ["BROWSE_PROJECTS", "TRANSITION_ISSUES", "ADD_COMMENTS"];
+/// The permissions of administrators, which the desk does not need.
+const EXCESS: [&str; 4] = [
+    "SYSTEM_ADMIN",
+    "ADMINISTER",
+    "ADMINISTER_PROJECTS",
+    "DELETE_ISSUES",
+];
 /// Maximum number of transitions in the reason of a failure.
 const NAMED_MAX: usize = 20;
 
@@ -167,6 +176,34 @@ impl Api for Jira {
         ))
     }
 
+    fn rights(&self, account: &Account) -> Option<PlannedRequest> {
+        let names = NEEDED.iter().chain(&EXCESS).copied().collect::<Vec<_>>();
+        let path = query(&[("permissions", &names.join(","))]);
+        let path = format!("rest/api/2/mypermissions{path}");
+        Some(planned(account, "GET", &path, None))
+    }
+
+    fn read_rights(&self, response: &Result<HttpResponse, HttpError>) -> Answer<Rights> {
+        object(response).and_read(|body| {
+            let permissions = body["permissions"]
+                .as_object()
+                .ok_or("`permissions` is missing in the response")?;
+            let has = |name: &str| {
+                permissions
+                    .get(name)
+                    .map(|one| one["havePermission"] == true)
+            };
+            let named = |names: &[&str], expected: bool| {
+                let found = names.iter().filter(|name| has(name) == Some(expected));
+                found.map(ToString::to_string).collect()
+            };
+            Ok(Rights {
+                excess: named(&EXCESS, true),
+                missing: named(&NEEDED, false),
+            })
+        })
+    }
+
     fn write(&self, account: &Account, write: &StatusWrite<'_>) -> PlannedRequest {
         let mut body = object_of!({
             "transition": { "id": write.route },
@@ -258,6 +295,29 @@ mod tests {
             (read.cursor.as_str(), read.has_more),
             ("2026-11-28T09:58:00", false)
         );
+    }
+
+    #[test]
+    fn rights_of_administrators_are_not_needed() {
+        let own = account("https://jira.example.com");
+        let planned = Jira.rights(&own).expect("a request");
+        assert!(
+            planned
+                .url
+                .contains("/rest/api/2/mypermissions?permissions=BROWSE_PROJECTS%2C")
+        );
+        let has = |has: bool| json!({ "id": "1", "key": "x", "havePermission": has });
+        let body = json!({ "permissions": {
+            "BROWSE_PROJECTS": has(true), "TRANSITION_ISSUES": has(false), "ADMINISTER": has(true), "DELETE_ISSUES": has(false),
+        } });
+        let response = Ok(HttpResponse::of(200, body.to_string().as_bytes()));
+        let rights = Rights {
+            excess: vec!["ADMINISTER".into()],
+            missing: vec!["TRANSITION_ISSUES".into()],
+        };
+        assert_eq!(Jira.read_rights(&response), Answer::Done(rights));
+        let without = Ok(HttpResponse::of(200, b"{}"));
+        assert!(matches!(Jira.read_rights(&without), Answer::Unclear(_)));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! **How to add a kind of system**: Add one file with an implementation of [`Source`], its `mod` line and its entry in
 //! [`ALL`]. The storage of messages, the reading of changed records and the writes need no new code.
 
+pub mod atlas;
+pub mod bk_monitor;
 pub mod django_helpdesk;
 pub mod generic_json;
 pub mod jira;
@@ -157,6 +159,22 @@ pub trait Api: Send + Sync {
     }
     /// Builds the request that writes a status and a note to a record.
     fn write(&self, account: &Account, write: &StatusWrite<'_>) -> PlannedRequest;
+    /// Builds the request that shows the rights of the account, or `None` if the system does not report them.
+    fn rights(&self, _account: &Account) -> Option<PlannedRequest> {
+        None
+    }
+    /// Reads the response to [`Api::rights`]. Returns the names of the rights that the desk does not need, and of those
+    /// that it needs but does not have.
+    fn read_rights(&self, _response: &Result<HttpResponse, HttpError>) -> Answer<Rights> {
+        Answer::Done(Rights::default())
+    }
+}
+
+/// The difference between the rights of an account and the rights that the desk needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rights {
+    pub excess: Vec<String>,
+    pub missing: Vec<String>,
 }
 
 /// Builds the requests that read the changed records of one kind of external system.
@@ -172,7 +190,7 @@ pub trait Changes: Send + Sync {
 pub struct Signature {
     /// The name of the header in lower case.
     pub header: &'static str,
-    /// The text before the hexadecimal digits, such as `sha256=`.
+    /// The text before the hexadecimal digits, such as `sha256=`, or an empty text.
     pub prefix: &'static str,
     algorithm: &'static hmac::Algorithm,
 }
@@ -189,6 +207,13 @@ impl Signature {
             header,
             prefix: "sha256=",
             algorithm: &hmac::HMAC_SHA256,
+        }
+    }
+    /// Describes an HMAC-SHA256 whose header contains only the hexadecimal digits.
+    pub const fn plain_sha256(header: &'static str) -> Self {
+        Self {
+            prefix: "",
+            ..Self::sha256(header)
         }
     }
     pub const fn sha1(header: &'static str) -> Self {
@@ -261,7 +286,24 @@ fn planned_with(
         let credentials = format!("{}:{}", integration.user, account.secret);
         format!("Basic {}", STANDARD.encode(credentials))
     };
-    let mut headers = vec![("Authorization".to_owned(), authorization)];
+    planned_as(
+        account,
+        ("Authorization", authorization),
+        method,
+        path,
+        body,
+    )
+}
+
+/// Builds a request as [`planned`]. `identity` is the header with the credentials of the account.
+fn planned_as(
+    account: &Account,
+    identity: (&str, String),
+    method: &str,
+    path: &str,
+    body: Option<(&str, Value)>,
+) -> PlannedRequest {
+    let mut headers = vec![(identity.0.to_owned(), identity.1)];
     let body = body.map(|(kind, body)| {
         headers.push(("Content-Type".to_owned(), kind.to_owned()));
         body
@@ -269,7 +311,10 @@ fn planned_with(
     let slash = if path.starts_with('?') { "" } else { "/" };
     PlannedRequest {
         method: method.to_owned(),
-        url: format!("{}{slash}{path}", integration.url.trim_end_matches('/')),
+        url: format!(
+            "{}{slash}{path}",
+            account.integration.url.trim_end_matches('/')
+        ),
         headers,
         body,
         timeout_ms: TIMEOUT_MS,
@@ -324,6 +369,8 @@ fn object(response: &Result<HttpResponse, HttpError>) -> Answer<Value> {
 /// All kinds of systems that send cases.
 pub const ALL: &[&dyn Source] = &[
     &generic_json::GenericJson,
+    &atlas::Atlas,
+    &bk_monitor::BkMonitor,
     &django_helpdesk::DjangoHelpdesk,
     &jira::Jira,
     &servicenow::ServiceNow,
@@ -417,6 +464,27 @@ mod tests {
         let sha256 = Signature::sha256("x-hub-signature");
         assert_eq!(sha1.sign(SECRET, BODY), SHA1);
         assert_eq!(sha256.sign(SECRET, BODY), SHA256);
+        let plain = Signature::plain_sha256("x-webhook-signature");
+        assert_eq!(format!("sha256={}", plain.sign(SECRET, BODY)), SHA256);
+    }
+
+    #[test]
+    fn a_signature_without_a_prefix_has_only_digits() {
+        let plain = Signature::plain_sha256("x-webhook-signature");
+        let digits = plain.sign(SECRET, BODY);
+        let check = |given: &str| {
+            let headers = headers(&[("x-webhook-signature", given)]);
+            let message = Message {
+                headers: &headers,
+                body: BODY,
+            };
+            plain.check(&message, SECRET)
+        };
+        assert_eq!(check(&digits), Ok(()));
+        let wrong = Err(NotDelivered::SignatureWrong("x-webhook-signature"));
+        for given in ["", SHA256, &digits[2..]] {
+            assert_eq!(check(given), wrong, "{given}");
+        }
     }
 
     const SHA1: &str = "sha1=4137765e50dac2a428fc2008138b770d20c579bc";

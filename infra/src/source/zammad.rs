@@ -12,13 +12,16 @@ use serde_json::{Value, json as object_of};
 
 use super::since::{Since, number_of};
 use super::{
-    Account, Answer, Api, Changes, Delivered, JSON, NotDelivered, Page, Signature, Source,
+    Account, Answer, Api, Changes, Delivered, JSON, NotDelivered, Page, Rights, Signature, Source,
     StatusWrite, json, object, object_with, planned_with, query, second_of, succeeded,
 };
 use crate::http::{HttpError, HttpResponse};
 
 /// Number of tickets on one page. Zammad returns at most this number.
 const PAGE_SIZE: usize = 100;
+/// The role that the desk needs, and the role of administrators. The roles of other organizations have other names.
+const AGENT: &str = "Agent";
+const ADMIN: &str = "Admin";
 /// The text before an access token in the header `Authorization`.
 const TOKEN: &str = "Token token=";
 /// The members that are objects in a webhook and texts in the API, with the name of the text in the object.
@@ -122,6 +125,30 @@ impl Api for Zammad {
         object(response).and_read(|ticket| Ok(as_in_webhooks(ticket)))
     }
 
+    fn rights(&self, account: &Account) -> Option<PlannedRequest> {
+        let path = "api/v1/users/me?expand=true";
+        Some(planned_with(account, TOKEN, "GET", path, None))
+    }
+
+    fn read_rights(&self, response: &Result<HttpResponse, HttpError>) -> Answer<Rights> {
+        object(response).and_read(|user| {
+            let roles = user["roles"]
+                .as_array()
+                .ok_or("`roles` is missing in the response")?;
+            let has = |role: &str| roles.iter().any(|name| name == role);
+            let named = |role: &str, is_named: bool| -> Vec<String> {
+                is_named
+                    .then(|| format!("role {role}"))
+                    .into_iter()
+                    .collect()
+            };
+            Ok(Rights {
+                excess: named(ADMIN, has(ADMIN)),
+                missing: named(AGENT, !has(AGENT)),
+            })
+        })
+    }
+
     fn write(&self, account: &Account, write: &StatusWrite<'_>) -> PlannedRequest {
         let mut body = object_with(write.pointer, write.status.clone());
         let article = object_of!({
@@ -198,6 +225,21 @@ mod tests {
         assert_eq!(record["state"], "open");
         assert_eq!(record["priority"]["name"], "2 normal");
         assert_eq!(record["customer"]["login"], "lisi@example.com");
+    }
+
+    #[test]
+    fn the_role_of_administrators_is_not_needed() {
+        let read = |roles: Value| {
+            let body = json!({ "login": "desk", "roles": roles }).to_string();
+            Zammad.read_rights(&Ok(HttpResponse::of(200, body.as_bytes())))
+        };
+        assert_eq!(read(json!(["Agent"])), Answer::Done(Rights::default()));
+        let rights = Rights {
+            excess: vec!["role Admin".into()],
+            missing: vec!["role Agent".into()],
+        };
+        assert_eq!(read(json!(["Admin", "Customer"])), Answer::Done(rights));
+        assert!(matches!(read(Value::Null), Answer::Unclear(_)));
     }
 
     #[test]

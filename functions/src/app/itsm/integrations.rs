@@ -946,7 +946,7 @@ mod tests {
             (
                 "\"bk_itsm\"",
                 "\"bk_itsn\"",
-                "`kind` must be one of bk_itsm, generic_json, django_helpdesk, jira, servicenow, zammad, not \"bk_itsn\"",
+                "`kind` must be one of bk_itsm, generic_json, atlas, bk_monitor, django_helpdesk, jira, servicenow, zammad, not \"bk_itsn\"",
             ),
             (
                 "https://itsm.example.com",

@@ -199,17 +199,66 @@ impl<'a> Systems<'a> {
         let Some(changes) = codec.changes() else {
             return Ok(senders);
         };
-        self.check(
-            checked,
-            changes.changed(&account, ""),
-            |response| match changes.page("", response) {
-                source::Answer::Done(_) => Reply::Fine,
-                source::Answer::NotSent(reason) => Reply::NotSent(reason),
-                source::Answer::Unclear(reason) => Reply::Unclear(reason),
-                source::Answer::Rejected(reason) => Reply::Rejected(reason),
-            },
-        )
-        .await
+        let (what, name) = (checked.what.clone(), account.integration.name.clone());
+        let finding = self
+            .check(
+                checked,
+                changes.changed(&account, ""),
+                |response| match changes.page("", response) {
+                    source::Answer::Done(_) => Reply::Fine,
+                    source::Answer::NotSent(reason) => Reply::NotSent(reason),
+                    source::Answer::Unclear(reason) => Reply::Unclear(reason),
+                    source::Answer::Rejected(reason) => Reply::Rejected(reason),
+                },
+            )
+            .await?;
+        let api = codec.api();
+        let rights = api.and_then(|api| Some((api, api.rights(&account)?)));
+        match rights {
+            Some((api, planned)) if finding.advice.is_none() => {
+                let unneeded = self.rights(&what, &name, api, planned).await?;
+                Ok(unneeded.unwrap_or(finding))
+            }
+            _ => Ok(finding),
+        }
+    }
+
+    /// Returns a finding if the account has rights that the desk does not need, or lacks rights that it needs.
+    async fn rights(
+        &self,
+        what: &str,
+        name: &str,
+        api: &'static dyn source::Api,
+        planned: PlannedRequest,
+    ) -> Result<Option<Finding>, Error> {
+        let described = Described::of(planned, sources::RESPONSE_BYTES_MAX);
+        let built = outbound::request(&*self.ledger.keys, described).await?;
+        let (Ok(built), Ok(client)) = (built, &self.client) else {
+            return Ok(None);
+        };
+        let response = client.send(&built).await;
+        // If the account may not read its rights, this is no fault.
+        let source::Answer::Done(rights) = api.read_rights(&response) else {
+            return Ok(None);
+        };
+        Ok(match (&rights.missing[..], &rights.excess[..]) {
+            ([], []) => None,
+            ([], excess) => Some(warning(
+                what,
+                format!(
+                    "its account has rights that the desk does not need: {}",
+                    excess.join(", ")
+                ),
+                "remove these rights from the account; docs/cases.md names the least rights",
+            )),
+            (missing, _) => Some(wrong(
+                what,
+                format!("its account lacks rights: {}", missing.join(", ")),
+                format!(
+                    "give the account of the integration {name} these rights; docs/cases.md names the least rights"
+                ),
+            )),
+        })
     }
 
     /// Sends a request that changes nothing, and returns what the response shows.

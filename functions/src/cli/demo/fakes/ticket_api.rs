@@ -30,8 +30,10 @@ pub(super) enum Denied {
 /// Checks the account of each request, limits the number of requests and counts them.
 #[derive(Debug, Default)]
 pub(super) struct Admission {
-    /// The accepted values of the header `Authorization`.
+    /// The accepted values of the header with the credentials.
     accepted: Vec<String>,
+    /// The name of the header with the credentials, or `None` for `Authorization`.
+    header: Option<&'static str>,
     /// The number of requests until the rate limit is reached, or `None` without a limit.
     remaining: Mutex<Option<u32>>,
     requests: AtomicUsize,
@@ -47,6 +49,15 @@ impl Admission {
         let tokens = prefixes.iter().map(|prefix| format!("{prefix}{secret}"));
         Self {
             accepted: std::iter::once(basic).chain(tokens).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Accepts the key in the header `name`.
+    pub(super) fn keyed(name: &'static str, key: &str) -> Self {
+        Self {
+            accepted: vec![key.to_owned()],
+            header: Some(name),
             ..Self::default()
         }
     }
@@ -75,9 +86,8 @@ impl Admission {
 
     fn check(&self, headers: &HeaderMap) -> Result<(), Denied> {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let given = headers
-            .get(header::AUTHORIZATION)
-            .ok_or(Denied::Anonymous)?;
+        let name = self.header.unwrap_or(header::AUTHORIZATION.as_str());
+        let given = headers.get(name).ok_or(Denied::Anonymous)?;
         let is_accepted = |accepted: &String| accepted.as_bytes() == given.as_bytes();
         if !self.accepted.iter().any(is_accepted) {
             return Err(Denied::WrongCredentials);
@@ -278,6 +288,18 @@ mod tests {
         ] {
             assert_eq!(split_unquoted(text, " AND "), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_key_is_accepted_only_in_its_header() {
+        let admission = Admission::keyed("x-api-key", "secret");
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, "secret".parse().expect("a header"));
+        assert_eq!(admission.check(&headers), Err(Denied::Anonymous));
+        headers.insert("x-api-key", "other".parse().expect("a header"));
+        assert_eq!(admission.check(&headers), Err(Denied::WrongCredentials));
+        headers.insert("x-api-key", "secret".parse().expect("a header"));
+        assert_eq!(admission.check(&headers), Ok(()));
     }
 
     #[test]
