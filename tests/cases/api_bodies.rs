@@ -45,6 +45,8 @@ fn filled(path: &str, sn: &str) -> String {
         "{key}" => "room".into(),
         "{template}" => "none".into(),
         "{app}" => "other_app".into(),
+        "{integration}" => "other_crm".into(),
+        "{kind}" => "collect".into(),
         "{person}" => "none".into(),
         "{attachment}" => "att-00000000000000000000000000000000".into(),
         other => other.to_owned(),
@@ -408,7 +410,8 @@ async fn every_operation_rejects_every_wrong_member_by_name() {
     let source = tempfile::tempdir().expect("a directory");
     let integrations = source.path().join("integrations.toml");
     let text = format!(
-        "[[integration]]\nname = \"crm\"\nkind = \"generic_json\"\nsenders = [\"{}\"]\nmapping = \"crm.toml\"",
+        "[[integration]]\nname = \"crm\"\nkind = \"generic_json\"\nsenders = [\"{}\"]\nmapping = \"crm.toml\"\n\
+         [[integration]]\nname = \"company_itsm\"\nkind = \"bk_itsm\"\nurl = \"https://itsm.example.com\"\napp = \"desk\"\nuser = \"admin\"\n",
         tests::process::APP.0
     );
     std::fs::write(&integrations, text).expect("written");

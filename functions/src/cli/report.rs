@@ -29,8 +29,9 @@ pub struct Report {
     /// Only for `sync`: the end of the period [default: now].
     #[arg(long, value_name = "TIME")]
     pub to: Option<String>,
-    /// Only for `sync`: the last shift that has ended, such as 06:00-14:00. The times have the time zone of this machine,
-    /// or of the environment variable `TZ`.
+    /// Only for `sync`: the last shift that has ended, such as 06:00-14:00.
+    ///
+    /// The times have the time zone of this machine, or of the environment variable `TZ`.
     #[arg(long, value_name = "HH:MM-HH:MM", conflicts_with_all = ["from", "to"])]
     pub shift: Option<Shift>,
     #[command(flatten)]

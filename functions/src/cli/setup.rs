@@ -60,6 +60,11 @@ pub struct Setup {
     pub target: Target,
     #[command(flatten)]
     pub wanted: Wanted,
+    /// Replace a secret key of the desk, and print the new addresses of all sources.
+    ///
+    /// Callback tokens and addresses that were made with the replaced key are valid until the next rotation.
+    #[arg(long = "rotate", value_name = "KEY")]
+    pub rotate: Option<Rotated>,
     #[command(flatten)]
     pub change: Change,
 }
@@ -109,10 +114,6 @@ pub struct Wanted {
     /// Define platforms, scripts and rules from a TOML file (docs/automation.md).
     #[arg(long = "automation", value_name = "FILE")]
     pub automation: Vec<PathBuf>,
-    /// Replace a secret key of the desk. Callback tokens and addresses that were made with the replaced key are valid until
-    /// the next rotation. The command prints the new addresses of all sources.
-    #[arg(long = "rotate", value_name = "KEY")]
-    pub rotate: Option<Rotated>,
     /// Invite a person to use the console, and print the link on which this person sets a password.
     #[arg(long = "invite", value_name = "USER")]
     pub invite: Vec<String>,
@@ -294,26 +295,8 @@ impl Wanted {
         let mut access = Access::default();
         let defined = resolved.definitions.iter();
         let defined = defined.flat_map(|definitions| &definitions.integrations);
-        let mut names: BTreeSet<String> = defined.map(|one| one.name.clone()).collect();
-        match self.rotate {
-            Some(Rotated::TokenKey) => {
-                access.token_key =
-                    Some(app.rotate_token_key(Meta::system("setup", "setup")).await?);
-                names.extend(app.configuration.integration_names().await?);
-            }
-            None => {}
-        }
-        for name in names {
-            let integration = app.configuration.integration(&name).await?;
-            if integration
-                .defined
-                .as_ref()
-                .is_some_and(|one| one.webhook.is_some())
-            {
-                let path = sources::path_of(app, &name).await?;
-                access.sources.push((name, path));
-            }
-        }
+        let names: BTreeSet<String> = defined.map(|one| one.name.clone()).collect();
+        access.sources = addresses(app, names).await?;
         if self.demo {
             access.demo_password = Some(logins::demo_password(app).await?);
         }
@@ -589,12 +572,30 @@ fn warn_if_others_read(file: &Path) {
     }
 }
 
+/// Returns the names of the given sources that accept messages, with the paths of their addresses.
+async fn addresses(
+    app: &App,
+    names: BTreeSet<String>,
+) -> Result<Vec<(String, String)>, CommandError> {
+    let mut addresses = Vec::new();
+    for name in names {
+        let integration = app.configuration.integration(&name).await?;
+        let defined = integration.defined.as_ref();
+        if defined.is_some_and(|one| one.webhook.is_some()) {
+            let path = sources::path_of(app, &name).await?;
+            addresses.push((name, path));
+        }
+    }
+    Ok(addresses)
+}
+
 impl Setup {
     /// Writes the selected data into the desk. With `--dry-run`, writes no data and only prints the planned
     /// changes.
     pub async fn run(self, json: bool) -> Result<(), CommandError> {
         let resolved = self.wanted.resolve()?;
-        let plan = self.wanted.plan(&resolved);
+        let mut plan = self.wanted.plan(&resolved);
+        plan.extend(self.rotate.map(|_| "a new token key".to_owned()));
         if self.change.dry_run {
             super::print(
                 json,
@@ -609,12 +610,19 @@ impl Setup {
             .confirm(&format!("write {} into {}", plan.join(", "), self.target))?;
         let is_new = self.target.exists().is_err();
         let app = app(self.target.write().await?)?;
-        let access = self.wanted.store(&app, &resolved).await?;
+        let mut access = self.wanted.store(&app, &resolved).await?;
+        if let Some(Rotated::TokenKey) = self.rotate {
+            let meta = Meta::system("setup", "setup");
+            access.token_key = Some(app.rotate_token_key(meta).await?);
+            let names = app.configuration.integration_names().await?;
+            access.sources = addresses(&app, names.into_iter().collect()).await?;
+        }
         super::print(
             json,
             &json!({
                 "desk": self.target.to_string(), "is_new": is_new, "wrote": plan,
                 "demo_password": access.demo_password, "invitations": access.invitations, "sources": access.sources,
+                "token_key": access.token_key,
             }),
             || {
                 let new = if is_new { "; the desk is new" } else { "" };

@@ -12,6 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use events::PersonId;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
+use tokio::sync::oneshot;
 
 use super::{Key, Keys, memory::fresh_pid};
 use crate::clock::Rng;
@@ -31,6 +32,31 @@ pub struct Sqlite {
     file: PathBuf,
     rng: Arc<dyn Rng>,
     inner: Arc<Mutex<Inner>>,
+    /// The changes of secrets that wait for the connection.
+    waiting: Arc<Mutex<Vec<Change>>>,
+}
+
+/// A change of one secret.
+struct Change {
+    name: String,
+    /// The new value, or `None` if the secret is removed.
+    value: Option<Vec<u8>>,
+    done: oneshot::Sender<rusqlite::Result<()>>,
+}
+
+impl Change {
+    fn apply(&self, connection: &Connection) -> rusqlite::Result<()> {
+        match &self.value {
+            Some(value) => connection
+                .prepare_cached("INSERT OR REPLACE INTO secrets (name, value) VALUES (?1, ?2)")?
+                .execute(params![self.name, value])
+                .map(drop),
+            None => connection
+                .prepare_cached("DELETE FROM secrets WHERE name = ?1")?
+                .execute([&self.name])
+                .map(drop),
+        }
+    }
 }
 
 struct Inner {
@@ -84,6 +110,7 @@ impl Sqlite {
             file,
             rng,
             inner: Arc::new(Mutex::new(inner)),
+            waiting: Arc::default(),
         }
     }
 
@@ -99,6 +126,35 @@ impl Sqlite {
             work(&mut inner).map_err(|error| failed(what, error))
         })
         .await
+    }
+
+    /// Changes a secret. The changes that wait for the connection at the same time are stored in one transaction, because
+    /// each transaction waits for the disk.
+    async fn change(
+        &self,
+        what: &'static str,
+        name: &str,
+        value: Option<&[u8]>,
+    ) -> Result<(), Error> {
+        let (done, stored) = oneshot::channel();
+        let change = Change {
+            name: name.to_owned(),
+            value: value.map(<[u8]>::to_vec),
+            done,
+        };
+        self.waiting.lock().expect("no holder panics").push(change);
+        let waiting = self.waiting.clone();
+        // If an earlier caller has already stored this change, the list is empty or contains later changes.
+        self.with(what, move |inner| {
+            let changes = std::mem::take(&mut *waiting.lock().expect("no holder panics"));
+            inner.store(changes);
+            Ok(())
+        })
+        .await?;
+        match stored.await {
+            Ok(stored) => stored.map_err(|error| failed(what, error)),
+            Err(_) => Err(Error::new(Kind::Unavailable, format!("{what}: not stored"))),
+        }
     }
 
     /// Reads from the cache only, without a read of the database. Returns `None` if the cache does
@@ -117,6 +173,25 @@ impl Sqlite {
 }
 
 impl Inner {
+    /// Stores changes of secrets in one transaction. If the transaction fails, each change is stored by itself, so that one
+    /// change cannot prevent the others.
+    fn store(&mut self, changes: Vec<Change>) {
+        let together = self.connection.transaction().and_then(|transaction| {
+            changes
+                .iter()
+                .try_for_each(|change| change.apply(&transaction))?;
+            transaction.commit()
+        });
+        for change in changes {
+            let stored = match together {
+                Ok(()) => Ok(()),
+                Err(_) => change.apply(&self.connection),
+            };
+            // The caller does not wait any more if its task was stopped.
+            let _ = change.done.send(stored);
+        }
+    }
+
     fn find(&mut self, username: &str) -> rusqlite::Result<Option<PersonId>> {
         if let Some(pid) = self.by_name.get(username) {
             return Ok(Some(pid.clone()));
@@ -351,25 +426,10 @@ impl Keys for Sqlite {
         .await
     }
     async fn keep_secret(&self, name: &str, value: &[u8]) -> Result<(), Error> {
-        let (name, value) = (name.to_owned(), value.to_vec());
-        self.with("keep a secret", move |inner| {
-            inner.connection.execute(
-                "INSERT OR REPLACE INTO secrets (name, value) VALUES (?1, ?2)",
-                params![name, value],
-            )?;
-            Ok(())
-        })
-        .await
+        self.change("keep a secret", name, Some(value)).await
     }
     async fn remove_secret(&self, name: &str) -> Result<(), Error> {
-        let name = name.to_owned();
-        self.with("remove a secret", move |inner| {
-            inner
-                .connection
-                .execute("DELETE FROM secrets WHERE name = ?1", [name])
-                .map(drop)
-        })
-        .await
+        self.change("remove a secret", name, None).await
     }
     async fn scrub(&self) -> Result<(), Error> {
         let file = self.file.clone();

@@ -22,10 +22,10 @@ use domain::api_call::plan::PlannedRequest;
 use domain::placeholder::percent;
 use serde_json::{Value, json as object_of};
 
-use super::since::{Since, number_of};
+use super::since::{self, Since, number_of};
 use super::{
     Account, Answer, Api, Changes, Delivered, JSON, NotDelivered, Page, Signature, Source,
-    StatusWrite, json, object, planned_as, second_of, succeeded,
+    StatusWrite, json, object, planned_as, succeeded,
 };
 use crate::http::{HttpError, HttpResponse};
 
@@ -127,17 +127,7 @@ impl Changes for Atlas {
             let Some(Value::Array(records)) = body.get_mut("content").map(Value::take) else {
                 return Err("`content` is missing in the response".into());
             };
-            let times = records.iter();
-            let newest = times
-                .filter_map(|record| second_of(&record["updatedAt"]))
-                .max();
-            let has_more = records.len() >= PAGE_SIZE;
-            let following = has_more.then(|| (number_of(&since.page) + 1).to_string());
-            Ok(Page {
-                records,
-                cursor: since.after(newest, following).cursor(),
-                has_more,
-            })
+            Ok(since::page(&since, records, "/updatedAt", PAGE_SIZE))
         })
     }
 }

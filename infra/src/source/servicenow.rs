@@ -12,10 +12,10 @@ use domain::api_call::plan::PlannedRequest;
 use domain::placeholder::percent;
 use serde_json::Value;
 
-use super::since::{Since, number_of};
+use super::since::{self, Since, number_of};
 use super::{
     Account, Answer, Api, Changes, Delivered, JSON, NotDelivered, Page, Signature, Source,
-    StatusWrite, json, object, object_with, planned, query, records_of, second_of, succeeded,
+    StatusWrite, json, object, object_with, planned, query, records_of, succeeded,
 };
 use crate::http::{HttpError, HttpResponse};
 
@@ -76,17 +76,7 @@ impl Changes for ServiceNow {
             let Value::Array(records) = body["result"].take() else {
                 return Err("`result` is missing in the response".into());
             };
-            let times = records.iter();
-            let newest = times
-                .filter_map(|record| second_of(&record["sys_updated_on"]))
-                .max();
-            let has_more = records.len() >= PAGE_SIZE;
-            let following = has_more.then(|| (number_of(&since.page) + 1).to_string());
-            Ok(Page {
-                records,
-                cursor: since.after(newest, following).cursor(),
-                has_more,
-            })
+            Ok(since::page(&since, records, "/sys_updated_on", PAGE_SIZE))
         })
     }
 }

@@ -9,6 +9,9 @@
 
 use jiff::ToSpan as _;
 use jiff::civil::DateTime;
+use serde_json::Value;
+
+use super::{Page, second_of};
 
 /// The time by which a new round begins earlier, in minutes.
 const OVERLAP_MIN: i64 = 2;
@@ -61,6 +64,22 @@ impl Since {
                 page: String::new(),
             },
         }
+    }
+}
+
+/// Returns the page after which `since` continues. `time` is the JSON pointer to the update time of a record, and `size` is
+/// the number of records on a full page.
+pub(super) fn page(since: &Since, records: Vec<Value>, time: &str, size: usize) -> Page {
+    let times = records.iter();
+    let newest = times
+        .filter_map(|record| second_of(record.pointer(time)?))
+        .max();
+    let has_more = records.len() >= size;
+    let following = has_more.then(|| (number_of(&since.page) + 1).to_string());
+    Page {
+        records,
+        cursor: since.after(newest, following).cursor(),
+        has_more,
     }
 }
 

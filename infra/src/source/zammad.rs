@@ -10,10 +10,10 @@ use domain::api_call::plan::PlannedRequest;
 use domain::placeholder::percent;
 use serde_json::{Value, json as object_of};
 
-use super::since::{Since, number_of};
+use super::since::{self, Since, number_of};
 use super::{
     Account, Answer, Api, Changes, Delivered, JSON, NotDelivered, Page, Rights, Signature, Source,
-    StatusWrite, json, object, object_with, planned_with, query, second_of, succeeded,
+    StatusWrite, json, object, object_with, planned_with, query, succeeded,
 };
 use crate::http::{HttpError, HttpResponse};
 
@@ -100,17 +100,8 @@ impl Changes for Zammad {
             let Value::Array(records) = body else {
                 return Err("the response is not a list of tickets".into());
             };
-            let times = records.iter();
-            let newest = times
-                .filter_map(|record| second_of(&record["updated_at"]))
-                .max();
-            let has_more = records.len() >= PAGE_SIZE;
-            let following = has_more.then(|| (number_of(&since.page) + 1).to_string());
-            Ok(Page {
-                records: records.into_iter().map(as_in_webhooks).collect(),
-                cursor: since.after(newest, following).cursor(),
-                has_more,
-            })
+            let records = records.into_iter().map(as_in_webhooks).collect();
+            Ok(since::page(&since, records, "/updated_at", PAGE_SIZE))
         })
     }
 }

@@ -17,6 +17,7 @@ use infra::ledger::{NoContext, command_id};
 use infra::{CommandEnvelope, Error, ExecuteError};
 use serde_json::Value;
 
+use super::applications;
 use crate::App;
 
 /// The part of a callback URL path that identifies BlueKing ITSM.
@@ -101,7 +102,7 @@ pub async fn store_message(app: &App, message: &Message<'_>) -> Result<(), Error
             .to_hex()
             .to_string(),
     };
-    let subject = message.subject.trim_start_matches("application-");
+    let subject = applications::id_of(&message.subject);
     let hash = command_id(&["inbound", message.source, subject, &identity]);
     let stream = format!("inbound-{}", infra::commit::hex(&hash));
     let mut nonce = [0; NONCE_BYTES];

@@ -23,8 +23,9 @@ pub struct Callbacks {
     /// List only callbacks that the receiver has not accepted.
     #[arg(long)]
     pub failing: bool,
-    /// Start a new round of attempts for this callback. On this machine, stop the desk first, or use
-    /// `POST /v1/callbacks/ID/resend`.
+    /// Start a new round of attempts for this callback.
+    ///
+    /// On this machine, stop the desk first, or use `POST /v1/callbacks/ID/resend`.
     #[arg(long, value_name = "ID")]
     pub resend: Vec<String>,
     #[command(flatten)]
