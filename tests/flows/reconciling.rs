@@ -352,6 +352,15 @@ async fn integrations_and_application_kinds_are_defined_over_the_api() {
             .unwrap()
             .contains("integration nothing does not exist")
     );
+    for (path, name) in [
+        ("integrations", "company_itsm"),
+        ("application-kinds", "collect"),
+    ] {
+        let (status, shown) = call("GET", &format!("{path}/{name}"), "admin", Value::Null).await;
+        assert_eq!((status, &shown["name"]), (200, &json!(name)));
+        let (status, _) = call("GET", &format!("{path}/nothing"), "admin", Value::Null).await;
+        assert_eq!(status, 404);
+    }
     let (_, list) = call("GET", "application-kinds", "admin", Value::Null).await;
     assert_eq!(list["application_kinds"][0]["name"], "collect");
 }
