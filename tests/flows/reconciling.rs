@@ -216,7 +216,7 @@ async fn a_difference_is_repaired_by_the_side_that_decides() {
     synced.desk.settle().await;
     assert_eq!(synced.crm.state("CS-1"), "canceled");
     synced.crm.set("CS-1", "open");
-    // Somebody set another status: a person must decide.
+    // A person at the CRM set another status, so a person must decide.
     synced.crm.set("CS-2", "waiting");
     synced.crm.patches();
     synced.minutes(12).await;

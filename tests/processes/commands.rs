@@ -117,7 +117,7 @@ async fn callbacks_are_listed_and_sent_again_after_the_desk_stopped() {
     let data = directory.path().to_str().unwrap();
     let desk = Served::start(directory.path(), &[]);
     let port = tests::process::free_port();
-    let url = format!("http://127.0.0.1:{port}/nobody-listens");
+    let url = format!("http://127.0.0.1:{port}/without-a-server");
     let body = fast_approval("callback", Some(&url));
     let ask = async |operation: &str, body: Value| {
         let answer = call(&client(), &desk.base, operation, body, None).await;

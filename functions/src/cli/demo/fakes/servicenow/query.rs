@@ -154,7 +154,7 @@ fn compare(left: &str, right: &str) -> Ordering {
     }
 }
 
-/// Returns the constant that a value stands for: `javascript:gs.dateGenerate('2026-11-22','08:00:00')` is a time.
+/// Returns the constant that an expression means: `javascript:gs.dateGenerate('2026-11-22','08:00:00')` is a time.
 fn constant(value: &str) -> String {
     let call = value.strip_prefix("javascript:gs.dateGenerate(");
     match call.and_then(|call| call.strip_suffix(')')) {
