@@ -4,16 +4,15 @@
 use std::collections::BTreeMap;
 
 use domain::config::{ApplicationKind, Integration};
-use domain::value::plain;
 use events::workflow::service_task::Pair;
 use events::{Meta, application_kind, integration};
-use infra::ledger::{NoContext, command_id};
-use infra::{CommandEnvelope, Error, ExecuteError};
+use infra::Error;
 use serde_json::{Map, Value, json};
 
 use super::integrations::{self, MappingFile};
 use super::{gate, sources};
 use crate::App;
+use crate::app::administration::{AdministrationError, define};
 use crate::app::rate;
 
 /// The reason why a definition was not stored.
@@ -22,6 +21,8 @@ pub enum NotDefined {
     /// The text names the wrong member.
     #[error("{0}")]
     Wrong(String),
+    #[error(transparent)]
+    Rejected(#[from] AdministrationError),
     #[error(transparent)]
     Technical(#[from] Error),
 }
@@ -89,7 +90,7 @@ pub async fn define_integration(
         }
     };
     let defined = integrations::integration_from(members, mapping).map_err(NotDefined::Wrong)?;
-    define::<Integration>(app, "integration", name, &defined, meta).await?;
+    define::<Integration>(app, meta, format!("integration-{name}"), &defined).await?;
     integrate(app, &defined, meta.clone()).await?;
     Ok(())
 }
@@ -113,7 +114,7 @@ pub async fn define_kind(
             defined.integration
         )));
     }
-    define::<ApplicationKind>(app, "application_kind", name, &defined, meta).await?;
+    define::<ApplicationKind>(app, meta, format!("application_kind-{name}"), &defined).await?;
     Ok(())
 }
 
@@ -136,29 +137,4 @@ fn changed(
     members.retain(|_, value| !value.is_null());
     members.insert("name".into(), name.into());
     members
-}
-
-async fn define<D>(
-    app: &App,
-    kind: &str,
-    name: &str,
-    defined: &D::Command,
-    meta: &Meta,
-) -> Result<(), Error>
-where
-    D: domain::Decider<Context = (), Lookup = domain::decider::Nothing>,
-    D::Command: serde::Serialize,
-{
-    let stream = format!("{kind}-{name}");
-    let text = plain(&serde_json::to_value(defined).unwrap_or_default());
-    let envelope = CommandEnvelope {
-        command_id: command_id(&["define", &stream, &text, &meta.correlation]),
-        stream,
-        meta: meta.clone(),
-    };
-    app.ledger
-        .execute::<D>(&envelope, defined, &NoContext)
-        .await
-        .map(drop)
-        .map_err(ExecuteError::unexpected)
 }

@@ -208,6 +208,7 @@ async fn of_kinds(request: Asked, method: &Method, parts: &[&str]) -> ApiResult 
 fn problem(reason: NotDefined) -> Problem {
     match reason {
         NotDefined::Wrong(detail) => Problem::malformed("body", detail),
+        NotDefined::Rejected(error) => error.into(),
         NotDefined::Technical(error) => error.into(),
     }
 }
