@@ -125,6 +125,10 @@ pub struct Succeeded {
     /// The status or the code in the response of the provider, such as `250`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub code: String,
+    /// The id of the message at the provider, such as the time stamp of a message in Slack. With this id, the desk can
+    /// change the message. This member is empty if the provider returned no id.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
 }
 impl Personals for Succeeded {}
 

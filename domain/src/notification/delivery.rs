@@ -23,6 +23,11 @@ pub const POLICY: Policy = Policy {
     longest_ms: 300_000,
 };
 
+/// The output of a successful attempt that contains the code in the response of the provider.
+pub const CODE: &str = "code";
+/// The output of a successful attempt that contains the id of the message at the provider.
+pub const MESSAGE: &str = "message";
+
 /// The commands that change one delivery.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
@@ -74,6 +79,9 @@ pub struct Delivery {
     pub last_failure: Option<LastFailure>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<End>,
+    /// True if the provider refused the complete message because of its size. The next attempt sends a short message.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_short: bool,
 }
 
 impl Decider for Delivery {
@@ -124,6 +132,7 @@ impl Decider for Delivery {
             }
             DeliveryEvent::AttemptFailed(failed) => {
                 self.attempts.fail(failed.attempt, failed.due);
+                self.is_short |= failed.class == FailureClass::TooLarge;
                 self.last_failure = Some(LastFailure {
                     class: failed.class,
                     code: failed.code.clone(),
@@ -175,8 +184,14 @@ impl Delivery {
         let attempt = report.attempt;
         let (class, code, reason, after_ms) = match &report.verdict {
             Verdict::Succeeded { outputs, .. } => {
-                let code = outputs.get("code").cloned().unwrap_or_default();
-                return Succeeded { attempt, code }.into();
+                let output = |key| outputs.get(key).cloned().unwrap_or_default();
+                let (code, message) = (output(CODE), output(MESSAGE));
+                return Succeeded {
+                    attempt,
+                    code,
+                    message,
+                }
+                .into();
             }
             Verdict::Throttled { reason, after_ms } => {
                 let due = report.at.plus_ms((*after_ms).max(1));
@@ -192,6 +207,12 @@ impl Delivery {
                 let class = FailureClass::Throttled;
                 return failed(attempt, class, "", reason);
             }
+            // A message that is too large is sent once more as a short message.
+            Verdict::Refused {
+                class: class @ FailureClass::TooLarge,
+                code,
+                reason,
+            } if !self.is_short => (*class, code.as_str(), &**reason, None),
             Verdict::Refused {
                 class,
                 code,
@@ -333,6 +354,44 @@ mod tests {
     }
 
     #[test]
+    fn a_message_that_is_too_large_is_sent_once_more_as_a_short_message() {
+        let large = |attempt| {
+            report(
+                attempt,
+                Verdict::refused(FailureClass::TooLarge, "413", "too large"),
+                10,
+            )
+        };
+        let mut events = given(Repetition::AtMostOnce);
+        let delivery = fold::<Delivery>(&events);
+        let first = delivery.decide(&large(1), &()).unwrap();
+        assert!(
+            matches!(
+                first[..],
+                [DeliveryEvent::AttemptFailed(AttemptFailed {
+                    class: FailureClass::TooLarge,
+                    ..
+                })]
+            ),
+            "{first:?}"
+        );
+        events.extend(first);
+        let delivery = fold::<Delivery>(&events);
+        assert!(delivery.is_short && delivery.is_open());
+        let second = delivery.decide(&large(2), &()).unwrap();
+        assert!(
+            matches!(
+                second[..],
+                [DeliveryEvent::Failed(Failed {
+                    class: FailureClass::TooLarge,
+                    ..
+                })]
+            ),
+            "{second:?}"
+        );
+    }
+
+    #[test]
     fn each_verdict_leads_to_its_event() {
         use FailureClass::{Credential, Permanent, Throttled, Transient, Unknown};
         let (twice, once) = (Repetition::AtLeastOnce, Repetition::AtMostOnce);
@@ -360,7 +419,12 @@ mod tests {
             (
                 once,
                 Verdict::succeeded(outputs),
-                Succeeded { attempt: 1, code }.into(),
+                Succeeded {
+                    attempt: 1,
+                    code,
+                    message: String::new(),
+                }
+                .into(),
             ),
             (
                 once,

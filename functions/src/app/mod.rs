@@ -69,6 +69,7 @@ use crate::app::fleet::robots::KnownRobots;
 use crate::app::followed::Followed;
 use crate::app::identity::Credentials;
 use crate::app::limits::Limits;
+use crate::app::notifications::tokens::Tokens;
 use crate::app::numbers::Numbers;
 use crate::app::outbound::Targets;
 use crate::app::people::People;
@@ -165,6 +166,8 @@ pub struct Parts {
     pub requests: Arc<metrics::Requests>,
     /// Limits the number of concurrent outgoing requests to each receiver.
     pub targets: Targets,
+    /// The access tokens of channel accounts.
+    pub tokens: Arc<Tokens>,
     pub settings: Arc<Settings>,
     /// The position in the feed (the sequence of all commits) of the last commit that is included in the
     /// cards (stored summaries). After a change, the API waits until the cards include the change. Ticket
@@ -254,6 +257,7 @@ impl App {
             #[cfg(feature = "local")]
             requests: Arc::default(),
             targets: Targets::default(),
+            tokens: Arc::default(),
             settings: Arc::new(settings),
             followed: Arc::default(),
             stopping: watch::channel(false).0,

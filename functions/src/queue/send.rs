@@ -14,6 +14,7 @@ use events::delivery::{FailureClass, Requested};
 use events::task_type::Repetition;
 use events::{Meta, Personal, channel_account};
 use infra::channel::{self, Channel, Mail, Outgoing as Message, Request, Response};
+use infra::http::{HttpError, HttpResponse};
 use infra::ledger::command_id;
 use infra::queue;
 use infra::{CommandEnvelope, Error};
@@ -21,7 +22,7 @@ use infra::{CommandEnvelope, Error};
 use super::runner::{self, Outgoing, Prepared, Sent, Start, Transport};
 use super::wrong_queue;
 use crate::App;
-use crate::app::notifications::{message, notify, preferences};
+use crate::app::notifications::{message, notify, preferences, tokens};
 use crate::app::rate;
 use crate::app::tickets;
 
@@ -161,6 +162,23 @@ impl Outgoing for Delivery {
             .map(|verdict| (verdict, POLICY)))
     }
 
+    /// Removes an access token that the provider does not accept any more.
+    async fn learned(
+        &self,
+        app: &App,
+        response: &Result<HttpResponse, HttpError>,
+    ) -> Result<(), Error> {
+        let Some(requested) = &self.requested else {
+            return Ok(());
+        };
+        let response = Response::Http(response.clone());
+        let codec = channel::find(&requested.channel);
+        if codec.is_some_and(|codec| codec.refuses_token(&response)) {
+            app.tokens.discard(&requested.account).await;
+        }
+        Ok(())
+    }
+
     fn record(report: Report) -> Command {
         Command::Record(report)
     }
@@ -211,18 +229,29 @@ async fn prepare<'a>(
             reason,
         )));
     };
+    let content = if delivery.is_short {
+        content.shortened()
+    } else {
+        content
+    };
     let secret = app
         .ledger
         .keys
         .secret(&format!("{CHANNEL}{}", account.name))
         .await?;
     let secret = String::from_utf8(secret.unwrap_or_default()).unwrap_or_default();
+    let granted = match tokens::granted(app, codec, &account, &secret).await {
+        Ok(granted) => granted,
+        Err(verdict) => return Ok(Err(verdict)),
+    };
+    let token = granted.as_ref().map(|granted| granted.token.value.as_str());
     let message = Message {
         account: &account,
         secret: &secret,
         to,
         content: &content,
         id: stream.trim_start_matches("delivery-"),
+        token: token.unwrap_or_default(),
         requested: requested.due,
         now: app.ledger.clock.now(),
     };
@@ -240,7 +269,12 @@ async fn prepare<'a>(
             request,
             start,
             judge: Box::new(move |response| {
-                judge(codec, &name, &to, &Response::Http(response.clone()))
+                let response = Response::Http(response.clone());
+                if codec.refuses_token(&response) && granted.is_some_and(|one| !one.is_new) {
+                    let reason = "the access token is not valid any more";
+                    return (Verdict::retry(reason), POLICY);
+                }
+                judge(codec, &name, &to, &response)
             }),
         },
         Request::Mail(mail) => Prepared::Other {

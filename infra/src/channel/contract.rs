@@ -35,6 +35,7 @@ pub fn content() -> Content {
         },
         closing: "您是节点的处理人。".into(),
         thread: "REQ1".into(),
+        actions: Vec::new(),
     }
 }
 
@@ -52,6 +53,7 @@ pub fn outgoing<'a>(
         to,
         content,
         id: "0123456789abcdef0123456789abcdef",
+        token: "",
         requested: Moment(1_000),
         now: Moment(2_000),
     }

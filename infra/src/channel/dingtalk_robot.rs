@@ -12,8 +12,10 @@ use events::delivery::FailureClass;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Channel, Outgoing, Request, Response, TIMEOUT, only, text};
-use crate::http::{HttpError, HttpRequest, HttpResponse, RESPONSE_BYTES_MAX, Url};
+use super::{
+    Channel, Outgoing, Request, Response, TIMEOUT, accepted, check_url, only, text, unanswered,
+};
+use crate::http::{HttpRequest, HttpResponse, RESPONSE_BYTES_MAX, Url};
 
 /// The default URL to which the desk sends messages for custom robots of DingTalk. The channel account (the settings
 /// for one robot) can contain another URL.
@@ -61,16 +63,7 @@ impl Channel for DingtalkRobot {
 
     fn check(&self, account: &Defined) -> Result<(), String> {
         only(account, &["url", "keyword"])?;
-        let url = text(account, "url");
-        let parsed = url.parse::<Url>();
-        let is_valid = parsed.is_ok_and(|url| {
-            matches!(url.scheme(), "http" | "https")
-                && url.query().is_none()
-                && url.fragment().is_none()
-        });
-        if !url.is_empty() && !is_valid {
-            return Err("`url` must be an HTTP address without ? and #".into());
-        }
+        check_url(account, "url")?;
         match account.settings.get("keyword") {
             None => Ok(()),
             Some(Value::String(keyword)) if !keyword.trim().is_empty() => Ok(()),
@@ -118,10 +111,7 @@ impl Channel for DingtalkRobot {
     fn verdict(&self, response: &Response) -> Verdict {
         match response {
             Response::Http(Ok(response)) => judge(response),
-            Response::Http(Err(HttpError::NotSent(reason))) => Verdict::retry(reason),
-            Response::Http(Err(HttpError::Unknown(reason))) => Verdict::Unknown {
-                reason: reason.clone().into(),
-            },
+            Response::Http(Err(error)) => unanswered(error),
             Response::Mail(_) => Verdict::retry("a robot sends no mails"),
         }
     }
@@ -215,10 +205,7 @@ fn judge(response: &HttpResponse) -> Verdict {
     let reason = domain::notification::content::one_line(message);
     let text = code.to_string();
     match code {
-        0 => Verdict::Succeeded {
-            outputs: std::collections::BTreeMap::from([("code".to_owned(), text)]),
-            observed: None,
-        },
+        0 => accepted(text, ""),
         -1 => Verdict::retry(format!("DingTalk is busy (errcode -1): {reason}")),
         130_101 | 410_100 | 90_030 => Verdict::Throttled {
             reason: format!("the robot was too fast (errcode {code}): {reason}").into(),

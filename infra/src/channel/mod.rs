@@ -17,10 +17,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::attempt::Verdict;
 use domain::notification::content::Content;
+use domain::notification::delivery::{CODE, MESSAGE};
 use events::Moment;
 use events::channel_account::Defined;
+use events::delivery::FailureClass;
 
-use crate::http::{HttpError, HttpRequest, HttpResponse};
+use crate::http::{HttpError, HttpRequest, HttpResponse, Url};
 
 /// Maximum duration of one attempt to send a message.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
@@ -38,6 +40,8 @@ pub struct Outgoing<'a> {
     /// The id of the delivery (the sending of one message to one person): 32 hexadecimal digits. All attempts to send
     /// the message use the same id.
     pub id: &'a str,
+    /// The access token of the account, see [`Channel::access`]. The text is empty if the channel needs no token.
+    pub token: &'a str,
     /// The time at which the delivery of the message was requested.
     pub requested: Moment,
     pub now: Moment,
@@ -56,6 +60,32 @@ pub enum Request {
 pub enum Response {
     Http(Result<HttpResponse, HttpError>),
     Mail(Result<MailReply, MailError>),
+}
+
+/// A text with which an account proves its identity to its provider for some time.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token {
+    pub value: String,
+    /// The time for which the provider accepts the token, in milliseconds.
+    pub lifetime_ms: i64,
+}
+
+impl std::fmt::Debug for Token {
+    /// Writes only the lifetime. The token itself is secret and must not appear in logs.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Token {{ {} ms, .. }}", self.lifetime_ms)
+    }
+}
+
+/// The way in which an account gets its access token.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Access {
+    /// The channel needs no access token.
+    Free,
+    /// The channel made the token itself, for example by a signature.
+    Made(Token),
+    /// The provider returns the token in the response to this request. [`Channel::token`] reads the response.
+    Asked(HttpRequest),
 }
 
 /// A way to send messages to people, such as e-mail.
@@ -89,11 +119,55 @@ pub trait Channel: Send + Sync {
     /// Checks the secret of a channel account, such as a password. If the secret is invalid, returns the reason as an
     /// English text. This text does not contain the secret.
     fn check_secret(&self, secret: &str) -> Result<(), String>;
+    /// Returns how the account gets the access token for its requests. The caller stores the token and calls this function
+    /// again only when the token has expired or was refused. Returns an English text if the secret is unusable.
+    fn access(&self, _account: &Defined, _secret: &str, _now: Moment) -> Result<Access, String> {
+        Ok(Access::Free)
+    }
+    /// Reads the access token in the response to the request of [`Access::Asked`]. Returns a verdict (the result of the
+    /// attempt to send the message) if the response contains no token.
+    fn token(&self, _response: &Result<HttpResponse, HttpError>) -> Result<Token, Verdict> {
+        Err(Verdict::refused(
+            FailureClass::Permanent,
+            "",
+            "the channel has no access tokens",
+        ))
+    }
+    /// Returns true if the provider sent nothing because the access token is not valid any more. The caller then gets a
+    /// new token and sends the message again.
+    fn refuses_token(&self, _response: &Response) -> bool {
+        false
+    }
     /// Converts a message to a request that sends the message. If the conversion is not possible, returns the reason as
     /// an English text.
     fn request(&self, outgoing: &Outgoing<'_>) -> Result<Request, String>;
-    /// Converts the response to a verdict (the result of an attempt, such as success or failure).
+    /// Converts the response to a verdict (the result of an attempt, such as success or failure). A successful verdict
+    /// comes from [`accepted`].
     fn verdict(&self, response: &Response) -> Verdict;
+}
+
+/// Returns the verdict (the result of an attempt) that the provider accepted a message. `code` is the code in the response,
+/// and `message` the id of the message at the provider, or an empty text. The provider does not confirm with this that a
+/// person received the message.
+pub fn accepted(code: impl Into<String>, message: impl Into<String>) -> Verdict {
+    let outputs = [(CODE, code.into()), (MESSAGE, message.into())];
+    let outputs = outputs.into_iter().filter(|(_, value)| !value.is_empty());
+    Verdict::succeeded(
+        outputs
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect(),
+    )
+}
+
+/// Returns the verdict for a request without a response. If the provider cannot have the message, the verdict is a further
+/// attempt. Otherwise, the result is unknown.
+pub fn unanswered(error: &HttpError) -> Verdict {
+    match error {
+        HttpError::NotSent(reason) => Verdict::retry(reason),
+        HttpError::Unknown(reason) => Verdict::Unknown {
+            reason: reason.clone().into(),
+        },
+    }
 }
 
 /// All channels of the desk.
@@ -185,6 +259,37 @@ fn text<'a>(account: &'a Defined, key: &str) -> &'a str {
         .get(key)
         .and_then(serde_json::Value::as_str)
         .unwrap_or_default()
+}
+
+/// Checks the setting `key` of a channel account, if it is given: a URL of HTTP without a query and a fragment.
+fn check_url(account: &Defined, key: &str) -> Result<(), String> {
+    let Some(value) = account.settings.get(key) else {
+        return Ok(());
+    };
+    let url = value.as_str().unwrap_or_default().parse::<Url>();
+    let is_valid = url.is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.query().is_none()
+            && url.fragment().is_none()
+    });
+    if is_valid {
+        Ok(())
+    } else {
+        Err(format!("`{key}` must be an HTTP address without ? and #"))
+    }
+}
+
+/// Returns the longest part of a text with at most `bytes` bytes. A text that is cut ends with an ellipsis.
+pub fn cut(text: &str, bytes: usize) -> String {
+    const ELLIPSIS: char = '…';
+    if text.len() <= bytes {
+        return text.to_owned();
+    }
+    let most = bytes.saturating_sub(ELLIPSIS.len_utf8());
+    let end = (0..=most).rev().find(|end| text.is_char_boundary(*end));
+    let mut part = text[..end.unwrap_or_default()].trim_end().to_owned();
+    part.push(ELLIPSIS);
+    part
 }
 
 /// Returns an error if a channel account contains a setting that is not in the list `known`. The error names the first

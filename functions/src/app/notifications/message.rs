@@ -115,6 +115,7 @@ pub async fn content(
         },
         closing: (texts.closing)(&one_line(&requested.name)),
         thread: requested.ticket.0.clone(),
+        actions: Vec::new(),
     })
 }
 

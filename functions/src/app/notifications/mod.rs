@@ -5,4 +5,5 @@ pub mod definitions;
 pub mod message;
 pub mod notify;
 pub mod preferences;
+pub mod tokens;
 pub mod why;
