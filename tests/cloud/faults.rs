@@ -108,6 +108,70 @@ pub(crate) async fn denying() -> String {
     format!("http://{address}")
 }
 
+/// A proxy that denies each request whose body contains a text, and forwards all other requests.
+#[derive(Clone)]
+struct Denying {
+    client: reqwest::Client,
+    upstream: String,
+    text: String,
+}
+
+/// Starts a proxy of DynamoDB that denies each request whose body contains `text`. Returns the URL of this proxy.
+pub(crate) async fn denying_requests_with(text: &str) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let proxy = Denying {
+        client: tests::process::client(),
+        upstream: endpoint(),
+        text: text.to_owned(),
+    };
+    let router = Router::new().fallback(deny_or_forward).with_state(proxy);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    format!("http://{address}")
+}
+
+async fn deny_or_forward(
+    State(proxy): State<Denying>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response<Body> {
+    if String::from_utf8_lossy(&body).contains(&proxy.text) {
+        return refuse(StatusCode::BAD_REQUEST, "AccessDeniedException");
+    }
+    let (status, bytes) = pass_on(&proxy.client, &proxy.upstream, &headers, body).await;
+    Response::builder()
+        .status(status)
+        .header("content-type", "application/x-amz-json-1.0")
+        .body(bytes.into())
+        .expect("a response")
+}
+
+/// Sends a request to the store, and returns the status and the body of the response.
+async fn pass_on(
+    client: &reqwest::Client,
+    upstream: &str,
+    headers: &HeaderMap,
+    body: Bytes,
+) -> (StatusCode, Bytes) {
+    let kept = headers
+        .iter()
+        .filter(|(name, _)| *name != "host" && *name != "content-length");
+    let kept: reqwest::header::HeaderMap = kept
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    let answer = client
+        .post(upstream)
+        .headers(kept)
+        .body(body)
+        .send()
+        .await
+        .expect("the store answers");
+    let status = answer.status();
+    (status, answer.bytes().await.expect("a body"))
+}
+
 async fn forward(State(proxy): State<Proxy>, headers: HeaderMap, body: Bytes) -> Response<Body> {
     let fault = fault(proxy.faults.requests.fetch_add(1, Ordering::SeqCst));
     *proxy
@@ -128,21 +192,7 @@ async fn forward(State(proxy): State<Proxy>, headers: HeaderMap, body: Bytes) ->
         "server error" => return refuse(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError"),
         _ => {}
     }
-    let kept = headers
-        .iter()
-        .filter(|(name, _)| *name != "host" && *name != "content-length");
-    let kept: reqwest::header::HeaderMap = kept
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
-    let answer = proxy
-        .client
-        .post(&proxy.upstream)
-        .headers(kept)
-        .body(body)
-        .send()
-        .await
-        .expect("the store answers");
-    let (status, bytes) = (answer.status(), answer.bytes().await.expect("a body"));
+    let (status, bytes) = pass_on(&proxy.client, &proxy.upstream, &headers, body).await;
     if fault == "timeout" {
         // DynamoDB has executed the request. The proxy delays the response until the client has stopped
         // waiting for the response.

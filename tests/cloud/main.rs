@@ -15,6 +15,7 @@ mod deployment;
 mod desk;
 mod faults;
 mod fleet;
+mod integrations;
 mod notifications;
 mod operators;
 mod stream;

@@ -8,7 +8,7 @@ use std::sync::{Arc, atomic::AtomicUsize, atomic::Ordering};
 use async_trait::async_trait;
 use axum::http::{Request, StatusCode};
 use functions::app::itsm::integrations::Definitions;
-use functions::app::itsm::sources;
+use functions::app::itsm::{callbacks, sources};
 use infra::http::{HttpClient, HttpError, HttpRequest, HttpResponse};
 use infra::source::{self, Signature};
 use serde_json::{Value, json};
@@ -669,6 +669,29 @@ async fn signed_messages_open_and_change_tickets_and_older_ones_change_nothing()
         accepted += 4;
     }
     println!("{accepted} signed messages were accepted");
+}
+
+#[tokio::test]
+async fn a_get_request_checks_a_callback_secret_and_stores_nothing() {
+    let sources = Sources::open(HELPDESK).await;
+    let key = sources.desk.app.token_keys().await.unwrap().newest;
+    let right = callbacks::secret_of(&key, callbacks::PROBE);
+    let of_another_desk = callbacks::secret_of(&[1; 32], callbacks::PROBE);
+    let of_source = sources.path("helpdesk").await;
+    let before = sources.desk.head().await;
+    for (path, expected) in [
+        (format!("/callbacks/bk-itsm/{right}"), 200),
+        (format!("/callbacks/bk-itsm/{of_another_desk}"), 403),
+        (format!("/callbacks/helpdesk/{right}"), 403),
+        (of_source, 403),
+    ] {
+        let request = Request::get(&path).body(axum::body::Body::empty()).unwrap();
+        let (status, bytes) = sources.desk.send(request).await;
+        let answer: Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(status, expected, "{path}: {answer}");
+        assert_eq!(answer["result"], expected == 200, "{path}: {answer}");
+    }
+    assert_eq!(sources.desk.head().await, before);
 }
 
 #[tokio::test]

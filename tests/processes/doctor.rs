@@ -238,7 +238,7 @@ async fn doctor_names_the_problem_of_each_system_and_the_next_step() {
             "setup --secret channel/robot=FILE",
         ),
         ("broker of the robots", false, "127.0.0.1"),
-        ("callback address", true, "a desk answers at"),
+        ("callback address", true, "this desk answers at"),
     ] {
         let (_, ok, words) = of(what);
         assert_eq!(*ok, is_right, "{what}: {words}");

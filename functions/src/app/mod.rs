@@ -317,11 +317,7 @@ impl App {
         if let Some(key) = known {
             return Ok(key);
         }
-        let name = match generation {
-            1 => TOKEN_KEY.to_owned(),
-            later => format!("{TOKEN_KEY}-{later}"),
-        };
-        let key = self.secrets.secret(&name).await?;
+        let key = self.secrets.secret(&token_key_name(generation)).await?;
         self.token_keys
             .lock()
             .expect("no holder panics")
@@ -352,5 +348,13 @@ impl App {
 
 /// The name of the secret key for callback tokens and addresses in the key store.
 pub const TOKEN_KEY: &str = "token-key";
+/// Returns the name of the key for callback tokens and addresses with the given number. The first key has the number 1.
+pub fn token_key_name(generation: u32) -> String {
+    match generation {
+        1 => TOKEN_KEY.to_owned(),
+        later => format!("{TOKEN_KEY}-{later}"),
+    }
+}
+
 /// The name of the secret key for fingerprints (keyed hashes) in the key store.
 pub const FINGERPRINT_KEY: &str = "fingerprint-key";

@@ -1,6 +1,6 @@
 //! Receives messages from other systems at `/callbacks/{source}/{secret}`. If the secret and the signature are valid,
 //! the desk stores the message before it sends the response. A worker of the queue `sync` processes
-//! the message later.
+//! the message later. A GET request only checks the secret of a callback address.
 
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -29,7 +29,7 @@ pub fn router(app: App) -> Router {
 
 /// Returns the routes for messages from other systems.
 pub(super) fn routes() -> Router<App> {
-    Router::new().route("/callbacks/{source}/{secret}", post(receive))
+    Router::new().route("/callbacks/{source}/{secret}", post(receive).get(probe))
 }
 
 /// Stores a message from another system. The response has the fixed format that BlueKing ITSM
@@ -54,6 +54,34 @@ async fn receive(
         Err(Refused::Technical(error)) => failed(&error),
     }
 }
+
+/// Returns whether the secret of a callback address is valid, and stores nothing. `ledgerdesk doctor` sends this request
+/// to the public address of the desk.
+async fn probe(State(app): State<App>, Path((source, secret)): Path<(String, String)>) -> Response {
+    match app.token_keys().await {
+        Ok(keys) => {
+            let is_valid = source == callbacks::BK_ITSM
+                && keys
+                    .first(|key| callbacks::application_of(key, &secret))
+                    .is_some();
+            if is_valid {
+                answer(StatusCode::OK, "")
+            } else {
+                answer(StatusCode::FORBIDDEN, WRONG_SECRET)
+            }
+        }
+        Err(error) => {
+            tracing::error!(%error, "cannot check the secret of a callback address");
+            answer(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the secret was not checked; send the request again",
+            )
+        }
+    }
+}
+
+/// The reason why a callback with a wrong secret is rejected.
+const WRONG_SECRET: &str = "the secret of the callback is wrong";
 
 /// The reason why a message was not accepted.
 enum Refused {
@@ -97,10 +125,7 @@ impl From<NotAccepted> for Refused {
 async fn callback(app: &App, secret: &str, body: Body) -> Result<(), Refused> {
     let keys = app.token_keys().await?;
     let Some(application) = keys.first(|key| callbacks::application_of(key, secret)) else {
-        return Err(Refused::Answer(
-            StatusCode::FORBIDDEN,
-            "the secret of the callback is wrong".into(),
-        ));
+        return Err(Refused::Answer(StatusCode::FORBIDDEN, WRONG_SECRET.into()));
     };
     let body = body::read(body, CALLBACK_BYTES_MAX).await?;
     match callbacks::store(app, application, &body).await? {

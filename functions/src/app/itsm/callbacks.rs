@@ -28,6 +28,10 @@ const ID_CHARS: usize = 32;
 /// The JSON keys that every callback from BlueKing ITSM must contain (reference/bk-itsm.md 10).
 const REQUIRED: [&str; 3] = ["sn", "current_status", "token"];
 
+/// An id that no application has. `ledgerdesk doctor` sends a request with the secret of this id to the public address
+/// of the desk, and finds out whether this desk answers there.
+pub const PROBE: &str = "00000000000000000000000000000000";
+
 /// Returns the secret for the callback URL of an application (a ticket in an external ITSM). The
 /// secret is the application id followed by a signature of this id.
 pub fn secret_of(key: &[u8; 32], application: &str) -> String {
@@ -178,6 +182,9 @@ mod tests {
         let secret = secret_of(&[1; 32], ID);
         assert_eq!(secret.len(), 64);
         assert_eq!(application_of(&[1; 32], &secret), Some(ID));
+        let probe = secret_of(&[1; 32], PROBE);
+        assert_eq!(application_of(&[1; 32], &probe), Some(PROBE));
+        assert_eq!(application_of(&[2; 32], &probe), None);
         assert_eq!(application_of(&[2; 32], &secret), None);
         let other = format!("a{}", &secret[1..]);
         for wrong in ["", ID, &secret[..63], &other, "我".repeat(30).as_str()] {

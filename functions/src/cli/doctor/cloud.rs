@@ -1,6 +1,6 @@
 //! Checks a service desk in the cloud: its tables and their settings, its queues, its archive and
 //! its entry in AWS Secrets Manager. Also checks whether the cloud functions process new commits in
-//! time.
+//! time, and checks the integrations from this machine.
 
 use std::collections::BTreeSet;
 
@@ -15,9 +15,11 @@ use infra::views::Range;
 use infra::{Error, Kind};
 use jiff::Timestamp;
 
+use super::integrations::{Integrations, Means, Stored, newest_token_key};
 use super::{Finding, fine, wrong};
 use crate::app::Settings;
 use crate::catalog::queues;
+use crate::cli::target;
 use crate::stream::follow::due;
 use crate::stream::index::{Arrived, Indexer, TAMPERED};
 use crate::stream::{parked, project};
@@ -48,8 +50,8 @@ const PARKED_MAX: usize = 1000;
 const TABLES: [&str; 4] = ["journal", "feed", "views", "keys"];
 
 /// Runs all checks and returns their results. If a table cannot be used, the function skips all
-/// checks that need the tables.
-pub(super) async fn look(cloud: &Cloud) -> Vec<Finding> {
+/// checks that need the tables. `site` is the public base URL of the desk.
+pub(super) async fn look(cloud: &Cloud, site: Option<&str>) -> Vec<Finding> {
     let mut findings = vec![fine("region", cloud.region())];
     let tables = tables(cloud, &mut findings).await;
     if tables {
@@ -71,8 +73,56 @@ pub(super) async fn look(cloud: &Cloud) -> Vec<Finding> {
         findings.push(board(cloud).await);
         findings.push(parked_streams(cloud).await);
         findings.push(tampering(cloud).await);
+        integrations(cloud, site, &mut findings).await;
     }
     findings
+}
+
+/// Checks all integrations, and the public address of the desk, and appends the results to `findings`. The requests come
+/// from this machine, and not from the network of the cloud functions.
+async fn integrations(cloud: &Cloud, site: Option<&str>, findings: &mut Vec<Finding>) {
+    let ledger = &cloud.ports.ledger;
+    let after_failed_read = |error: &Error, stored: Stored| match stored {
+        Stored::Definition => advice(cloud, error, "dynamodb:Query"),
+        Stored::Secret if error.kind == Kind::Denied => format!(
+            "give these credentials dynamodb:GetItem on the table {}, or use other credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID)",
+            cloud.names.table("keys")
+        ),
+        Stored::Secret => advice(cloud, error, "dynamodb:GetItem"),
+    };
+    let means = Means {
+        setup: "ledgerdesk setup --cloud",
+        egress: "the parameter `Egress` of the template",
+        site: "the parameter `Site` of the template (here --site)",
+        after_failed_read: &after_failed_read,
+    };
+    let integrations = Integrations::new(ledger, means);
+    match streams(cloud).await {
+        Ok(streams) => findings.extend(integrations.check(&streams).await),
+        Err(error) => findings.push(wrong(
+            "integrations",
+            error.to_string(),
+            advice(cloud, &error, "dynamodb:Query"),
+        )),
+    }
+    if let Some(site) = site {
+        let key = async {
+            let name = newest_token_key(ledger).await?;
+            cloud.ports.secrets.secret(&name).await
+        };
+        // If the key cannot be read, the check `secret` reports this.
+        let key = key.await.ok();
+        findings.push(integrations.own_address(site, key).await);
+    }
+}
+
+/// Returns the names of the event streams of all integrations, from the list in the views (stored tables).
+async fn streams(cloud: &Cloud) -> Result<Vec<String>, Error> {
+    let app = target::app(cloud.ports.clone())
+        .map_err(|reason| Error::new(Kind::Misconfigured, reason))?;
+    let names = app.configuration.integration_names().await?;
+    let stream = |name: String| format!("integration-{name}");
+    Ok(names.into_iter().map(stream).collect())
 }
 
 /// Returns advice for the operator after a failed request to AWS. `permission` contains the names
@@ -123,7 +173,8 @@ async fn tables(cloud: &Cloud, findings: &mut Vec<Finding>) -> bool {
         match facts {
             Ok(facts) => findings.push(settings(&format!("table {table}"), name, &facts)),
             Err(error) => {
-                usable = false;
+                // Without access to the key store, only the checks of secrets are not possible.
+                usable &= name == "keys" && error.kind == Kind::Denied;
                 let lost = if name == "views" {
                     "; then run `ledgerdesk audit follow --cloud` to fill it"
                 } else {

@@ -13,6 +13,7 @@ use infra::local::{
 };
 use infra::views::{Entry, Range};
 
+use super::integrations::{Integrations, Means, Stored, newest_token_key};
 use super::systems::Systems;
 use super::{Finding, fine, warning, wrong};
 use crate::cli::uploads;
@@ -34,6 +35,22 @@ const START: &str = "start the desk once, then run `ledgerdesk doctor` again";
 const VIEWS: &str = "delete views.db while no desk is running; it is rebuilt from the ledger";
 
 const PERMISSIONS: &str = "run the command as the owner of the directory, or check its owner and permissions; there is no sign of data loss";
+
+/// The means of the operator of a desk in a directory.
+const MEANS: Means<'static> = Means {
+    setup: "ledgerdesk setup",
+    egress: "`serve --egress`",
+    site: "`serve --site`",
+    after_failed_read: &after_failed_read,
+};
+
+/// Returns the advice after data of the desk could not be read.
+fn after_failed_read(_: &infra::Error, stored: Stored) -> String {
+    match stored {
+        Stored::Definition => "run `ledgerdesk audit verify`".into(),
+        Stored::Secret => RESTORE_KEYS.into(),
+    }
+}
 
 /// Runs all checks for a service desk in the directory `data`, and returns their results. `site` is the public base
 /// URL of the desk, and `broker` is the address of the broker of its robots.
@@ -125,12 +142,26 @@ pub(super) async fn look(data: &Path, site: Option<&str>, broker: Option<&str>) 
                 uploads::look(&ledger, &attachments, &*blob, has_keys).await,
             ));
             findings.extend(views(data, head.position, is_running).await);
-            let systems = Systems::new(&ledger, site, broker);
+            let integrations = Integrations::new(&ledger, MEANS);
+            findings.extend(integrations.check(&configured.integrations).await);
+            let systems = Systems::new(&ledger, broker);
             findings.extend(systems.look(&configured).await);
+            if let Some(site) = site {
+                let key = token_key(&ledger).await;
+                findings.push(integrations.own_address(site, key).await);
+            }
         }
         Err(error) => findings.push(wrong("ledger", error.to_string(), RESTORE_LEDGER)),
     }
     findings
+}
+
+/// Returns the newest key for callback addresses. Returns `None` if the key store does not have it yet. The function
+/// creates no key.
+async fn token_key(ledger: &Ledger) -> Option<[u8; 32]> {
+    let name = newest_token_key(ledger).await.ok()?;
+    let key = ledger.keys.secret(&name).await.ok()??;
+    key.try_into().ok()
 }
 
 /// Returns a warning if users other than the owner can access the files of the service desk.

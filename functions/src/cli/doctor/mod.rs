@@ -6,6 +6,7 @@ mod cloud;
 #[cfg(feature = "aws")]
 mod cost;
 mod directory;
+mod integrations;
 #[cfg(not(feature = "aws"))]
 mod no_cloud;
 mod systems;
@@ -31,8 +32,6 @@ pub struct Doctor {
     #[arg(long, default_value_t = 24, requires = "cost")]
     pub hours: i64,
     /// The public base URL of the desk, as for `serve`: check whether callbacks of other systems arrive.
-    ///
-    /// Only for a desk in a directory.
     #[arg(long, value_name = "URL", conflicts_with = "cost")]
     pub site: Option<String>,
     /// The address of the broker of the robots, as for `serve`: check whether it accepts connections.
@@ -99,7 +98,7 @@ impl Doctor {
                 let (site, broker) = (self.site.as_deref(), self.mqtt_broker.as_deref());
                 directory::look(directory, site, broker).await
             }
-            None => cloud::look(&self.target.connect().await?).await,
+            None => cloud::look(&self.target.connect().await?, self.site.as_deref()).await,
         };
         let shown: Vec<Value> = findings
             .iter()
