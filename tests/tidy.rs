@@ -274,6 +274,27 @@ fn every_event_version_has_a_sample_in_a_readable_shape() {
 }
 
 #[test]
+fn every_event_type_causes_a_notification_or_is_silent_for_a_reason() {
+    use domain::notification::announced::{ANNOUNCED, SILENT};
+    let announced = ANNOUNCED.iter().map(|(kind, _)| *kind);
+    let silent = SILENT.iter().flat_map(|(_, kinds)| kinds.iter().copied());
+    let mut decided: Vec<&str> = announced.chain(silent).collect();
+    decided.sort_unstable();
+    let mut types: Vec<&str> = events::catalog_of_types()
+        .into_iter()
+        .map(|(kind, _)| kind)
+        .collect();
+    types.sort_unstable();
+    assert_eq!(decided, types, "each event type is in one list");
+    let facts: BTreeSet<_> = ANNOUNCED.iter().flat_map(|(_, facts)| *facts).collect();
+    assert_eq!(
+        facts,
+        events::notification::Fact::ALL.iter().collect(),
+        "each fact has an event"
+    );
+}
+
+#[test]
 fn the_catalog_lists_exactly_the_function_files() {
     let listed: BTreeSet<&str> = functions::catalog::FUNCTIONS
         .iter()

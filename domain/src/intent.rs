@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use events::notification::{DeliveryEnded, Fact};
+use events::notification::{DeliveryEnded, Fact, Role};
 use events::ticket::{CallbackTarget, Relation};
 use events::{AppCode, Moment, NodeId, PersonId, TicketSn};
 use serde::{Deserialize, Serialize};
@@ -64,6 +64,8 @@ pub enum Intent {
     },
     /// Requests a notification for one person.
     Notify(Box<Notify>),
+    /// Requests a notification for each operator that the notification policy names.
+    NotifyOperators(Box<About>),
     /// Requests that a channel account (a configured sender, such as a mail relay) sends the message of a
     /// notification. The member `notification` is the name of the notification's stream.
     StartDelivery {
@@ -123,10 +125,23 @@ pub struct StartApiCall {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notify {
     pub person: PersonId,
+    #[serde(default)]
+    pub role: Role,
+    #[serde(flatten)]
+    pub about: About,
+}
+
+/// The fact of a notification, with its ticket and its cause.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
     pub fact: Fact,
     pub ticket: TicketSn,
-    pub node: NodeId,
+    /// The workflow node to which the fact belongs. `None` if the fact concerns the whole ticket.
+    #[serde(default)]
+    pub node: Option<NodeId>,
+    #[serde(default)]
     pub name: String,
+    #[serde(default)]
     pub round: u32,
     /// The time of the event that caused the notification.
     pub at: Moment,
@@ -171,7 +186,7 @@ impl Intent {
             | Self::WriteBack { .. }
             | Self::HandleInbound { .. } => "sync",
             Self::StartDispatch(_) => "dispatch",
-            Self::Notify(_) | Self::EndDelivery { .. } => "notify",
+            Self::Notify(_) | Self::NotifyOperators(_) | Self::EndDelivery { .. } => "notify",
             Self::StartDelivery { .. } => "send",
             Self::RelateTicket { .. } | Self::EndChildTicket { .. } => "ticket",
         }
@@ -188,6 +203,7 @@ impl Intent {
             Self::HandleInbound { subject, .. } => subject.clone(),
             Self::StartApplication { application } => application.clone(),
             Self::Notify(notify) => notify.person.0.clone(),
+            Self::NotifyOperators(about) => about.ticket.0.clone(),
             Self::StartDelivery { account, .. } => account.clone(),
             Self::EndDelivery { notification, .. } => notification.clone(),
             Self::WithdrawApplications { ticket, .. }

@@ -36,13 +36,120 @@ event_enum! {
 }
 
 /// The fact about which a notification informs a person.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fact {
     /// A workflow node waits until the recipient of the notification votes.
     ApprovalNeeded,
     /// A workflow node waits until the recipient of the notification does some work.
     WorkAssigned,
+    /// A person reminds the recipient of a ticket that waits for the recipient.
+    Reminded,
+    /// The work at a node was escalated, and the recipient may now process the node.
+    Escalated,
+    /// A person made the recipient a follower of the ticket (a person who watches the ticket).
+    Followed,
+    /// The ticket entered another node.
+    Progressed,
+    Suspended,
+    Resumed,
+    /// Fields or the priority of a ticket changed that waits for the recipient.
+    Changed,
+    /// A remark mentions the recipient.
+    Mentioned,
+    /// The ticket got a remark.
+    Commented,
+    /// The ticket has ended: its workflow is finished, or a manager set a final status.
+    Finished,
+    /// The ticket has ended, and the recipient can rate it.
+    RatingInvited,
+    /// A person ended the ticket before the end of its workflow.
+    Terminated,
+    /// The work of an automatic node failed, and a person must decide.
+    NodeFailed,
+    /// A node has no processors, so nobody can process it.
+    ProcessorsMissing,
+    /// The receiver of the ticket's callbacks did not accept the result of the ticket.
+    CallbackFailed,
+}
+
+/// The category of a fact. People choose channels and times for each category (requirements/notifications.md, the
+/// preferences of a user).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Category {
+    Approval,
+    Assigned,
+    Escalated,
+    Updated,
+    Commented,
+    Resolved,
+}
+
+impl Fact {
+    /// All facts, in the order of the documentation.
+    pub const ALL: [Self; 17] = [
+        Self::ApprovalNeeded,
+        Self::WorkAssigned,
+        Self::Reminded,
+        Self::Escalated,
+        Self::Followed,
+        Self::Progressed,
+        Self::Suspended,
+        Self::Resumed,
+        Self::Changed,
+        Self::Mentioned,
+        Self::Commented,
+        Self::Finished,
+        Self::RatingInvited,
+        Self::Terminated,
+        Self::NodeFailed,
+        Self::ProcessorsMissing,
+        Self::CallbackFailed,
+    ];
+
+    /// Returns the category of the fact.
+    pub fn category(self) -> Category {
+        match self {
+            Self::ApprovalNeeded => Category::Approval,
+            Self::WorkAssigned => Category::Assigned,
+            Self::Reminded
+            | Self::Escalated
+            | Self::NodeFailed
+            | Self::ProcessorsMissing
+            | Self::CallbackFailed => Category::Escalated,
+            Self::Followed | Self::Progressed | Self::Suspended | Self::Resumed | Self::Changed => {
+                Category::Updated
+            }
+            Self::Mentioned | Self::Commented => Category::Commented,
+            Self::Finished | Self::RatingInvited | Self::Terminated => Category::Resolved,
+        }
+    }
+}
+
+/// The relation between the recipient of a notification and the ticket. It is the reason why the person gets the
+/// notification.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// A node of the ticket waits for the person.
+    #[default]
+    Processor,
+    /// The person opened the ticket, or another person opened it for this person.
+    Requester,
+    Follower,
+    /// A remark mentions the person.
+    Mentioned,
+    /// The notification policy names the person for problems that concern no single ticket.
+    Operator,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands fields over by reference"
+)]
+fn is_processor(role: &Role) -> bool {
+    *role == Role::Processor
 }
 
 /// A notification was requested. The next event in the same commit is `held`, `routed` or `completed`.
@@ -50,11 +157,17 @@ pub enum Fact {
 pub struct Requested {
     pub person: PersonId,
     pub fact: Fact,
+    #[serde(default, skip_serializing_if = "is_processor")]
+    pub role: Role,
     pub ticket: TicketSn,
-    pub node: NodeId,
-    /// The name that the workflow node had when the notification was requested.
+    /// The workflow node to which the fact belongs. The value is absent if the fact concerns the whole ticket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeId>,
+    /// The name that the workflow node had when the notification was requested. The name is empty without a node.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
-    /// The number of times that the ticket has entered the workflow node.
+    /// The number of times that the ticket has entered the workflow node, or 0 without a node.
+    #[serde(default)]
     pub round: u32,
     /// The id of the event that caused the notification.
     pub cause: String,

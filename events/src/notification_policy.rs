@@ -24,5 +24,9 @@ pub struct Defined {
     /// priority ignores quiet hours.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub urgent: Vec<String>,
+    /// The user names of the operators. They get notifications about problems of the desk, such as a node without
+    /// processors.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operators: Vec<String>,
 }
 impl Personals for Defined {}

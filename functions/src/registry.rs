@@ -45,9 +45,9 @@ use domain::number_sequence::NumberSequence;
 use domain::projections::desk_board::DeskBoard;
 use domain::reaction::Birth;
 use domain::reactions::{
-    evaluate_rules, handle_inbound, notify_assignee, propagate_ticket_state, relate_tickets,
-    report_delivery, send_callback, start_api_call, start_application, start_deliveries,
-    start_dispatch, submit_application, write_back,
+    evaluate_rules, handle_inbound, notify_assignee, notify_interested, notify_operators,
+    propagate_ticket_state, relate_tickets, report_delivery, send_callback, start_api_call,
+    start_application, start_deliveries, start_dispatch, submit_application, write_back,
 };
 use domain::ticket::Ticket;
 use domain::views::callback_card::CallbackCard;
@@ -104,6 +104,10 @@ pub static REGISTRY: Registry = &[
                 name: notify_assignee::NAME,
                 react: notify_assignee::react,
             },
+            Reaction {
+                name: notify_interested::NAME,
+                react: notify_interested::react,
+            },
         ],
         deadlines: Some(Deadlines {
             queue: "ticket",
@@ -112,6 +116,10 @@ pub static REGISTRY: Registry = &[
         ..Row::NEW
     },
     &Row::<Callback, CallbackCard> {
+        reactions: &[Reaction {
+            name: notify_operators::NAME,
+            react: notify_operators::react,
+        }],
         deadlines: Some(Deadlines {
             queue: "callback",
             fire: |app, due| Box::pin(callback::attempt(app, &due.stream)),

@@ -131,8 +131,9 @@ impl World {
         let requested = Requested {
             person: "p-1".into(),
             fact: Fact::ApprovalNeeded,
+            role: events::notification::Role::Processor,
             ticket: "REQ1".into(),
-            node: NodeId(3),
+            node: Some(NodeId(3)),
             name: "approval".into(),
             round: 1,
             cause: "ticket-REQ1:5".into(),

@@ -3,10 +3,12 @@
 //! addition, the desk sends one message through each channel account (such as a mail relay) that can reach
 //! the person.
 
+pub mod announced;
 pub mod content;
 pub mod delivery;
 pub mod person;
 pub mod quiet;
+pub mod recipients;
 pub mod routing;
 
 use events::Moment;
@@ -284,7 +286,8 @@ mod tests {
             person: "p-1".into(),
             fact: Fact::ApprovalNeeded,
             ticket: "REQ1".into(),
-            node: events::NodeId(3),
+            role: events::notification::Role::Processor,
+            node: Some(events::NodeId(3)),
             name: "审批".into(),
             round: 1,
             cause: "ticket-REQ1:5".into(),

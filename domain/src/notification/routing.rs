@@ -139,6 +139,7 @@ mod tests {
                 name: "default".into(),
                 accounts: vec!["mail".into(), "robot".into()],
                 urgent: Vec::new(),
+                operators: Vec::new(),
             }),
             accounts: BTreeMap::from([
                 ("mail".to_owned(), account("mail", "email")),

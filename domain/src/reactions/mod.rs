@@ -5,6 +5,8 @@
 pub mod evaluate_rules;
 pub mod handle_inbound;
 pub mod notify_assignee;
+pub mod notify_interested;
+pub mod notify_operators;
 pub mod propagate_ticket_state;
 pub mod relate_tickets;
 pub mod report_delivery;
@@ -22,7 +24,8 @@ use events::ticket::TicketEvent;
 use events::workflow::service_task::Executor;
 
 use crate::envelope::Envelope;
-use crate::intent::StartServiceTask;
+use crate::intent::{About, Intent, Notify, StartServiceTask};
+use crate::notification::recipients::{Audience, is_own_action};
 use crate::views::ticket_card::TicketCard;
 
 /// Returns the data that the desk needs to start the work of an automatic node. The parameter `executor` is
@@ -53,4 +56,41 @@ fn started(
         cause: envelope.id(),
         correlation: envelope.meta.correlation.clone(),
     })
+}
+
+/// Returns one intent (a request for work) for each person of the audience who did not cause the event, and one for the
+/// operators of the desk.
+fn notified(
+    envelope: &Envelope<TicketEvent>,
+    card: &TicketCard,
+    audience: Audience,
+) -> Vec<Intent> {
+    let Some(opened) = &card.ticket.opened else {
+        return Vec::new();
+    };
+    let node_run = audience.node.and_then(|node| card.ticket.nodes.get(&node));
+    let about = |fact| About {
+        fact,
+        ticket: opened.sn.clone(),
+        node: audience.node,
+        name: node_run
+            .map(|node_run| node_run.name.clone())
+            .unwrap_or_default(),
+        round: node_run.map_or(0, |node_run| node_run.round),
+        at: envelope.happened_at(),
+        cause: envelope.id(),
+        correlation: envelope.meta.correlation.clone(),
+    };
+    let people = audience.people.into_iter();
+    let people = people.filter(|one| !is_own_action(&one.person, &envelope.meta.actor));
+    let people = people.map(|one| {
+        Intent::Notify(Box::new(Notify {
+            about: about(one.fact),
+            person: one.person,
+            role: one.role,
+        }))
+    });
+    let operators = audience.operators.into_iter();
+    let operators = operators.map(|fact| Intent::NotifyOperators(Box::new(about(fact))));
+    people.chain(operators).collect()
 }

@@ -70,7 +70,7 @@ impl Wanted for Subscriptions {
     async fn wants(&self, intent: &Intent) -> Result<bool, Error> {
         match intent {
             Intent::EvaluateRules(evaluate) => Ok(self.nodes().await?.contains(&evaluate.name)),
-            Intent::Notify(_) => {
+            Intent::Notify(_) | Intent::NotifyOperators(_) => {
                 let policy = self.configuration.notification_policy(DEFAULT_POLICY);
                 Ok(policy.await?.0.is_some())
             }

@@ -14,6 +14,9 @@ use crate::app::notifications::notify;
 pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(), Error> {
     match intent {
         Intent::Notify(request) => notify::request(app, &message.id, *request).await,
+        Intent::NotifyOperators(about) => {
+            notify::request_for_operators(app, &message.id, *about).await
+        }
         Intent::EndDelivery {
             notification,
             ended,

@@ -20,6 +20,8 @@ pub const DEFAULT_POLICY: &str = "default";
 /// The highest value that a channel account (a configured sender) can set as its limit of messages per
 /// minute.
 const PER_MINUTE_MAX: u32 = 10_000;
+/// Maximum number of operators whom a notification policy names.
+const OPERATORS_MAX: usize = 50;
 
 /// The content of a TOML file with channel accounts and the notification policy.
 #[derive(Debug, Deserialize)]
@@ -50,6 +52,8 @@ struct PolicyEntry {
     accounts: Vec<String>,
     #[serde(default)]
     urgent: Vec<String>,
+    #[serde(default)]
+    operators: Vec<String>,
 }
 
 fn yes() -> bool {
@@ -166,7 +170,11 @@ fn account(entry: AccountEntry) -> Result<channel_account::Defined, String> {
 }
 
 fn policy(entry: PolicyEntry) -> Result<notification_policy::Defined, String> {
-    let PolicyEntry { accounts, urgent } = entry;
+    let PolicyEntry {
+        accounts,
+        urgent,
+        operators,
+    } = entry;
     let distinct: BTreeSet<&String> = accounts.iter().collect();
     if distinct.len() < accounts.len() {
         return Err("policy: `accounts` names an account twice".into());
@@ -174,10 +182,16 @@ fn policy(entry: PolicyEntry) -> Result<notification_policy::Defined, String> {
     if urgent.iter().any(|key| key.trim().is_empty()) {
         return Err("policy: `urgent` must contain keys of priorities".into());
     }
+    if operators.len() > OPERATORS_MAX || operators.iter().any(|name| name.trim().is_empty()) {
+        return Err(format!(
+            "policy: `operators` must contain at most {OPERATORS_MAX} user names"
+        ));
+    }
     Ok(notification_policy::Defined {
         name: DEFAULT_POLICY.into(),
         accounts,
         urgent,
+        operators,
     })
 }
 

@@ -3,7 +3,7 @@
 use domain::notification::content::{Content, Link, one_line};
 use domain::views::ticket_card::TicketCard;
 use events::Moment;
-use events::notification::{Fact, Requested};
+use events::notification::{Fact, Requested, Role};
 use events::person::Language;
 use events::workflow::Choice;
 use infra::Error;
@@ -15,46 +15,136 @@ use crate::app::times;
 /// The fixed texts of notification messages in one language. Each message consists of these texts and of
 /// values of the ticket.
 struct Texts {
-    approval_subject: &'static str,
-    work_subject: &'static str,
     greeting: fn(&str, &str) -> String,
-    approval: &'static str,
-    work: &'static str,
     title: &'static str,
+    number: &'static str,
     service: &'static str,
     priority: &'static str,
+    node: &'static str,
     created: &'static str,
     link: &'static str,
-    closing: fn(&str) -> String,
+    closing: fn(Role, &str) -> String,
 }
 
 const CHINESE: Texts = Texts {
-    approval_subject: "待您审批",
-    work_subject: "待您处理",
     greeting: |name, text| format!("{name}，您好。{text}"),
-    approval: "有一个工单等待您审批。",
-    work: "有一个工单等待您处理。",
     title: "标题",
+    number: "单号",
     service: "服务",
     priority: "优先级",
+    node: "节点",
     created: "提单时间",
     link: "查看工单",
-    closing: |node| format!("您收到此消息，是因为您是节点“{node}”的处理人。"),
+    closing: |role, node| match (role, node) {
+        (Role::Processor, "") => "您收到此消息，是因为您是该工单的处理人。".into(),
+        (Role::Processor, node) => format!("您收到此消息，是因为您是节点“{node}”的处理人。"),
+        (Role::Requester, _) => "您收到此消息，是因为您是提单人。".into(),
+        (Role::Follower, _) => "您收到此消息，是因为您关注了该工单。".into(),
+        (Role::Mentioned, _) => "您收到此消息，是因为评论中提到了您。".into(),
+        (Role::Operator, _) => "您收到此消息，是因为通知策略将您列为运维人员。".into(),
+    },
 };
 
 const ENGLISH: Texts = Texts {
-    approval_subject: "Approval needed",
-    work_subject: "Work assigned",
     greeting: |name, text| format!("Hello {name}, {text}"),
-    approval: "a ticket waits for your approval.",
-    work: "a ticket waits for your work.",
     title: "Title",
+    number: "Number",
     service: "Service",
     priority: "Priority",
+    node: "Step",
     created: "Created",
     link: "Open the ticket",
-    closing: |node| format!("You receive this message because the node \"{node}\" waits for you."),
+    closing: |role, node| match (role, node) {
+        (Role::Processor, "") => {
+            "You receive this message because the ticket waits for you.".into()
+        }
+        (Role::Processor, node) => {
+            format!("You receive this message because the node \"{node}\" waits for you.")
+        }
+        (Role::Requester, _) => {
+            "You receive this message because the ticket was opened by you or for you.".into()
+        }
+        (Role::Follower, _) => "You receive this message because you follow the ticket.".into(),
+        (Role::Mentioned, _) => "You receive this message because a remark mentions you.".into(),
+        (Role::Operator, _) => {
+            "You receive this message because the notification policy names you as an operator."
+                .into()
+        }
+    },
 };
+
+/// Returns the subject and the first sentence of a message about a fact.
+pub(super) fn wording(fact: Fact, language: Language) -> (&'static str, &'static str) {
+    let chinese = match fact {
+        Fact::ApprovalNeeded => ("待您审批", "有一个工单等待您审批。"),
+        Fact::WorkAssigned => ("待您处理", "有一个工单等待您处理。"),
+        Fact::Reminded => ("催办", "有人催办一个等待您处理的工单。"),
+        Fact::Escalated => ("工单升级", "一个工单已升级，现在由您处理。"),
+        Fact::Followed => ("邀请您关注", "有人邀请您关注一个工单。"),
+        Fact::Progressed => ("工单有新进展", "工单已进入下一个节点。"),
+        Fact::Suspended => ("工单已挂起", "工单已被挂起。"),
+        Fact::Resumed => ("工单已恢复", "工单已恢复处理。"),
+        Fact::Changed => ("工单内容有变更", "等待您处理的工单内容有变更。"),
+        Fact::Mentioned => ("评论中提到了您", "工单的一条评论提到了您。"),
+        Fact::Commented => ("工单有新评论", "工单有一条新评论。"),
+        Fact::Finished => ("工单已结束", "工单已结束。"),
+        Fact::RatingInvited => ("工单已结束，请评价", "工单已结束，请为这次服务评价。"),
+        Fact::Terminated => ("工单被终止", "工单被终止。"),
+        Fact::NodeFailed => ("自动节点执行失败", "工单的自动节点执行失败，需要人工处理。"),
+        Fact::ProcessorsMissing => ("节点没有处理人", "工单的节点没有处理人，无法继续。"),
+        Fact::CallbackFailed => ("回调失败", "工单结果的回调多次失败，不再重试。"),
+    };
+    let english = match fact {
+        Fact::ApprovalNeeded => ("Approval needed", "a ticket waits for your approval."),
+        Fact::WorkAssigned => ("Work assigned", "a ticket waits for your work."),
+        Fact::Reminded => (
+            "Reminder",
+            "you are reminded of a ticket that waits for you.",
+        ),
+        Fact::Escalated => (
+            "Ticket escalated",
+            "a ticket was escalated and now waits for you.",
+        ),
+        Fact::Followed => (
+            "You now follow a ticket",
+            "you were invited to follow a ticket.",
+        ),
+        Fact::Progressed => ("Ticket updated", "the ticket has reached its next step."),
+        Fact::Suspended => ("Ticket suspended", "the ticket was suspended."),
+        Fact::Resumed => ("Ticket resumed", "work on the ticket continues."),
+        Fact::Changed => (
+            "Ticket changed",
+            "the content of a ticket that waits for you has changed.",
+        ),
+        Fact::Mentioned => ("You were mentioned", "a remark on the ticket mentions you."),
+        Fact::Commented => ("New remark", "the ticket has a new remark."),
+        Fact::Finished => ("Ticket closed", "the ticket has ended."),
+        Fact::RatingInvited => (
+            "Ticket closed, please rate it",
+            "the ticket has ended. Please rate the service.",
+        ),
+        Fact::Terminated => (
+            "Ticket terminated",
+            "the ticket was ended before its workflow was finished.",
+        ),
+        Fact::NodeFailed => (
+            "Automatic step failed",
+            "an automatic step of the ticket failed, and a person must decide.",
+        ),
+        Fact::ProcessorsMissing => (
+            "Nobody can process the ticket",
+            "a step of the ticket has no processors.",
+        ),
+        Fact::CallbackFailed => (
+            "Callback failed",
+            "the receiver of the ticket's result did not accept it, and no further attempt follows.",
+        ),
+    };
+    match language {
+        Language::Chinese => chinese,
+        Language::English => english,
+    }
+}
 
 /// Returns the message of the notification `requested`. `card` is the stored summary of the ticket.
 ///
@@ -73,10 +163,7 @@ pub async fn content(
         Language::Chinese => &CHINESE,
         Language::English => &ENGLISH,
     };
-    let (subject, text) = match requested.fact {
-        Fact::ApprovalNeeded => (texts.approval_subject, texts.approval),
-        Fact::WorkAssigned => (texts.work_subject, texts.work),
-    };
+    let (subject, text) = wording(requested.fact, language);
     let opened = card.ticket.opened.as_ref();
     let is_confidential = opened.is_some_and(|opened| opened.seals_text);
     let is_personal = |key| {
@@ -88,11 +175,17 @@ pub async fn content(
     } else {
         one_line(&card.ticket.title())
     };
-    let mut values = vec![(texts.title, title.clone())];
+    let mut values = vec![
+        (texts.title, title.clone()),
+        (texts.number, requested.ticket.0.clone()),
+    ];
     if let Some(opened) = opened {
         values.push((texts.service, one_line(&opened.service_name)));
         if !requested.priority.is_empty() {
             values.push((texts.priority, priority(app, &requested.priority).await?));
+        }
+        if requested.role != Role::Processor {
+            values.push((texts.node, one_line(&requested.name)));
         }
         values.push((texts.created, minute(card.created_at, zone)));
     }
@@ -113,7 +206,7 @@ pub async fn content(
             text: texts.link.into(),
             url: format!("{site}/tickets/{}", requested.ticket),
         },
-        closing: (texts.closing)(&one_line(&requested.name)),
+        closing: (texts.closing)(requested.role, &one_line(&requested.name)),
         thread: requested.ticket.0.clone(),
         actions: Vec::new(),
     })

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use domain::intent::{Due, Notify};
+use domain::intent::{About, Due, Notify, effect_id};
 use domain::notification::routing::{Situation, decide};
 use domain::notification::{Command, Next, Notification, Rejection};
-use domain::ticket::Ticket;
-use events::notification::{DeliveryEnded, EXPIRE, RELEASE, Read, Requested};
+use domain::ticket::{Status, Ticket};
+use events::notification::{DeliveryEnded, EXPIRE, Fact, RELEASE, Read, Requested, Role};
 use events::{Meta, NodeId, PersonId, TicketSn, channel_account, notification_policy};
 use infra::channel::{self, Channel};
 use infra::ledger::{NoContext, command_id};
@@ -29,19 +29,25 @@ pub async fn request(app: &App, id: &str, notify: Notify) -> Result<(), Error> {
     let Some(policy) = &policy.0 else {
         return Ok(());
     };
-    let ticket = ticket(app, &notify.ticket).await?;
+    let Notify {
+        person,
+        role,
+        about,
+    } = notify;
+    let ticket = ticket(app, &about.ticket).await?;
     let priority = ticket.priority().map(|priority| priority.key.clone());
     let priority = priority.unwrap_or_default();
     let is_urgent = policy.urgent.contains(&priority);
     let requested = Requested {
-        person: notify.person,
-        fact: notify.fact,
-        ticket: notify.ticket,
-        node: notify.node,
-        name: notify.name,
-        round: notify.round,
-        cause: notify.cause.clone(),
-        at: notify.at,
+        person,
+        fact: about.fact,
+        role,
+        ticket: about.ticket,
+        node: about.node,
+        name: about.name,
+        round: about.round,
+        cause: about.cause.clone(),
+        at: about.at,
         priority,
         is_urgent,
     };
@@ -49,7 +55,7 @@ pub async fn request(app: &App, id: &str, notify: Notify) -> Result<(), Error> {
     let command_envelope = CommandEnvelope {
         stream: format!("notification-{id}"),
         command_id: command_id(&["notify", id]),
-        meta: Meta::system(notify.correlation, notify.cause),
+        meta: Meta::system(about.correlation, about.cause),
     };
     let command = Command::Request(Box::new(requested), next);
     match app
@@ -60,6 +66,26 @@ pub async fn request(app: &App, id: &str, notify: Notify) -> Result<(), Error> {
         Ok(_) | Err(ExecuteError::Rejected(Rejection::AlreadyRequested)) => Ok(()),
         Err(failure) => Err(failure.unexpected()),
     }
+}
+
+/// Creates a notification for each operator that the notification policy names. `id` identifies this call.
+pub async fn request_for_operators(app: &App, id: &str, about: About) -> Result<(), Error> {
+    let policy = app.configuration.notification_policy(DEFAULT_POLICY);
+    for name in policy.await?.0.iter().flat_map(|policy| &policy.operators) {
+        let person = app.people.find(name).await?;
+        if person.is_unknown() {
+            tracing::warn!(name, "the notification policy names an unknown operator");
+            continue;
+        }
+        let notify = Notify {
+            role: Role::Operator,
+            about: about.clone(),
+            person,
+        };
+        let own_id = effect_id("notify_operators", id, &notify.person.0);
+        request(app, &own_id, notify).await?;
+    }
+    Ok(())
 }
 
 /// Continues a notification at one of its deadlines. At the deadline `RELEASE`, the quiet hours of the person
@@ -196,17 +222,45 @@ pub fn zone(app: &App, name: Option<&str>) -> TimeZone {
         .unwrap_or_else(|| app.settings.zone.clone())
 }
 
-/// Returns the reason why the notification is not needed. Returns `None` if the ticket still waits for the
-/// person.
+/// Returns the reason why the notification is not needed any more. Returns `None` if the fact is still true.
 fn not_needed(requested: &Requested, ticket: &Ticket) -> Option<&'static str> {
     if ticket.opened.is_none() {
         return Some("the ticket does not exist");
     }
-    if ticket.status.is_over() {
-        return Some("the ticket has ended");
+    match requested.fact {
+        Fact::Finished
+        | Fact::Terminated
+        | Fact::CallbackFailed
+        | Fact::Mentioned
+        | Fact::Commented
+        | Fact::Followed => None,
+        Fact::RatingInvited => ticket.stars.map(|_| "the ticket is rated"),
+        _ if ticket.status.is_over() => Some("the ticket has ended"),
+        Fact::ApprovalNeeded | Fact::WorkAssigned | Fact::Escalated => {
+            let waits = requested
+                .node
+                .is_some_and(|node| waits_for(ticket, node, requested.round, &requested.person));
+            (!waits).then_some("the node does not wait for the person any more")
+        }
+        Fact::Reminded | Fact::Changed => {
+            let mut current = ticket.current();
+            let waits = current.any(|(_, run)| run.waiting_for().contains(&requested.person));
+            (!waits).then_some("the ticket does not wait for the person any more")
+        }
+        Fact::Suspended => {
+            (ticket.status != Status::Suspended).then_some("the ticket is not suspended any more")
+        }
+        Fact::Resumed => {
+            (ticket.status == Status::Suspended).then_some("the ticket is suspended again")
+        }
+        Fact::Progressed | Fact::NodeFailed | Fact::ProcessorsMissing => {
+            let is_current = requested.node.is_some_and(|node| {
+                let node_run = ticket.nodes.get(&node);
+                node_run.is_some_and(|run| run.is_current() && run.round == requested.round)
+            });
+            (!is_current).then_some("the ticket has left the node")
+        }
     }
-    let waits = waits_for(ticket, requested.node, requested.round, &requested.person);
-    (!waits).then_some("the node does not wait for the person any more")
 }
 
 fn waits_for(ticket: &Ticket, node: NodeId, round: u32, person: &PersonId) -> bool {

@@ -4,7 +4,7 @@ use domain::Envelope;
 use domain::notification::delivery::Delivery;
 use domain::views::Card as _;
 use events::delivery::{DeliveryEvent, FailureClass};
-use events::notification::{Fact, NotificationEvent, Outcome, SkipReason};
+use events::notification::{Fact, NotificationEvent, Outcome, Requested, Role, SkipReason};
 use events::person::Language;
 use events::{Event, Moment};
 use infra::Error;
@@ -13,6 +13,7 @@ use jiff::tz::TimeZone;
 
 use crate::App;
 use crate::app::history::history_from;
+use crate::app::notifications::message::wording;
 use crate::app::times;
 
 /// Maximum number of deliveries that the explanation of one notification contains. A delivery is the sending
@@ -100,6 +101,47 @@ async fn deliveries(app: &App, notification: &str) -> Result<Vec<String>, Error>
     Ok(entries.into_iter().map(|entry| entry.key).collect())
 }
 
+/// Returns a Chinese sentence that explains why a notification was requested.
+fn chinese_cause(requested: &Requested) -> String {
+    let (sn, node) = (&requested.ticket, &requested.name);
+    let fact = match requested.fact {
+        Fact::ApprovalNeeded => return format!("工单 {sn} 的节点“{node}”等待此人审批。"),
+        Fact::WorkAssigned => return format!("工单 {sn} 的节点“{node}”等待此人处理。"),
+        fact => wording(fact, Language::Chinese).0,
+    };
+    let role = match requested.role {
+        Role::Processor => "此人是处理人",
+        Role::Requester => "此人是提单人",
+        Role::Follower => "此人关注该工单",
+        Role::Mentioned => "评论提到此人",
+        Role::Operator => "通知策略将此人列为运维人员",
+    };
+    format!("工单 {sn}：{fact}。{role}。")
+}
+
+/// Returns an English sentence that explains why a notification was requested.
+fn english_cause(requested: &Requested) -> String {
+    let (sn, node) = (&requested.ticket, &requested.name);
+    let work = match requested.fact {
+        Fact::ApprovalNeeded => "approval",
+        Fact::WorkAssigned => "work",
+        fact => {
+            let fact = wording(fact, Language::English).0;
+            let role = match requested.role {
+                Role::Processor => "The ticket waits for this person.",
+                Role::Requester => {
+                    "This person opened the ticket, or it was opened for this person."
+                }
+                Role::Follower => "This person follows the ticket.",
+                Role::Mentioned => "A remark mentions this person.",
+                Role::Operator => "The notification policy names this person as an operator.",
+            };
+            return format!("Ticket {sn}: {fact}. {role}");
+        }
+    };
+    format!("The node \"{node}\" of ticket {sn} waits for the {work} of this person.")
+}
+
 /// Writes the texts that explain a notification, in one language and with times in one time zone.
 struct Words<'a> {
     language: Language,
@@ -122,19 +164,17 @@ impl Words<'_> {
     fn of_notification(&self, event: &NotificationEvent) -> String {
         match event {
             NotificationEvent::Requested(requested) => {
-                let (sn, node) = (&requested.ticket, &requested.name);
-                let (chinese, english) = match requested.fact {
-                    Fact::ApprovalNeeded => ("审批", "approval"),
-                    Fact::WorkAssigned => ("处理", "work"),
-                };
                 let (urgent_cn, urgent_en) = if requested.is_urgent {
-                    ("策略将该优先级视为紧急，因此不受免打扰时段限制。", " The policy counts the priority as urgent, so quiet hours do not apply.")
+                    (
+                        "策略将该优先级视为紧急，因此不受免打扰时段限制。",
+                        " The policy counts the priority as urgent, so quiet hours do not apply.",
+                    )
                 } else {
                     ("", "")
                 };
                 self.pick(
-                    format!("工单 {sn} 的节点“{node}”等待此人{chinese}。{urgent_cn}"),
-                    format!("The node \"{node}\" of ticket {sn} waits for the {english} of this person.{urgent_en}"),
+                    format!("{}{urgent_cn}", chinese_cause(requested)),
+                    format!("{}{urgent_en}", english_cause(requested)),
                 )
             }
             NotificationEvent::Held(held) => {

@@ -10,7 +10,7 @@ use domain::notification::{Notification, Phase};
 use domain::permission::Operation as Permission;
 use events::app::Scope;
 use events::delivery::FailureClass;
-use events::notification::{Fact, Outcome, Route, SkipReason, Skipped};
+use events::notification::{Fact, Outcome, Role, Route, SkipReason, Skipped};
 use events::person::{Language, PreferencesChanged};
 use events::{Moment, PersonId};
 use serde::Serialize;
@@ -114,6 +114,9 @@ struct ShownNotification {
     id: String,
     #[cfg_attr(test, schemars(schema_with = "schema::fact"))]
     fact: Option<Fact>,
+    /// Why the person gets the notification.
+    #[cfg_attr(test, schemars(schema_with = "schema::notification_role"))]
+    role: Option<Role>,
     ticket: Option<String>,
     node: Option<i64>,
     node_name: Option<String>,
@@ -510,8 +513,9 @@ fn shown(request: &Asked, stream: &str, state: &Notification) -> ShownNotificati
         id: stream.trim_start_matches("notification-").to_owned(),
         fact: requested.map(|one| one.fact),
         ticket: requested.map(|one| one.ticket.to_string()),
-        node: requested.map(|one| one.node.0),
-        node_name: requested.map(|one| one.name.clone()),
+        role: requested.map(|one| one.role),
+        node: requested.and_then(|one| one.node).map(|node| node.0),
+        node_name: requested.and_then(|one| not_empty(&one.name)),
         at: requested.map(|one| at(one.at)),
         is_urgent: requested.is_some_and(|one| one.is_urgent),
         is_read: state.is_read,

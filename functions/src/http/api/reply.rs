@@ -216,7 +216,35 @@ pub(super) mod schema {
         words(&["zh-CN", "en"])
     }
     pub(in crate::http::api) fn fact(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["string", "null"], "enum": ["approval_needed", "work_assigned", null] })
+        json_schema!({
+            "type": ["string", "null"],
+            "enum": [
+                "approval_needed",
+                "work_assigned",
+                "reminded",
+                "escalated",
+                "followed",
+                "progressed",
+                "suspended",
+                "resumed",
+                "changed",
+                "mentioned",
+                "commented",
+                "finished",
+                "rating_invited",
+                "terminated",
+                "node_failed",
+                "processors_missing",
+                "callback_failed",
+                null,
+            ],
+        })
+    }
+    pub(in crate::http::api) fn notification_role(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": ["string", "null"],
+            "enum": ["processor", "requester", "follower", "mentioned", "operator", null],
+        })
     }
     pub(in crate::http::api) fn notification_outcome(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": ["string", "null"], "enum": ["accepted", "inbox_only", "not_needed", null] })

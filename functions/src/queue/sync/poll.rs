@@ -29,7 +29,7 @@ use crate::queue::runner::{self, Outgoing as _};
 /// Applications that are due within this time are asked for together with those that are due now, in milliseconds.
 const AHEAD_MS: i64 = 30_000;
 /// Maximum number of requests that one message sends.
-const REQUESTS_MAX: usize = 20;
+const REQUESTS_MAX: usize = 1_000;
 /// The longest time in which one message begins another request, in milliseconds. The exclusive right to ask lasts longer
 /// than this time and one request.
 const TIME_MAX_MS: i64 = 15_000;
@@ -81,22 +81,31 @@ async fn ask_all(
     let size = connected.0.statuses_max();
     read_failed_callbacks(app, connected).await?;
     let mut asked = BTreeSet::new();
+    let mut position = from.to_owned();
+    // The number of applications at the position for which the desk has already asked. The view can still contain them.
+    let mut ties = 0;
+    let mut own = Some(stream.to_owned());
     for _ in 0..REQUESTS_MAX {
         let list = Range {
             view: "application",
             index: "polled",
-            from,
+            from: &position,
             to,
             descending: false,
             skip: 0,
-            // The view can still contain the applications for which the desk has already asked.
-            limit: size + asked.len(),
+            limit: size + ties - usize::from(own.is_some()),
         };
         let found = app.views.range(list).await?;
-        let streams: Vec<String> = std::iter::once(stream.to_owned())
-            .chain(found.into_iter().map(|entry| entry.key))
+        if let Some(last) = found.last() {
+            position.clone_from(&last.value);
+            ties = found.iter().filter(|entry| entry.value == position).count();
+        }
+        let keys = found.into_iter().map(|entry| entry.key);
+        let streams: Vec<String> = own
+            .take()
+            .into_iter()
+            .chain(keys)
             .filter(|stream| asked.insert(stream.clone()))
-            .take(size)
             .collect();
         let group = due(app, &streams).await?;
         let goes_on = if group.is_empty() {
