@@ -43,11 +43,13 @@ pub enum Intent {
         cause: String,
         correlation: String,
     },
-    /// Requests that the desk writes the status of a ticket back to the record of an external system. `case` is the name
-    /// of the stream of the case, which possibly does not exist.
+    /// Requests that the desk writes a change of a ticket back to the records of external systems. `case` is the name of the
+    /// stream of the case, which possibly does not exist.
     WriteBack {
         case: String,
         ticket: TicketSn,
+        #[serde(default)]
+        change: Change,
         cause: String,
         correlation: String,
     },
@@ -102,6 +104,22 @@ pub enum Intent {
         approve_result: bool,
         cause: String,
         correlation: String,
+    },
+}
+
+/// The change of a ticket that the desk writes to the records of a case.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    #[default]
+    Status,
+    Assignee,
+    /// A person added a remark.
+    Remark {
+        /// The number of the remark.
+        id: u64,
+        /// The client app with which the person added the remark.
+        app: Option<AppCode>,
     },
 }
 

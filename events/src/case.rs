@@ -2,6 +2,7 @@
 //! case is a record of an external system (the source) for which the desk opens a ticket (plans/external.md,
 //! "Cases in").
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -12,8 +13,19 @@ use crate::{AppCode, Moment, PersonId, TicketSn};
 /// The id of the deadline at which the desk processes the received content of a record, if this content is
 /// not processed yet.
 pub const PROCESS: &str = "process";
-/// The id of the deadline at which the desk compares a case with its record again, because they differed.
+/// The id of the deadline at which the desk compares a case with its record again, because they differed. The id for a
+/// further record has a slash and the name of the integration at its end.
 pub const COMPARE: &str = "compare";
+
+/// Returns the id of the deadline at which the desk compares a case with its record in the integration again. The name is
+/// empty for the record of the source.
+pub fn comparison(integration: &str) -> Cow<'static, str> {
+    if integration.is_empty() {
+        COMPARE.into()
+    } else {
+        format!("{COMPARE}/{integration}").into()
+    }
+}
 
 event_enum! {
     /// The events of one case (a record of an external system).
@@ -42,8 +54,8 @@ event_enum! {
             Vec::new()
         }
         CaseEvent::Compared(compared) => vec![match compared.due {
-            Some(due) => DeadlineChange::set(COMPARE, due),
-            None => DeadlineChange::clear(COMPARE),
+            Some(due) => DeadlineChange::set(comparison(&compared.integration), due),
+            None => DeadlineChange::clear(comparison(&compared.integration)),
         }],
     };
 }
@@ -109,6 +121,39 @@ pub struct ProcessRequested {
 }
 impl Personals for ProcessRequested {}
 
+/// A record of another integration to which the case is also bound, or the reason why it is not bound.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FurtherBinding {
+    /// The name of the other integration.
+    pub integration: String,
+    /// The id of the record in the other integration. The text is empty if the case is not bound.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub record: String,
+    /// The version of the mapping of the other integration. Zero if the case is not bound.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub mapping: u32,
+    /// The reason why the case is not bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Refused>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands fields over by reference"
+)]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+/// The name of the value that conflicts and comparisons had before there were others.
+fn status_field() -> String {
+    "status".into()
+}
+
+fn is_status_field(field: &str) -> bool {
+    field == "status"
+}
+
 /// The desk opened a ticket for the case (a record of an external system). Newer content of the case changes
 /// this ticket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,6 +165,13 @@ pub struct Bound {
     /// The status of the record in the external system. The text is empty if the mapping does not name it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub status: String,
+    /// The assignee of the record: the id of a person, or a digest of the account. The text is empty if the record has no
+    /// assignee, or if the mapping does not name it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub assignee: String,
+    /// The records of other integrations to which the case is also bound.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bindings: Vec<FurtherBinding>,
     /// A short digest (hash) of each value that the record sets in the ticket. Each key of the map is the key
     /// of a form field. The desk compares the digests of newer content with these digests to find the values
     /// that have changed.
@@ -139,6 +191,9 @@ impl Personals for Skipped {}
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Updated {
     pub has_changed: bool,
+    /// The records of other integrations to which the case is also bound since this content.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bindings: Vec<FurtherBinding>,
     /// A short digest (hash) of each value that the record sets in the ticket. Each key of the map is the key
     /// of a form field.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -172,21 +227,31 @@ impl Personals for Identified {}
 /// decides which value is right.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conflicted {
+    /// The name of the integration with the record. The text is empty for the source of the case.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub integration: String,
     /// The value, such as `status`.
     pub field: String,
-    /// The value in the external system.
+    /// The value in the external system. An assignee is the id of a person, or a digest of the account.
     pub found: String,
     /// The value that the desk wanted to write.
     pub wanted: String,
 }
 impl Personals for Conflicted {}
 
-/// A later status was written to the record, so the values of the source and of the desk agree again.
+/// A later value was written to the record, so the values of the source and of the desk agree again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConflictResolved {}
+pub struct ConflictResolved {
+    /// The name of the integration with the record. The text is empty for the source of the case.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub integration: String,
+    /// The value, such as `status`.
+    #[serde(default = "status_field", skip_serializing_if = "is_status_field")]
+    pub field: String,
+}
 impl Personals for ConflictResolved {}
 
-/// Whether the status of a ticket and of its record agree.
+/// Whether the status and the assignee of a ticket and of its record agree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Agreement {
@@ -203,13 +268,24 @@ pub enum Agreement {
 /// The desk compared the case with its record, and the result is another one than before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Compared {
+    /// The name of the integration with the record. The text is empty for the source of the case.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub integration: String,
     pub agreement: Agreement,
-    /// The status of the record. The text is empty if the record does not exist.
+    /// The value that differs, such as `status`.
+    #[serde(default = "status_field", skip_serializing_if = "is_status_field")]
+    pub field: String,
+    /// The value in the record. The text is empty if the record does not exist, or if the record has no assignee. An
+    /// assignee is the id of a person, or a digest of the account.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub found: String,
-    /// The statuses that agree with the ticket, as a text for people.
+    /// The values that agree with the ticket, as a text for people. An assignee is the id of a person.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub expected: String,
+    /// The values that could not be compared, such as `assignee` if the mapping does not name the account of the
+    /// processor.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<String>,
     /// The time of the next comparison, if it is earlier than that of the other cases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Moment>,
@@ -229,6 +305,9 @@ pub enum Repair {
 /// The desk began to repair a difference. The members `found` and `wanted` are the values before and after the repair.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repaired {
+    /// The name of the integration with the record. The text is empty for the source of the case.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub integration: String,
     /// The value that differs, such as `status`.
     pub field: String,
     pub found: String,

@@ -97,6 +97,33 @@ pub struct ValueSource {
     pub default: Option<Value>,
 }
 
+impl ValueSource {
+    fn is_absent(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// How the processor of a ticket becomes the assignee of a record.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AssigneeMapping {
+    /// The JSON pointer to the record member that contains the account of the assignee.
+    pub path: String,
+    /// The accounts in the external system. Each key is the user name of a person. A person without an entry is unknown in
+    /// the external system.
+    pub people: BTreeMap<String, Value>,
+}
+
+/// A record of another integration to which a case is also bound.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FurtherRecord {
+    /// The name of the other integration.
+    pub integration: String,
+    /// The JSON pointer to the record member that contains the id of the other record.
+    pub record: String,
+}
+
 /// The member of a record that contains the version of the record. The desk compares versions to detect
 /// outdated content. The text is a JSON pointer (RFC 6901) to the member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,9 +165,12 @@ pub enum CaseEnd {
 pub struct CaseMapping {
     /// The JSON pointer to the record member that contains the id of the record.
     pub record: String,
-    /// The rule that gives the id of the service in which the ticket is opened.
+    /// The rule that gives the id of the service in which the ticket is opened. The rule is absent if the desk opens no
+    /// tickets for records of the integration.
+    #[serde(default, skip_serializing_if = "ValueSource::is_absent")]
     pub service: ValueSource,
-    /// The rule that gives the user name of the person for whom the ticket is opened.
+    /// The rule that gives the user name of the person for whom the ticket is opened. Absent as `service`.
+    #[serde(default, skip_serializing_if = "ValueSource::is_absent")]
     pub requester: ValueSource,
     /// The JSON pointer to the record member that contains the time of creation. At this time, the external
     /// system created the record.
@@ -163,8 +193,19 @@ pub struct CaseMapping {
     /// The statuses of the record that end the ticket. Each key is such a status.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ends: BTreeMap<String, CaseEnd>,
+    /// True if the desk writes the remarks of people to the record as notes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub notes: bool,
+    /// Absent if the desk does not write the assignee.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assignee: Option<AssigneeMapping>,
+    /// The record of a customer relationship management (CRM) system that belongs to the record. Absent if the cases of
+    /// the integration have only one record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crm: Option<FurtherRecord>,
     /// The rules that give the values in the form of the ticket. Each key of the map is the key of a form
-    /// field.
+    /// field. Absent as `service`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub fields: BTreeMap<String, ValueSource>,
 }
 
@@ -214,6 +255,9 @@ pub struct Defined {
     /// Who decides about the status if the ticket and the record were changed differently.
     #[serde(default, skip_serializing_if = "Authority::is_default")]
     pub status_authority: Authority,
+    /// Who decides about the assignee if the ticket and the record were changed differently. Absent if the desk decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assignee_authority: Option<Authority>,
     /// The records that the desk reads, in the query language of the external system. The text is empty if the desk reads
     /// all records that its account may read.
     #[serde(default, skip_serializing_if = "String::is_empty")]

@@ -94,6 +94,7 @@ macro_rules! aggregates {
         /// aggregates uses this type.
         #[derive(Clone, Debug, PartialEq, serde::Serialize)]
         #[serde(untagged)]
+        #[expect(clippy::large_enum_variant, reason = "the value of one event lives only while it is read")]
         pub enum AnyEvent {
             $($event($module::$event)),*
         }

@@ -143,6 +143,8 @@ pub const ALL: &[(&str, &str)] = samples! {
     "workflow.version_removed.v1"
     "workflow.availability_changed.v1"
     "writeback.requested.v1"
+    "writeback.assignee_requested.v1"
+    "writeback.note_requested.v1"
     "writeback.attempt_started.v1"
     "writeback.attempt_failed.v1"
     "writeback.poll_scheduled.v1"

@@ -10,12 +10,13 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
+use events::integration::Defined;
 use functions::cli::demo::fakes::atlas::Atlas;
 use functions::cli::demo::fakes::jira::Jira;
 use functions::cli::demo::fakes::servicenow::ServiceNow;
 use functions::cli::demo::fakes::zammad::Zammad;
 use infra::clock::{Clock as _, SystemClock};
-use infra::source::Signature;
+use infra::source::{self, Account, Signature, Source};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tests::foreign::installed;
@@ -160,6 +161,30 @@ impl System {
         serde_json::from_value(self.library(&["state"]).await).expect("statuses")
     }
 
+    /// Reads the notes of a record with the request that the desk sends.
+    async fn notes(&self, record: &str) -> String {
+        let account = Account {
+            integration: Defined {
+                url: format!("{}{}", self.url, self.path),
+                user: USER.into(),
+                ..Defined::default()
+            },
+            secret: SECRET.into(),
+        };
+        let api = source::find(self.kind).and_then(Source::api);
+        let planned = api.expect("an API").notes(&account, record);
+        let method = planned.method.parse().expect("a method");
+        let mut request = client().request(method, planned.url);
+        for (name, value) in planned.headers {
+            request = request.header(name, value);
+        }
+        if let Some(body) = planned.body {
+            request = request.body(body.to_string());
+        }
+        let response = request.send().await.expect("a response");
+        response.text().await.expect("a text")
+    }
+
     /// Sends a body to the address of the desk for messages. Returns the status of the response.
     async fn send(&self, address: &str, body: &Value, secret: &str) -> u16 {
         let body = body.to_string();
@@ -194,9 +219,12 @@ async fn ticket(desk: &Served, case: &Value) -> Value {
     desk.v1("GET", &path, "admin", Value::Null).await.1
 }
 
-/// Sets a desk up with the system as the source `other`, and returns it with the address for messages.
+/// Sets a desk up with the system as the source `other`, whose records also get the remarks, and returns it with the address for messages.
 fn serve(system: &System, folder: &Path) -> (Served, String) {
     let mapping = root().join(format!("mappings/cases/{}.toml", system.kind));
+    let rules = std::fs::read_to_string(mapping).expect("a mapping");
+    let mapping = folder.join("mapping.toml");
+    std::fs::write(&mapping, format!("notes = true\n{rules}")).expect("written");
     let definition = format!(
         "[[integration]]\nname = \"other\"\nkind = \"{}\"\nurl = \"{}{}\"\nuser = \"{USER}\"\nmapping = \"{}\"\nwebhook = \"signed\"\npull_minutes = 1\nlanguage = \"en\"\n",
         system.kind,
@@ -255,6 +283,16 @@ async fn cases_and_records_agree(make: impl AsyncFn() -> System) {
     .await;
     let first = ticket(&desk, &bound[&opened[0]]).await;
     assert_eq!(first["title"], "Printer 1", "{first}");
+    let noted = &opened[ENDED_HERE + ENDED_THERE];
+    let remarked = ticket(&desk, &bound[noted]).await;
+    let path = format!(
+        "tickets/{}/remark",
+        remarked["sn"].as_str().expect("a number")
+    );
+    let creator = remarked["creator"].as_str().expect("a user name");
+    let remark = json!({ "text": "the paper is on its way" });
+    let (status, answer) = desk.v1("POST", &path, creator, remark).await;
+    assert_eq!(status, 200, "{answer}");
 
     // A message with a wrong signature is rejected, and an older message after a newer one changes nothing.
     let changed = &opened[TICKETS - 1];
@@ -320,6 +358,15 @@ async fn cases_and_records_agree(make: impl AsyncFn() -> System) {
             "the desk does not overwrite it"
         );
     }
+    until("the remark is written", async || {
+        let notes = system.notes(noted).await;
+        if notes.contains("the paper is on its way") && notes.contains("[ledgerdesk ") {
+            Ok(())
+        } else {
+            Err(json!(notes))
+        }
+    })
+    .await;
     // The older message arrived long before these changes, and changed nothing.
     assert_eq!(updated(&cases(&desk).await), updated(&after));
     let writes = cases(&desk).await;

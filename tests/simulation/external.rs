@@ -913,9 +913,9 @@ impl<'a> World<'a> {
         let found = self.external.status_of(&record_of(self.seed, number));
         let fits = match last.outcome {
             Outcome::Written | Outcome::Unchanged => {
-                found == plain(&requested.target) && case.conflict.is_none()
+                found == plain(&requested.target) && case.conflict().is_none()
             }
-            Outcome::Conflict => case.conflict.is_some() && writes.is_closed,
+            Outcome::Conflict => case.conflict().is_some() && writes.is_closed,
             Outcome::Failed => !last.reason.is_empty(),
         };
         if fits && requested.status == "TERMINATED" {

@@ -9,8 +9,8 @@
 use std::collections::BTreeMap;
 
 use events::case::{
-    Agreement, Bound, CaseEvent, Compared, ConflictResolved, Conflicted, Identified,
-    ProcessRequested, Received, Refused, Repaired, Skipped, UpdateMark, Updated,
+    Agreement, Bound, CaseEvent, Compared, ConflictResolved, Conflicted, FurtherBinding,
+    Identified, ProcessRequested, Received, Refused, Repaired, Skipped, UpdateMark, Updated,
 };
 use events::{AppCode, Moment, PersonId, TicketSn};
 use serde::{Deserialize, Serialize};
@@ -40,8 +40,8 @@ pub enum Command {
     Identify(Identified),
     /// Stores that the source has changed a value that the desk wanted to write.
     Conflict(Conflicted),
-    /// Stores that the values of the source and of the desk agree again.
-    ResolveConflict,
+    /// Stores that a value of the source and of the desk agrees again.
+    ResolveConflict(ConflictResolved),
     /// Stores the result of a comparison with the record, if it is another one than before.
     Compare(Compared),
     /// Stores that the desk begins to repair a difference.
@@ -59,6 +59,8 @@ pub enum Rejection {
     AlreadyBound(TicketSn),
     #[error("the case has no ticket")]
     NotBound,
+    #[error("the case has no record in the integration {0}")]
+    NoRecord(String),
 }
 
 /// The result of a comparison between the content that just arrived and the stored content of a case (a record
@@ -70,6 +72,51 @@ pub enum Freshness {
     Same,
     /// The received content is older than the stored content.
     Older,
+}
+
+/// A record to which a case is bound.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Binding {
+    /// The id of the record in the external system.
+    pub record: String,
+    /// The version of the mapping of the integration.
+    pub mapping: u32,
+    /// True if the desk does not know the values of the record before its first write.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accepts_any: bool,
+    /// The status of the record when the ticket was opened.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub first_status: String,
+    /// The assignee of the record when the ticket was opened.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub first_assignee: String,
+    /// The last conflict of each value between the record and the desk. Each key is a value, such as `status`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub conflicts: BTreeMap<String, Conflicted>,
+    /// The result of the last comparison with the record. `None` if the ticket and the record have never differed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compared: Option<Compared>,
+    /// The time of the last repair of a difference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repaired: Option<Moment>,
+}
+
+impl Binding {
+    /// Returns whether the ticket and the record agreed in the last comparison.
+    pub fn agreement(&self) -> Agreement {
+        let compared = self.compared.as_ref();
+        compared.map_or(Agreement::Agrees, |compared| compared.agreement)
+    }
+
+    /// Returns whether the result of a comparison is the same as that of the last one.
+    fn repeats(&self, compared: &Compared) -> bool {
+        let differs = matches!(compared.agreement, Agreement::Differs | Agreement::Error);
+        let last = self.compared.as_ref();
+        let unknown = last.map_or(0, |last| last.unknown.len());
+        compared.agreement == self.agreement()
+            && compared.unknown.len() == unknown
+            && last.is_none_or(|last| !differs || last.field == compared.field)
+    }
 }
 
 /// The state of one case (a record of an external system), computed from its events.
@@ -112,25 +159,72 @@ pub struct Case {
     /// The status of the record in its newest content. The text is empty if the mapping does not name it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub status: String,
-    /// The status of the record when the ticket was opened.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub first_status: String,
-    /// The last conflict between the values of the source and of the desk.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub conflict: Option<Conflicted>,
-    /// The result of the last comparison with the record. `None` if the ticket and the record have never differed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub compared: Option<Compared>,
-    /// The time of the last repair of a difference.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub repaired: Option<Moment>,
+    /// The records to which the case is bound. Each key is the name of an integration. The first binding is the record in
+    /// the source of the case.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bindings: BTreeMap<String, Binding>,
+    /// The reasons why the case is not bound to the records of other integrations. Each key is the name of an integration.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub refused_bindings: BTreeMap<String, Refused>,
 }
 
 impl Case {
-    /// Returns whether the ticket and the record agreed in the last comparison.
-    pub fn agreement(&self) -> Agreement {
-        let compared = self.compared.as_ref();
-        compared.map_or(Agreement::Agrees, |compared| compared.agreement)
+    /// Returns the record in the given integration. An empty name means the source of the case.
+    pub fn binding(&self, integration: &str) -> Option<&Binding> {
+        self.bindings.get(self.key(integration))
+    }
+
+    /// Returns the first conflict between the desk and one of the records, that of the source first.
+    pub fn conflict(&self) -> Option<&Conflicted> {
+        let own = self.bindings.get(&self.source);
+        let all = own.into_iter().chain(self.bindings.values());
+        all.flat_map(|binding| binding.conflicts.values().rev())
+            .next()
+    }
+
+    /// Returns the further bindings that newer content adds or refuses. A binding that exists is not replaced, and the same
+    /// refusal is not stored again.
+    #[must_use]
+    pub fn added(&self, found: Vec<FurtherBinding>) -> Vec<FurtherBinding> {
+        let is_new = |one: &FurtherBinding| {
+            one.integration != self.source
+                && !self.bindings.contains_key(&one.integration)
+                && (one.refused.is_none()
+                    || one.refused.as_ref() != self.refused_bindings.get(&one.integration))
+        };
+        found.into_iter().filter(is_new).collect()
+    }
+
+    fn key<'a>(&'a self, integration: &'a str) -> &'a str {
+        if integration.is_empty() {
+            &self.source
+        } else {
+            integration
+        }
+    }
+
+    /// Changes the record in the given integration.
+    fn change(&mut self, integration: &str, change: impl FnOnce(&mut Binding)) {
+        let key = self.key(integration).to_owned();
+        change(self.bindings.entry(key).or_default());
+    }
+
+    fn bind(&mut self, further: &[FurtherBinding]) {
+        for one in further {
+            if let Some(refused) = &one.refused {
+                let name = one.integration.clone();
+                self.refused_bindings.insert(name, refused.clone());
+                continue;
+            }
+            self.refused_bindings.remove(&one.integration);
+            let binding = Binding {
+                record: one.record.clone(),
+                mapping: one.mapping,
+                accepts_any: true,
+                ..Binding::default()
+            };
+            self.bindings.insert(one.integration.clone(), binding);
+        }
     }
 
     /// Compares content that just arrived with the stored content of this case (a record of an external
@@ -182,18 +276,44 @@ impl Decider for Case {
                 }
                 .into(),
             ]),
-            Command::Conflict(_) if self.ticket.is_none() => reject(Rejection::NotBound),
-            Command::Conflict(conflicted) if self.conflict.as_ref() == Some(conflicted) => {
-                Ok(Vec::new())
-            }
-            Command::Conflict(conflicted) => Ok(vec![conflicted.clone().into()]),
-            Command::ResolveConflict if self.conflict.is_none() => Ok(Vec::new()),
-            Command::ResolveConflict => Ok(vec![ConflictResolved {}.into()]),
-            Command::Compare(_) | Command::Repair(_) if self.ticket.is_none() => {
+            Command::Conflict(_) | Command::Compare(_) | Command::Repair(_)
+                if self.ticket.is_none() =>
+            {
                 reject(Rejection::NotBound)
             }
-            Command::Compare(compared) if compared.agreement == self.agreement() => Ok(Vec::new()),
-            Command::Compare(compared) => Ok(vec![compared.clone().into()]),
+            Command::Conflict(Conflicted { integration, .. })
+            | Command::Compare(Compared { integration, .. })
+            | Command::Repair(Repaired { integration, .. })
+                if self.binding(integration).is_none() =>
+            {
+                reject(Rejection::NoRecord(integration.clone()))
+            }
+            Command::Conflict(conflicted) => {
+                let known = self.binding(&conflicted.integration);
+                let known = known.and_then(|binding| binding.conflicts.get(&conflicted.field));
+                Ok(if known == Some(conflicted) {
+                    Vec::new()
+                } else {
+                    vec![conflicted.clone().into()]
+                })
+            }
+            Command::ResolveConflict(resolved) => {
+                let binding = self.binding(&resolved.integration);
+                let has = binding.is_some_and(|one| one.conflicts.contains_key(&resolved.field));
+                Ok(if has {
+                    vec![resolved.clone().into()]
+                } else {
+                    Vec::new()
+                })
+            }
+            Command::Compare(compared) => {
+                let binding = self.binding(&compared.integration);
+                Ok(if binding.is_some_and(|one| one.repeats(compared)) {
+                    Vec::new()
+                } else {
+                    vec![compared.clone().into()]
+                })
+            }
             Command::Repair(repaired) => Ok(vec![repaired.clone().into()]),
             _ if !self.is_pending => reject(Rejection::NothingPending),
             Command::Bind(bound) => match &self.ticket {
@@ -241,7 +361,15 @@ impl Decider for Case {
                 self.is_pending = false;
                 self.ticket = Some(bound.ticket.clone());
                 self.mapping = bound.mapping;
-                self.first_status.clone_from(&bound.status);
+                let binding = Binding {
+                    record: self.record.clone(),
+                    mapping: bound.mapping,
+                    first_status: bound.status.clone(),
+                    first_assignee: bound.assignee.clone(),
+                    ..Binding::default()
+                };
+                self.bindings.insert(self.source.clone(), binding);
+                self.bind(&bound.bindings);
                 self.fields.clone_from(&bound.fields);
             }
             CaseEvent::Skipped(_) => {
@@ -251,6 +379,7 @@ impl Decider for Case {
             CaseEvent::Updated(updated) => {
                 self.is_pending = false;
                 self.updates += 1;
+                self.bind(&updated.bindings);
                 self.fields.clone_from(&updated.fields);
             }
             CaseEvent::Refused(refused) => {
@@ -261,10 +390,21 @@ impl Decider for Case {
                 self.is_pending = false;
                 self.identified = Some(identified.case.clone());
             }
-            CaseEvent::Conflicted(conflicted) => self.conflict = Some(conflicted.clone()),
-            CaseEvent::ConflictResolved(_) => self.conflict = None,
-            CaseEvent::Compared(compared) => self.compared = Some(compared.clone()),
-            CaseEvent::Repaired(repaired) => self.repaired = Some(repaired.at),
+            CaseEvent::Conflicted(conflicted) => self.change(&conflicted.integration, |binding| {
+                let field = conflicted.field.clone();
+                binding.conflicts.insert(field, conflicted.clone());
+            }),
+            CaseEvent::ConflictResolved(resolved) => {
+                self.change(&resolved.integration, |binding| {
+                    binding.conflicts.remove(&resolved.field);
+                });
+            }
+            CaseEvent::Compared(compared) => self.change(&compared.integration, |binding| {
+                binding.compared = Some(compared.clone());
+            }),
+            CaseEvent::Repaired(repaired) => self.change(&repaired.integration, |binding| {
+                binding.repaired = Some(repaired.at);
+            }),
         }
     }
 }
@@ -272,8 +412,8 @@ impl Decider for Case {
 /// Adds each case (a record of an external system) to three lists: the list of all cases, the list of its
 /// source and the list of its ticket. A case with refused content is also in the list `refused`. A case with
 /// content that waits for processing is also in the list `pending`, and a case with a conflict in the list `conflict`.
-/// The list `binding` contains the cases of a source that are compared with their records, and the list `differing` those
-/// that differ for longer than the permitted time.
+/// The list `binding` contains the cases of each integration that are compared with their records, and the list `differing`
+/// those that differ for longer than the permitted time.
 impl Card for Case {
     type Event = CaseEvent;
     const VIEW: &'static str = "case";
@@ -299,7 +439,7 @@ impl Card for Case {
         if self.refusal.is_some() {
             rows.push(("refused", at.clone()));
         }
-        if self.conflict.is_some() {
+        if self.conflict().is_some() {
             rows.push(("conflict", at.clone()));
         }
         if self.is_pending {
@@ -307,11 +447,14 @@ impl Card for Case {
         }
         if let Some(ticket) = &self.ticket {
             rows.push(("ticket", ticket.0.clone()));
-            if self.agreement() != Agreement::Settled {
-                // The number of the ticket makes the value unique.
-                rows.push(("binding", format!("{}|{ticket}", self.source)));
+            for (integration, binding) in &self.bindings {
+                if binding.agreement() != Agreement::Settled {
+                    // The number of the ticket makes the value unique.
+                    rows.push(("binding", format!("{integration}|{ticket}")));
+                }
             }
-            if self.agreement() == Agreement::Error {
+            let differs = |binding: &Binding| binding.agreement() == Agreement::Error;
+            if self.bindings.values().any(differs) {
                 rows.push(("differing", format!("{:016}", self.first_received.0)));
             }
         }
@@ -358,6 +501,8 @@ mod tests {
             ticket: ticket(),
             mapping: 1,
             status: String::new(),
+            assignee: String::new(),
+            bindings: Vec::new(),
             fields: BTreeMap::from([("title".into(), "t1".into())]),
         })
     }
@@ -436,6 +581,7 @@ mod tests {
     fn only_pending_content_is_processed_and_only_in_its_way() {
         let update = Command::Update(Updated {
             has_changed: true,
+            bindings: Vec::new(),
             fields: BTreeMap::new(),
         });
         let identify = Command::Identify(Identified {
@@ -473,5 +619,128 @@ mod tests {
         assert_eq!(lists(&refused), ["case", "source", "refused"]);
         let bound = after(&[Command::Receive(received(1, "d1")), bind()]);
         assert_eq!(lists(&bound), ["case", "source", "ticket", "binding"]);
+    }
+
+    fn further(integration: &str, refused: Option<Refused>) -> FurtherBinding {
+        let is_bound = refused.is_none();
+        FurtherBinding {
+            integration: integration.into(),
+            record: if is_bound { "A-7" } else { "" }.into(),
+            mapping: u32::from(is_bound),
+            refused,
+        }
+    }
+
+    fn conflict(integration: &str, field: &str) -> Conflicted {
+        Conflicted {
+            integration: integration.into(),
+            field: field.into(),
+            found: "4".into(),
+            wanted: "3".into(),
+        }
+    }
+
+    #[test]
+    fn later_content_adds_a_further_binding_and_no_existing_one() {
+        let missing = Refused {
+            field: "crm.integration".into(),
+            reason: "integration erp does not exist".into(),
+        };
+        let update = |bindings| {
+            Command::Update(Updated {
+                has_changed: false,
+                bindings,
+                fields: BTreeMap::new(),
+            })
+        };
+        let refused = further("erp", Some(missing.clone()));
+        let without = after(&[
+            Command::Receive(received(1, "d1")),
+            bind(),
+            Command::Receive(received(2, "d2")),
+            update(vec![refused.clone()]),
+        ]);
+        assert_eq!(without.refused_bindings["erp"], missing);
+        assert_eq!(without.bindings.len(), 1);
+        assert_eq!(without.added(vec![refused]), Vec::new());
+        let found = vec![further("erp", None)];
+        assert_eq!(without.added(found.clone()), found);
+        let both = after(&[
+            Command::Receive(received(1, "d1")),
+            bind(),
+            Command::Receive(received(2, "d2")),
+            update(found.clone()),
+        ]);
+        assert_eq!(both.binding("erp").unwrap().record, "A-7");
+        assert_eq!(both.binding("").unwrap().record, "CS-1");
+        assert_eq!(both.added(found), Vec::new());
+        let open: Vec<String> = both
+            .index()
+            .into_iter()
+            .filter(|row| row.0 == "binding")
+            .map(|row| row.1)
+            .collect();
+        assert_eq!(open, ["crm|REQ20261122000001", "erp|REQ20261122000001"]);
+    }
+
+    #[test]
+    fn conflicts_and_comparisons_belong_to_one_record_and_one_value() {
+        let mut bound = Bound {
+            ticket: ticket(),
+            mapping: 1,
+            status: String::new(),
+            assignee: String::new(),
+            bindings: vec![further("erp", None)],
+            fields: BTreeMap::new(),
+        };
+        let base = [
+            Command::Receive(received(1, "d1")),
+            Command::Bind(bound.clone()),
+        ];
+        let with = |more: &[Command]| after(&[&base[..], more].concat());
+        let case = with(&[
+            Command::Conflict(conflict("", "status")),
+            Command::Conflict(conflict("", "assignee")),
+            Command::Conflict(conflict("erp", "status")),
+            Command::ResolveConflict(ConflictResolved {
+                integration: String::new(),
+                field: "status".into(),
+            }),
+        ]);
+        assert_eq!(case.conflict().unwrap().field, "assignee");
+        assert_eq!(case.binding("erp").unwrap().conflicts.len(), 1);
+        let unknown = Command::Conflict(conflict("nothing", "status"));
+        assert_eq!(
+            case.decide(&unknown, &()),
+            Err(DecideError::Rejected(Rejection::NoRecord("nothing".into())))
+        );
+        let compared = |agreement, field: &str, unknown: &[&str]| Compared {
+            integration: "erp".into(),
+            agreement,
+            field: field.into(),
+            found: String::new(),
+            expected: String::new(),
+            unknown: unknown.iter().map(ToString::to_string).collect(),
+            due: None,
+        };
+        let differs = compared(Agreement::Differs, "status", &[]);
+        let case = with(&[Command::Compare(differs.clone())]);
+        assert_eq!(case.binding("erp").unwrap().agreement(), Agreement::Differs);
+        assert_eq!(case.binding("").unwrap().agreement(), Agreement::Agrees);
+        for (again, events) in [
+            (differs, 0),
+            (compared(Agreement::Differs, "assignee", &[]), 1),
+            (compared(Agreement::Agrees, "status", &["assignee"]), 1),
+        ] {
+            let decided = case.decide(&Command::Compare(again.clone()), &());
+            assert_eq!(decided.unwrap().len(), events, "{again:?}");
+        }
+        bound.bindings.clear();
+        let agrees = Command::Compare(Compared {
+            integration: String::new(),
+            ..compared(Agreement::Agrees, "status", &[])
+        });
+        let alone = after(&[base[0].clone(), Command::Bind(bound)]);
+        assert_eq!(alone.decide(&agrees, &()), Ok(Vec::new()));
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use events::case::UpdateMark;
-use events::integration::{CaseMapping, UpdateSource, ValueSource};
+use events::integration::{CaseMapping, FurtherRecord, UpdateSource, ValueSource};
 use events::{Moment, ServiceId};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -75,8 +75,11 @@ pub fn check(mapping: &CaseMapping) -> Result<(), String> {
         Ok(())
     };
     pointer("record", &mapping.record)?;
-    source("service", &mapping.service)?;
-    source("requester", &mapping.requester)?;
+    let opens_tickets = opens_tickets(mapping);
+    if opens_tickets {
+        source("service", &mapping.service)?;
+        source("requester", &mapping.requester)?;
+    }
     if let Some(path) = &mapping.created {
         pointer("created", path)?;
     }
@@ -111,7 +114,26 @@ pub fn check(mapping: &CaseMapping) -> Result<(), String> {
     if !mapping.ends.is_empty() && mapping.status.is_none() {
         return Err("`status` is required with `ends`".into());
     }
-    if mapping.fields.is_empty() {
+    if let Some(assignee) = &mapping.assignee {
+        pointer("assignee.path", &assignee.path)?;
+        if assignee.people.is_empty() {
+            return Err("`assignee.people` must name at least one person".into());
+        }
+        for (person, account) in &assignee.people {
+            if !(account.is_i64() || account.as_str().is_some_and(|text| !text.is_empty())) {
+                return Err(format!(
+                    "`assignee.people.{person}` must be a text or an integer, not {account}"
+                ));
+            }
+        }
+    }
+    if let Some(crm) = &mapping.crm {
+        pointer("crm.record", &crm.record)?;
+        if crm.integration.is_empty() {
+            return Err("`crm.integration` must be the name of an integration".into());
+        }
+    }
+    if opens_tickets && mapping.fields.is_empty() {
         return Err("`fields` must have at least one field of the form".into());
     }
     for (key, field) in &mapping.fields {
@@ -120,18 +142,62 @@ pub fn check(mapping: &CaseMapping) -> Result<(), String> {
     Ok(())
 }
 
+/// Returns whether the desk can open tickets with a mapping. A mapping without `service`, `requester` and `fields` is only
+/// for writes to records that belong to the cases of another integration.
+pub fn opens_tickets(mapping: &CaseMapping) -> bool {
+    let none = ValueSource::default();
+    mapping.service != none || mapping.requester != none || !mapping.fields.is_empty()
+}
+
+/// Returns whether the desk writes to the records of an integration with this mapping.
+pub fn writes(mapping: &CaseMapping) -> bool {
+    !mapping.write_back.is_empty() || mapping.notes || mapping.assignee.is_some()
+}
+
+/// Returns the records of other integrations to which a case can also be bound, each with the name of its member in the
+/// mapping.
+pub fn further_records(
+    mapping: &CaseMapping,
+) -> impl Iterator<Item = (&'static str, &FurtherRecord)> {
+    mapping.crm.iter().map(|record| ("crm", record))
+}
+
+/// Reads the account of the assignee of a record. The text is empty if the mapping does not name the assignee, or if the
+/// record has none.
+pub fn assignee(mapping: &CaseMapping, record: &Value) -> String {
+    let path = mapping.assignee.as_ref().map(|assignee| &assignee.path);
+    let found = path.and_then(|path| record.pointer(path));
+    found
+        .filter(|found| !is_empty(found))
+        .map(plain)
+        .unwrap_or_default()
+}
+
+/// Reads the id of a further record from a record. Returns `None` if the record does not contain the id.
+pub fn further_id(further: &FurtherRecord, record: &Value) -> Result<Option<String>, Unreadable> {
+    match record.pointer(&further.record) {
+        None => Ok(None),
+        Some(found) if is_empty(found) => Ok(None),
+        Some(_) => id_at(&further.record, record).map(Some),
+    }
+}
+
 /// Reads the id of a record of an external system. The parameter `mapping` contains the path of the id inside
 /// the record.
 pub fn record_id(mapping: &CaseMapping, record: &Value) -> Result<String, Unreadable> {
-    let id = match record.pointer(&mapping.record) {
+    id_at(&mapping.record, record)
+}
+
+fn id_at(path: &str, record: &Value) -> Result<String, Unreadable> {
+    let id = match record.pointer(path) {
         Some(Value::String(text)) => text.trim().to_owned(),
         Some(Value::Number(number)) if number.is_i64() || number.is_u64() => number.to_string(),
-        None | Some(Value::Null) => return unreadable(&mapping.record, "is required"),
-        Some(_) => return unreadable(&mapping.record, "must be a text or an integer"),
+        None | Some(Value::Null) => return unreadable(path, "is required"),
+        Some(_) => return unreadable(path, "must be a text or an integer"),
     };
     if id.is_empty() || id.len() > RECORD_BYTES_MAX || id.chars().any(char::is_control) {
         let reason = format!("must have 1 to {RECORD_BYTES_MAX} bytes and no control characters");
-        return unreadable(&mapping.record, &reason);
+        return unreadable(path, &reason);
     }
     Ok(id)
 }
@@ -441,6 +507,71 @@ mod tests {
             let reason_found = check(&serde_json::from_value(wrong).unwrap()).expect_err(member);
             assert!(reason_found.contains(reason), "{reason_found}");
         }
+    }
+
+    #[test]
+    fn an_assignee_and_a_further_record_are_read_at_their_places() {
+        let with = |members: Value| {
+            let mut all = serde_json::to_value(mapping()).unwrap();
+            for (member, value) in members.as_object().unwrap() {
+                all[member] = value.clone();
+            }
+            serde_json::from_value::<CaseMapping>(all).unwrap()
+        };
+        let right = with(json!({
+            "notes": true,
+            "assignee": { "path": "/owner/id", "people": { "zhangsan": 3, "lisi": "li.si" } },
+            "crm": { "integration": "crm", "record": "/u_crm_case" }
+        }));
+        assert_eq!(check(&right), Ok(()));
+        assert!(writes(&right) && !writes(&mapping()));
+        let record = json!({ "owner": { "id": 3 }, "u_crm_case": "A-7" });
+        assert_eq!(assignee(&right, &record), "3");
+        assert_eq!(assignee(&right, &json!({ "owner": null })), "");
+        let further = right.crm.as_ref().unwrap();
+        assert_eq!(further_id(further, &record), Ok(Some("A-7".into())));
+        for absent in [json!({}), json!({ "u_crm_case": "" })] {
+            assert_eq!(further_id(further, &absent), Ok(None));
+        }
+        let wrong = further_id(further, &json!({ "u_crm_case": [1] })).unwrap_err();
+        assert_eq!(wrong.field, "/u_crm_case");
+        for (members, reason) in [
+            (
+                json!({ "assignee": { "path": "owner", "people": { "lisi": 1 } } }),
+                "`assignee.path` must be a JSON pointer",
+            ),
+            (
+                json!({ "assignee": { "path": "/owner", "people": {} } }),
+                "`assignee.people` must name",
+            ),
+            (
+                json!({ "assignee": { "path": "/owner", "people": { "lisi": true } } }),
+                "`assignee.people.lisi` must be a text or an integer",
+            ),
+            (
+                json!({ "crm": { "integration": "crm", "record": "x" } }),
+                "`crm.record` must be a JSON pointer",
+            ),
+            (
+                json!({ "crm": { "integration": "", "record": "/x" } }),
+                "`crm.integration` must be",
+            ),
+        ] {
+            let found = check(&with(members)).unwrap_err();
+            assert!(found.starts_with(reason), "{found}");
+        }
+    }
+
+    #[test]
+    fn a_mapping_that_opens_no_tickets_needs_no_form() {
+        let only_writes: CaseMapping = serde_json::from_value(json!({
+            "record": "/id", "status": "/state", "write_back": { "FINISHED": "closed" }
+        }))
+        .unwrap();
+        assert_eq!(check(&only_writes), Ok(()));
+        assert!(!opens_tickets(&only_writes) && opens_tickets(&mapping()));
+        let read = content(&only_writes, &json!({ "id": 1 })).unwrap_err();
+        assert_eq!(read.field, "service");
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Implements the regular comparison between the cases of one source and their records (reference/fleet.md 2.6), and the
 //! rule that decides whether the status of a ticket and the status of its record agree.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use events::Moment;
 use events::integration::CaseMapping;
 use events::reconciliation::{Compared, ReconciliationEvent, Started, Stopped};
+use events::writeback::Field;
+use events::{Moment, PersonId};
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::Attempts;
@@ -25,6 +26,71 @@ pub enum Expected {
     NotEnded(BTreeSet<String>),
     /// The record must have one of these statuses, because they mean its end.
     Ended(BTreeSet<String>),
+}
+
+/// The result of a comparison between a ticket and one of its records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Difference {
+    /// The value that differs, such as `status`.
+    pub field: Option<Field>,
+    pub found: String,
+    /// The values that agree with the ticket, as a text for people.
+    pub expected: String,
+    /// The values that could not be compared.
+    pub unknown: Vec<Field>,
+}
+
+/// The assignee that a ticket expects in its record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExpectedAssignee {
+    /// The assignee is not compared: the mapping does not name it, or the ticket has not exactly one processor.
+    Any,
+    /// The mapping does not name the account of the processor.
+    Unknown,
+    /// The record must have this assignee.
+    One(String),
+}
+
+impl ExpectedAssignee {
+    /// Returns the assignee that a ticket with these processors expects. `known` contains the people whose accounts the
+    /// mapping names. The record has one assignee, so a ticket with several processors expects none.
+    pub fn of(processors: &BTreeSet<PersonId>, known: &BTreeMap<PersonId, String>) -> Self {
+        let mut people = processors.iter();
+        match (people.next(), people.next()) {
+            (Some(person), None) => match known.get(person) {
+                Some(assignee) => Self::One(assignee.clone()),
+                None => Self::Unknown,
+            },
+            _ => Self::Any,
+        }
+    }
+}
+
+impl Difference {
+    /// Compares the values of a record with those that its ticket expects. The status is compared first.
+    pub fn of(
+        status: Option<&Expected>,
+        assignee: &ExpectedAssignee,
+        found_status: &str,
+        found_assignee: &str,
+    ) -> Self {
+        let mut difference = Self::default();
+        match assignee {
+            ExpectedAssignee::Unknown => difference.unknown.push(Field::Assignee),
+            ExpectedAssignee::One(expected) if expected != found_assignee => {
+                difference.field = Some(Field::Assignee);
+                found_assignee.clone_into(&mut difference.found);
+                difference.expected.clone_from(expected);
+            }
+            ExpectedAssignee::One(_) | ExpectedAssignee::Any => {}
+        }
+        if let Some(expected) = status.filter(|expected| !expected.accepts(found_status)) {
+            difference.field = Some(Field::Status);
+            found_status.clone_into(&mut difference.found);
+            difference.expected = expected.text();
+        }
+        difference
+    }
 }
 
 impl Expected {
@@ -189,6 +255,51 @@ mod tests {
             .expect("a rule")
             .text();
         assert_eq!(text, "none of 6, 8");
+    }
+
+    #[test]
+    fn a_status_differs_before_an_assignee_and_an_unknown_person_never() {
+        let both = mapping(json!({ "write_back": { "FINISHED": 6 } }));
+        let expected = Expected::of(&both, "FINISHED", true);
+        let one = ExpectedAssignee::One("p1".into());
+        let compared = |assignee: &ExpectedAssignee, status: &str, found: &str| {
+            Difference::of(expected.as_ref(), assignee, status, found)
+        };
+        for (assignee, status, found, field) in [
+            (&one, "6", "p1", None),
+            (&one, "6", "", Some(Field::Assignee)),
+            (&one, "5", "", Some(Field::Status)),
+            (&ExpectedAssignee::Any, "6", "p2", None),
+            (&ExpectedAssignee::Unknown, "6", "p2", None),
+            (&ExpectedAssignee::Unknown, "5", "p2", Some(Field::Status)),
+        ] {
+            assert_eq!(
+                compared(assignee, status, found).field,
+                field,
+                "{assignee:?}"
+            );
+        }
+        let unknown = compared(&ExpectedAssignee::Unknown, "6", "");
+        assert_eq!(unknown.unknown, [Field::Assignee]);
+        let differs = compared(&one, "6", "p2");
+        assert_eq!(
+            (differs.found.as_str(), differs.expected.as_str()),
+            ("p2", "p1")
+        );
+    }
+
+    #[test]
+    fn only_a_single_known_processor_is_an_assignee() {
+        let people = |names: &[&str]| names.iter().map(|name| PersonId::from(*name)).collect();
+        let known = BTreeMap::from([(PersonId::from("p1"), "p1".to_owned())]);
+        for (processors, expected) in [
+            (people(&["p1"]), ExpectedAssignee::One("p1".into())),
+            (people(&["p2"]), ExpectedAssignee::Unknown),
+            (people(&["p1", "p2"]), ExpectedAssignee::Any),
+            (people(&[]), ExpectedAssignee::Any),
+        ] {
+            assert_eq!(ExpectedAssignee::of(&processors, &known), expected);
+        }
     }
 
     #[test]

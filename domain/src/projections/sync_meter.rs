@@ -1,13 +1,14 @@
 //! Measures how long tickets differed from the records of their cases (reference/fleet.md 2.6).
 //!
-//! A *binding* is a case with a ticket. A *synchronization error* is a difference that lasted longer than the permitted time
+//! A *binding* is a case with a ticket; a case that is also bound to a record of another integration has one more binding. A
+//! *synchronization error* is a difference that lasted longer than the permitted time
 //! ([`crate::itsm::reconciliation::GRACE_MS`]). A repaired error still counts. Times in which a source could not be read are
 //! unknown, and do not count as agreement.
 
 use std::collections::BTreeMap;
 
 use events::Moment;
-use events::case::{Agreement, CaseEvent};
+use events::case::{Agreement, CaseEvent, FurtherBinding};
 use events::reconciliation::ReconciliationEvent;
 use serde::Serialize;
 
@@ -19,18 +20,22 @@ type Period = (Moment, Option<Moment>);
 /// The bindings and the comparisons of all sources.
 #[derive(Clone, Debug, Default)]
 pub struct SyncMeter {
-    bindings: BTreeMap<String, Binding>,
+    /// The names of the sources by the streams of their cases.
+    cases: BTreeMap<String, String>,
+    /// The bindings by the stream of the case and the name of the integration.
+    bindings: BTreeMap<(String, String), Binding>,
     sources: BTreeMap<String, Source>,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Binding {
-    source: String,
     bound: Option<Moment>,
     settled: Option<Moment>,
     /// The beginning of the current difference.
     differs: Option<Moment>,
     errors: Vec<Period>,
+    /// The times in which the assignee could not be compared.
+    unknown: Vec<Period>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -47,6 +52,9 @@ pub struct Figures {
     pub bindings: u64,
     /// Number of bindings for which no comparison succeeded in the period.
     pub unknown: u64,
+    /// Number of bindings whose assignee could not be compared in the period, because the mapping does not name the account
+    /// of the processor.
+    pub unknown_assignees: u64,
     /// Number of bindings with at least one synchronization error in the period.
     pub errors: u64,
     /// The share of bindings with an error among the bindings that were compared, in percent with two decimal places.
@@ -59,18 +67,20 @@ pub struct Figures {
 
 impl SyncMeter {
     pub fn fold_case(&mut self, envelope: &Envelope<CaseEvent>) {
-        let at = envelope.at;
+        let (at, stream) = (envelope.at, &envelope.stream);
         match &envelope.event {
             CaseEvent::Received(received) => {
-                let binding = self.bindings.entry(envelope.stream.clone()).or_default();
-                binding.source.clone_from(&received.source);
+                let source = received.source.clone();
+                self.cases.insert(stream.clone(), source);
             }
-            CaseEvent::Bound(_) => {
-                let binding = self.bindings.entry(envelope.stream.clone()).or_default();
-                binding.bound = Some(at);
+            CaseEvent::Bound(bound) => {
+                self.binding(stream, "").bound = Some(at);
+                self.add(stream, &bound.bindings, at);
             }
+            CaseEvent::Updated(updated) => self.add(stream, &updated.bindings, at),
             CaseEvent::Compared(compared) => {
-                let binding = self.bindings.entry(envelope.stream.clone()).or_default();
+                let binding = self.binding(stream, &compared.integration);
+                binding.know(at, compared.unknown.is_empty());
                 match compared.agreement {
                     Agreement::Differs => {
                         binding.end(at);
@@ -88,6 +98,23 @@ impl SyncMeter {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Returns the binding of a case. The name of the integration is empty for the source of the case.
+    fn binding(&mut self, stream: &str, integration: &str) -> &mut Binding {
+        let source = self.cases.get(stream).cloned().unwrap_or_default();
+        let name = if integration.is_empty() {
+            source
+        } else {
+            integration.to_owned()
+        };
+        self.bindings.entry((stream.to_owned(), name)).or_default()
+    }
+
+    fn add(&mut self, stream: &str, further: &[FurtherBinding], at: Moment) {
+        for one in further.iter().filter(|one| one.refused.is_none()) {
+            self.binding(stream, &one.integration).bound = Some(at);
         }
     }
 
@@ -116,10 +143,10 @@ impl SyncMeter {
             .map(|name| (name.clone(), Figures::default()))
             .collect();
         let mut total = Figures::default();
-        for binding in self.bindings.values() {
+        for ((_, name), binding) in &self.bindings {
             let (Some(source), Some(figures), Some(bound)) = (
-                self.sources.get(&binding.source),
-                by_source.get_mut(&binding.source),
+                self.sources.get(name),
+                by_source.get_mut(name),
                 binding.bound,
             ) else {
                 continue;
@@ -139,9 +166,12 @@ impl SyncMeter {
             let has_error = errors
                 .clone()
                 .any(|period| overlap(*period, (begin, end)).is_some());
+            let mut unknown = binding.unknown.iter();
+            let is_unknown = unknown.any(|period| overlap(*period, (begin, end)).is_some());
             for figures in [&mut *figures, &mut total] {
                 figures.bindings += 1;
                 figures.unknown += u64::from(!is_compared && !has_error);
+                figures.unknown_assignees += u64::from(is_unknown);
                 figures.errors += u64::from(has_error);
                 figures.binding_seconds += (end.0 - begin.0) / 1000;
                 figures.difference_seconds += periods(&binding.errors) / 1000;
@@ -156,6 +186,16 @@ impl SyncMeter {
 }
 
 impl Binding {
+    /// Stores whether all values could be compared.
+    fn know(&mut self, at: Moment, is_known: bool) {
+        let open = self.unknown.last_mut().filter(|(_, end)| end.is_none());
+        match (open, is_known) {
+            (Some((_, end)), true) => *end = Some(at),
+            (None, false) => self.unknown.push((at, None)),
+            _ => {}
+        }
+    }
+
     /// Ends the current difference.
     fn end(&mut self, at: Moment) {
         self.differs = None;
@@ -183,7 +223,7 @@ fn percent(part: u64, whole: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use events::Meta;
-    use events::case::{Bound, Compared, Received};
+    use events::case::{Bound, Compared, Received, Updated};
     use events::reconciliation;
 
     use super::*;
@@ -216,19 +256,27 @@ mod tests {
             ticket: "INC1".into(),
             mapping: 1,
             status: String::new(),
+            assignee: String::new(),
+            bindings: Vec::new(),
             fields: BTreeMap::new(),
         };
         meter.fold_case(&envelope(case, at, bound.into()));
     }
 
-    fn compare(meter: &mut SyncMeter, case: &str, at: i64, agreement: Agreement) {
-        let compared = Compared {
+    fn compared(agreement: Agreement) -> Compared {
+        Compared {
+            integration: String::new(),
             agreement,
+            field: "status".into(),
             found: String::new(),
             expected: String::new(),
+            unknown: Vec::new(),
             due: None,
-        };
-        meter.fold_case(&envelope(case, at, compared.into()));
+        }
+    }
+
+    fn compare(meter: &mut SyncMeter, case: &str, at: i64, agreement: Agreement) {
+        meter.fold_case(&envelope(case, at, compared(agreement).into()));
     }
 
     fn round(meter: &mut SyncMeter, at: i64, compared: u32, unreachable: &str) {
@@ -261,6 +309,45 @@ mod tests {
         // After the repair, and after the end of one binding.
         let (later, _) = meter.figures(Moment(300_000), Moment(400_000));
         assert_eq!((later.bindings, later.errors, later.unknown), (3, 0, 3));
+    }
+
+    #[test]
+    fn each_record_of_a_case_is_a_binding() {
+        let mut meter = SyncMeter::default();
+        bind(&mut meter, "case-1", 0);
+        let updated = Updated {
+            has_changed: false,
+            bindings: vec![FurtherBinding {
+                integration: "erp".into(),
+                record: "A-7".into(),
+                mapping: 1,
+                refused: None,
+            }],
+            fields: BTreeMap::new(),
+        };
+        meter.fold_case(&envelope("case-1", 10, updated.into()));
+        for (name, at) in [("crm", 20), ("erp", 30)] {
+            let round = reconciliation::Compared {
+                compared: 1,
+                ..reconciliation::Compared::default()
+            };
+            let stream = format!("reconciliation-{name}");
+            meter.fold_comparison(&envelope(&stream, at, round.into()));
+        }
+        for (at, agreement) in [(30, Agreement::Differs), (100, Agreement::Error)] {
+            let event = Compared {
+                integration: "erp".into(),
+                unknown: vec!["assignee".into()],
+                ..compared(agreement)
+            };
+            meter.fold_case(&envelope("case-1", at, event.into()));
+        }
+        let (total, by_source) = meter.figures(Moment(0), Moment(200_000));
+        assert_eq!((total.bindings, total.errors), (2, 1));
+        assert_eq!((by_source["crm"].errors, by_source["erp"].errors), (0, 1));
+        assert_eq!(by_source["erp"].unknown_assignees, 1);
+        assert_eq!(by_source["crm"].unknown_assignees, 0);
+        assert_eq!(by_source["erp"].binding_seconds, 190);
     }
 
     #[test]

@@ -28,6 +28,7 @@ use infra::{CommandEnvelope, Error, ExecuteError};
 use super::{runner, wrong_queue};
 use crate::App;
 use crate::app::cards::{self, CardList};
+use crate::app::itsm::sources::WriteRequest;
 use crate::app::itsm::{applications, callbacks, cases, gate, integrations, sources};
 use crate::app::outbound::{self, Described};
 use crate::app::tickets;
@@ -48,7 +49,7 @@ const OPEN_MAX: usize = 100;
 const UNUSED_MARK: &str = "ledgerdesk-probe-of-the-tag";
 
 /// Executes an intent (a request for work) from a message. The intents create, start and withdraw applications (tickets in
-/// an external ITSM), process inbound messages, and write the status of a ticket back to the record of its case.
+/// an external ITSM), process inbound messages, and write changes of a ticket back to the records of its case.
 pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(), Error> {
     match intent {
         Intent::SubmitApplication(application) => {
@@ -60,14 +61,21 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
         Intent::WriteBack {
             case,
             ticket,
+            change,
             cause,
             correlation,
         } => {
             let meta = Meta::system(correlation, cause);
-            match sources::request_write(app, &case, &ticket, meta).await? {
-                Some(stream) => continue_write(app, &stream).await,
-                None => Ok(()),
+            let request = WriteRequest {
+                case: &case,
+                ticket: &ticket,
+                change: &change,
+                only: None,
+            };
+            for stream in sources::request_writes(app, &request, &meta).await? {
+                continue_write(app, &stream).await?;
             }
+            Ok(())
         }
         Intent::HandleInbound {
             inbound,
@@ -122,7 +130,7 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
     }
 }
 
-/// Makes the next attempt to write a status back. Does nothing before the time of this attempt.
+/// Makes the next attempt to write to a record. Does nothing before the time of this attempt.
 async fn continue_write(app: &App, stream: &str) -> Result<(), Error> {
     runner::run::<Writeback>(app, stream).await
 }
@@ -134,10 +142,12 @@ pub async fn fire_write(app: &App, due: &Due) -> Result<(), Error> {
 
 /// Handles a reached deadline of a case: its content waits for processing, or it differed from its record.
 pub async fn fire_case(app: &App, due: &Due) -> Result<(), Error> {
-    if due.deadline == events::case::COMPARE {
-        reconcile::again(app, &due.stream).await
-    } else {
-        cases::process(app, &due.stream, None).await
+    match due.deadline.strip_prefix(events::case::COMPARE) {
+        Some(integration) => {
+            let integration = integration.trim_start_matches('/');
+            reconcile::again(app, &due.stream, integration).await
+        }
+        None => cases::process(app, &due.stream, None).await,
     }
 }
 

@@ -16,7 +16,8 @@
 //!
 //! **Writes.** `PATCH /work-orders/{id}/change-status` replaces the status, the feedback and the signature of the person who
 //! completes the order. The note of the desk becomes the feedback. The desk does not use `PATCH /work-orders/{id}`, because it
-//! sets all absent members to their defaults.
+//! sets all absent members to their defaults. It therefore cannot write the assignee. Remarks become comments
+//! (`POST /comments`), because a later status replaces the feedback.
 
 use domain::api_call::plan::PlannedRequest;
 use domain::placeholder::percent;
@@ -24,8 +25,8 @@ use serde_json::{Value, json as object_of};
 
 use super::since::{self, Since, number_of};
 use super::{
-    Account, Answer, Api, Changes, Delivered, JSON, NotDelivered, Page, Signature, Source,
-    StatusWrite, json, object, planned_as, succeeded,
+    Account, Answer, Api, Changes, Delivered, JSON, NotDelivered, Page, RecordWrite, Signature,
+    Source, json, object, planned_as, succeeded,
 };
 use crate::http::{HttpError, HttpResponse};
 
@@ -142,9 +143,30 @@ impl Api for Atlas {
         object(response)
     }
 
-    fn write(&self, account: &Account, write: &StatusWrite<'_>) -> PlannedRequest {
-        let mut body = object_of!({ "status": write.status, "feedback": write.note });
-        for (name, value) in write.also {
+    fn writes_assignee(&self) -> bool {
+        false
+    }
+
+    fn separates_notes(&self) -> bool {
+        true
+    }
+
+    fn notes(&self, account: &Account, record: &str) -> PlannedRequest {
+        let path = format!("comments/search/{}", percent(record));
+        keyed(account, "POST", &path, Some(object_of!({})))
+    }
+
+    fn write(&self, account: &Account, write: &RecordWrite<'_>) -> PlannedRequest {
+        let Some(status) = &write.status else {
+            let id: Value = match write.record.parse::<u64>() {
+                Ok(number) => number.into(),
+                Err(_) => write.record.into(),
+            };
+            let body = object_of!({ "content": write.note, "workOrder": { "id": id } });
+            return keyed(account, "POST", "comments", Some(body));
+        };
+        let mut body = object_of!({ "status": status.status, "feedback": write.note });
+        for (name, value) in status.also {
             body[name] = value.clone();
         }
         let path = format!("work-orders/{}/change-status", percent(write.record));
@@ -157,6 +179,7 @@ mod tests {
     use events::integration::Defined;
     use serde_json::json;
 
+    use super::super::StatusWrite;
     use super::*;
 
     fn read(body: &Value) -> Result<Delivered, NotDelivered> {
@@ -271,13 +294,17 @@ mod tests {
 
     #[test]
     fn a_status_is_written_with_the_note_as_feedback() {
-        let write = StatusWrite {
+        let (state, also) = (json!("COMPLETE"), serde_json::Map::new());
+        let write = RecordWrite {
             record: "81",
-            status: &json!("COMPLETE"),
-            pointer: "/status",
+            status: Some(StatusWrite {
+                status: &state,
+                pointer: "/status",
+                also: &also,
+                route: "",
+            }),
+            assignee: None,
             note: "INC1",
-            also: &serde_json::Map::new(),
-            route: "",
         };
         let planned = Atlas.write(&account(""), &write);
         assert_eq!(
@@ -290,6 +317,18 @@ mod tests {
         assert_eq!(
             planned.body.expect("a body"),
             json!({ "status": "COMPLETE", "feedback": "INC1" })
+        );
+        let only_note = RecordWrite {
+            status: None,
+            ..write
+        };
+        let planned = Atlas.write(&account(""), &only_note);
+        assert_eq!(
+            (planned.url.as_str(), planned.body),
+            (
+                "https://cmms.example.com/comments",
+                Some(json!({ "content": "INC1", "workOrder": { "id": 81 } }))
+            )
         );
     }
 }

@@ -12,7 +12,7 @@ use domain::placeholder::percent;
 use serde_json::{Value, json};
 
 use super::{
-    Account, Answer, Api, Changes, Delivered, JSON, NotDelivered, Page, Source, StatusWrite,
+    Account, Answer, Api, Changes, Delivered, JSON, NotDelivered, Page, RecordWrite, Source,
     object, planned,
 };
 use crate::http::{HttpError, HttpResponse};
@@ -99,16 +99,40 @@ impl Api for DjangoHelpdesk {
         object(response).and_read(|ticket| Ok(trimmed(ticket)))
     }
 
-    fn write(&self, account: &Account, write: &StatusWrite<'_>) -> PlannedRequest {
-        // django-helpdesk renders the comment as a Django template. The note contains no template syntax.
+    fn write(&self, account: &Account, write: &RecordWrite<'_>) -> PlannedRequest {
+        if write.assignee.is_some() && write.status.is_none() {
+            let path = format!("api/tickets/{}/", percent(write.record));
+            let body = write.members().into();
+            return planned(account, "PATCH", &path, Some((JSON, body)));
+        }
         let mut body = json!({
-            "ticket": write.record, "comment": write.note, "public": true, "new_status": write.status,
+            "ticket": write.record, "comment": without_templates(write.note), "public": true,
         });
-        for (name, value) in write.also {
-            body[name] = value.clone();
+        if let Some(status) = &write.status {
+            body["new_status"] = status.status.clone();
+            for (name, value) in status.also {
+                body[name] = value.clone();
+            }
         }
         planned(account, "POST", "api/followups/", Some((JSON, body)))
     }
+
+    /// A follow-up cannot change the person to whom a ticket is assigned.
+    fn separates_assignee(&self) -> bool {
+        true
+    }
+}
+
+/// Separates the signs that begin a part of a Django template. django-helpdesk renders the comment as a template.
+fn without_templates(note: &str) -> String {
+    let mut text = String::with_capacity(note.len());
+    for letter in note.chars() {
+        if matches!(letter, '{' | '%' | '#') && text.ends_with('{') {
+            text.push(' ');
+        }
+        text.push(letter);
+    }
+    text
 }
 
 fn page_of(cursor: &str) -> u32 {
@@ -128,6 +152,7 @@ mod tests {
     use events::integration::Defined;
     use serde_json::Map;
 
+    use super::super::{AssigneeWrite, StatusWrite};
     use super::*;
 
     fn account() -> Account {
@@ -186,13 +211,17 @@ mod tests {
 
     #[test]
     fn a_status_is_a_follow_up_without_a_title() {
-        let write = StatusWrite {
+        let (state, also, person) = (json!(3), Map::new(), json!(4));
+        let write = RecordWrite {
             record: "7",
-            status: &json!(3),
-            pointer: "/status",
+            status: Some(StatusWrite {
+                status: &state,
+                pointer: "/status",
+                also: &also,
+                route: "",
+            }),
+            assignee: None,
             note: "REQ1 FINISHED",
-            also: &Map::new(),
-            route: "",
         };
         let planned = DjangoHelpdesk.write(&account(), &write);
         assert_eq!(planned.url, "https://helpdesk.example.com/api/followups/");
@@ -201,6 +230,30 @@ mod tests {
             body,
             json!({ "ticket": "7", "comment": "REQ1 FINISHED", "public": true, "new_status": 3 })
         );
+        let template = RecordWrite {
+            status: None,
+            note: "{{{ x }} {% now %} {# a #}",
+            ..write
+        };
+        let body = DjangoHelpdesk.write(&account(), &template).body.unwrap();
+        assert_eq!(
+            body,
+            json!({ "ticket": "7", "comment": "{ { { x }} { % now %} { # a #}", "public": true })
+        );
+        let assigned = RecordWrite {
+            assignee: Some(AssigneeWrite {
+                account: &person,
+                pointer: "/assigned_to",
+            }),
+            note: "",
+            ..template
+        };
+        let planned = DjangoHelpdesk.write(&account(), &assigned);
+        assert_eq!(
+            (planned.method.as_str(), planned.url.as_str()),
+            ("PATCH", "https://helpdesk.example.com/api/tickets/7/")
+        );
+        assert_eq!(planned.body, Some(json!({ "assigned_to": 4 })));
     }
 
     #[test]

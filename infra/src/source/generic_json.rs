@@ -3,15 +3,16 @@
 //!
 //! The desk can write the status of the ticket back over REST: it reads a record with `GET <url>/<id>`, and changes it with
 //! `PATCH <url>/<id>`, as most ticket systems and CRMs permit. The body of the change is a merge patch (RFC 7396) with the
-//! status at its place in the record, and the text `note`.
+//! status and the assignee at their places in the record, and the text `note`. The desk finds a note of its own anywhere in
+//! the record.
 
 use domain::api_call::plan::PlannedRequest;
 use domain::placeholder::percent;
 use serde_json::Value;
 
 use super::{
-    Account, Answer, Api, Delivered, NotDelivered, Signature, Source, StatusWrite, json, object,
-    object_with, planned, records_of,
+    Account, Answer, Api, Delivered, NotDelivered, RecordWrite, Signature, Source, json, object,
+    planned, records_of,
 };
 use crate::http::{HttpError, HttpResponse};
 
@@ -50,10 +51,12 @@ impl Api for GenericJson {
         object(response)
     }
 
-    fn write(&self, account: &Account, write: &StatusWrite<'_>) -> PlannedRequest {
-        let mut body = object_with(write.pointer, write.status.clone());
-        body.insert("note".into(), write.note.into());
-        body.extend(write.also.clone());
+    fn write(&self, account: &Account, write: &RecordWrite<'_>) -> PlannedRequest {
+        let mut body = write.members();
+        if !write.note.is_empty() {
+            body.insert("note".into(), write.note.into());
+        }
+        write.also(&mut body);
         let body = ("application/merge-patch+json", body.into());
         planned(account, "PATCH", &percent(write.record), Some(body))
     }
@@ -64,6 +67,7 @@ mod tests {
     use events::integration::Defined;
     use serde_json::{Map, json};
 
+    use super::super::{AssigneeWrite, StatusWrite};
     use super::*;
 
     #[test]
@@ -93,13 +97,20 @@ mod tests {
             },
             secret: "token".into(),
         };
-        let write = StatusWrite {
+        let (status, also) = (
+            json!("closed"),
+            Map::from_iter([("reason".to_owned(), json!("done"))]),
+        );
+        let write = RecordWrite {
             record: "CS 1/2",
-            status: &json!("closed"),
-            pointer: "/state/na~1me",
+            status: Some(StatusWrite {
+                status: &status,
+                pointer: "/state/na~1me",
+                also: &also,
+                route: "",
+            }),
+            assignee: None,
             note: "INC1",
-            also: &Map::from_iter([("reason".to_owned(), json!("done"))]),
-            route: "",
         };
         let planned = GenericJson.write(&account, &write);
         assert_eq!(
@@ -111,6 +122,33 @@ mod tests {
             planned.body.unwrap(),
             json!({ "state": { "na/me": "closed" }, "note": "INC1", "reason": "done" })
         );
+        let assigned = json!("z.san");
+        let both = RecordWrite {
+            assignee: Some(AssigneeWrite {
+                account: &assigned,
+                pointer: "/state/owner",
+            }),
+            ..write
+        };
+        assert_eq!(
+            GenericJson.write(&account, &both).body.unwrap(),
+            json!({ "state": { "na/me": "closed", "owner": "z.san" }, "note": "INC1", "reason": "done" })
+        );
+        let only_assignee = RecordWrite {
+            status: None,
+            note: "",
+            ..both
+        };
+        assert_eq!(
+            GenericJson.write(&account, &only_assignee).body.unwrap(),
+            json!({ "state": { "owner": "z.san" } })
+        );
+        let notes =
+            |body: &str| GenericJson.read_notes(&Ok(HttpResponse::of(200, body.as_bytes())));
+        assert!(
+            matches!(notes(r#"{"id":7,"note":"a [ledgerdesk INC1/1]"}"#), Answer::Done(text) if text.contains("[ledgerdesk INC1/1]"))
+        );
+        assert!(matches!(notes(""), Answer::Unclear(_)));
         account.integration.user = "desk".into();
         let planned = GenericJson.one(&account, "7");
         assert_eq!(planned.headers[0].1, "Basic ZGVzazp0b2tlbg==");

@@ -5,9 +5,11 @@
 //! `X-Atlassian-Webhook-Identifier` is the same for each repetition (reference/fleet.md 2.11).
 //!
 //! The status of an issue changes only by a transition. The desk therefore reads the transitions of the issue before each
-//! write. Jira compares times in a search in the time zone of the account, and returns times in the same time zone. The
-//! search has the precision of one minute. Jira Cloud has another path for searches than Jira Data Center, with tokens
-//! instead of page numbers.
+//! write. The assignee is written with a request of its own, because the screen of a transition rarely contains it.
+//!
+//! Jira compares times in a search in the time zone of the account, and returns times in the same time zone. The search has
+//! the precision of one minute. Jira Cloud has another path for searches than Jira Data Center, with tokens instead of page
+//! numbers.
 
 use domain::api_call::plan::PlannedRequest;
 use domain::placeholder::percent;
@@ -16,8 +18,8 @@ use serde_json::{Value, json as object_of};
 
 use super::since::{Since, number_of};
 use super::{
-    Account, Answer, Api, Changes, Delivered, JSON, NotDelivered, Page, Rights, Signature, Source,
-    StatusWrite, json, object, planned, query, second_of, succeeded,
+    Account, Answer, Api, Changes, Delivered, JSON, NotDelivered, Page, RecordWrite, Rights,
+    Signature, Source, json, object, planned, query, second_of, succeeded,
 };
 use crate::http::{HttpError, HttpResponse};
 
@@ -204,16 +206,37 @@ impl Api for Jira {
         })
     }
 
-    fn write(&self, account: &Account, write: &StatusWrite<'_>) -> PlannedRequest {
-        let mut body = object_of!({
-            "transition": { "id": write.route },
-            "update": { "comment": [{ "add": { "body": write.note } }] },
-        });
-        for (name, value) in write.also {
+    fn write(&self, account: &Account, write: &RecordWrite<'_>) -> PlannedRequest {
+        let issue = format!("rest/api/2/issue/{}", percent(write.record));
+        let Some(status) = &write.status else {
+            if write.assignee.is_some() {
+                let body = write.members().into();
+                return planned(account, "PUT", &issue, Some((JSON, body)));
+            }
+            let body = object_of!({ "body": write.note });
+            let path = format!("{issue}/comment");
+            return planned(account, "POST", &path, Some((JSON, body)));
+        };
+        let mut body = object_of!({ "transition": { "id": status.route } });
+        if !write.note.is_empty() {
+            body["update"] = object_of!({ "comment": [{ "add": { "body": write.note } }] });
+        }
+        for (name, value) in status.also {
             body[name] = value.clone();
         }
-        let path = format!("rest/api/2/issue/{}/transitions", percent(write.record));
+        let path = format!("{issue}/transitions");
         planned(account, "POST", &path, Some((JSON, body)))
+    }
+
+    fn separates_assignee(&self) -> bool {
+        true
+    }
+
+    fn notes(&self, account: &Account, record: &str) -> PlannedRequest {
+        let size = PAGE_SIZE.to_string();
+        let page = query(&[("orderBy", "-created"), ("maxResults", &size)]);
+        let path = format!("rest/api/2/issue/{}/comment{page}", percent(record));
+        planned(account, "GET", &path, None)
     }
 }
 
@@ -221,6 +244,7 @@ impl Api for Jira {
 mod tests {
     use serde_json::json;
 
+    use super::super::{AssigneeWrite, StatusWrite};
     use super::*;
 
     #[test]
@@ -354,13 +378,17 @@ mod tests {
             "{reason}"
         );
         let also = json!({ "fields": { "resolution": { "name": "Done" } } });
-        let write = StatusWrite {
+        let state = json!("5");
+        let write = RecordWrite {
             record: "10002",
-            status: &json!("5"),
-            pointer: "/fields/status/id",
+            status: Some(StatusWrite {
+                status: &state,
+                pointer: "/fields/status/id",
+                also: also.as_object().expect("an object"),
+                route: "21",
+            }),
+            assignee: None,
             note: "INC1",
-            also: also.as_object().expect("an object"),
-            route: "21",
         };
         let planned = Jira.write(&account("https://jira.example.com"), &write);
         assert!(planned.url.ends_with("/rest/api/2/issue/10002/transitions"));
@@ -368,5 +396,34 @@ mod tests {
         assert_eq!(body["transition"]["id"], "21");
         assert_eq!(body["update"]["comment"][0]["add"]["body"], "INC1");
         assert_eq!(body["fields"]["resolution"]["name"], "Done");
+        let site = account("https://jira.example.com");
+        let only_note = RecordWrite {
+            status: None,
+            ..write
+        };
+        let planned = Jira.write(&site, &only_note);
+        assert!(planned.url.ends_with("/rest/api/2/issue/10002/comment"));
+        assert_eq!(planned.body, Some(json!({ "body": "INC1" })));
+        let person = json!("z.san");
+        let only_assignee = RecordWrite {
+            assignee: Some(AssigneeWrite {
+                account: &person,
+                pointer: "/fields/assignee/name",
+            }),
+            note: "",
+            ..only_note
+        };
+        let planned = Jira.write(&site, &only_assignee);
+        assert_eq!(planned.method, "PUT");
+        assert!(planned.url.ends_with("/rest/api/2/issue/10002"));
+        assert_eq!(
+            planned.body,
+            Some(json!({ "fields": { "assignee": { "name": "z.san" } } }))
+        );
+        let url = Jira.notes(&site, "10002").url;
+        assert!(
+            url.ends_with("/10002/comment?orderBy=-created&maxResults=100"),
+            "{url}"
+        );
     }
 }

@@ -89,21 +89,73 @@ pub struct Page {
     pub has_more: bool,
 }
 
-/// A status that the desk writes to a record.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StatusWrite<'a> {
+/// The values and the note that the desk writes to a record in one request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RecordWrite<'a> {
     /// The id of the record.
     pub record: &'a str,
+    /// `None` if the status is not written.
+    pub status: Option<StatusWrite<'a>>,
+    /// `None` if the assignee is not written.
+    pub assignee: Option<AssigneeWrite<'a>>,
+    /// A note for people: the ticket and its status, and the remarks. The text is empty if no note is written.
+    pub note: &'a str,
+}
+
+/// A status that the desk writes to a record.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StatusWrite<'a> {
     /// The new status, as the external system writes it.
     pub status: &'a Value,
     /// The JSON pointer to the status in the record.
     pub pointer: &'a str,
-    /// A note for people: the ticket and its status.
-    pub note: &'a str,
     /// Further members that are written together with the status.
     pub also: &'a Map<String, Value>,
     /// The result of [`Api::route`].
     pub route: &'a str,
+}
+
+/// An assignee that the desk writes to a record.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AssigneeWrite<'a> {
+    /// The account, as the external system writes it.
+    pub account: &'a Value,
+    /// The JSON pointer to the account in the record.
+    pub pointer: &'a str,
+}
+
+impl RecordWrite<'_> {
+    /// Returns the status and the assignee at their places in the record.
+    fn members(&self) -> Map<String, Value> {
+        let mut members = match &self.status {
+            Some(status) => object_with(status.pointer, status.status.clone()),
+            None => Map::new(),
+        };
+        if let Some(assignee) = &self.assignee {
+            let own = object_with(assignee.pointer, assignee.account.clone());
+            merge(&mut members, own);
+        }
+        members
+    }
+
+    /// Adds the further members that are written together with the status.
+    fn also(&self, body: &mut Map<String, Value>) {
+        if let Some(status) = &self.status {
+            body.extend(status.also.clone());
+        }
+    }
+}
+
+/// Adds the members of the second object to the first one. Members that are objects in both are merged.
+fn merge(target: &mut Map<String, Value>, other: Map<String, Value>) {
+    for (name, value) in other {
+        match (target.get_mut(&name), value) {
+            (Some(Value::Object(known)), Value::Object(value)) => merge(known, value),
+            (_, value) => {
+                target.insert(name, value);
+            }
+        }
+    }
 }
 
 /// The meaning of a response.
@@ -157,8 +209,31 @@ pub trait Api: Send + Sync {
     fn route(&self, _record: &Value, _status: &Value) -> Result<String, String> {
         Ok(String::new())
     }
-    /// Builds the request that writes a status and a note to a record.
-    fn write(&self, account: &Account, write: &StatusWrite<'_>) -> PlannedRequest;
+    /// Builds the request that writes values and a note to a record.
+    fn write(&self, account: &Account, write: &RecordWrite<'_>) -> PlannedRequest;
+    /// Returns false if the desk cannot write the assignee of a record.
+    fn writes_assignee(&self) -> bool {
+        true
+    }
+    /// Returns true if the system needs a request of its own for the assignee.
+    fn separates_assignee(&self) -> bool {
+        false
+    }
+    /// Returns true if the system needs a request of its own for notes of people.
+    fn separates_notes(&self) -> bool {
+        false
+    }
+    /// Builds the request that reads the newest notes of a record.
+    fn notes(&self, account: &Account, record: &str) -> PlannedRequest {
+        self.one(account, record)
+    }
+    /// Reads the response to [`Api::notes`]. The result is a text that contains the texts of the notes.
+    fn read_notes(&self, response: &Result<HttpResponse, HttpError>) -> Answer<String> {
+        succeeded(response).and_read(|body| match body {
+            Value::Null => Err("the response is empty".into()),
+            body => Ok(body.to_string()),
+        })
+    }
     /// Builds the request that shows the rights of the account, or `None` if the system does not report them.
     fn rights(&self, _account: &Account) -> Option<PlannedRequest> {
         None

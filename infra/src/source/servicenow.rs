@@ -14,8 +14,8 @@ use serde_json::Value;
 
 use super::since::{self, Since, number_of};
 use super::{
-    Account, Answer, Api, Changes, Delivered, JSON, NotDelivered, Page, Signature, Source,
-    StatusWrite, json, object, object_with, planned, query, records_of, succeeded,
+    Account, Answer, Api, Changes, Delivered, JSON, NotDelivered, Page, RecordWrite, Signature,
+    Source, json, object, planned, query, records_of, succeeded,
 };
 use crate::http::{HttpError, HttpResponse};
 
@@ -94,12 +94,28 @@ impl Api for ServiceNow {
         })
     }
 
-    fn write(&self, account: &Account, write: &StatusWrite<'_>) -> PlannedRequest {
-        let mut body = object_with(write.pointer, write.status.clone());
-        body.insert("work_notes".into(), write.note.into());
-        body.extend(write.also.clone());
+    fn write(&self, account: &Account, write: &RecordWrite<'_>) -> PlannedRequest {
+        let mut body = write.members();
+        if !write.note.is_empty() {
+            body.insert("work_notes".into(), write.note.into());
+        }
+        write.also(&mut body);
         let path = format!("{}{}", percent(write.record), query(&[PLAIN]));
         planned(account, "PATCH", &path, Some((JSON, body.into())))
+    }
+
+    /// The Table API returns journal entries only as display values.
+    fn notes(&self, account: &Account, record: &str) -> PlannedRequest {
+        let journal = query(&[
+            ("sysparm_display_value", "true"),
+            ("sysparm_fields", "sys_id,work_notes"),
+        ]);
+        planned(
+            account,
+            "GET",
+            &format!("{}{journal}", percent(record)),
+            None,
+        )
     }
 }
 
@@ -108,6 +124,7 @@ mod tests {
     use events::integration::Defined;
     use serde_json::{Map, json};
 
+    use super::super::StatusWrite;
     use super::*;
 
     #[test]
@@ -170,14 +187,18 @@ mod tests {
 
     #[test]
     fn a_status_is_written_with_a_note_and_further_members() {
-        let also = json!({ "close_code": "Solved (Permanently)" });
-        let write = StatusWrite {
-            record: "46d4",
-            status: &json!("6"),
+        let (state, also) = (json!("6"), json!({ "close_code": "Solved (Permanently)" }));
+        let status = StatusWrite {
+            status: &state,
             pointer: "/state",
-            note: "INC1",
             also: also.as_object().expect("an object"),
             route: "",
+        };
+        let write = RecordWrite {
+            record: "46d4",
+            status: Some(status),
+            assignee: None,
+            note: "INC1",
         };
         let planned = ServiceNow.write(&account(), &write);
         assert_eq!(planned.method, "PATCH");
@@ -197,11 +218,25 @@ mod tests {
         );
         assert!(matches!(read(r#"{"result":[]}"#), Answer::Unclear(_)));
         let empty = Map::new();
-        let plain = StatusWrite {
-            also: &empty,
+        let plain = RecordWrite {
+            status: Some(StatusWrite {
+                also: &empty,
+                ..status
+            }),
             ..write
         };
         let body = ServiceNow.write(&account(), &plain).body;
         assert_eq!(body, Some(json!({ "state": "6", "work_notes": "INC1" })));
+        let only_note = RecordWrite {
+            status: None,
+            ..write
+        };
+        let body = ServiceNow.write(&account(), &only_note).body;
+        assert_eq!(body, Some(json!({ "work_notes": "INC1" })));
+        let url = ServiceNow.notes(&account(), "46d4").url;
+        assert!(
+            url.ends_with("/46d4?sysparm_display_value=true&sysparm_fields=sys_id%2Cwork_notes"),
+            "{url}"
+        );
     }
 }

@@ -12,8 +12,8 @@ use serde_json::{Value, json as object_of};
 
 use super::since::{self, Since, number_of};
 use super::{
-    Account, Answer, Api, Changes, Delivered, JSON, NotDelivered, Page, Rights, Signature, Source,
-    StatusWrite, json, object, object_with, planned_with, query, succeeded,
+    Account, Answer, Api, AssigneeWrite, Changes, Delivered, JSON, NotDelivered, Page, RecordWrite,
+    Rights, Signature, Source, json, object, planned_with, query, succeeded,
 };
 use crate::http::{HttpError, HttpResponse};
 
@@ -140,16 +140,37 @@ impl Api for Zammad {
         })
     }
 
-    fn write(&self, account: &Account, write: &StatusWrite<'_>) -> PlannedRequest {
-        let mut body = object_with(write.pointer, write.status.clone());
-        let article = object_of!({
-            "subject": "", "body": write.note, "type": "note", "internal": true, "content_type": "text/plain",
+    fn write(&self, account: &Account, write: &RecordWrite<'_>) -> PlannedRequest {
+        let assignee = write.assignee.map(|assignee| AssigneeWrite {
+            pointer: in_the_api(assignee.pointer),
+            ..assignee
         });
-        body.insert("article".into(), article);
-        body.extend(write.also.clone());
+        let mut body = RecordWrite { assignee, ..*write }.members();
+        if !write.note.is_empty() {
+            let article = object_of!({
+                "subject": "", "body": write.note, "type": "note", "internal": true, "content_type": "text/plain",
+            });
+            body.insert("article".into(), article);
+        }
+        write.also(&mut body);
         let path = format!("api/v1/tickets/{}", percent(write.record));
         planned_with(account, TOKEN, "PUT", &path, Some((JSON, body.into())))
     }
+
+    fn notes(&self, account: &Account, record: &str) -> PlannedRequest {
+        let path = format!("api/v1/ticket_articles/by_ticket/{}", percent(record));
+        planned_with(account, TOKEN, "GET", &path, None)
+    }
+}
+
+/// Returns the place of a value in a request. A member that is an object in a webhook is a text in the API.
+fn in_the_api(pointer: &str) -> &str {
+    let inner = |(outer, inner): (&str, &str)| {
+        let rest = pointer.strip_prefix('/')?.strip_prefix(outer)?;
+        let is_text = rest.strip_prefix('/') == Some(inner);
+        is_text.then(|| &pointer[..=outer.len()])
+    };
+    OBJECTS.into_iter().find_map(inner).unwrap_or(pointer)
 }
 
 /// Gives a ticket of the API the form of a ticket in a webhook.
@@ -166,6 +187,7 @@ fn as_in_webhooks(mut ticket: Value) -> Value {
 mod tests {
     use serde_json::json;
 
+    use super::super::StatusWrite;
     use super::*;
 
     #[test]
@@ -235,13 +257,20 @@ mod tests {
 
     #[test]
     fn a_status_is_written_with_an_internal_note() {
-        let write = StatusWrite {
+        let (state, person, also) = (json!("closed"), json!("z.san"), serde_json::Map::new());
+        let write = RecordWrite {
             record: "81",
-            status: &json!("closed"),
-            pointer: "/state",
+            status: Some(StatusWrite {
+                status: &state,
+                pointer: "/state",
+                also: &also,
+                route: "",
+            }),
+            assignee: Some(AssigneeWrite {
+                account: &person,
+                pointer: "/owner/login",
+            }),
             note: "INC1",
-            also: &serde_json::Map::new(),
-            route: "",
         };
         let planned = Zammad.write(&account(""), &write);
         assert_eq!(planned.method, "PUT");
@@ -251,5 +280,20 @@ mod tests {
             (&json!("closed"), &json!("INC1"))
         );
         assert_eq!(body["article"]["internal"], true);
+        assert_eq!(body["owner"], "z.san");
+        let only_note = RecordWrite {
+            status: None,
+            assignee: None,
+            ..write
+        };
+        let body = Zammad.write(&account(""), &only_note).body;
+        let body = body.expect("a body");
+        assert_eq!(body.as_object().expect("an object").len(), 1, "{body}");
+        assert_eq!(in_the_api("/owner_id"), "/owner_id");
+        let notes = Zammad.notes(&account(""), "81").url;
+        assert!(
+            notes.ends_with("/api/v1/ticket_articles/by_ticket/81"),
+            "{notes}"
+        );
     }
 }

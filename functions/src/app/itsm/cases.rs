@@ -7,17 +7,20 @@
 
 use std::collections::BTreeMap;
 
+use domain::config::Integration;
 use domain::itsm::case::{Case, Command, Freshness, PROCESS_MS};
 use domain::itsm::mapping::{self, Content};
 use domain::ticket::{self, Ticket};
-use events::case::{Bound, Identified, Received, Updated};
+use events::case::{Bound, FurtherBinding, Identified, Received, Refused, Updated};
 use events::integration::{CaseEnd, CaseMapping};
 use events::{AppCode, Entry, Meta, PersonId, TicketSn};
 use infra::commit::hex;
 use infra::ledger::{NoContext, command_id};
+use infra::source::{self, Source};
 use infra::{CommandEnvelope, Error, ExecuteError, Kind};
 use serde_json::Value;
 
+use super::assignees::Accounts;
 use super::opening::{Failure, NewTicket, open_ticket, refused};
 use crate::App;
 use crate::app::people::one_name;
@@ -140,8 +143,7 @@ pub async fn receive_from(
     let Some((_, mapping)) = integration.mapping(0) else {
         return Ok(0);
     };
-    // A colon is in no code of a registered app.
-    let app_code = AppCode(format!("source:{source}"));
+    let app_code = own_app(source);
     let mut changed = 0;
     for (at, record) in records.iter().enumerate() {
         if record.to_string().len() > RECORD_BYTES_MAX {
@@ -391,6 +393,8 @@ impl Step<'_> {
         mapping::clocks(mapping, &record)?;
         let content = mapping::content(mapping, &record)?;
         let fields = self.digests(&content).await?;
+        let further = self.further(mapping, &record).await?;
+        let bindings = self.case.added(further);
         let end = mapping
             .ends
             .get(&mapping::status(mapping, &record))
@@ -402,6 +406,7 @@ impl Step<'_> {
             }
             return Ok(Command::Update(Updated {
                 has_changed,
+                bindings,
                 fields,
             }));
         }
@@ -423,12 +428,55 @@ impl Step<'_> {
         if let Some(end) = end {
             self.end(&ticket, end).await?;
         }
+        let accounts = Accounts::load(app, mapping).await?;
         Ok(Command::Bind(Bound {
             ticket,
             mapping: version,
             status: mapping::status(mapping, &record),
+            assignee: accounts.form_of(&mapping::assignee(mapping, &record)),
+            bindings,
             fields,
         }))
+    }
+
+    /// Returns the records of other integrations that the record names. A record that cannot be bound is returned with the
+    /// reason, and does not prevent the ticket.
+    async fn further(
+        &self,
+        mapping: &CaseMapping,
+        record: &Value,
+    ) -> Result<Vec<FurtherBinding>, Error> {
+        let mut found = Vec::new();
+        for (member, further) in mapping::further_records(mapping) {
+            let refused = |field: String, reason: String| FurtherBinding {
+                integration: further.integration.clone(),
+                refused: Some(Refused { field, reason }),
+                ..FurtherBinding::default()
+            };
+            let id = match mapping::further_id(further, record) {
+                Ok(Some(id)) => id,
+                Ok(None) => continue,
+                Err(unreadable) => {
+                    found.push(refused(unreadable.field, unreadable.reason));
+                    continue;
+                }
+            };
+            let name = &further.integration;
+            let integration = self.app.configuration.integration(name).await?;
+            found.push(match bindable(&integration) {
+                Ok(mapping) => FurtherBinding {
+                    integration: name.clone(),
+                    record: id,
+                    mapping,
+                    refused: None,
+                },
+                Err(reason) => refused(
+                    format!("{member}.integration"),
+                    format!("integration {name} {reason}"),
+                ),
+            });
+        }
+        Ok(found)
     }
 
     /// Stores the content of this case in a second case, and processes the second case. A case is
@@ -582,6 +630,12 @@ impl Step<'_> {
     }
 }
 
+/// Returns the code under which the desk stores records that it read from a source itself. A colon is in no code of a
+/// registered app.
+pub fn own_app(source: &str) -> AppCode {
+    AppCode(format!("source:{source}"))
+}
+
 /// Returns the id of a case (the event stream of one external record). The id is the part of the
 /// stream name after `case-`.
 pub fn id_of(stream: &str) -> &str {
@@ -601,6 +655,22 @@ fn stream_of(source: &str, record: &str, digest: &str) -> String {
 fn secret_name(stream: &str, digest: &str) -> String {
     let short = &digest[..SHORT_DIGEST.min(digest.len())];
     format!("case/{}/{short}", id_of(stream))
+}
+
+/// Returns the version of the mapping with which records of an integration can be bound to cases of another one. An error
+/// is the reason why they cannot.
+fn bindable(integration: &Integration) -> Result<u32, &'static str> {
+    let Some(defined) = &integration.defined else {
+        return Err("does not exist");
+    };
+    if source::find(&defined.kind).and_then(Source::api).is_none() {
+        return Err("is of a kind to which the desk sends no requests");
+    }
+    if defined.url.is_empty() {
+        return Err("is switched off, because it has no `url`");
+    }
+    let newest = integration.mapping(0);
+    newest.map(|(version, _)| version).ok_or("has no mapping")
 }
 
 async fn digest(app: &App, bytes: &[u8]) -> Result<String, Error> {

@@ -9,7 +9,8 @@ use domain::itsm::mapping;
 use domain::placeholder::placeholders;
 use events::application_kind::{self, Consequence, Discovery, StateTexts};
 use events::integration::{
-    self, Authority, Carrier, CaseEnd, CaseMapping, PathForm, UpdateSource, ValueSource, Webhook,
+    self, AssigneeMapping, Authority, Carrier, CaseEnd, CaseMapping, FurtherRecord, PathForm,
+    UpdateSource, ValueSource, Webhook,
 };
 use events::person::Language;
 use events::workflow::service_task::Pair;
@@ -146,6 +147,7 @@ struct IntegrationEntry {
     filter: Option<String>,
     reconcile_minutes: Option<u32>,
     status_authority: Option<Authority>,
+    assignee_authority: Option<Authority>,
     language: Option<Language>,
     /// The file path of a mapping file, which contains the rules for reading a case (a record of
     /// another system) from JSON. The path is relative to the TOML file that contains this entry.
@@ -159,8 +161,8 @@ struct IntegrationEntry {
 #[serde(deny_unknown_fields)]
 pub(super) struct MappingFile {
     record: String,
-    service: Short,
-    requester: Short,
+    service: Option<Short>,
+    requester: Option<Short>,
     created: Option<String>,
     update: Option<UpdateSource>,
     status: Option<String>,
@@ -170,6 +172,11 @@ pub(super) struct MappingFile {
     write_also: BTreeMap<String, BTreeMap<String, Value>>,
     #[serde(default)]
     ends: BTreeMap<String, CaseEnd>,
+    #[serde(default)]
+    notes: bool,
+    assignee: Option<AssigneeMapping>,
+    crm: Option<FurtherRecord>,
+    #[serde(default)]
     fields: BTreeMap<String, Short>,
 }
 
@@ -323,14 +330,17 @@ impl MappingFile {
     pub(super) fn checked(self) -> Result<CaseMapping, String> {
         let mapping = CaseMapping {
             record: self.record,
-            service: self.service.into(),
-            requester: self.requester.into(),
+            service: self.service.map(Into::into).unwrap_or_default(),
+            requester: self.requester.map(Into::into).unwrap_or_default(),
             created: self.created,
             update: self.update,
             status: self.status,
             write_back: self.write_back,
             write_also: self.write_also,
             ends: self.ends,
+            notes: self.notes,
+            assignee: self.assignee,
+            crm: self.crm,
             fields: self
                 .fields
                 .into_iter()
@@ -423,10 +433,17 @@ fn case_source(
             "status_authority",
             !has_api && entry.status_authority.is_some(),
         ),
+        (
+            "assignee_authority",
+            !has_api && entry.assignee_authority.is_some(),
+        ),
         ("language", !has_api && entry.language.is_some()),
     ];
     reject_unused(&name, &entry.kind, &unused)?;
-    if entry.senders.is_empty() && entry.webhook.is_none() && entry.pull_minutes.is_none() {
+    let is_received =
+        !entry.senders.is_empty() || entry.webhook.is_some() || entry.pull_minutes.is_some();
+    let opens_tickets = mapping.as_ref().is_none_or(mapping::opens_tickets);
+    if !is_received && opens_tickets {
         return wrong(
             "`senders` must name the apps that may send cases, or `webhook` or `pull_minutes` is required"
                 .into(),
@@ -459,11 +476,46 @@ fn case_source(
     let Some(mapping) = mapping else {
         return wrong("`mapping` must be the path of a mapping of cases".into());
     };
-    if !has_api && !mapping.write_back.is_empty() {
+    if !opens_tickets && is_received {
+        return wrong(
+            "the mapping must have `service`, `requester` and `fields`, because the desk opens tickets for the records"
+                .into(),
+        );
+    }
+    let is_written = mapping::writes(&mapping);
+    if !opens_tickets && !is_written && entry.reconcile_minutes.is_none() {
+        return wrong(
+            "the mapping must have `write_back`, `notes` or `assignee`, because it opens no tickets"
+                .into(),
+        );
+    }
+    let written = [
+        ("write_back", !mapping.write_back.is_empty()),
+        ("notes", mapping.notes),
+        ("assignee", mapping.assignee.is_some()),
+    ];
+    if let Some((member, _)) = written.iter().find(|(_, is_given)| !has_api && *is_given) {
         return wrong(format!(
-            "the mapping must have no `write_back`, because this version does not write to {}",
+            "the mapping must have no `{member}`, because this version does not write to {}",
             entry.kind
         ));
+    }
+    let writes_assignee = source.api().is_some_and(infra::source::Api::writes_assignee);
+    if mapping.assignee.is_some() && !writes_assignee {
+        return wrong(format!(
+            "the mapping must have no `assignee`, because the desk cannot write the assignee of {}",
+            entry.kind
+        ));
+    }
+    if mapping.assignee.is_none() && entry.assignee_authority.is_some() {
+        return wrong("`assignee_authority` needs `assignee` in the mapping".into());
+    }
+    if mapping
+        .crm
+        .as_ref()
+        .is_some_and(|crm| crm.integration == name)
+    {
+        return wrong("the mapping must name another integration in `crm.integration`".into());
     }
     if entry.webhook.is_some() && source.changes().is_none() && mapping.update.is_none() {
         return wrong(
@@ -472,15 +524,16 @@ fn case_source(
         );
     }
     if entry.reconcile_minutes.is_some()
+        && mapping.assignee.is_none()
         && (mapping.status.is_none() || mapping.write_back.is_empty() && mapping.ends.is_empty())
     {
         return wrong(
-            "`reconcile_minutes` needs `status`, and `write_back` or `ends`, in the mapping".into(),
+            "`reconcile_minutes` needs `status`, and `write_back` or `ends`, or needs `assignee`, in the mapping"
+                .into(),
         );
     }
-    let needs_account = entry.pull_minutes.is_some()
-        || entry.reconcile_minutes.is_some()
-        || !mapping.write_back.is_empty();
+    let needs_account =
+        entry.pull_minutes.is_some() || entry.reconcile_minutes.is_some() || is_written;
     let (url, user) = if needs_account {
         let url = checked_url(&name, entry.url.unwrap_or_default())?;
         let user = entry.user.unwrap_or_default();
@@ -510,6 +563,7 @@ fn case_source(
         filter: entry.filter.unwrap_or_default(),
         reconcile_minutes: entry.reconcile_minutes,
         status_authority: entry.status_authority.unwrap_or_default(),
+        assignee_authority: entry.assignee_authority,
         language: entry.language.unwrap_or_default(),
         mapping: Some(mapping),
         ..integration::Defined::default()
@@ -556,6 +610,7 @@ fn external_itsm(
         ("filter", entry.filter.is_some()),
         ("reconcile_minutes", entry.reconcile_minutes.is_some()),
         ("status_authority", entry.status_authority.is_some()),
+        ("assignee_authority", entry.assignee_authority.is_some()),
         ("language", entry.language.is_some()),
     ];
     reject_unused(&name, &entry.kind, &unused)?;
@@ -820,6 +875,78 @@ mod tests {
             assert!(reason.contains("integration crm: mapping "), "{reason}");
             assert!(reason.contains(expected), "{to}: {reason}");
         }
+    }
+
+    #[test]
+    fn the_wrong_member_of_what_is_written_is_named() {
+        let written = "status = \"/s\"\nnotes = true\n\
+            assignee = { path = \"/owner\", people = { lisi = \"li.si\" } }\n\
+            crm = { integration = \"erp\", record = \"/case\" }\n\
+            write_back = { FINISHED = \"closed\" }\n";
+        let source = SOURCE.replacen("senders", "url = \"https://a.example.com\"\nsenders", 1);
+        let mapping = format!("{written}{MAPPING}");
+        let definitions = read_source(&source, &mapping).unwrap();
+        let defined = &definitions.integrations[0];
+        assert_eq!(defined.assignee_authority, None);
+        let read = defined.mapping.as_ref().unwrap();
+        assert!(read.notes);
+        assert_eq!(read.assignee.as_ref().unwrap().people["lisi"], "li.si");
+        assert_eq!(read.crm.as_ref().unwrap().integration, "erp");
+        let without_url = read_source(SOURCE, &mapping).unwrap_err();
+        assert!(without_url.contains("`url` must be"), "{without_url}");
+        for (from, to, expected) in [
+            ("\"/owner\"", "\"owner\"", "`assignee.path` must be"),
+            ("{ lisi = \"li.si\" }", "{}", "`assignee.people` must"),
+            ("\"/case\"", "\"case\"", "`crm.record` must be"),
+            (
+                "\"erp\"",
+                "\"crm\"",
+                "another integration in `crm.integration`",
+            ),
+            ("notes = true", "notes = 1", "notes"),
+        ] {
+            assert!(mapping.contains(from), "{from}");
+            let reason = read_source(&source, &mapping.replacen(from, to, 1)).unwrap_err();
+            assert!(reason.contains(expected), "{to}: {reason}");
+        }
+        let authority = SOURCE.replacen("senders", "assignee_authority = \"person\"\nsenders", 1);
+        let reason = read_source(&authority, MAPPING).unwrap_err();
+        assert!(
+            reason.contains("needs `assignee` in the mapping"),
+            "{reason}"
+        );
+        let atlas = source.replacen("generic_json", "atlas", 1);
+        let reason = read_source(&atlas, &mapping).unwrap_err();
+        assert!(
+            reason.contains("cannot write the assignee of atlas"),
+            "{reason}"
+        );
+        let monitor = SOURCE.replacen("generic_json", "bk_monitor", 1);
+        let notes = format!("notes = true\n{MAPPING}");
+        let reason = read_source(&monitor, &notes).unwrap_err();
+        assert!(reason.contains("must have no `notes`"), "{reason}");
+    }
+
+    #[test]
+    fn an_integration_that_only_gets_writes_needs_no_form() {
+        let only = SOURCE.replacen(
+            "senders = [\"crm_app\"]",
+            "url = \"https://a.example.com\"",
+            1,
+        );
+        let mapping = "record = \"/id\"\nstatus = \"/s\"\nwrite_back = { FINISHED = \"closed\" }";
+        let definitions = read_source(&only, mapping).unwrap();
+        assert!(definitions.integrations[0].senders.is_empty());
+        let received = SOURCE.replacen("senders", "url = \"https://a.example.com\"\nsenders", 1);
+        let reason = read_source(&received, mapping).unwrap_err();
+        assert!(
+            reason.contains("must have `service`, `requester` and `fields`"),
+            "{reason}"
+        );
+        let nothing = read_source(&only, "record = \"/id\"").unwrap_err();
+        assert!(nothing.contains("because it opens no tickets"), "{nothing}");
+        let opens = read_source(&only, MAPPING).unwrap_err();
+        assert!(opens.contains("`senders` must name the apps"), "{opens}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 pub mod administration;
 pub mod applications;
+pub mod assignees;
 pub mod callbacks;
 pub mod cases;
 pub mod gate;

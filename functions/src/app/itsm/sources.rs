@@ -1,27 +1,33 @@
 //! Works with sources of cases: receives their messages, prepares the account for requests to them, and requests writes
 //! to their records (plans/external.md, "Cases in" and "Status out").
 
-use domain::itsm::case::Case;
+use std::collections::BTreeSet;
+
+use domain::intent::Change;
+use domain::itsm::case::{Binding, Case};
 use domain::itsm::case_source::{self, CaseSource};
-use domain::itsm::reconciliation::{self, Reconciliation};
+use domain::itsm::mapping;
+use domain::itsm::reconciliation::{self, ExpectedAssignee, Reconciliation};
 use domain::itsm::writeback::{self, Writeback};
 use domain::ticket::Ticket;
-use events::integration::{Authority, Defined, Webhook};
-use events::writeback::Requested;
-use events::{Meta, TicketSn};
+use events::integration::{Authority, CaseMapping, Defined, Webhook};
+use events::writeback::{AssigneeRequested, NoteRequested, Requested};
+use events::{AppCode, Meta, TicketSn};
+use infra::commit::hex;
 use infra::http::HttpRequest;
 use infra::keys::Keys;
 use infra::ledger::{NoContext, command_id};
 use infra::source::{self, Account, Changes, Delivered, Message, NotDelivered, Source};
 use infra::{CommandEnvelope, Error, ExecuteError, Kind};
 
+use super::assignees::Accounts;
 use super::{callbacks, cases, integrations};
 use crate::App;
 use crate::app::limits::Of;
 use crate::app::outbound::{self, Described};
 
-/// The pause before the desk writes a status that does not end the ticket, in milliseconds. Further changes during the
-/// pause are merged.
+/// The pause before the desk writes a status that does not end the ticket, an assignee or a remark, in milliseconds. Further
+/// changes during the pause are merged.
 const MERGE_MS: i64 = 30_000;
 /// The name under which the messages of a source are counted for the rate limit.
 const LIMITED_AS: &str = "callbacks";
@@ -279,71 +285,230 @@ pub async fn request(
     outbound::request(&*app.ledger.keys, described).await
 }
 
-/// Requests that the desk writes the new status of a ticket to the record of its case. Returns the stream of the writes, or
-/// `None` if there is nothing to write.
-pub async fn request_write(
+/// A change of a ticket that the desk writes to the records of its case.
+#[derive(Clone, Copy, Debug)]
+pub struct WriteRequest<'a> {
+    /// The name of the stream of the case.
+    pub case: &'a str,
+    pub ticket: &'a TicketSn,
+    pub change: &'a Change,
+    /// The integration with the record. `None` means all records of the case.
+    pub only: Option<&'a str>,
+}
+
+/// Requests that the desk writes a change of a ticket to the records of its case. Returns the streams of the writes. The list
+/// is empty if there is nothing to write.
+pub async fn request_writes(
     app: &App,
-    case: &str,
-    ticket: &TicketSn,
-    meta: Meta,
-) -> Result<Option<String>, Error> {
-    let state = app.ledger.load::<Case>(case).await?.aggregate.0;
+    request: &WriteRequest<'_>,
+    meta: &Meta,
+) -> Result<Vec<String>, Error> {
+    let state = app.ledger.load::<Case>(request.case).await?.aggregate.0;
+    if !is_wanted(app, &state, request.change).await? {
+        return Ok(Vec::new());
+    }
     if state.ticket.is_none() && state.is_pending {
         // The desk stores the ticket in the case a moment after it opened the ticket.
         return Err(Error::new(
             Kind::Conflict,
-            format!("{case} is not bound to its ticket yet"),
+            format!("{} is not bound to its ticket yet", request.case),
         ));
     }
-    if state.ticket.as_ref() != Some(ticket) {
-        return Ok(None);
+    if state.ticket.as_ref() != Some(request.ticket) {
+        return Ok(Vec::new());
     }
-    // Messages can arrive in another order than the events. The current status of the ticket is therefore written.
-    let loaded = app.ledger.load::<Ticket>(&ticket.stream()).await?;
-    let status = loaded.aggregate.0.status_key().to_owned();
-    let status = status.as_str();
-    let integration = app.configuration.integration(&state.source).await?;
-    let is_ended_by_source = integration
-        .mapping(state.mapping)
-        .is_some_and(|(_, mapping)| mapping.ends.contains_key(&state.status));
-    if is_ended_by_source {
-        return Ok(None);
+    // Messages can arrive in another order than the events. The current values of the ticket are therefore written.
+    let loaded = app.ledger.load::<Ticket>(&request.ticket.stream()).await?;
+    let ticket = loaded.aggregate.0;
+    let mut streams = Vec::new();
+    for (integration, binding) in &state.bindings {
+        if request.only.is_some_and(|only| only != integration) {
+            continue;
+        }
+        let record = Record {
+            request,
+            case: &state,
+            integration,
+            binding,
+            ticket: &ticket,
+        };
+        let Some(command) = record.command(app, meta).await? else {
+            continue;
+        };
+        let stream = record.stream();
+        let envelope = CommandEnvelope {
+            stream: stream.clone(),
+            command_id: command_id(&["request", &stream, &meta.causation]),
+            meta: meta.clone(),
+        };
+        app.ledger
+            .execute::<Writeback>(&envelope, &command, &NoContext)
+            .await
+            .map_err(ExecuteError::unexpected)?;
+        streams.push(stream);
     }
-    let target = integration
-        .mapping(state.mapping)
-        .and_then(|(_, mapping)| mapping.write_back.get(status).cloned());
-    let kind = integration.defined.as_ref().map(|one| one.kind.as_str());
-    let api = kind.and_then(source::find).and_then(Source::api);
-    let (Some(target), Some(_)) = (target, api) else {
-        return Ok(None);
+    Ok(streams)
+}
+
+/// Returns whether the mapping of at least one record of the case needs changes of this kind. Most mappings need only the
+/// status, so other changes cause no further work.
+async fn is_wanted(app: &App, case: &Case, change: &Change) -> Result<bool, Error> {
+    if *change == Change::Status {
+        return Ok(true);
+    }
+    if case.source.is_empty() {
+        return Ok(false);
+    }
+    let of = |mapping: &CaseMapping| match change {
+        Change::Status => true,
+        Change::Assignee => mapping.assignee.is_some(),
+        Change::Remark { .. } => mapping.notes,
     };
-    let is_end = !matches!(status, "RUNNING" | "SUSPENDED");
-    let now = app.ledger.clock.now();
-    let requested = Requested {
-        case: case.to_owned(),
-        source: state.source.clone(),
-        record: state.record.clone(),
-        ticket: ticket.clone(),
-        status: status.to_owned(),
-        target,
-        known: state.first_status.clone(),
-        overwrites: integration
-            .defined
-            .as_ref()
-            .is_some_and(|one| one.status_authority == Authority::Desk),
-        cause: meta.causation.clone(),
-        due: now.plus_ms(if is_end { 0 } else { MERGE_MS }),
+    let own = app.configuration.integration(&case.source).await?;
+    let Some((_, mapping)) = own.mapping(case.mapping) else {
+        return Ok(false);
     };
-    let stream = format!("writeback-{}", cases::id_of(case));
-    let envelope = CommandEnvelope {
-        stream: stream.clone(),
-        command_id: command_id(&["request", &stream, &requested.cause]),
-        meta,
-    };
-    let command = writeback::Command::Request(Box::new(requested));
-    app.ledger
-        .execute::<Writeback>(&envelope, &command, &NoContext)
-        .await
-        .map_err(ExecuteError::unexpected)?;
-    Ok(Some(stream))
+    if of(mapping) {
+        return Ok(true);
+    }
+    let named = mapping::further_records(mapping).map(|(_, further)| &further.integration);
+    let names: BTreeSet<&String> = named.chain(case.bindings.keys()).collect();
+    for name in names {
+        let integration = app.configuration.integration(name).await?;
+        if integration
+            .mapping(0)
+            .is_some_and(|(_, mapping)| of(mapping))
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// One record of a case, to which a change of its ticket is written.
+struct Record<'a> {
+    request: &'a WriteRequest<'a>,
+    case: &'a Case,
+    integration: &'a str,
+    binding: &'a Binding,
+    ticket: &'a Ticket,
+}
+
+impl Record<'_> {
+    /// Returns the name of the stream of the writes to the record.
+    fn stream(&self) -> String {
+        stream_of_writes(self.request.case, &self.case.source, self.integration)
+    }
+
+    /// Returns the command that requests the write. Returns `None` if there is nothing to write.
+    async fn command(&self, app: &App, meta: &Meta) -> Result<Option<writeback::Command>, Error> {
+        let integration = app.configuration.integration(self.integration).await?;
+        let (Some(defined), Some((_, mapping))) = (
+            &integration.defined,
+            integration.mapping(self.binding.mapping),
+        ) else {
+            return Ok(None);
+        };
+        let Some(api) = source::find(&defined.kind).and_then(Source::api) else {
+            return Ok(None);
+        };
+        Ok(match self.request.change {
+            Change::Status => self.status(app, defined, mapping, meta),
+            Change::Assignee if mapping.assignee.is_none() || !api.writes_assignee() => None,
+            Change::Assignee => {
+                let accounts = Accounts::load(app, mapping).await?;
+                self.assignee(app, defined, &accounts, meta)
+            }
+            Change::Remark { .. } if !mapping.notes => None,
+            Change::Remark { app: sender, .. } if is_of_source(defined, sender.as_ref()) => None,
+            Change::Remark { id, .. } => {
+                let requested = NoteRequested {
+                    case: self.request.case.to_owned(),
+                    source: self.integration.to_owned(),
+                    record: self.binding.record.clone(),
+                    ticket: self.request.ticket.clone(),
+                    remark: *id,
+                    cause: meta.causation.clone(),
+                    due: app.ledger.clock.now().plus_ms(MERGE_MS),
+                };
+                Some(writeback::Command::RequestNote(Box::new(requested)))
+            }
+        })
+    }
+
+    fn status(
+        &self,
+        app: &App,
+        defined: &Defined,
+        mapping: &CaseMapping,
+        meta: &Meta,
+    ) -> Option<writeback::Command> {
+        let is_own = self.integration == self.case.source;
+        if is_own && mapping.ends.contains_key(&self.case.status) {
+            // The source has ended the record.
+            return None;
+        }
+        let status = self.ticket.status_key();
+        let target = mapping.write_back.get(status)?.clone();
+        let is_end = !matches!(status, "RUNNING" | "SUSPENDED");
+        let now = app.ledger.clock.now();
+        let requested = Requested {
+            case: self.request.case.to_owned(),
+            source: self.integration.to_owned(),
+            record: self.binding.record.clone(),
+            ticket: self.request.ticket.clone(),
+            status: status.to_owned(),
+            target,
+            known: self.binding.first_status.clone(),
+            overwrites: defined.status_authority == Authority::Desk,
+            accepts_any: self.binding.accepts_any,
+            cause: meta.causation.clone(),
+            due: now.plus_ms(if is_end { 0 } else { MERGE_MS }),
+        };
+        Some(writeback::Command::Request(Box::new(requested)))
+    }
+
+    fn assignee(
+        &self,
+        app: &App,
+        defined: &Defined,
+        accounts: &Accounts,
+        meta: &Meta,
+    ) -> Option<writeback::Command> {
+        // An unknown person is never replaced by a guess.
+        let ExpectedAssignee::One(target) = accounts.expected(self.ticket) else {
+            return None;
+        };
+        let authority = defined.assignee_authority.unwrap_or(Authority::Desk);
+        let requested = AssigneeRequested {
+            case: self.request.case.to_owned(),
+            source: self.integration.to_owned(),
+            record: self.binding.record.clone(),
+            ticket: self.request.ticket.clone(),
+            target,
+            known: self.binding.first_assignee.clone(),
+            overwrites: authority == Authority::Desk,
+            accepts_any: self.binding.accepts_any,
+            cause: meta.causation.clone(),
+            due: app.ledger.clock.now().plus_ms(MERGE_MS),
+        };
+        Some(writeback::Command::RequestAssignee(Box::new(requested)))
+    }
+}
+
+/// Returns whether a remark came from the source itself: from one of its apps, or from the desk's own reads of the source.
+fn is_of_source(defined: &Defined, sender: Option<&AppCode>) -> bool {
+    sender.is_some_and(|sender| {
+        defined.senders.contains(sender) || sender.0 == cases::own_app(&defined.name).0
+    })
+}
+
+/// Returns the name of the stream of the writes to one record of a case.
+pub fn stream_of_writes(case: &str, source: &str, integration: &str) -> String {
+    if integration == source {
+        format!("writeback-{}", cases::id_of(case))
+    } else {
+        let id = command_id(&["binding", case, integration]);
+        format!("writeback-{}", hex(&id))
+    }
 }

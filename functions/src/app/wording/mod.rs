@@ -157,6 +157,20 @@ pub fn write_back_note(language: Language, ticket: &events::TicketSn, status: &s
     }
 }
 
+/// Returns the note that the desk writes to the record of another system for a remark. The note does not name the person. By
+/// the mark, the desk finds the note in the record.
+pub fn remark_note(
+    language: Language,
+    ticket: &events::TicketSn,
+    text: &str,
+    mark: &str,
+) -> String {
+    match language {
+        Language::Chinese => format!("工单 {ticket} 的备注：{text}\n{mark}"),
+        Language::English => format!("Remark on ticket {ticket}: {text}\n{mark}"),
+    }
+}
+
 /// Returns the reason with which a ticket ends because the record of its case has ended.
 pub fn record_ended(language: Language, source: &str, record: &str) -> String {
     match language {

@@ -5,7 +5,7 @@ use axum::http::Method;
 use domain::itsm::case::Case;
 use domain::itsm::writeback::Writeback;
 use events::app::Scope;
-use events::case::UpdateMark;
+use events::case::{Conflicted, UpdateMark};
 use events::writeback::Outcome;
 use events::{Meta, Moment, PersonId};
 use serde::Serialize;
@@ -21,9 +21,11 @@ use super::resource::{
     Answer, Asks, Call, Operation, PAGE, PAGE_SIZE, Resource, get, list, post, segments,
 };
 use super::shape::{Member, Shape, quoted, required};
+use crate::app::itsm::assignees::ACCOUNT;
 use crate::app::itsm::cases::{
     BATCH_MAX, CaseError, RECORD_BYTES_MAX, Receipt, id_of, process_again, receive,
 };
+use crate::app::itsm::sources::stream_of_writes;
 
 const SOURCE: Member = required("source", Shape::Text);
 const CASES: Member = required("cases", Shape::List(&Shape::Map(&Shape::Any)));
@@ -124,6 +126,23 @@ struct ShownCase {
     conflict: Option<Conflict>,
     /// The last status that the desk writes, or wrote, to the record.
     write_back: Option<WriteBack>,
+    /// The records of other integrations to which the case is also bound, or the reasons why it is not bound.
+    bindings: Vec<FurtherBinding>,
+}
+
+/// A record of another integration to which a case is also bound.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "CaseBinding"))]
+struct FurtherBinding {
+    integration: String,
+    /// The id of the record. Null if the case is not bound to it.
+    record: Option<String>,
+    conflict: Option<Conflict>,
+    write_back: Option<WriteBack>,
+    /// The place of the value that was refused.
+    field: Option<String>,
+    /// The reason why the case is not bound.
+    reason: Option<String>,
 }
 
 /// A value that the source and the desk have both changed.
@@ -137,15 +156,17 @@ struct Conflict {
     wanted: String,
 }
 
-/// A status that the desk writes to the record of a case.
+/// What the desk writes to a record of a case.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "CaseWriteBack"))]
 struct WriteBack {
-    /// The status of the ticket.
-    status: String,
+    /// The status of the ticket. Null if the desk wrote no status.
+    status: Option<String>,
     /// The status that the record gets.
     #[cfg_attr(test, schemars(schema_with = "schema::value"))]
     target: Value,
+    /// The number of remarks that wait.
+    waiting_notes: u32,
     #[cfg_attr(test, schemars(schema_with = "schema::write_back_outcome"))]
     outcome: Option<Outcome>,
     reason: Option<String>,
@@ -297,15 +318,24 @@ async fn again(request: Asked, id: &str, meta: &Meta) -> ApiResult {
     }
 }
 
-/// Returns the last status that the desk writes to the record of a case.
-async fn written(request: &Asked, case: &str) -> Result<Option<WriteBack>, Problem> {
-    let stream = format!("writeback-{}", id_of(case));
+/// Returns what the desk writes to one record of a case.
+async fn written(
+    request: &Asked,
+    stream: &str,
+    case: &Case,
+    integration: &str,
+) -> Result<Option<WriteBack>, Problem> {
+    let stream = stream_of_writes(stream, &case.source, integration);
     let loaded = request.app.ledger.load::<Writeback>(&stream).await?;
     let state = loaded.aggregate.0;
     let last = state.last.filter(|_| !state.is_open);
-    Ok(state.requested.map(|requested| WriteBack {
-        status: requested.status,
-        target: requested.target,
+    let (status, target) = state.requested.map_or((None, Value::Null), |requested| {
+        (Some(requested.status), requested.target)
+    });
+    Ok(state.target.map(|_| WriteBack {
+        status,
+        target,
+        waiting_notes: u32::try_from(state.notes.len()).unwrap_or(u32::MAX),
         outcome: last.as_ref().map(|last| last.outcome),
         reason: last.and_then(|last| not_empty(&last.reason)),
         attempts: state.attempts.made,
@@ -313,6 +343,62 @@ async fn written(request: &Asked, case: &str) -> Result<Option<WriteBack>, Probl
             .is_open
             .then(|| time(&request.app, state.attempts.due)),
     }))
+}
+
+/// Returns a conflict with the names of people instead of their ids.
+async fn conflict(
+    request: &Asked,
+    found: Option<&Conflicted>,
+) -> Result<Option<Conflict>, Problem> {
+    let Some(conflicted) = found else {
+        return Ok(None);
+    };
+    Ok(Some(Conflict {
+        field: conflicted.field.clone(),
+        found: value(request, &conflicted.field, &conflicted.found).await?,
+        wanted: value(request, &conflicted.field, &conflicted.wanted).await?,
+    }))
+}
+
+/// Returns a value of a conflict for people. An assignee is a user name, or the digest of an unknown account.
+async fn value(request: &Asked, field: &str, value: &str) -> Result<String, Problem> {
+    if field != "assignee" || value.is_empty() || value.starts_with(ACCOUNT) {
+        return Ok(value.to_owned());
+    }
+    Ok(request.app.people.name(&PersonId::from(value)).await?)
+}
+
+/// Returns the records of other integrations to which a case is bound or could not be bound.
+async fn bindings(
+    request: &Asked,
+    stream: &str,
+    case: &Case,
+) -> Result<Vec<FurtherBinding>, Problem> {
+    let mut shown = Vec::new();
+    for (integration, binding) in &case.bindings {
+        if *integration == case.source {
+            continue;
+        }
+        shown.push(FurtherBinding {
+            integration: integration.clone(),
+            record: Some(binding.record.clone()),
+            conflict: conflict(request, binding.conflicts.values().next_back()).await?,
+            write_back: written(request, stream, case, integration).await?,
+            field: None,
+            reason: None,
+        });
+    }
+    for (integration, refused) in &case.refused_bindings {
+        shown.push(FurtherBinding {
+            integration: integration.clone(),
+            record: None,
+            conflict: None,
+            write_back: None,
+            field: not_empty(&refused.field),
+            reason: not_empty(&refused.reason),
+        });
+    }
+    Ok(shown)
 }
 
 async fn shown(request: &Asked, stream: &str, case: &Case) -> Result<ShownCase, Problem> {
@@ -357,11 +443,8 @@ async fn shown(request: &Asked, stream: &str, case: &Case) -> Result<ShownCase, 
         reason: refusal.map(|refusal| refusal.reason.clone()),
         belongs_to: case.identified.as_deref().map(id_of).map(str::to_owned),
         status: not_empty(&case.status),
-        conflict: case.conflict.clone().map(|conflict| Conflict {
-            field: conflict.field,
-            found: conflict.found,
-            wanted: conflict.wanted,
-        }),
-        write_back: written(request, stream).await?,
+        conflict: conflict(request, case.conflict()).await?,
+        write_back: written(request, stream, case, &case.source).await?,
+        bindings: bindings(request, stream, case).await?,
     })
 }

@@ -44,6 +44,10 @@ const INTEGRATION: &[Member] = &[
         "status_authority",
         Shape::Nullable(&Shape::Words(&["person", "desk"])),
     ),
+    optional(
+        "assignee_authority",
+        Shape::Nullable(&Shape::Words(&["person", "desk"])),
+    ),
     optional("language", Shape::Nullable(&Shape::Words(&["zh", "en"]))),
     optional("mapping", OBJECT),
 ];

@@ -1,18 +1,21 @@
-//! Compares the open cases of a source with their records, and repairs differences (reference/fleet.md 2.6).
+//! Compares the open cases of an integration with their records, and repairs differences (reference/fleet.md 2.6).
 //!
 //! The desk reads the records one after the other, within the limit of the source. Only changes of the result are stored in
 //! the streams of the cases. A difference is compared again after the permitted time. If it still exists, it is a
 //! synchronization error, and the desk repairs it.
 
-use domain::intent::Due;
-use domain::itsm::case::{self, Case};
+use domain::intent::{Change, Due};
+use domain::itsm::case::{self, Binding, Case};
 use domain::itsm::mapping;
-use domain::itsm::reconciliation::{Command, Expected, GRACE_MS, Reconciliation, Rejection};
+use domain::itsm::reconciliation::{
+    Command, Difference, Expected, ExpectedAssignee, GRACE_MS, Reconciliation, Rejection,
+};
 use domain::ticket::Ticket;
-use events::Meta;
 use events::case::{Agreement, Compared, Repair, Repaired};
-use events::integration::{Authority, Defined};
+use events::integration::{Authority, CaseMapping, Defined};
 use events::reconciliation;
+use events::writeback::Field;
+use events::{Meta, Moment, TicketSn};
 use infra::commit::hex;
 use infra::http::origin;
 use infra::ledger::{NoContext, command_id};
@@ -22,6 +25,8 @@ use infra::{CommandEnvelope, Error, ExecuteError, Kind};
 use serde_json::Value;
 
 use crate::App;
+use crate::app::itsm::assignees::Accounts;
+use crate::app::itsm::sources::WriteRequest;
 use crate::app::itsm::{cases, gate, sources};
 use crate::queue::runner;
 
@@ -29,7 +34,7 @@ use crate::queue::runner;
 const CASES_MAX: usize = 100;
 /// The longest time in which one message begins another comparison, in milliseconds.
 const TIME_MAX_MS: i64 = 15_000;
-/// The shortest time between two repairs of the same case, in milliseconds.
+/// The shortest time between two repairs of the same record, in milliseconds.
 const REPAIR_MS: i64 = 3_600_000;
 /// The pause if the source already has the maximum number of concurrent requests, in milliseconds.
 const BUSY_MS: i64 = 1_000;
@@ -152,19 +157,32 @@ enum Outcome {
     Unreachable(String),
 }
 
-/// Handles the deadline of a case that differed from its record: compares it again.
-pub async fn again(app: &App, stream: &str) -> Result<(), Error> {
+/// Handles the deadline of a case that differed from its record in an integration: compares it again. The name of the
+/// integration is empty for the source of the case.
+pub async fn again(app: &App, stream: &str, integration: &str) -> Result<(), Error> {
     let loaded = app.ledger.load::<Case>(stream).await?;
     let state = &loaded.aggregate.0;
-    let is_due = state.compared.as_ref().and_then(|compared| compared.due);
+    let binding = state.binding(integration);
+    let compared = binding.and_then(|binding| binding.compared.as_ref());
+    let is_due = compared.and_then(|compared| compared.due);
     if is_due.is_none_or(|due| due > app.ledger.clock.now()) {
         return Ok(());
     }
     let cause = format!("{stream}:{}", loaded.next - 1);
     let meta = Meta::system(cause.clone(), cause);
-    let Some((defined, _)) = sources::compares(app, &state.source).await? else {
-        // The cases of the source are not compared any more.
-        return store(app, stream, Agreement::Agrees, ("", String::new()), &meta).await;
+    let name: &str = if integration.is_empty() {
+        &state.source
+    } else {
+        integration
+    };
+    let Some((defined, _)) = sources::compares(app, name).await? else {
+        // The cases of the integration are not compared any more.
+        let same = Difference::default();
+        let place = Place {
+            stream,
+            integration,
+        };
+        return store(app, place, Agreement::Agrees, &same, &meta).await;
     };
     match compare(app, &defined, stream, &meta).await? {
         Outcome::Compared(_) | Outcome::Skipped => Ok(()),
@@ -177,7 +195,43 @@ pub async fn again(app: &App, stream: &str) -> Result<(), Error> {
     }
 }
 
-/// Compares one case with its record, and stores the result if it is another one than before.
+/// One record of a case: the stream of the case, and the name of the integration, which is empty for the source.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    stream: &'a str,
+    integration: &'a str,
+}
+
+/// What a ticket expects in one of its records.
+struct Expectation {
+    status: Option<Expected>,
+    assignee: ExpectedAssignee,
+    is_over: bool,
+}
+
+/// Returns what the ticket expects now.
+async fn expectation(
+    app: &App,
+    ticket: &TicketSn,
+    mapping: &CaseMapping,
+    accounts: &Accounts,
+    has_assignee: bool,
+) -> Result<Expectation, Error> {
+    let loaded = app.ledger.load::<Ticket>(&ticket.stream()).await?;
+    let ticket = loaded.aggregate.0;
+    let is_over = ticket.status.is_over();
+    Ok(Expectation {
+        status: Expected::of(mapping, ticket.status_key(), is_over),
+        assignee: if has_assignee {
+            accounts.expected(&ticket)
+        } else {
+            ExpectedAssignee::Any
+        },
+        is_over,
+    })
+}
+
+/// Compares one case with its record in the integration, and stores the result if it is another one than before.
 async fn compare(
     app: &App,
     defined: &Defined,
@@ -185,35 +239,45 @@ async fn compare(
     meta: &Meta,
 ) -> Result<Outcome, Error> {
     let state = app.ledger.load::<Case>(stream).await?.aggregate.0;
-    let integration = app.configuration.integration(&state.source).await?;
+    let place = Place {
+        stream,
+        integration: if defined.name == state.source {
+            ""
+        } else {
+            &defined.name
+        },
+    };
+    let integration = app.configuration.integration(&defined.name).await?;
     let api = source::find(&defined.kind).and_then(Source::api);
-    let (Some(ticket), Some(api), Some((_, mapping))) =
-        (&state.ticket, api, integration.mapping(state.mapping))
+    let (Some(ticket), Some(api), Some(binding)) =
+        (&state.ticket, api, state.binding(&defined.name))
     else {
         return Ok(Outcome::Skipped);
     };
-    if state.agreement() == Agreement::Settled {
+    let Some((_, mapping)) = integration.mapping(binding.mapping) else {
+        return Ok(Outcome::Skipped);
+    };
+    if binding.agreement() == Agreement::Settled {
         return Ok(Outcome::Skipped);
     }
-    let status = async || {
-        let loaded = app.ledger.load::<Ticket>(&ticket.stream()).await?;
-        let status = loaded.aggregate.0.status;
-        let is_over = status.is_over();
-        let key = loaded.aggregate.0.status_key().to_owned();
-        Ok::<_, Error>((Expected::of(mapping, &key, is_over), is_over))
-    };
-    let (expected, is_over) = status().await?;
-    if expected.is_none() && is_over {
-        return settle(app, stream, meta).await;
+    let has_assignee = mapping.assignee.is_some() && api.writes_assignee();
+    let accounts = Accounts::load(app, mapping).await?;
+    let expected = expectation(app, ticket, mapping, &accounts, has_assignee).await?;
+    if expected.status.is_none() && expected.is_over {
+        return settle(app, place, meta).await;
     }
-    if expected.is_none() {
+    if expected.status.is_none() && !matches!(expected.assignee, ExpectedAssignee::One(_)) {
+        let unknown = Difference::of(None, &expected.assignee, "", "");
+        if !unknown.unknown.is_empty() {
+            store(app, place, Agreement::Agrees, &unknown, meta).await?;
+        }
         return Ok(Outcome::Skipped);
     }
     let account = match sources::account(&*app.ledger.keys, defined.clone()).await? {
         Ok(account) => account,
         Err(reason) => return Ok(Outcome::Unreachable(reason)),
     };
-    let request = match sources::request(app, api.one(&account, &state.record)).await? {
+    let request = match sources::request(app, api.one(&account, &binding.record)).await? {
         Ok(request) => request,
         Err(reason) => return Ok(Outcome::Unreachable(reason)),
     };
@@ -226,71 +290,89 @@ async fn compare(
     let response = app.http.send(&request).await;
     gate::note(app, defined, &response).await?;
     let is_missing = matches!(&response, Ok(response) if matches!(response.status, 404 | 410));
-    let (found, record) = match api.record(&response) {
-        Answer::Done(record) => (mapping::status(mapping, &record), record),
-        _ if is_missing => (String::new(), Value::Null),
+    let record = match api.record(&response) {
+        Answer::Done(record) => record,
+        _ if is_missing => Value::Null,
         Answer::Rejected(reason) | Answer::NotSent(reason) | Answer::Unclear(reason) => {
             return Ok(Outcome::Unreachable(reason));
         }
     };
+    let found = mapping::status(mapping, &record);
+    let found_assignee = accounts.form_of(&mapping::assignee(mapping, &record));
     // The ticket can have changed while the desk read the record.
-    let (expected, is_over) = status().await?;
-    let Some(expected) = expected else {
+    let expected = expectation(app, ticket, mapping, &accounts, has_assignee).await?;
+    if expected.status.is_none() && !matches!(expected.assignee, ExpectedAssignee::One(_)) {
         return Ok(Outcome::Skipped);
-    };
-    if expected.accepts(&found) {
-        if is_over {
-            return settle(app, stream, meta).await;
-        }
-        store(app, stream, Agreement::Agrees, ("", String::new()), meta).await?;
-        return Ok(Outcome::Compared(Agreement::Agrees));
     }
+    let status = expected.status.as_ref();
+    let difference = Difference::of(status, &expected.assignee, &found, &found_assignee);
+    let Some(field) = difference.field else {
+        if expected.is_over {
+            return settle(app, place, meta).await;
+        }
+        store(app, place, Agreement::Agrees, &difference, meta).await?;
+        return Ok(Outcome::Compared(Agreement::Agrees));
+    };
     let now = app.ledger.clock.now();
-    let differed = state.compared.as_ref();
-    let differed = differed.filter(|compared| compared.agreement == Agreement::Differs);
-    let agreement = match (state.agreement(), differed.and_then(|one| one.due)) {
-        (Agreement::Error, _) => Agreement::Error,
-        (Agreement::Differs, Some(due)) if due <= now => Agreement::Error,
+    let last = binding.compared.as_ref();
+    let agreement = match last.filter(|last| last.field == field.name()) {
+        Some(last) if last.agreement == Agreement::Error => Agreement::Error,
+        Some(last)
+            if last.agreement == Agreement::Differs && last.due.is_some_and(|due| due <= now) =>
+        {
+            Agreement::Error
+        }
         _ => Agreement::Differs,
     };
-    store(app, stream, agreement, (&found, expected.text()), meta).await?;
+    store(app, place, agreement, &difference, meta).await?;
     if agreement == Agreement::Error {
-        let difference = Difference {
-            stream,
+        // Only the source decides that a ticket ends.
+        let ends_ticket = field == Field::Status
+            && place.integration.is_empty()
+            && !expected.is_over
+            && mapping.ends.contains_key(&found);
+        let lasting = Lasting {
+            place,
             case: &state,
+            binding,
             defined,
-            found: &found,
-            wanted: expected.text(),
+            field,
+            difference: &difference,
             record: &record,
-            ends_ticket: !is_over && mapping.ends.contains_key(&found),
+            ends_ticket,
         };
-        repair(app, &difference, meta).await?;
+        repair(app, &lasting, meta).await?;
     }
     Ok(Outcome::Compared(agreement))
 }
 
 /// Stores that the ticket has ended and agrees with its record, so that the case is not compared any more.
-async fn settle(app: &App, stream: &str, meta: &Meta) -> Result<Outcome, Error> {
-    store(app, stream, Agreement::Settled, ("", String::new()), meta).await?;
+async fn settle(app: &App, place: Place<'_>, meta: &Meta) -> Result<Outcome, Error> {
+    let same = Difference::default();
+    store(app, place, Agreement::Settled, &same, meta).await?;
     Ok(Outcome::Compared(Agreement::Settled))
 }
 
 /// Stores the result of a comparison. The same result again adds no event.
 async fn store(
     app: &App,
-    stream: &str,
+    place: Place<'_>,
     agreement: Agreement,
-    (found, expected): (&str, String),
+    difference: &Difference,
     meta: &Meta,
 ) -> Result<(), Error> {
     let now = app.ledger.clock.now();
+    let unknown = difference.unknown.iter();
     let command = case::Command::Compare(Compared {
+        integration: place.integration.to_owned(),
         agreement,
-        found: found.to_owned(),
-        expected,
+        field: difference.field.unwrap_or(Field::Status).name().into(),
+        found: difference.found.clone(),
+        expected: difference.expected.clone(),
+        unknown: unknown.map(|field| field.name().to_owned()).collect(),
         due: (agreement == Agreement::Differs).then(|| now.plus_ms(GRACE_MS)),
     });
-    execute(app, stream, command, meta).await
+    execute(app, place.stream, command, meta).await
 }
 
 async fn execute(
@@ -312,62 +394,82 @@ async fn execute(
 }
 
 /// A difference between a ticket and its record that has lasted longer than the permitted time.
-struct Difference<'a> {
-    stream: &'a str,
+struct Lasting<'a> {
+    place: Place<'a>,
     case: &'a Case,
+    binding: &'a Binding,
     defined: &'a Defined,
-    found: &'a str,
-    wanted: String,
+    field: Field,
+    difference: &'a Difference,
     record: &'a Value,
     /// Whether the status of the record ends the ticket.
     ends_ticket: bool,
 }
 
 /// Repairs a difference. The source decides that a case ends, so its end is taken over. Otherwise the desk writes its
-/// status again. A conflict is repaired only if the desk may overwrite the status of the source.
-async fn repair(app: &App, difference: &Difference<'_>, meta: &Meta) -> Result<(), Error> {
-    let Difference {
-        stream,
+/// value again. A conflict is repaired only if the desk may overwrite the value of the source.
+async fn repair(app: &App, lasting: &Lasting<'_>, meta: &Meta) -> Result<(), Error> {
+    let Lasting {
+        place,
         case,
+        binding,
         defined,
-        ..
-    } = difference;
+        field,
+        difference,
+        record,
+        ends_ticket,
+    } = lasting;
     let now = app.ledger.clock.now();
-    if case.repaired.is_some_and(|at| at.plus_ms(REPAIR_MS) > now) {
+    let is_recent = |at: Moment| at.plus_ms(REPAIR_MS) > now;
+    if binding.repaired.is_some_and(is_recent) {
         return Ok(());
     }
-    let may_write = case.conflict.is_none() || defined.status_authority == Authority::Desk;
-    let repair = match (
-        difference.ends_ticket,
-        may_write && !difference.found.is_empty(),
-    ) {
+    let authority = match field {
+        Field::Status => defined.status_authority,
+        Field::Assignee => defined.assignee_authority.unwrap_or(Authority::Desk),
+    };
+    let has_conflict = binding.conflicts.contains_key(field.name());
+    let may_write = !has_conflict || authority == Authority::Desk;
+    let is_missing = record.is_null() || *field == Field::Status && difference.found.is_empty();
+    let repair = match (ends_ticket, may_write && !is_missing) {
         (true, _) => Repair::Read,
         (false, true) => Repair::Write,
         // A person must decide.
         (false, false) => return Ok(()),
     };
     let repaired = Repaired {
-        field: "status".into(),
-        found: difference.found.to_owned(),
-        wanted: difference.wanted.clone(),
+        integration: place.integration.to_owned(),
+        field: field.name().into(),
+        found: difference.found.clone(),
+        wanted: difference.expected.clone(),
         repair,
         at: now,
     };
-    execute(app, stream, case::Command::Repair(repaired), meta).await?;
+    execute(app, place.stream, case::Command::Repair(repaired), meta).await?;
     match (repair, &case.ticket) {
         (Repair::Read, _) => {
-            let records = std::slice::from_ref(difference.record);
+            let records = std::slice::from_ref(*record);
             cases::receive_from(app, &case.source, records, meta)
                 .await
                 .map(drop)
         }
         (Repair::Write, Some(ticket)) => {
             let meta = Meta {
-                // Each repair is a new request, also for the same status.
-                causation: format!("{stream}:{}", hex(&app.ledger.fresh_id())),
+                // Each repair is a new request, also for the same value.
+                causation: format!("{}:{}", place.stream, hex(&app.ledger.fresh_id())),
                 ..meta.clone()
             };
-            sources::request_write(app, stream, ticket, meta)
+            let change = match field {
+                Field::Status => Change::Status,
+                Field::Assignee => Change::Assignee,
+            };
+            let request = WriteRequest {
+                case: place.stream,
+                ticket,
+                change: &change,
+                only: Some(&defined.name),
+            };
+            sources::request_writes(app, &request, &meta)
                 .await
                 .map(drop)
         }

@@ -1,22 +1,26 @@
-//! Writes the status of tickets back to the records of their cases.
+//! Writes the status of tickets, their assignees and their remarks back to the records of their cases.
 
 use async_trait::async_trait;
 use domain::attempt::{Attempts, Policy, Report, Verdict};
 use domain::itsm::case::{self, Case};
 use domain::itsm::mapping;
-use domain::itsm::writeback::{Answer, Command, POLICY, Rejection, Step, Writeback};
-use domain::value::plain;
+use domain::itsm::writeback::{Answer, Command, Found, POLICY, Rejection, Step, Writeback, mark};
 use events::Moment;
-use events::case::Conflicted;
-use events::writeback::Outcome;
+use events::case::{ConflictResolved, Conflicted};
+use events::integration::CaseMapping;
+use events::person::Language;
+use events::ticket::TicketEvent;
+use events::writeback::{Field, Outcome};
 use infra::http::{HttpError, HttpResponse};
 use infra::ledger::{NoContext, command_id};
-use infra::source::{self, Source, StatusWrite};
+use infra::source::{self, Api, AssigneeWrite, RecordWrite, Source, StatusWrite};
 use infra::{CommandEnvelope, Error, ExecuteError};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::App;
+use crate::app::itsm::assignees::Accounts;
 use crate::app::itsm::{gate, sources};
+use crate::app::tickets;
 use crate::app::wording;
 use crate::queue::runner::{self, Outgoing, Prepared};
 
@@ -32,9 +36,7 @@ impl Outgoing for Writeback {
     }
 
     fn cause(&self) -> &str {
-        self.requested
-            .as_ref()
-            .map_or("", |requested| &requested.cause)
+        self.target.as_ref().map_or("", |target| &target.cause)
     }
 
     fn interrupted(&self) -> Option<(Verdict, Policy)> {
@@ -47,44 +49,56 @@ impl Outgoing for Writeback {
         _stream: &str,
     ) -> Result<Prepared<'a, Self>, Error> {
         let impossible = |reason: String| Ok(Prepared::Verdict(Verdict::retry(reason), POLICY));
-        let Some(requested) = &self.requested else {
+        let Some(target) = &self.target else {
             return impossible("no write is requested".into());
         };
-        let integration = app.configuration.integration(&requested.source).await?;
+        let integration = app.configuration.integration(&target.source).await?;
         let defined = integration.defined.clone();
         let api = defined
             .as_ref()
             .and_then(|defined| source::find(&defined.kind))
             .and_then(Source::api);
-        let state = app.ledger.load::<Case>(&requested.case).await?.aggregate.0;
-        let mapping = integration.mapping(state.mapping);
+        let state = app.ledger.load::<Case>(&target.case).await?.aggregate.0;
+        let version = state
+            .binding(&target.source)
+            .map_or(0, |binding| binding.mapping);
+        let mapping = integration.mapping(version);
         let (Some(defined), Some(api), Some((_, mapping))) = (defined, api, mapping) else {
-            return impossible(format!("the source {} does not exist", requested.source));
+            return impossible(format!("the source {} does not exist", target.source));
         };
         let language = defined.language;
         let account = match sources::account(&*app.ledger.keys, defined).await? {
             Ok(account) => account,
             Err(reason) => return impossible(reason),
         };
-        let note = wording::write_back_note(language, &requested.ticket, &requested.status);
-        let also = mapping.write_also.get(&requested.status);
-        let also = also.into_iter().flatten();
-        let also = also
-            .map(|(name, value)| (name.clone(), with_note(value.clone(), &note)))
-            .collect();
+        let accounts = Accounts::load(app, mapping).await?;
         let planned = match self.step {
-            Step::Read => api.one(&account, &requested.record),
-            Step::Write => api.write(
-                &account,
-                &StatusWrite {
-                    record: &requested.record,
-                    status: &requested.target,
-                    pointer: mapping.status.as_deref().unwrap_or_default(),
-                    note: &note,
-                    also: &also,
-                    route: &self.route,
-                },
-            ),
+            Step::Read => api.one(&account, &target.record),
+            Step::ReadNotes => api.notes(&account, &target.record),
+            Step::Write => {
+                let content = match Content::of(self, app, mapping, &accounts, language).await? {
+                    Ok(content) => content,
+                    Err(reason) => {
+                        return Ok(Prepared::Verdict(Verdict::failed(reason), POLICY));
+                    }
+                };
+                api.write(
+                    &account,
+                    &RecordWrite {
+                        record: &target.record,
+                        status: content.status.map(|status| StatusWrite {
+                            status,
+                            pointer: mapping.status.as_deref().unwrap_or_default(),
+                            also: &content.also,
+                            route: &self.route,
+                        }),
+                        assignee: content
+                            .assignee
+                            .map(|(account, pointer)| AssigneeWrite { account, pointer }),
+                        note: &content.note,
+                    },
+                )
+            }
         };
         let request = match sources::request(app, planned).await? {
             Ok(request) => request,
@@ -96,26 +110,10 @@ impl Outgoing for Writeback {
             start: (self.step == Step::Write)
                 .then_some(|attempt, until: Moment| Command::Begin { attempt, until }),
             judge: Box::new(move |response| {
-                let answer = match api.record(response) {
-                    source::Answer::Rejected(reason) => Answer::Rejected(reason),
-                    source::Answer::NotSent(reason) => Answer::NotSent(reason),
-                    // Some systems answer a write with an empty body, or with another object than the record.
-                    source::Answer::Unclear(reason) => match response {
-                        Ok(response) if self.step == Step::Write && is_readable(response) => {
-                            Answer::Written
-                        }
-                        _ => Answer::Unclear(reason),
-                    },
-                    source::Answer::Done(_) if self.step == Step::Write => Answer::Written,
-                    source::Answer::Done(record) => {
-                        let status = mapping::status(&mapping, &record);
-                        let route = api.route(&record, &requested.target);
-                        if status.is_empty() {
-                            Answer::Unclear("the record in the response has no status".into())
-                        } else {
-                            Answer::Status(status, route)
-                        }
-                    }
+                let answer = match self.step {
+                    Step::Read => read(self, api, &mapping, &accounts, response),
+                    Step::ReadNotes => answer_of(api.read_notes(response), Answer::Notes),
+                    Step::Write => written(api, response),
                 };
                 (self.verdict(answer), POLICY)
             }),
@@ -124,10 +122,10 @@ impl Outgoing for Writeback {
 
     /// Counts the request in the limit of the source. If the limit is reached or the source has failed, the request waits.
     async fn admit(&self, app: &App) -> Result<Option<(Verdict, Policy)>, Error> {
-        let Some(requested) = &self.requested else {
+        let Some(target) = &self.target else {
             return Ok(None);
         };
-        let integration = app.configuration.integration(&requested.source).await?;
+        let integration = app.configuration.integration(&target.source).await?;
         let Some(defined) = &integration.defined else {
             return Ok(None);
         };
@@ -136,7 +134,11 @@ impl Outgoing for Writeback {
         let wait = gate::admit(app, defined).await?;
         Ok(wait.map(|wait| {
             let is_long = wait.after_ms > LONG_MS;
-            let step = if is_long { Step::Read } else { self.step };
+            let step = if is_long {
+                self.first_step()
+            } else {
+                self.step
+            };
             let verdict = Verdict::poll(step.name(), "", wait.after_ms);
             (verdict, POLICY)
         }))
@@ -147,10 +149,10 @@ impl Outgoing for Writeback {
         app: &App,
         response: &Result<HttpResponse, HttpError>,
     ) -> Result<(), Error> {
-        let Some(requested) = &self.requested else {
+        let Some(target) = &self.target else {
             return Ok(());
         };
-        let integration = app.configuration.integration(&requested.source).await?;
+        let integration = app.configuration.integration(&target.source).await?;
         match &integration.defined {
             Some(defined) => gate::note(app, defined, response).await,
             None => Ok(()),
@@ -165,15 +167,27 @@ impl Outgoing for Writeback {
         matches!(rejection, Rejection::NotDue(_))
     }
 
-    /// Stores a conflict in the case, so that people see it.
+    /// Stores conflicts in the case, so that people see them, and the end of earlier ones.
     async fn conclude(&self, app: &App, stream: &str) -> Result<(), Error> {
-        let (Some(requested), Some(last)) = (&self.requested, &self.last) else {
+        let (Some(target), Some(last)) = (&self.target, &self.last) else {
             return Ok(());
         };
-        let execute = async |command: case::Command, id: &str| {
+        if last.outcome == Outcome::Failed {
+            tracing::warn!(stream, reason = last.reason, "a write to a record failed");
+            return Ok(());
+        }
+        let state = app.ledger.load::<Case>(&target.case).await?.aggregate.0;
+        // An empty name means the source of the case.
+        let integration = if target.source == state.source {
+            String::new()
+        } else {
+            target.source.clone()
+        };
+        let attempt = last.attempt.to_string();
+        let execute = async |command: case::Command, id: [u8; 16]| {
             let envelope = CommandEnvelope {
-                stream: requested.case.clone(),
-                command_id: command_id(&[id, stream, &last.attempt.to_string()]),
+                stream: target.case.clone(),
+                command_id: id,
                 meta: runner::meta(self),
             };
             app.ledger
@@ -182,42 +196,164 @@ impl Outgoing for Writeback {
                 .map(drop)
                 .map_err(ExecuteError::unexpected)
         };
-        match last.outcome {
-            Outcome::Conflict if !self.is_closed => {
-                let conflict = case::Command::Conflict(Conflicted {
-                    field: "status".into(),
-                    found: last.found.clone(),
-                    wanted: plain(&requested.target),
-                });
-                execute(conflict, "conflict").await?;
-                let envelope = CommandEnvelope {
-                    stream: stream.to_owned(),
-                    command_id: command_id(&["close", stream, &last.attempt.to_string()]),
-                    meta: runner::meta(self),
+        let binding = state.binding(&target.source);
+        let conflicts = binding.map(|binding| &binding.conflicts);
+        for field in &self.settled {
+            if conflicts.is_some_and(|known| known.contains_key(field.name())) {
+                let resolved = ConflictResolved {
+                    integration: integration.clone(),
+                    field: field.name().into(),
                 };
-                app.ledger
-                    .execute::<Self>(&envelope, &Command::Close, &NoContext)
-                    .await
-                    .map(drop)
-                    .map_err(ExecuteError::unexpected)
-            }
-            Outcome::Conflict => Ok(()),
-            Outcome::Failed => {
-                tracing::warn!(
-                    stream,
-                    reason = last.reason,
-                    "a status was not written back"
-                );
-                Ok(())
-            }
-            Outcome::Written | Outcome::Unchanged => {
-                let state = app.ledger.load::<Case>(&requested.case).await?.aggregate.0;
-                if state.conflict.is_some() {
-                    execute(case::Command::ResolveConflict, "resolve").await?;
-                }
-                Ok(())
+                let id = command_id(&["resolve", stream, &attempt, field.name()]);
+                execute(case::Command::ResolveConflict(resolved), id).await?;
             }
         }
+        if last.outcome != Outcome::Conflict || self.is_closed {
+            return Ok(());
+        }
+        for (field, found) in &self.conflicts {
+            let conflict = case::Command::Conflict(Conflicted {
+                integration: integration.clone(),
+                field: field.name().into(),
+                found: found.clone(),
+                wanted: self.wanted(*field).unwrap_or_default(),
+            });
+            let id = command_id(&["conflict", stream, &attempt, field.name()]);
+            execute(conflict, id).await?;
+        }
+        let envelope = CommandEnvelope {
+            stream: stream.to_owned(),
+            command_id: command_id(&["close", stream, &attempt]),
+            meta: runner::meta(self),
+        };
+        app.ledger
+            .execute::<Self>(&envelope, &Command::Close, &NoContext)
+            .await
+            .map(drop)
+            .map_err(ExecuteError::unexpected)
+    }
+}
+
+/// The content of the next write to a record.
+struct Content<'a> {
+    status: Option<&'a Value>,
+    /// The account, and its place in the record.
+    assignee: Option<(&'a Value, &'a str)>,
+    note: String,
+    also: Map<String, Value>,
+}
+
+impl<'a> Content<'a> {
+    /// Returns the content of the next write. If there is nothing that can be written, the inner `Err` is the reason.
+    async fn of(
+        write: &'a Writeback,
+        app: &App,
+        mapping: &'a CaseMapping,
+        accounts: &'a Accounts,
+        language: Language,
+    ) -> Result<Result<Self, String>, Error> {
+        let mut content = Self {
+            status: None,
+            assignee: None,
+            note: String::new(),
+            also: Map::new(),
+        };
+        let mut notes = Vec::new();
+        for field in write.parts() {
+            match (field, &write.requested, &write.assignee) {
+                (Field::Status, Some(requested), _) => {
+                    let (ticket, status) = (&requested.ticket, &requested.status);
+                    let note = wording::write_back_note(language, ticket, status);
+                    let also = mapping.write_also.get(status);
+                    let also = also.into_iter().flatten();
+                    content.also = also
+                        .map(|(name, value)| (name.clone(), with_note(value.clone(), &note)))
+                        .collect();
+                    content.status = Some(&requested.target);
+                    notes.push(note);
+                }
+                (Field::Assignee, _, Some(requested)) => {
+                    let account = accounts.account(&requested.target);
+                    let place = mapping.assignee.as_ref();
+                    let (Some(account), Some(place)) = (account, place) else {
+                        return Ok(Err("the account of the processor is not known".into()));
+                    };
+                    content.assignee = Some((account, place.path.as_str()));
+                }
+                _ => {}
+            }
+        }
+        let numbers = write.next_notes();
+        if let Some(target) = write.target.as_ref().filter(|_| !numbers.is_empty()) {
+            for envelope in tickets::history(&app.ledger, &target.ticket.stream()).await? {
+                let TicketEvent::RemarkAdded(remark) = &envelope.event else {
+                    continue;
+                };
+                let text = remark.text.read();
+                if numbers.contains(&remark.id) && !text.is_empty() {
+                    let mark = mark(&target.ticket, remark.id);
+                    let note = wording::remark_note(language, &target.ticket, text, &mark);
+                    notes.push(note);
+                }
+            }
+        }
+        content.note = notes.join("\n\n");
+        let is_empty =
+            content.status.is_none() && content.assignee.is_none() && content.note.is_empty();
+        Ok(if is_empty {
+            Err("the remarks of the ticket cannot be read any more".into())
+        } else {
+            Ok(content)
+        })
+    }
+}
+
+/// Reads the values of a record in a response.
+fn read(
+    write: &Writeback,
+    api: &dyn Api,
+    mapping: &CaseMapping,
+    accounts: &Accounts,
+    response: &Result<HttpResponse, HttpError>,
+) -> Answer {
+    let record = match api.record(response) {
+        source::Answer::Done(record) => record,
+        other => return answer_of(other, |_: Value| Answer::Written),
+    };
+    let status = mapping::status(mapping, &record);
+    let wanted = write.requested.as_ref();
+    let wanted = wanted.filter(|_| write.waiting.contains(&Field::Status));
+    if wanted.is_some() && status.is_empty() {
+        return Answer::Unclear("the record in the response has no status".into());
+    }
+    Answer::Record(Found {
+        status,
+        assignee: accounts.form_of(&mapping::assignee(mapping, &record)),
+        route: wanted.map_or_else(
+            || Ok(String::new()),
+            |requested| api.route(&record, &requested.target),
+        ),
+        separates_assignee: api.separates_assignee(),
+        separates_notes: api.separates_notes(),
+    })
+}
+
+/// Returns the meaning of a response. `done` converts the value of a successful response.
+fn answer_of<T>(answer: source::Answer<T>, done: impl FnOnce(T) -> Answer) -> Answer {
+    match answer {
+        source::Answer::Done(value) => done(value),
+        source::Answer::Rejected(reason) => Answer::Rejected(reason),
+        source::Answer::NotSent(reason) => Answer::NotSent(reason),
+        source::Answer::Unclear(reason) => Answer::Unclear(reason),
+    }
+}
+
+/// Returns the meaning of the response to a write.
+fn written(api: &dyn Api, response: &Result<HttpResponse, HttpError>) -> Answer {
+    match (api.record(response), response) {
+        // Some systems answer a write with an empty body, or with another object than the record.
+        (source::Answer::Unclear(_), Ok(response)) if is_readable(response) => Answer::Written,
+        (answer, _) => answer_of(answer, |_| Answer::Written),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Imitates Atlas CMMS with the part of its REST API for work orders, and its webhooks.
+//! Imitates Atlas CMMS with the part of its REST API for work orders and their comments, and its webhooks.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -46,6 +46,8 @@ pub struct Atlas {
     admission: Admission,
     now: fn() -> Timestamp,
     orders: Mutex<BTreeMap<u64, WorkOrder>>,
+    /// The comments of all work orders, oldest first, each with the id of its work order.
+    comments: Mutex<Vec<(u64, Value)>>,
 }
 
 impl Atlas {
@@ -55,6 +57,7 @@ impl Atlas {
             admission: Admission::keyed("x-api-key", key),
             now,
             orders: Mutex::default(),
+            comments: Mutex::default(),
         }
     }
 
@@ -176,6 +179,39 @@ impl Atlas {
         Reply::ok(order.clone().into())
     }
 
+    fn comments(&self) -> MutexGuard<'_, Vec<(u64, Value)>> {
+        self.comments.lock().expect("no holder panics")
+    }
+
+    fn comment(&self, request: &Request<'_>) -> Reply {
+        let Some(given) = request.members() else {
+            return unreadable();
+        };
+        let content = given.get("content").map(text).unwrap_or_default();
+        let order = given
+            .get("workOrder")
+            .and_then(|order| order["id"].as_u64());
+        let order = order.filter(|id| self.orders().contains_key(id));
+        let (Some(order), false) = (order, content.is_empty()) else {
+            return failed(StatusCode::BAD_REQUEST, "must not be null");
+        };
+        let mut comments = self.comments();
+        let comment = json!({
+            "id": comments.len() + 1, "content": content, "system": false, "user": { "id": USER },
+            "createdAt": stamp((self.now)()),
+        });
+        comments.push((order, comment.clone()));
+        Reply::ok(comment)
+    }
+
+    /// Returns the comments of a work order, newest first.
+    fn search_comments(&self, id: &str) -> Reply {
+        let comments = self.comments();
+        let of_order = comments.iter().rev();
+        let of_order = of_order.filter(|(order, _)| order.to_string() == id);
+        Reply::ok(of_order.map(|(_, comment)| comment.clone()).collect())
+    }
+
     fn search(&self, request: &Request<'_>) -> Reply {
         let Some(given) = request.members() else {
             return unreadable();
@@ -235,11 +271,17 @@ impl TicketApi for Atlas {
         }
     }
 
+    fn is_read(&self, path: &str) -> bool {
+        path.ends_with("/search") || path.starts_with("/comments/search/")
+    }
+
     fn respond(&self, request: &Request<'_>) -> Reply {
         let segments = request.segments();
         match (request.method, segments.as_slice()) {
             ("POST", ["work-orders"]) => self.create(request),
             ("POST", ["work-orders", "search"]) => self.search(request),
+            ("POST", ["comments"]) => self.comment(request),
+            ("POST", ["comments", "search", id]) => self.search_comments(id),
             ("GET", ["work-orders", id]) => match self.record(id) {
                 Some(order) => Reply::ok(order),
                 None => failed(StatusCode::NOT_FOUND, "Work Order not found"),
@@ -295,6 +337,25 @@ mod tests {
 
     fn atlas() -> Atlas {
         Atlas::new("key", || Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn comments_belong_to_a_work_order_and_the_newest_is_first() {
+        let atlas = atlas();
+        send(&atlas, "POST", "", &json!({ "title": "Pump leaks" }));
+        let post = |path: &str, body: &Value| {
+            let body = body.to_string();
+            atlas.respond(&Request::new("POST", path, "", body.as_bytes()))
+        };
+        for (content, id, status) in [("first", 1, 200), ("second", 1, 200), ("x", 2, 400)] {
+            let body = json!({ "content": content, "workOrder": { "id": id } });
+            assert_eq!(post("/comments", &body).status.as_u16(), status, "{body}");
+        }
+        let found = post("/comments/search/1", &json!({})).body;
+        assert_eq!(found[0]["content"], "second");
+        assert_eq!(found.as_array().expect("a list").len(), 2);
+        assert_eq!(post("/comments/search/2", &json!({})).body, json!([]));
+        assert!(atlas.is_read("/comments/search/1") && !atlas.is_read("/comments"));
     }
 
     #[test]
