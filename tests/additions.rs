@@ -402,8 +402,8 @@ fn an_aggregate_edits_five_files_and_every_other_addition_one() {
     let path = copy.path("infra/src/channel/mod.rs");
     let old = std::fs::read_to_string(&path).expect("readable");
     let new = old.replace(
-        "&dingtalk_robot::DingtalkRobot]",
-        "&dingtalk_robot::DingtalkRobot, &toy::Toy]",
+        "&dingtalk_robot::DingtalkRobot,",
+        "&dingtalk_robot::DingtalkRobot, &toy::Toy,",
     );
     assert_ne!(old, new);
     std::fs::write(path, new).expect("written");

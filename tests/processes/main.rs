@@ -4,6 +4,7 @@
 mod automation;
 mod bk_log;
 mod cases;
+mod channels;
 mod commands;
 mod console;
 mod crashes;

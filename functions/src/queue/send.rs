@@ -263,7 +263,7 @@ async fn prepare<'a>(
     };
     let begin: Start<Delivery> = |attempt, until| Command::Begin { attempt, until };
     let start = (requested.repetition == Repetition::AtMostOnce).then_some(begin);
-    let (name, to) = (account.name.clone(), to.to_owned());
+    let to = to.to_owned();
     Ok(Ok(match request {
         Request::Http(request) => Prepared::Request {
             request,
@@ -274,14 +274,14 @@ async fn prepare<'a>(
                     let reason = "the access token is not valid any more";
                     return (Verdict::retry(reason), POLICY);
                 }
-                judge(codec, &name, &to, &response)
+                judge(codec, &account, &to, &response)
             }),
         },
         Request::Mail(mail) => Prepared::Other {
             request: Box::new(Mailed {
                 mail,
                 codec,
-                account: name,
+                account,
                 to,
             }),
             start,
@@ -293,7 +293,7 @@ async fn prepare<'a>(
 struct Mailed {
     mail: Mail,
     codec: &'static dyn Channel,
-    account: String,
+    account: channel_account::Defined,
     to: String,
 }
 
@@ -335,8 +335,13 @@ async fn limited(app: &App, account: &channel_account::Defined) -> Result<Option
 
 /// Returns the verdict (the result of the attempt) for a response, and the policy for further attempts. The
 /// verdict contains no addresses.
-fn judge(codec: &dyn Channel, account: &str, to: &str, response: &Response) -> (Verdict, Policy) {
-    let mut verdict = codec.verdict(response);
+fn judge(
+    codec: &dyn Channel,
+    account: &channel_account::Defined,
+    to: &str,
+    response: &Response,
+) -> (Verdict, Policy) {
+    let mut verdict = codec.verdict_for(account, to, response);
     if let Verdict::Retry { reason, .. }
     | Verdict::Throttled { reason, .. }
     | Verdict::Refused { reason, .. }
@@ -354,7 +359,7 @@ fn judge(codec: &dyn Channel, account: &str, to: &str, response: &Response) -> (
         // desk logs a warning. A failure because of a wrong address concerns only one person, so the desk does
         // not log it here.
         tracing::warn!(
-            account,
+            account = account.name.as_str(),
             ?class,
             code,
             %reason,

@@ -4,9 +4,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use domain::attempt::Verdict;
 use domain::notification::content::{Content, Link};
+use domain::notification::delivery::MESSAGE;
 use events::Moment;
 use events::channel_account::Defined;
+use events::delivery::FailureClass;
 use events::task_type::Repetition;
 
 use super::{Mail, MailReply, MailTls, Mailer, Outgoing};
@@ -56,6 +59,37 @@ pub fn outgoing<'a>(
         token: "",
         requested: Moment(1_000),
         now: Moment(2_000),
+    }
+}
+
+/// Returns a verdict (the result of an attempt) as a short text, such as `accepted`, `throttled 60000` or
+/// `permanent 999`. Tests compare these texts with their tables of codes.
+pub fn shown(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Succeeded { outputs, .. } => match outputs.get(MESSAGE) {
+            Some(message) => format!("accepted {message}"),
+            None => "accepted".into(),
+        },
+        Verdict::Retry { after_ms, .. } => match after_ms {
+            Some(after_ms) => format!("retry {after_ms}"),
+            None => "retry".into(),
+        },
+        Verdict::Throttled { after_ms, .. } => format!("throttled {after_ms}"),
+        Verdict::Refused { class, code, .. } => {
+            let class = match class {
+                FailureClass::Transient => "transient",
+                FailureClass::Throttled => "throttled",
+                FailureClass::Permanent => "permanent",
+                FailureClass::RecipientInvalid => "recipient_invalid",
+                FailureClass::Credential => "credential",
+                FailureClass::TooLarge => "too_large",
+                FailureClass::Unknown => "unknown",
+            };
+            format!("{class} {code}")
+        }
+        Verdict::Unknown { .. } => "unknown".into(),
+        Verdict::Failed { .. } => "failed".into(),
+        Verdict::Poll { .. } => "poll".into(),
     }
 }
 

@@ -5,17 +5,16 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::attempt::Verdict;
-use domain::notification::content::Content;
+use domain::notification::content::{Action, Content};
 use events::Moment;
 use events::channel_account::Defined;
 use events::delivery::FailureClass;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{
-    Channel, Outgoing, Request, Response, TIMEOUT, accepted, check_url, only, text, unanswered,
-};
-use crate::http::{HttpRequest, HttpResponse, RESPONSE_BYTES_MAX, Url};
+use super::dingtalk::{self, BUTTONS_MAX};
+use super::{Channel, Outgoing, Request, Response, accepted, check_url, only, text, unanswered};
+use crate::http::{HttpResponse, Url};
 
 /// The default URL to which the desk sends messages for custom robots of DingTalk. The channel account (the settings
 /// for one robot) can contain another URL.
@@ -25,6 +24,8 @@ const PER_MINUTE: u32 = 20;
 /// Time in milliseconds for which DingTalk accepts no message of a robot after this robot has sent
 /// messages too fast.
 const BLOCKED_MS: i64 = 600_000;
+/// Maximum size of the body of a request, in bytes. DingTalk refuses a larger message.
+const BODY_MAX: usize = 20_000;
 
 /// The channel that sends messages through DingTalk robots.
 #[derive(Clone, Copy, Debug)]
@@ -53,12 +54,7 @@ impl Channel for DingtalkRobot {
     }
 
     fn check_address(&self, address: &str) -> Result<(), String> {
-        let is_id = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-        if (1..=64).contains(&address.len()) && address.chars().all(is_id) {
-            Ok(())
-        } else {
-            Err("be a DingTalk user id of 1 to 64 letters, digits and _ - .".into())
-        }
+        dingtalk::check_address(address)
     }
 
     fn check(&self, account: &Defined) -> Result<(), String> {
@@ -87,25 +83,11 @@ impl Channel for DingtalkRobot {
             .append_pair("timestamp", &outgoing.now.0.to_string())
             .append_pair("sign", &sign(&secret.secret, outgoing.now));
         let keyword = text(outgoing.account, "keyword");
-        let body = json!({
-            "msgtype": "markdown",
-            "markdown": {
-                "title": plain(&outgoing.content.subject),
-                "text": markdown(outgoing.content, outgoing.to, keyword),
-            },
-            "at": { "atUserIds": [outgoing.to], "isAtAll": false },
-        });
-        Ok(Request::Http(HttpRequest {
-            method: "POST".into(),
-            url: url.into(),
-            headers: vec![(
-                "content-type".into(),
-                "application/json; charset=utf-8".into(),
-            )],
-            body: body.to_string().into_bytes(),
-            timeout: TIMEOUT,
-            response_bytes_max: RESPONSE_BYTES_MAX,
-        }))
+        let make = |content: &Content, is_cut: bool| {
+            body(content, outgoing.to, keyword, is_cut).to_string()
+        };
+        let body = dingtalk::fitted(outgoing.content, BODY_MAX, make);
+        Ok(Request::Http(dingtalk::post(url.into(), None, body)))
     }
 
     fn verdict(&self, response: &Response) -> Verdict {
@@ -132,98 +114,65 @@ pub fn sign(secret: &str, at: Moment) -> String {
     STANDARD.encode(ring::hmac::sign(&key, message.as_bytes()))
 }
 
-/// Returns `text` without the characters that have a special meaning in the Markdown of DingTalk.
-/// Each of these characters is replaced by a similar full-width character. A ticket text can
-/// therefore contain neither a link nor a mention of a person.
-fn plain(text: &str) -> String {
-    let replaced = |c| match c {
-        '[' => '［',
-        ']' => '］',
-        '<' => '＜',
-        '>' => '＞',
-        '*' => '＊',
-        '`' => '｀',
-        '@' => '＠',
-        '#' => '＃',
-        c => c,
-    };
-    text.chars().map(replaced).collect()
-}
-
-fn markdown(content: &Content, to: &str, keyword: &str) -> String {
+/// Returns the body of a request. A message with buttons is an `actionCard`: each button opens a page of the desk.
+fn body(content: &Content, to: &str, keyword: &str, is_cut: bool) -> Value {
     // DingTalk mentions a person only if the text contains the sign @ and the user id of the person.
-    let mut lines = vec![
-        format!("#### {}", plain(&content.subject)),
-        format!("@{to} {}", plain(&content.intro)),
-    ];
-    let values = content.values.iter();
-    lines.extend(values.map(|(label, value)| format!("- {}: {}", plain(label), plain(value))));
-    lines.push(format!(
-        "[{}]({})",
-        plain(&content.link.text),
-        content.link.url
-    ));
-    lines.push(plain(&content.closing));
-    if !keyword.is_empty() {
-        lines.push(plain(keyword));
+    let text = dingtalk::markdown(content, &format!("@{to} "), keyword, is_cut);
+    let title = dingtalk::plain(&content.subject);
+    let at = json!({ "atUserIds": [to], "isAtAll": false });
+    let mut card = json!({ "title": title, "text": text });
+    match content.actions.as_slice() {
+        [] => return json!({ "msgtype": "markdown", "markdown": card, "at": at }),
+        [action] => {
+            card["singleTitle"] = dingtalk::plain(&action.label).into();
+            card["singleURL"] = action.url.as_str().into();
+        }
+        actions => {
+            let button = |action: &Action| json!({ "title": dingtalk::plain(&action.label), "actionURL": action.url });
+            card["btnOrientation"] = "0".into();
+            card["btns"] = actions.iter().take(BUTTONS_MAX).map(button).collect();
+        }
     }
-    lines.join("\n\n")
+    json!({ "msgtype": "actionCard", "actionCard": card, "at": at })
 }
 
 /// Converts a response of DingTalk to a verdict (the result of an attempt). An unknown code means a permanent
 /// failure.
 fn judge(response: &HttpResponse) -> Verdict {
-    let status = response.status;
-    match status {
-        429 => {
-            return Verdict::Throttled {
-                reason: "DingTalk answered with HTTP status 429".into(),
-                after_ms: BLOCKED_MS,
-            };
-        }
-        503 => return Verdict::retry(format!("DingTalk answered with HTTP status {status}")),
-        _ => {}
-    }
-    let body: Option<Value> = serde_json::from_slice(&response.body).ok();
-    let code = body.as_ref().and_then(|body| body.get("errcode")?.as_i64());
-    let message = body
-        .as_ref()
-        .and_then(|body| body.get("errmsg")?.as_str())
-        .unwrap_or_default();
-    let Some(code) = code else {
-        let reason = format!("the response with HTTP status {status} has no `errcode`");
-        // A response without a code probably comes from another server than DingTalk, such as a proxy. It is possible
-        // that this server has forwarded the message to DingTalk.
-        return if response.is_success() || status >= 500 {
-            Verdict::Unknown {
-                reason: reason.into(),
-            }
-        } else {
-            Verdict::refused(FailureClass::Permanent, status.to_string(), reason)
+    if response.status == 429 {
+        return Verdict::Throttled {
+            reason: "DingTalk answered with HTTP status 429".into(),
+            after_ms: BLOCKED_MS,
         };
+    }
+    let answer = match dingtalk::old_answer(response) {
+        Ok(answer) => answer,
+        Err(verdict) => return verdict,
     };
-    let reason = domain::notification::content::one_line(message);
-    let text = code.to_string();
-    match code {
-        0 => accepted(text, ""),
-        -1 => Verdict::retry(format!("DingTalk is busy (errcode -1): {reason}")),
+    let reason = &answer.message;
+    let code = answer.code.to_string();
+    match answer.code {
+        0 => accepted(code, ""),
         130_101 | 410_100 | 90_030 => Verdict::Throttled {
             reason: format!("the robot was too fast (errcode {code}): {reason}").into(),
             after_ms: BLOCKED_MS,
         },
         // The code 310000 means a wrong signature, time, keyword or network address. The other codes mean an
-        // unknown token, a stopped robot or a missing group.
-        310_000 | 300_001 | 400_101 | 400_102 | 400_013 => {
-            Verdict::refused(FailureClass::Credential, text, reason)
+        // unknown token, a stopped or missing robot, or a missing group.
+        310_000 | 300_001 | 300_005 | 400_101 | 400_102 | 400_106 | 400_013 => {
+            Verdict::refused(FailureClass::Credential, code, reason)
         }
-        _ => Verdict::refused(FailureClass::Permanent, text, reason),
+        460_101 => Verdict::refused(FailureClass::TooLarge, code, reason),
+        _ => dingtalk::old_refusal(&answer),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::contract::{account, content, outgoing};
+pub(super) mod tests {
+    use super::super::contract::{account, content, outgoing, shown};
+    use super::super::dingtalk::testing;
     use super::*;
+    use crate::http::HttpError;
 
     const SECRET: &str = r#"{"access_token": "t", "secret": "SECthisissecret"}"#;
 
@@ -292,57 +241,185 @@ mod tests {
     }
 
     #[test]
-    fn only_the_code_zero_is_accepted() {
-        use FailureClass::{Credential, Permanent};
-        let of = |status, body: &str| {
-            DingtalkRobot.verdict(&Response::Http(Ok(HttpResponse::of(
-                status,
-                body.as_bytes(),
-            ))))
-        };
-        let code = |code: i64| of(200, &json!({ "errcode": code, "errmsg": "m" }).to_string());
-        assert!(matches!(code(0), Verdict::Succeeded { .. }));
-        for (number, class) in [
-            (310_000, Credential),
-            (300_001, Credential),
-            (400_101, Credential),
-            (400_102, Credential),
-            (400_013, Credential),
-            (430_101, Permanent),
-            (999_999, Permanent),
-        ] {
-            let expected = Verdict::refused(class, number.to_string(), "m");
-            assert_eq!(code(number), expected);
-        }
-        for number in [130_101, 410_100, 90_030] {
-            let verdict = code(number);
-            assert!(
-                matches!(
-                    verdict,
-                    Verdict::Throttled {
-                        after_ms: 600_000,
-                        ..
-                    }
-                ),
-                "{verdict:?}"
+    fn no_text_of_a_ticket_adds_control_characters() {
+        let nasty = testing::NASTY.iter().map(|text| (*text).to_owned());
+        for text in nasty.chain(testing::random_texts(300)) {
+            let mut content = testing::with_text(&text);
+            let (_, body) = sent(&account("dingtalk_robot"), &content);
+            testing::check_markdown(body["markdown"]["text"].as_str().unwrap(), 1);
+            assert_eq!(
+                body["at"],
+                json!({ "atUserIds": ["dt-1"], "isAtAll": false })
             );
+            content.actions = testing::with_actions(2).actions;
+            content.actions[0].label = text;
+            let (_, body) = sent(&account("dingtalk_robot"), &content);
+            let card = &body["actionCard"];
+            testing::check_markdown(card["text"].as_str().unwrap(), 1);
+            let label = card["btns"][0]["title"].as_str().unwrap();
+            assert!(!label.contains(['[', '<', '@', '\n']), "{label}");
         }
-        assert!(matches!(code(-1), Verdict::Retry { .. }));
-        assert!(matches!(of(200, "<html>"), Verdict::Unknown { .. }));
-        assert!(matches!(
-            of(200, r#"{"errcode":"0"}"#),
-            Verdict::Unknown { .. }
-        ));
-        assert!(matches!(
-            of(403, "no"),
-            Verdict::Refused {
-                class: Permanent,
-                ..
-            }
-        ));
-        assert!(matches!(of(429, ""), Verdict::Throttled { .. }));
-        assert!(matches!(of(503, r#"{"errcode":0}"#), Verdict::Retry { .. }));
-        assert!(matches!(of(504, "<html>"), Verdict::Unknown { .. }));
+    }
+
+    #[test]
+    fn buttons_open_pages_of_the_desk() {
+        let card = |count| {
+            let (_, body) = sent(&account("dingtalk_robot"), &testing::with_actions(count));
+            assert_eq!(body["msgtype"], "actionCard");
+            assert_eq!(body["actionCard"]["title"], "请审批: 申请权限");
+            body["actionCard"].clone()
+        };
+        let one = card(1);
+        assert_eq!(one["singleTitle"], "操作1");
+        assert_eq!(one["singleURL"], "https://desk.example/actions/1?token=t");
+        let three = card(3);
+        assert_eq!(three["btnOrientation"], "0");
+        assert_eq!(
+            three["btns"][2],
+            json!({ "title": "操作3", "actionURL": "https://desk.example/actions/3?token=t" })
+        );
+        assert_eq!(card(9)["btns"].as_array().map(Vec::len), Some(BUTTONS_MAX));
+    }
+
+    #[test]
+    fn a_large_message_is_cut_to_the_size_limit() {
+        let account = account("dingtalk_robot");
+        let content = testing::large();
+        let outgoing = outgoing(&account, SECRET, "dt-1", &content);
+        let Ok(Request::Http(request)) = DingtalkRobot.request(&outgoing) else {
+            panic!("a request")
+        };
+        assert!(request.body.len() <= BODY_MAX, "{}", request.body.len());
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        let text = body["actionCard"]["text"].as_str().unwrap();
+        assert!(
+            text.contains("- 0: ") && text.contains("\n\n…\n\n["),
+            "{text}"
+        );
+        assert_eq!(body["actionCard"]["btns"].as_array().unwrap().len(), 2);
+    }
+
+    /// The codes of reference/notifications.md, section 1.2, with the expected verdicts.
+    pub(in crate::channel) const CODES: &[(u16, &str, &str)] = &[
+        (200, r#"{"errcode":0,"errmsg":"ok"}"#, "accepted"),
+        (200, r#"{"errcode":-1,"errmsg":"m"}"#, "retry"),
+        (
+            200,
+            r#"{"errcode":130101,"errmsg":"m"}"#,
+            "throttled 600000",
+        ),
+        (
+            200,
+            r#"{"errcode":410100,"errmsg":"m"}"#,
+            "throttled 600000",
+        ),
+        (200, r#"{"errcode":90030,"errmsg":"m"}"#, "throttled 600000"),
+        (200, r#"{"errcode":90018,"errmsg":"m"}"#, "throttled 60000"),
+        (
+            200,
+            r#"{"errcode":310000,"errmsg":"m"}"#,
+            "credential 310000",
+        ),
+        (
+            200,
+            r#"{"errcode":300001,"errmsg":"m"}"#,
+            "credential 300001",
+        ),
+        (
+            200,
+            r#"{"errcode":300005,"errmsg":"m"}"#,
+            "credential 300005",
+        ),
+        (
+            200,
+            r#"{"errcode":400101,"errmsg":"m"}"#,
+            "credential 400101",
+        ),
+        (
+            200,
+            r#"{"errcode":400102,"errmsg":"m"}"#,
+            "credential 400102",
+        ),
+        (
+            200,
+            r#"{"errcode":400106,"errmsg":"m"}"#,
+            "credential 400106",
+        ),
+        (
+            200,
+            r#"{"errcode":400013,"errmsg":"m"}"#,
+            "credential 400013",
+        ),
+        (
+            200,
+            r#"{"errcode":460101,"errmsg":"m"}"#,
+            "too_large 460101",
+        ),
+        (
+            200,
+            r#"{"errcode":430101,"errmsg":"m"}"#,
+            "permanent 430101",
+        ),
+        (
+            200,
+            r#"{"errcode":430102,"errmsg":"m"}"#,
+            "permanent 430102",
+        ),
+        (
+            200,
+            r#"{"errcode":430103,"errmsg":"m"}"#,
+            "permanent 430103",
+        ),
+        (
+            200,
+            r#"{"errcode":430104,"errmsg":"m"}"#,
+            "permanent 430104",
+        ),
+        (
+            200,
+            r#"{"errcode":400105,"errmsg":"m"}"#,
+            "permanent 400105",
+        ),
+        (200, r#"{"errcode":40035,"errmsg":"m"}"#, "permanent 40035"),
+        (
+            200,
+            r#"{"errcode":999999,"errmsg":"m"}"#,
+            "permanent 999999",
+        ),
+        (
+            200,
+            r#"{"errcode":88,"sub_code":"60011","sub_msg":"m"}"#,
+            "credential 60011",
+        ),
+        (
+            200,
+            r#"{"status":1111,"wait":5,"punish":"deny"}"#,
+            "throttled 300000",
+        ),
+        (200, "<html>", "unknown"),
+        (200, r#"{"errcode":"0"}"#, "unknown"),
+        (200, "[]", "unknown"),
+        (403, "no", "permanent 403"),
+        (429, "", "throttled 600000"),
+        (500, "", "unknown"),
+        (503, r#"{"errcode":0}"#, "retry"),
+        (504, "<html>", "unknown"),
+    ];
+
+    #[test]
+    fn every_code_has_its_verdict() {
+        for (status, body, expected) in CODES {
+            let response = HttpResponse::of(*status, body.as_bytes());
+            let verdict = DingtalkRobot.verdict(&Response::Http(Ok(response)));
+            assert_eq!(shown(&verdict), *expected, "{status} {body}");
+        }
+        for (error, expected) in [
+            (HttpError::NotSent("no connection".into()), "retry"),
+            (HttpError::Unknown("timeout".into()), "unknown"),
+        ] {
+            let verdict = DingtalkRobot.verdict(&Response::Http(Err(error)));
+            assert_eq!(shown(&verdict), expected);
+        }
     }
 
     #[test]

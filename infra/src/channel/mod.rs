@@ -6,11 +6,33 @@
 //! in [`ALL`]. A new channel needs no code for attempts, rate limits, leases (exclusive rights to make an
 //! attempt) and deadlines, because the queue worker already contains this code.
 
+pub mod apns;
+pub mod cmsi;
+#[cfg(test)]
+mod codes;
 pub mod contract;
+mod dingtalk;
+pub mod dingtalk_app;
+pub mod dingtalk_card;
+pub mod dingtalk_notice;
 pub mod dingtalk_robot;
 pub mod email;
+pub mod fcm;
+pub mod feishu;
+pub mod feishu_robot;
 pub mod memory;
+pub mod public_account;
+pub mod push;
+pub mod slack;
+pub mod slack_webhook;
+pub mod sms;
 pub mod smtp;
+mod teams;
+pub mod teams_bot;
+pub mod teams_workflow;
+mod wechat;
+pub mod wecom_app;
+pub mod wecom_robot;
 
 use std::time::Duration;
 
@@ -144,6 +166,11 @@ pub trait Channel: Send + Sync {
     /// Converts the response to a verdict (the result of an attempt, such as success or failure). A successful verdict
     /// comes from [`accepted`].
     fn verdict(&self, response: &Response) -> Verdict;
+    /// Converts the response to a verdict as [`Channel::verdict`], with the account and the address of the request. A channel
+    /// implements this function if the account defines the meaning of codes, or if a response names addresses.
+    fn verdict_for(&self, _account: &Defined, _to: &str, response: &Response) -> Verdict {
+        self.verdict(response)
+    }
 }
 
 /// Returns the verdict (the result of an attempt) that the provider accepted a message. `code` is the code in the response,
@@ -171,7 +198,26 @@ pub fn unanswered(error: &HttpError) -> Verdict {
 }
 
 /// All channels of the desk.
-pub const ALL: &[&dyn Channel] = &[&email::Email, &dingtalk_robot::DingtalkRobot];
+pub const ALL: &[&dyn Channel] = &[
+    &email::Email,
+    &dingtalk_robot::DingtalkRobot,
+    &wecom_robot::WecomRobot,
+    &wecom_app::WecomApp,
+    &public_account::PublicAccount,
+    &dingtalk_app::DingtalkApp,
+    &dingtalk_notice::DingtalkNotice,
+    &dingtalk_card::DingtalkCard,
+    &slack::Slack,
+    &slack_webhook::SlackWebhook,
+    &teams_workflow::TeamsWorkflow,
+    &teams_bot::TeamsBot,
+    &feishu::Feishu,
+    &feishu_robot::FeishuRobot,
+    &fcm::Fcm,
+    &apns::Apns,
+    &sms::Sms,
+    &cmsi::Cmsi,
+];
 
 /// Returns the channel with the given name, or `None` if no channel has this name.
 pub fn find(name: &str) -> Option<&'static dyn Channel> {

@@ -500,7 +500,9 @@ fn case_source(
             entry.kind
         ));
     }
-    let writes_assignee = source.api().is_some_and(infra::source::Api::writes_assignee);
+    let writes_assignee = source
+        .api()
+        .is_some_and(infra::source::Api::writes_assignee);
     if mapping.assignee.is_some() && !writes_assignee {
         return wrong(format!(
             "the mapping must have no `assignee`, because the desk cannot write the assignee of {}",

@@ -1,7 +1,7 @@
 //! Reads and changes the notification preferences of one person: language, time zone, quiet hours (a time
 //! without messages) and addresses.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::notification::person::{Person, stream};
 use domain::notification::quiet::time_of_day;
@@ -81,7 +81,8 @@ pub fn check(preferences: &Preferences) -> Result<(), Wrong> {
             .iter()
             .find(|channel| channel.address_kind() == kind);
         let Some(codec) = codec else {
-            let known: Vec<&str> = channel::ALL.iter().map(|one| one.address_kind()).collect();
+            let known: BTreeSet<&str> = channel::ALL.iter().map(|one| one.address_kind()).collect();
+            let known: Vec<&str> = known.into_iter().collect();
             let reason = format!(
                 "`addresses/{kind}` is not a kind of address; known are {}",
                 known.join(", ")

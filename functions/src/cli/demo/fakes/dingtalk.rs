@@ -34,6 +34,29 @@ struct Seen {
     times: VecDeque<i64>,
     blocked_until: i64,
     accepted: Vec<Value>,
+    refused: Vec<i64>,
+}
+
+impl Seen {
+    /// Stores an accepted message. Returns the code and the reason of a refusal if the robot is too fast.
+    fn admit(&mut self, message: Value, now: i64) -> Result<(), (i64, &'static str)> {
+        let too_fast = Err((130_101, "send too fast, exceed 20 times per minute"));
+        if now < self.blocked_until {
+            return too_fast;
+        }
+        while self.times.front().is_some_and(|at| at + 60_000 <= now) {
+            self.times.pop_front();
+        }
+        if self.times.len() >= PER_MINUTE {
+            self.blocked_until = now + BLOCKED_MS;
+            return too_fast;
+        }
+        self.times.push_back(now);
+        if self.accepted.len() < KEPT_MAX {
+            self.accepted.push(message);
+        }
+        Ok(())
+    }
 }
 
 /// An imitation of a DingTalk robot (a program that posts messages to a chat group). The robot accepts only
@@ -60,29 +83,24 @@ impl Robot {
         self.seen.lock().expect("no holder panics").accepted.clone()
     }
 
+    /// Returns the codes of the refused messages, in the order of their arrival.
+    pub fn refused(&self) -> Vec<i64> {
+        self.seen.lock().expect("no holder panics").refused.clone()
+    }
+
     /// Returns the response body for one request. `query` is the part of the URL after the question mark.
     pub fn respond(&self, query: &str, body: &[u8]) -> Value {
         let now = self.clock.now().0;
-        match self.check(query, body, now) {
-            Ok(message) => {
-                let mut seen = self.seen.lock().expect("no holder panics");
-                if now < seen.blocked_until {
-                    return refusal(130_101, "send too fast, exceed 20 times per minute");
+        let checked = self.check(query, body, now);
+        let mut seen = self.seen.lock().expect("no holder panics");
+        match checked.and_then(|message| seen.admit(message, now)) {
+            Ok(()) => json!({ "errcode": 0, "errmsg": "ok" }),
+            Err((code, reason)) => {
+                if seen.refused.len() < KEPT_MAX {
+                    seen.refused.push(code);
                 }
-                while seen.times.front().is_some_and(|at| at + 60_000 <= now) {
-                    seen.times.pop_front();
-                }
-                if seen.times.len() >= PER_MINUTE {
-                    seen.blocked_until = now + BLOCKED_MS;
-                    return refusal(130_101, "send too fast, exceed 20 times per minute");
-                }
-                seen.times.push_back(now);
-                if seen.accepted.len() < KEPT_MAX {
-                    seen.accepted.push(message);
-                }
-                json!({ "errcode": 0, "errmsg": "ok" })
+                json!({ "errcode": code, "errmsg": reason })
             }
-            Err((code, reason)) => refusal(code, reason),
         }
     }
 
@@ -116,6 +134,7 @@ impl Robot {
                 message["markdown"]["title"].is_string() && message["markdown"]["text"].is_string()
             }
             Some("link") => message["link"]["messageUrl"].is_string(),
+            Some("actionCard") => is_card(&message["actionCard"]),
             _ => return Err((400_105, "unsupported msgtype")),
         };
         if !has_content {
@@ -139,8 +158,14 @@ async fn handle(
     Json(robot.respond(&query.unwrap_or_default(), &body))
 }
 
-fn refusal(code: i64, reason: &str) -> Value {
-    json!({ "errcode": code, "errmsg": reason })
+/// Returns true if a card has a title, a text, and either one button or a list of buttons.
+fn is_card(card: &Value) -> bool {
+    let has = |of: &Value, names: [&str; 2]| names.iter().all(|name| of[*name].is_string());
+    let buttons = card["btns"].as_array();
+    let has_buttons = buttons.is_some_and(|buttons| {
+        !buttons.is_empty() && buttons.iter().all(|one| has(one, ["title", "actionURL"]))
+    });
+    has(card, ["title", "text"]) && (has_buttons || has(card, ["singleTitle", "singleURL"]))
 }
 
 #[cfg(test)]
@@ -173,6 +198,35 @@ mod tests {
         clock.advance(FRESH_MS + 1);
         assert_eq!(code(SIGNED, TEXT), Some(310_000));
         assert_eq!(robot.accepted().len(), 1);
+        let refused = [310_000, 300_001, 310_000, 40_035, 400_105, 310_000];
+        assert_eq!(robot.refused(), refused);
+    }
+
+    #[test]
+    fn a_signature_that_is_encoded_twice_is_refused() {
+        let (robot, _) = robot();
+        let twice = SIGNED.replace("%3D", "%253D");
+        assert_eq!(robot.respond(&twice, TEXT)["errcode"], 310_000);
+    }
+
+    #[test]
+    fn a_card_needs_buttons_and_a_message_has_a_size_limit() {
+        let (robot, _) = robot();
+        let code =
+            |body: Value| robot.respond(SIGNED, body.to_string().as_bytes())["errcode"].as_i64();
+        let card = |card: Value| code(json!({ "msgtype": "actionCard", "actionCard": card }));
+        let single = json!({ "title": "a", "text": "b", "singleTitle": "c", "singleURL": "d" });
+        assert_eq!(card(single), Some(0));
+        let button = json!({ "title": "c", "actionURL": "d" });
+        let split = json!({ "title": "a", "text": "b", "btns": [button] });
+        assert_eq!(card(split), Some(0));
+        assert_eq!(card(json!({ "title": "a", "text": "b" })), Some(40_035));
+        assert_eq!(
+            card(json!({ "title": "a", "text": "b", "btns": [{}] })),
+            Some(40_035)
+        );
+        let long = json!({ "msgtype": "text", "text": { "content": "x".repeat(BODY_MAX) } });
+        assert_eq!(code(long), Some(460_101));
     }
 
     #[test]
