@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use events::app::{AppEvent, Registered};
 use events::application_kind::{self, ApplicationKindEvent};
+use events::calendar::{self, CalendarEvent};
 use events::catalog::{
     CatalogEvent, CategoryAdded, CategoryChanged, CategoryRemoved, ServiceNamed, ServicePlaced,
 };
@@ -110,6 +111,10 @@ pub struct ChannelAccount(pub Option<channel_account::Defined>);
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NotificationPolicy(pub Option<notification_policy::Defined>);
 
+/// The current definition of one working calendar, which contains working hours and holidays.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Calendar(pub Option<calendar::Defined>);
+
 /// The current definition of one site. A site is a place at which robots work.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Site(pub Option<site::Defined>);
@@ -210,6 +215,7 @@ defined_as_a_whole! {
     ApplicationKind ApplicationKindEvent::Defined(application_kind::Defined);
     ChannelAccount ChannelAccountEvent::Defined(channel_account::Defined);
     NotificationPolicy NotificationPolicyEvent::Defined(notification_policy::Defined);
+    Calendar CalendarEvent::Defined(calendar::Defined);
     Site SiteEvent::Defined(site::Defined);
     TaskType TaskTypeEvent::Defined(task_type::Defined);
     Platform PlatformEvent::Defined(platform::Defined);

@@ -27,6 +27,7 @@ pub mod application;
 pub mod application_kind;
 pub mod attachment;
 pub mod body;
+pub mod calendar;
 pub mod callback;
 pub mod case;
 pub mod case_source;
@@ -132,6 +133,7 @@ aggregates! {
     application: ApplicationEvent,
     application_kind: ApplicationKindEvent,
     attachment: AttachmentEvent,
+    calendar: CalendarEvent,
     callback: CallbackEvent,
     case: CaseEvent,
     case_source: CaseSourceEvent,

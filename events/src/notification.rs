@@ -9,8 +9,8 @@ use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::person::QuietHours;
 use crate::{Moment, NodeId, PersonId, TicketSn};
 
-/// The name of the deadline at which the quiet hours (a daily period without messages) of the recipient end.
-/// The desk sends no message before this deadline. At the deadline, the desk decides again whether and how to
+/// The name of the deadline at which the desk stops holding a notification, for example because the quiet hours (a
+/// daily period without messages) of the recipient end. The desk sends no message before this deadline. At the deadline, the desk decides again whether and how to
 /// send messages.
 pub const RELEASE: &str = "release";
 /// The name of the deadline at which the desk completes a notification even if some of its deliveries
@@ -181,17 +181,53 @@ pub struct Requested {
     /// urgent notification ignores quiet hours.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_urgent: bool,
+    /// True if the notification policy contains the ticket priority in its list of critical priorities. A critical
+    /// notification is never held.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_critical: bool,
 }
 impl Personals for Requested {}
 
-/// The desk holds the notification, because the current time is in the quiet hours (a daily period without
-/// messages) of the recipient. The desk sends no message before the time `until`.
+/// The reason why the desk holds a notification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeldReason {
+    /// The current time is in the quiet hours (a daily period without messages) of the recipient.
+    QuietHours,
+    /// The recipient does not want to be disturbed until a time that this person has set.
+    DoNotDisturb,
+    /// The recipient does not work at the current time, according to the working calendar of this person.
+    NotWorking,
+    /// The recipient has an appointment at the current time.
+    InMeeting,
+    /// The recipient has reserved the current time for work without disturbance.
+    Focused,
+}
+
+/// The desk holds the notification, because the recipient must not be disturbed at the current time. The desk sends
+/// no message before the time `until`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
     pub until: Moment,
-    pub quiet: QuietHours,
-    /// The time zone of the quiet hours, such as `Asia/Shanghai`.
+    /// The reason of the hold. An event without this member was stored for quiet hours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<HeldReason>,
+    /// The quiet hours that contain the current time. The value is absent if the hold has another reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quiet: Option<QuietHours>,
+    /// The time zone of the recipient, such as `Asia/Shanghai`.
     pub zone: String,
+    /// The time after which appointments of the recipient no longer hold the notification. The value is absent until
+    /// an appointment holds the notification for the first time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub presence_limit: Option<Moment>,
+}
+
+impl Held {
+    /// Returns the reason of the hold.
+    pub fn reason(&self) -> HeldReason {
+        self.because.unwrap_or(HeldReason::QuietHours)
+    }
 }
 impl Personals for Held {}
 

@@ -24,6 +24,10 @@ pub struct Defined {
     /// priority ignores quiet hours.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub urgent: Vec<String>,
+    /// The keys of the ticket priorities that are critical. A notification about a ticket with a critical priority
+    /// is never held.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub critical: Vec<String>,
     /// The user names of the operators. They get notifications about problems of the desk, such as a node without
     /// processors.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

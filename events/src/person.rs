@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Personals, event_enum};
-use crate::{PersonId, Personal};
+use crate::{Moment, PersonId, Personal};
 
 event_enum! {
     /// The events about the preferences of one person.
@@ -46,6 +46,17 @@ pub struct PreferencesChanged {
     pub zone: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quiet: Option<QuietHours>,
+    /// The end of a time in which the person gets only critical messages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub do_not_disturb_until: Option<Moment>,
+    /// The name of the working calendar of the person. Outside of the working hours, the person gets only urgent
+    /// messages. If the value is absent, all hours are working hours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calendar: Option<String>,
+    /// The URL of an iCalendar feed (RFC 5545) with the appointments of the person. The value is encrypted with the
+    /// key of the person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub presence: Option<Personal>,
     /// The addresses of the person. Each key of the map is the kind of an address, such as `email` or
     /// `dingtalk`. The values are encrypted with the key of the person.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -54,6 +65,9 @@ pub struct PreferencesChanged {
 }
 impl Personals for PreferencesChanged {
     fn personals(&mut self) -> Vec<&mut Personal> {
-        self.addresses.values_mut().collect()
+        self.addresses
+            .values_mut()
+            .chain(&mut self.presence)
+            .collect()
     }
 }

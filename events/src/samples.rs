@@ -50,6 +50,7 @@ pub const ALL: &[(&str, &str)] = samples! {
     "catalog.category_changed.v1"
     "catalog.category_removed.v1"
     "catalog.service_named.v1"
+    "calendar.defined.v1"
     "callback.requested.v1"
     "callback.attempt_failed.v1"
     "callback.succeeded.v1"

@@ -24,7 +24,7 @@ use domain::attachment::Attachment;
 use domain::automation::execution::Execution;
 use domain::callback::Callback;
 use domain::config::{
-    App, ApplicationKind, Catalog, ChannelAccount, DeskKey, Dictionary, Integration,
+    App, ApplicationKind, Calendar, Catalog, ChannelAccount, DeskKey, Dictionary, Integration,
     NotificationPolicy, Platform, Role, Rule, Script, Service, SharedField, Site, TaskType,
 };
 use domain::draft::Draft;
@@ -219,6 +219,7 @@ pub static REGISTRY: Registry = &[
     &Row::<Account, NoCard<_>>::NEW,
     &Row::<ChannelAccount, NoCard<_>>::NEW,
     &Row::<NotificationPolicy, NoCard<_>>::NEW,
+    &Row::<Calendar, NoCard<_>>::NEW,
     &Row::<DeskKey, NoCard<_>>::NEW,
     &Row::<Site, NoCard<_>>::NEW,
     &Row::<TaskType, NoCard<_>>::NEW,

@@ -38,6 +38,7 @@ pub mod aws;
 pub mod backup;
 pub mod blob;
 pub mod cache;
+pub mod calendar_feed;
 pub mod channel;
 pub mod clock;
 pub mod commit;

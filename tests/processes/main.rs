@@ -3,6 +3,7 @@
 
 mod automation;
 mod bk_log;
+mod calendar;
 mod cases;
 mod channels;
 mod commands;

@@ -20,8 +20,8 @@ use domain::notification::routing::Decision;
 use domain::notification::{Command, Next, Notification, Phase};
 use events::delivery::{ATTEMPT, DeliveryEvent, FailureClass};
 use events::notification::{
-    DeliveryEnded, EXPIRE, Fact, Held, NotificationEvent, Outcome, RELEASE, Requested, Route,
-    Routed,
+    DeliveryEnded, EXPIRE, Fact, Held, HeldReason, NotificationEvent, Outcome, RELEASE, Requested,
+    Route, Routed,
 };
 use events::person::QuietHours;
 use events::task_type::Repetition;
@@ -140,6 +140,7 @@ impl World {
             at: Moment(0),
             priority: String::new(),
             is_urgent: false,
+            is_critical: false,
         };
         let next = world.next();
         world.notify(&Command::Request(Box::new(requested), next));
@@ -152,11 +153,13 @@ impl World {
         if self.now < self.earliest {
             return Next::Decided(Decision::Hold(Held {
                 until: self.earliest,
-                quiet: QuietHours {
+                because: Some(HeldReason::QuietHours),
+                quiet: Some(QuietHours {
                     from: "22:00".into(),
                     to: "06:00".into(),
-                },
+                }),
                 zone: "UTC".into(),
+                presence_limit: None,
             }));
         }
         if self.dice.below(10) == 0 {

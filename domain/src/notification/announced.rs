@@ -105,6 +105,7 @@ pub const SILENT: &[(&str, &[&str])] = &[
         &[
             "app.registered",
             "application_kind.defined",
+            "calendar.defined",
             "catalog.category_added",
             "catalog.category_changed",
             "catalog.category_removed",

@@ -4,6 +4,8 @@
 //! the person.
 
 pub mod announced;
+pub mod availability;
+pub mod calendar;
 pub mod content;
 pub mod delivery;
 pub mod person;
@@ -35,8 +37,8 @@ pub enum Next {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Request(Box<Requested>, Next),
-    /// Ends the hold of a notification that waited for the end of the quiet hours of the recipient. The member
-    /// `next` contains the new decision. Before the end of the quiet hours, the command does nothing.
+    /// Ends the hold of a notification that waited until the recipient is available. The member `next` contains the
+    /// new decision. Before the end of the hold, the command does nothing.
     Release {
         next: Next,
         at: Moment,
@@ -294,17 +296,20 @@ mod tests {
             at: Moment(5),
             priority: String::new(),
             is_urgent: false,
+            is_critical: false,
         }
     }
 
     fn held() -> Held {
         Held {
             until: Moment(1_000),
-            quiet: QuietHours {
+            because: None,
+            quiet: Some(QuietHours {
                 from: "22:00".into(),
                 to: "07:00".into(),
-            },
+            }),
             zone: "Asia/Shanghai".into(),
+            presence_limit: None,
         }
     }
 

@@ -1,8 +1,8 @@
-//! Implements the aggregate that stores the preferences of one person: language, time zone, quiet hours and
+//! Implements the aggregate that stores the preferences of one person: language, time zone, availability and
 //! addresses.
 
-use events::Personal;
 use events::person::{PersonEvent, PreferencesChanged};
+use events::{PersonId, Personal};
 use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
@@ -32,15 +32,16 @@ impl Decider for Person {
         (): &(),
     ) -> Result<Vec<PersonEvent>, DecideError<Self>> {
         let is_equal = self.0.as_ref().is_some_and(|known| {
-            let values = |preferences: &PreferencesChanged| -> Vec<_> {
-                let addresses = preferences.addresses.iter();
-                addresses
-                    .map(|(kind, address)| (kind.clone(), address.value.clone()))
-                    .collect()
+            // The sealed form of a personal value differs after each encryption, so only the values are compared.
+            let values = |preferences: &PreferencesChanged| {
+                let mut preferences = preferences.clone();
+                preferences.by = PersonId::default();
+                for personal in events::Personals::personals(&mut preferences) {
+                    personal.sealed = None;
+                }
+                preferences
             };
-            (known.language, &known.zone, &known.quiet)
-                == (changed.language, &changed.zone, &changed.quiet)
-                && values(known) == values(changed)
+            values(known) == values(changed)
         });
         Ok(if is_equal {
             Vec::new()
@@ -102,6 +103,14 @@ mod tests {
                 zone: Some("UTC".into()),
                 ..preferences("a@b.example")
             },
+            PreferencesChanged {
+                calendar: Some("china".into()),
+                ..preferences("a@b.example")
+            },
+            PreferencesChanged {
+                do_not_disturb_until: Some(events::Moment(5)),
+                ..preferences("a@b.example")
+            },
         ] {
             assert_eq!(
                 person.decide(&changed, &()),
@@ -111,13 +120,17 @@ mod tests {
     }
 
     #[test]
-    fn each_address_is_a_personal_value() {
-        let mut person = Person(Some(preferences("a@b.example")));
+    fn each_address_and_the_feed_are_personal_values() {
+        let feed = Personal::new("p-1".into(), "https://calendar.example/1.ics".into());
+        let mut person = Person(Some(PreferencesChanged {
+            presence: Some(feed),
+            ..preferences("a@b.example")
+        }));
         let values: Vec<Value> = person
             .personals()
             .iter()
             .map(|one| one.value.clone())
             .collect();
-        assert_eq!(values, ["a@b.example"]);
+        assert_eq!(values, ["a@b.example", "https://calendar.example/1.ics"]);
     }
 }

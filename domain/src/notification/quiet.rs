@@ -46,7 +46,7 @@ pub fn quiet_until(quiet: &QuietHours, zone: &TimeZone, now: Moment) -> Option<M
 
 /// Converts a local date and time to an instant. Returns `None` if the date is outside of the supported
 /// range.
-fn instant(zone: &TimeZone, date: Date, time: Time) -> Option<Timestamp> {
+pub(super) fn instant(zone: &TimeZone, date: Date, time: Time) -> Option<Timestamp> {
     let local = date.to_datetime(time);
     let ambiguous = zone.to_ambiguous_timestamp(local);
     match ambiguous.offset() {

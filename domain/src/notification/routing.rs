@@ -1,16 +1,17 @@
-//! Decides how a notification reaches a person: at once through messages, after the quiet hours of the
-//! person, or only in the inbox.
+//! Decides how a notification reaches a person: at once through messages, when the person is available again, or
+//! only in the inbox.
 
 use std::collections::BTreeMap;
 
 use events::Moment;
+use events::calendar;
 use events::channel_account;
-use events::notification::{Held, Route, Routed, SkipReason, Skipped};
+use events::notification::{Held, HeldReason, Route, Routed, SkipReason, Skipped};
 use events::notification_policy;
 use events::person::PreferencesChanged;
 use jiff::tz::TimeZone;
 
-use super::quiet::quiet_until;
+use super::availability::{Availability, Busy, Circumstances, availability};
 
 /// Maximum time in milliseconds that the desk waits for the end of all deliveries (messages) of a
 /// notification: one day.
@@ -19,11 +20,20 @@ pub const EXPIRES_MS: i64 = 24 * 3_600_000;
 /// The data from which the desk decides how a notification reaches a person.
 #[derive(Clone, Copy, Debug)]
 pub struct Situation<'a> {
-    /// True if the notification ignores quiet hours.
+    /// True if the notification ignores quiet hours and the working calendar.
     pub is_urgent: bool,
+    /// True if the notification is never held.
+    pub is_critical: bool,
     pub preferences: &'a PreferencesChanged,
-    /// The time zone for the quiet hours of the recipient.
+    /// The time zone for the quiet hours and the working hours of the recipient.
     pub zone: &'a TimeZone,
+    /// The working calendar of the recipient. If the value is `None`, all hours are working hours.
+    pub calendar: Option<&'a calendar::Defined>,
+    /// The known appointments of the recipient.
+    pub appointments: &'a [Busy],
+    /// The time after which appointments of the recipient no longer hold this notification. The value is `None` if no
+    /// appointment has held the notification.
+    pub presence_limit: Option<Moment>,
     /// The notification policy, which names the channel accounts (configured senders of messages). The value
     /// is `None` if no policy is defined. The desk then sends no messages.
     pub policy: Option<&'a notification_policy::Defined>,
@@ -36,32 +46,51 @@ pub struct Situation<'a> {
     pub now: Moment,
 }
 
-/// The decision about one notification: hold the notification during quiet hours, or send messages now.
+/// The decision about one notification: hold the notification, or send messages now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// The desk sends no message before the quiet hours of the recipient end.
+    /// The desk sends no message before the recipient is available again.
     Hold(Held),
     /// The desk sends one message through each channel account (a configured sender, such as a mail relay) in
     /// `routes`. If `routes` is empty, only the inbox shows the notification.
     Send(Routed),
 }
 
-/// Decides whether a notification is sent now, or is held until the quiet hours of the recipient end. A
-/// notification is never held if it is urgent, or if no channel account (a configured sender of messages) can
-/// reach the recipient.
+/// Decides whether a notification is sent now, or is held until the recipient is available again. A notification is
+/// never held if it is critical, or if no channel account (a configured sender of messages) can reach the recipient.
 pub fn decide(situation: &Situation<'_>) -> Decision {
     let routed = routes(situation);
-    let quiet = situation.preferences.quiet.as_ref();
-    let until = quiet
-        .filter(|_| !situation.is_urgent && !routed.routes.is_empty())
-        .and_then(|quiet| quiet_until(quiet, situation.zone, situation.now));
-    match (quiet, until) {
-        (Some(quiet), Some(until)) => Decision::Hold(Held {
+    if routed.routes.is_empty() {
+        return Decision::Send(routed);
+    }
+    let preferences = situation.preferences;
+    let available = availability(&Circumstances {
+        is_urgent: situation.is_urgent,
+        is_critical: situation.is_critical,
+        quiet: preferences.quiet.as_ref(),
+        do_not_disturb_until: preferences.do_not_disturb_until,
+        calendar: situation.calendar,
+        zone: situation.zone,
+        appointments: situation.appointments,
+        presence_limit: situation.presence_limit,
+        now: situation.now,
+    });
+    match available {
+        Availability::Free => Decision::Send(routed),
+        Availability::Held {
             until,
-            quiet: quiet.clone(),
+            because,
+            presence_limit,
+        } => Decision::Hold(Held {
+            until,
+            because: Some(because),
+            quiet: preferences
+                .quiet
+                .clone()
+                .filter(|_| because == HeldReason::QuietHours),
             zone: situation.zone.iana_name().unwrap_or("UTC").to_owned(),
+            presence_limit,
         }),
-        _ => Decision::Send(routed),
     }
 }
 
@@ -139,6 +168,7 @@ mod tests {
                 name: "default".into(),
                 accounts: vec!["mail".into(), "robot".into()],
                 urgent: Vec::new(),
+                critical: Vec::new(),
                 operators: Vec::new(),
             }),
             accounts: BTreeMap::from([
@@ -155,8 +185,12 @@ mod tests {
     fn decided(case: &Case, now: Moment) -> Decision {
         decide(&Situation {
             is_urgent: case.is_urgent,
+            is_critical: false,
             preferences: &case.preferences,
             zone: &TimeZone::get("Asia/Shanghai").unwrap(),
+            calendar: None,
+            appointments: &[],
+            presence_limit: None,
             policy: case.policy.as_ref(),
             accounts: &case.accounts,
             address_kind: |channel| match channel {
@@ -219,6 +253,8 @@ mod tests {
         };
         assert_eq!(held.until, NIGHT.plus_ms(8 * 3_600_000));
         assert_eq!(held.zone, "Asia/Shanghai");
+        assert_eq!(held.because, Some(HeldReason::QuietHours));
+        assert!(held.quiet.is_some());
         assert!(matches!(decided(&case(), DAY), Decision::Send(_)));
         assert!(matches!(decided(&case(), held.until), Decision::Send(_)));
     }

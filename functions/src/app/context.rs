@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use domain::Decider;
 use domain::attachment::Attachment;
 use domain::config::{
-    ApplicationKind, Catalog, ChannelAccount, DeskKey, Dictionary, Integration, NotificationPolicy,
-    Platform, Role, Rule, Script, Service, SharedField, Site, TaskType,
+    ApplicationKind, Calendar, Catalog, ChannelAccount, DeskKey, Dictionary, Integration,
+    NotificationPolicy, Platform, Role, Rule, Script, Service, SharedField, Site, TaskType,
 };
 use domain::ticket::{Context, Lookup, Now, Permissions, Ticket};
 use domain::workflow::Workflow;
@@ -58,6 +58,7 @@ pub struct Configuration {
     task_types: Cached<TaskType>,
     channel_accounts: Cached<ChannelAccount>,
     notification_policies: Cached<NotificationPolicy>,
+    calendars: Cached<Calendar>,
     platforms: Cached<Platform>,
     scripts: Cached<Script>,
     rules: Cached<Rule>,
@@ -99,6 +100,7 @@ impl Configuration {
             task_types: Cache::new(KEPT),
             channel_accounts: Cache::new(KEPT),
             notification_policies: Cache::new(KEPT),
+            calendars: Cache::new(KEPT),
             platforms: Cache::new(KEPT),
             scripts: Cache::new(KEPT),
             rules: Cache::new(KEPT),
@@ -197,6 +199,13 @@ impl Configuration {
         let stream = format!("notification_policy-{name}");
         let make = |state: NotificationPolicy| state;
         self.state(&self.notification_policies, &stream, make).await
+    }
+
+    /// Returns a stored working calendar. If the calendar does not exist, the result contains no definition.
+    pub async fn calendar(&self, name: &str) -> Result<Arc<Calendar>, Error> {
+        let stream = format!("calendar-{name}");
+        self.state(&self.calendars, &stream, |state: Calendar| state)
+            .await
     }
 
     /// Returns the definition of an automation platform, such as an LDAP server. Returns `None` if no platform

@@ -14,12 +14,14 @@ pub const DEFAULT_ZONE: &str = "Asia/Shanghai";
 
 /// The JSON keys that contain a time in stored events and states. The value is an integer in
 /// milliseconds.
-const INSTANTS: [&str; 11] = [
+const INSTANTS: [&str; 13] = [
     "at",
     "due",
     "expires",
     "next",
     "until",
+    "do_not_disturb_until",
+    "presence_limit",
     "rate_by",
     "occurred_at",
     "updated_at",

@@ -22,6 +22,7 @@ use crate::app::automation::executions::PLATFORM;
 use crate::app::fleet::definitions::Definitions as FleetDefinitions;
 use crate::app::itsm::integrations::Definitions;
 use crate::app::itsm::sources;
+use crate::app::notifications::calendars::Definitions as Calendars;
 use crate::app::notifications::definitions::{Definitions as Channels, check_secret};
 use crate::app::{client_apps, logins, people, seed};
 
@@ -111,6 +112,9 @@ pub struct Wanted {
     /// (docs/notifications.md).
     #[arg(long = "accounts", value_name = "FILE")]
     pub accounts: Vec<PathBuf>,
+    /// Define working calendars with holidays from a TOML file (docs/notifications.md).
+    #[arg(long = "calendars", value_name = "FILE")]
+    pub calendars: Vec<PathBuf>,
     /// Define platforms, scripts and rules from a TOML file (docs/automation.md).
     #[arg(long = "automation", value_name = "FILE")]
     pub automation: Vec<PathBuf>,
@@ -144,6 +148,7 @@ pub(super) struct Resolved {
     definitions: Vec<Definitions>,
     fleet: Vec<FleetDefinitions>,
     channels: Vec<Channels>,
+    calendars: Vec<Calendars>,
     automation: Vec<Automation>,
 }
 
@@ -216,6 +221,7 @@ impl Wanted {
             })?,
             fleet: read_all(&self.fleet, |text, _| FleetDefinitions::read(text))?,
             channels: read_all(&self.accounts, |text, _| Channels::read(text))?,
+            calendars: read_all(&self.calendars, |text, _| Calendars::read(text))?,
             automation: read_all(&self.automation, |text, _| Automation::read(text))?,
         })
     }
@@ -279,6 +285,9 @@ impl Wanted {
         }
         for channels in &resolved.channels {
             channels.store(app).await?;
+        }
+        for calendars in &resolved.calendars {
+            calendars.store(app).await?;
         }
         for automation in &resolved.automation {
             automation.store(app).await?;
@@ -455,6 +464,10 @@ impl Wanted {
             plan.extend(accounts.map(|one| format!("channel account {}", one.name)));
             let policy = channels.policy.iter();
             plan.extend(policy.map(|one| format!("notification policy {}", one.name)));
+        }
+        for calendars in &resolved.calendars {
+            let calendars = calendars.calendars.iter();
+            plan.extend(calendars.map(|one| format!("calendar {}", one.name)));
         }
         for automation in &resolved.automation {
             plan.extend(automation.named());

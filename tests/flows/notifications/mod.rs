@@ -2,6 +2,7 @@
 //! example a mail relay or a chat robot), sending, quiet hours, rate limits and the inbox. The source is
 //! plans/notifications.md, part 0.
 
+mod availability;
 mod facts;
 mod inbox;
 mod quiet;

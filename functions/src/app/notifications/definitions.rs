@@ -53,6 +53,8 @@ struct PolicyEntry {
     #[serde(default)]
     urgent: Vec<String>,
     #[serde(default)]
+    critical: Vec<String>,
+    #[serde(default)]
     operators: Vec<String>,
 }
 
@@ -173,6 +175,7 @@ fn policy(entry: PolicyEntry) -> Result<notification_policy::Defined, String> {
     let PolicyEntry {
         accounts,
         urgent,
+        critical,
         operators,
     } = entry;
     let distinct: BTreeSet<&String> = accounts.iter().collect();
@@ -181,6 +184,9 @@ fn policy(entry: PolicyEntry) -> Result<notification_policy::Defined, String> {
     }
     if urgent.iter().any(|key| key.trim().is_empty()) {
         return Err("policy: `urgent` must contain keys of priorities".into());
+    }
+    if critical.iter().any(|key| key.trim().is_empty()) {
+        return Err("policy: `critical` must contain keys of priorities".into());
     }
     if operators.len() > OPERATORS_MAX || operators.iter().any(|name| name.trim().is_empty()) {
         return Err(format!(
@@ -191,6 +197,7 @@ fn policy(entry: PolicyEntry) -> Result<notification_policy::Defined, String> {
         name: DEFAULT_POLICY.into(),
         accounts,
         urgent,
+        critical,
         operators,
     })
 }
@@ -214,6 +221,7 @@ mod tests {
         [policy]
         accounts = ["mail", "ops_robot"]
         urgent = ["3"]
+        critical = ["4"]
     "#;
 
     #[test]
@@ -234,6 +242,7 @@ mod tests {
         let policy = definitions.policy.unwrap();
         assert_eq!(policy.accounts, ["mail", "ops_robot"]);
         assert_eq!(policy.urgent, ["3"]);
+        assert_eq!(policy.critical, ["4"]);
     }
 
     #[test]
@@ -267,6 +276,7 @@ mod tests {
                 "policy: `accounts` names an account twice",
             ),
             ("[\"3\"]", "[\"\"]", "policy: `urgent` must contain"),
+            ("[\"4\"]", "[\" \"]", "policy: `critical` must contain"),
             ("urgent = [\"3\"]", "urgnt = []", "unknown field `urgnt`"),
             (
                 "name = \"ops_robot\"",

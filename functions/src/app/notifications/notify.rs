@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use domain::intent::{About, Due, Notify, effect_id};
 use domain::notification::routing::{Situation, decide};
-use domain::notification::{Command, Next, Notification, Rejection};
+use domain::notification::{Command, Next, Notification, Phase, Rejection};
 use domain::ticket::{Status, Ticket};
-use events::notification::{DeliveryEnded, EXPIRE, Fact, RELEASE, Read, Requested, Role};
+use events::notification::{DeliveryEnded, EXPIRE, Fact, Held, RELEASE, Read, Requested, Role};
 use events::{Meta, NodeId, PersonId, TicketSn, channel_account, notification_policy};
 use infra::channel::{self, Channel};
 use infra::ledger::{NoContext, command_id};
@@ -15,7 +15,7 @@ use infra::{CommandEnvelope, Error, ExecuteError};
 use jiff::tz::TimeZone;
 
 use super::definitions::DEFAULT_POLICY;
-use super::preferences;
+use super::{calendars, preferences, presence};
 use crate::App;
 use crate::app::times;
 
@@ -38,6 +38,7 @@ pub async fn request(app: &App, id: &str, notify: Notify) -> Result<(), Error> {
     let priority = ticket.priority().map(|priority| priority.key.clone());
     let priority = priority.unwrap_or_default();
     let is_urgent = policy.urgent.contains(&priority);
+    let is_critical = policy.critical.contains(&priority);
     let requested = Requested {
         person,
         fact: about.fact,
@@ -50,8 +51,9 @@ pub async fn request(app: &App, id: &str, notify: Notify) -> Result<(), Error> {
         at: about.at,
         priority,
         is_urgent,
+        is_critical,
     };
-    let next = next(app, &requested, &ticket, Some(policy)).await?;
+    let next = next(app, &requested, &ticket, Some(policy), None).await?;
     let command_envelope = CommandEnvelope {
         stream: format!("notification-{id}"),
         command_id: command_id(&["notify", id]),
@@ -88,9 +90,9 @@ pub async fn request_for_operators(app: &App, id: &str, about: About) -> Result<
     Ok(())
 }
 
-/// Continues a notification at one of its deadlines. At the deadline `RELEASE`, the quiet hours of the person
-/// end, and the message can be sent. At the deadline `EXPIRE`, the desk no longer waits for the results of
-/// the deliveries.
+/// Continues a notification at one of its deadlines. At the deadline `RELEASE`, the reason of the hold ends, such as
+/// the quiet hours of the person, and the message can be sent. At the deadline `EXPIRE`, the desk no longer waits for
+/// the results of the deliveries.
 pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
     let state = app
         .ledger
@@ -109,7 +111,11 @@ pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
                 .configuration
                 .notification_policy(DEFAULT_POLICY)
                 .await?;
-            let next = next(app, requested, &ticket, policy.0.as_ref()).await?;
+            let held = match &state.phase {
+                Phase::Held(held) => Some(held),
+                _ => None,
+            };
+            let next = next(app, requested, &ticket, policy.0.as_ref(), held).await?;
             Command::Release { next, at }
         }
         EXPIRE => Command::Expire { at },
@@ -184,13 +190,15 @@ async fn ticket(app: &App, sn: &TicketSn) -> Result<Ticket, Error> {
     Ok(app.ledger.load::<Ticket>(&sn.stream()).await?.aggregate.0)
 }
 
-/// Decides whether a notification is sent now, delayed until the end of the quiet hours (a time without messages), or
-/// not needed. The decision depends on the ticket, the notification policy and the preferences of the person.
+/// Decides whether a notification is sent now, delayed until the person is available, or not needed. The decision
+/// depends on the ticket, the notification policy, and the preferences, the working calendar and the appointments of
+/// the person. `held` contains the data of the last hold.
 async fn next(
     app: &App,
     requested: &Requested,
     ticket: &Ticket,
     policy: Option<&notification_policy::Defined>,
+    held: Option<&Held>,
 ) -> Result<Next, Error> {
     if let Some(reason) = not_needed(requested, ticket) {
         return Ok(Next::NotNeeded(reason.to_owned()));
@@ -202,11 +210,27 @@ async fn next(
         }
     }
     let preferences = preferences::read(app, &requested.person).await?;
-    let zone = zone(app, preferences.zone.as_deref());
+    let calendar = match &preferences.calendar {
+        Some(name) => Some(calendars::find(app, name).await?),
+        None => None,
+    };
+    let calendar = calendar.as_ref().and_then(|calendar| calendar.0.as_ref());
+    let zone_name = preferences.zone.as_deref();
+    let zone_name = zone_name.or_else(|| calendar.and_then(|calendar| calendar.zone.as_deref()));
+    let zone = zone(app, zone_name);
+    let appointments = if requested.is_critical {
+        Vec::new()
+    } else {
+        presence::appointments(app, &preferences, &zone).await?
+    };
     let situation = Situation {
         is_urgent: requested.is_urgent,
+        is_critical: requested.is_critical,
         preferences: &preferences,
         zone: &zone,
+        calendar,
+        appointments: &appointments,
+        presence_limit: held.and_then(|held| held.presence_limit),
         policy,
         accounts: &accounts,
         address_kind: |channel| channel::find(channel).map(Channel::address_kind),

@@ -1,16 +1,17 @@
-//! Reads and changes the notification preferences of one person: language, time zone, quiet hours (a time
-//! without messages) and addresses.
+//! Reads and changes the notification preferences of one person: language, time zone, availability (such as quiet
+//! hours, a time without messages) and addresses.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::notification::person::{Person, stream};
 use domain::notification::quiet::time_of_day;
 use events::person::{Language, PreferencesChanged, QuietHours};
-use events::{Meta, PersonId, Personal};
+use events::{Meta, Moment, PersonId, Personal};
 use infra::channel;
 use infra::ledger::NoContext;
 use infra::{CommandEnvelope, Error, ExecuteError};
 
+use super::calendars;
 use crate::App;
 use crate::app::times;
 
@@ -20,6 +21,12 @@ pub struct Preferences {
     pub language: Language,
     pub zone: Option<String>,
     pub quiet: Option<QuietHours>,
+    /// The end of a time in which the person gets only critical messages.
+    pub do_not_disturb_until: Option<Moment>,
+    /// The name of the working calendar.
+    pub calendar: Option<String>,
+    /// The URL of an iCalendar feed with the appointments of the person.
+    pub presence: Option<String>,
     /// The addresses of the person. The key is the kind of the address, such as `email` or `dingtalk`.
     pub addresses: BTreeMap<String, String>,
 }
@@ -42,6 +49,11 @@ fn wrong(field: impl Into<String>, reason: impl Into<String>) -> Wrong {
 /// Minimum time between the end of the quiet hours (a time without messages) and the next start of the quiet
 /// hours, in minutes.
 const PAUSE_MIN: i32 = 30;
+
+/// Maximum time for which a person can hold all messages, in milliseconds: 30 days.
+const DO_NOT_DISTURB_MAX_MS: i64 = 30 * 24 * 3_600_000;
+/// Maximum length of the URL of an iCalendar feed, in bytes.
+const FEED_URL_MAX: usize = 2_000;
 
 /// Returns the time from the end of the quiet hours to the next start of the quiet hours, in minutes. An
 /// invalid time counts as midnight.
@@ -75,6 +87,16 @@ pub fn check(preferences: &Preferences) -> Result<(), Wrong> {
             return Err(wrong("/quiet/to", reason));
         }
     }
+    if preferences
+        .presence
+        .as_deref()
+        .is_some_and(|url| !is_feed_url(url))
+    {
+        let reason = format!(
+            "`presence` must be the address of an iCalendar feed, which begins with https:// or http:// and has at most {FEED_URL_MAX} characters"
+        );
+        return Err(wrong("/presence", reason));
+    }
     for (kind, address) in &preferences.addresses {
         let field = format!("/addresses/{kind}");
         let codec = channel::ALL
@@ -96,6 +118,38 @@ pub fn check(preferences: &Preferences) -> Result<(), Wrong> {
     Ok(())
 }
 
+fn is_feed_url(url: &str) -> bool {
+    let host = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"));
+    url.len() <= FEED_URL_MAX
+        && host.is_some_and(|host| !host.is_empty() && !host.starts_with('/'))
+        && url.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Checks the parts of the preferences that depend on the current time or on the configuration of the desk. The inner
+/// `Err` names the first member that is wrong.
+pub async fn check_in_desk(
+    app: &App,
+    preferences: &Preferences,
+) -> Result<Result<(), Wrong>, Error> {
+    let latest = app.ledger.clock.now().plus_ms(DO_NOT_DISTURB_MAX_MS);
+    if preferences
+        .do_not_disturb_until
+        .is_some_and(|until| until > latest)
+    {
+        let reason = "`do_not_disturb_until` must be at most 30 days in the future";
+        return Ok(Err(wrong("/do_not_disturb_until", reason)));
+    }
+    if let Some(name) = &preferences.calendar
+        && !calendars::exists(app, name).await?
+    {
+        let reason = "`calendar` must be the name of a defined working calendar, such as china";
+        return Ok(Err(wrong("/calendar", reason)));
+    }
+    Ok(Ok(()))
+}
+
 /// Returns the stored preferences of a person. If nothing is stored, returns the default preferences.
 pub async fn read(app: &App, person: &PersonId) -> Result<PreferencesChanged, Error> {
     let state = app.ledger.load::<Person>(&stream(person)).await?;
@@ -114,6 +168,9 @@ pub async fn write(
         language,
         zone,
         quiet,
+        do_not_disturb_until,
+        calendar,
+        presence,
         addresses,
     } = preferences;
     let sealed =
@@ -122,6 +179,9 @@ pub async fn write(
         language,
         zone,
         quiet,
+        do_not_disturb_until,
+        calendar,
+        presence: presence.map(|url| Personal::new(person.clone(), url.into())),
         addresses: addresses.into_iter().map(sealed).collect(),
         by: meta.actor.clone(),
     };
@@ -224,6 +284,20 @@ mod tests {
                     ..preferences()
                 },
                 "/addresses/dingtalk",
+            ),
+            (
+                Preferences {
+                    presence: Some("file:///etc/passwd".into()),
+                    ..preferences()
+                },
+                "/presence",
+            ),
+            (
+                Preferences {
+                    presence: Some("https://calendar.example/a b".into()),
+                    ..preferences()
+                },
+                "/presence",
             ),
             (
                 Preferences {

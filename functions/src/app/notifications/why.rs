@@ -4,8 +4,10 @@ use domain::Envelope;
 use domain::notification::delivery::Delivery;
 use domain::views::Card as _;
 use events::delivery::{DeliveryEvent, FailureClass};
-use events::notification::{Fact, NotificationEvent, Outcome, Requested, Role, SkipReason};
-use events::person::Language;
+use events::notification::{
+    Fact, Held, HeldReason, NotificationEvent, Outcome, Requested, Role, SkipReason,
+};
+use events::person::{Language, QuietHours};
 use events::{Event, Moment};
 use infra::Error;
 use infra::views::Range;
@@ -164,10 +166,15 @@ impl Words<'_> {
     fn of_notification(&self, event: &NotificationEvent) -> String {
         match event {
             NotificationEvent::Requested(requested) => {
-                let (urgent_cn, urgent_en) = if requested.is_urgent {
+                let (urgent_cn, urgent_en) = if requested.is_critical {
                     (
-                        "策略将该优先级视为紧急，因此不受免打扰时段限制。",
-                        " The policy counts the priority as urgent, so quiet hours do not apply.",
+                        "策略将该优先级视为特急，因此立即发送。",
+                        " The policy counts the priority as critical, so nothing holds the message.",
+                    )
+                } else if requested.is_urgent {
+                    (
+                        "策略将该优先级视为紧急，因此不受免打扰时段和工作时间限制。",
+                        " The policy counts the priority as urgent, so quiet hours and working hours do not apply.",
                     )
                 } else {
                     ("", "")
@@ -177,14 +184,7 @@ impl Words<'_> {
                     format!("{}{urgent_en}", english_cause(requested)),
                 )
             }
-            NotificationEvent::Held(held) => {
-                let (from, to, zone) = (&held.quiet.from, &held.quiet.to, &held.zone);
-                let until = self.time(held.until);
-                self.pick(
-                    format!("处于免打扰时段 {from}–{to}（{zone}），消息保留到 {until}。"),
-                    format!("Quiet hours {from}–{to} ({zone}) hold the message until {until}."),
-                )
-            }
+            NotificationEvent::Held(held) => self.held(held),
             NotificationEvent::Routed(routed) => {
                 let accounts: Vec<&str> =
                     routed.routes.iter().map(|route| route.account.as_str()).collect();
@@ -228,6 +228,38 @@ impl Words<'_> {
                 "The person read the notification in the inbox.".into(),
             ),
         }
+    }
+
+    fn held(&self, held: &Held) -> String {
+        let until = self.time(held.until);
+        let zone = &held.zone;
+        let (chinese, english) = match (held.reason(), &held.quiet) {
+            (HeldReason::QuietHours, Some(QuietHours { from, to })) => (
+                format!("处于免打扰时段 {from}–{to}（{zone}）"),
+                format!("Quiet hours {from}–{to} ({zone}) hold"),
+            ),
+            (HeldReason::QuietHours, None) => ("处于免打扰时段".into(), "Quiet hours hold".into()),
+            (HeldReason::DoNotDisturb, _) => (
+                "此人已开启免打扰".into(),
+                "The person does not want to be disturbed, which holds".into(),
+            ),
+            (HeldReason::NotWorking, _) => (
+                format!("不在此人的工作时间内（{zone}）"),
+                format!("The person does not work now ({zone}), which holds"),
+            ),
+            (HeldReason::InMeeting, _) => (
+                "此人正在开会".into(),
+                "The person has an appointment, which holds".into(),
+            ),
+            (HeldReason::Focused, _) => (
+                "此人正在专注工作".into(),
+                "The person has reserved time for work, which holds".into(),
+            ),
+        };
+        self.pick(
+            format!("{chinese}，消息保留到 {until}。"),
+            format!("{english} the message until {until}."),
+        )
     }
 
     fn skipped(&self, account: &str, reason: SkipReason) -> String {

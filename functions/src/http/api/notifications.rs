@@ -10,7 +10,7 @@ use domain::notification::{Notification, Phase};
 use domain::permission::Operation as Permission;
 use events::app::Scope;
 use events::delivery::FailureClass;
-use events::notification::{Fact, Outcome, Role, Route, SkipReason, Skipped};
+use events::notification::{Fact, HeldReason, Outcome, Role, Route, SkipReason, Skipped};
 use events::person::{Language, PreferencesChanged};
 use events::{Moment, PersonId};
 use serde::Serialize;
@@ -28,7 +28,7 @@ use super::resource::{
 use super::shape::{Member, Shape, optional, quoted, required};
 use crate::app::notifications::preferences::{self, Preferences};
 use crate::app::notifications::{notify, why};
-use crate::app::permissions;
+use crate::app::{permissions, times};
 
 /// The languages in which the desk writes messages. These are the allowed values of the member `language`.
 const LANGUAGES: &[&str] = &["zh-CN", "en"];
@@ -39,6 +39,9 @@ const QUIET: Member = optional(
     "quiet",
     Shape::Object(&[required("from", Shape::Text), required("to", Shape::Text)]),
 );
+const DO_NOT_DISTURB_UNTIL: Member = optional("do_not_disturb_until", Shape::Text);
+const CALENDAR: Member = optional("calendar", Shape::Text);
+const PRESENCE: Member = optional("presence", Shape::Text);
 const ADDRESSES: Member = optional("addresses", Shape::Map(&Shape::Text));
 
 const OPERATIONS: &[Operation] = &[
@@ -88,13 +91,21 @@ const OPERATIONS: &[Operation] = &[
     .returning::<DeliveryPage>(),
     get(
         "/v1/people/{person}/preferences",
-        "shows the language, the time zone, the quiet hours and the addresses of a person; for this person and superusers",
+        "shows the language, the time zone, the availability and the addresses of a person; for this person and superusers",
     )
     .returning::<ShownPreferences>(),
     put(
         "/v1/people/{person}/preferences",
         "replaces the preferences of a person; for this person and superusers",
-        &[LANGUAGE, ZONE, QUIET, ADDRESSES],
+        &[
+            LANGUAGE,
+            ZONE,
+            QUIET,
+            DO_NOT_DISTURB_UNTIL,
+            CALENDAR,
+            PRESENCE,
+            ADDRESSES,
+        ],
     )
     .returning::<ShownPreferences>(),
 ];
@@ -126,6 +137,9 @@ struct ShownNotification {
     is_read: bool,
     state: NotificationState,
     held_until: Option<Time>,
+    /// Why the notification is held.
+    #[cfg_attr(test, schemars(schema_with = "schema::held_reason"))]
+    held_because: Option<HeldReason>,
     #[cfg_attr(test, schemars(schema_with = "schema::notification_outcome"))]
     outcome: Option<Outcome>,
     reason: Option<String>,
@@ -253,6 +267,12 @@ struct ShownPreferences {
     /// The time zone, or null for the zone of the desk.
     zone: Option<String>,
     quiet: Option<ShownQuietHours>,
+    /// Until this time, the person gets only critical messages.
+    do_not_disturb_until: Option<Time>,
+    /// The name of the working calendar.
+    calendar: Option<String>,
+    /// The address of an iCalendar feed with the appointments of the person.
+    presence: Option<String>,
     /// The addresses, by kind.
     #[cfg_attr(test, schemars(schema_with = "schema::object"))]
     addresses: serde_json::Map<String, Value>,
@@ -521,6 +541,10 @@ fn shown(request: &Asked, stream: &str, state: &Notification) -> ShownNotificati
         is_read: state.is_read,
         state: phase,
         held_until: until,
+        held_because: match &state.phase {
+            Phase::Held(held) => Some(held.reason()),
+            _ => None,
+        },
         outcome,
         reason,
         accounts: routed.map(|routed| routes(&routed.routes)),
@@ -533,7 +557,7 @@ async fn shown_preferences(request: Asked, person: &str) -> ApiResult {
     let pid = request.app.people.find(person).await?;
     permitted(&request, Permission::ReadPerson, &pid).await?;
     let preferences = preferences::read(&request.app, &pid).await?;
-    Ok(ok(&preferences_body(&preferences)))
+    Ok(ok(&preferences_body(&request, &preferences)))
 }
 
 async fn change(request: Asked, person: &str) -> ApiResult {
@@ -543,11 +567,14 @@ async fn change(request: Asked, person: &str) -> ApiResult {
     let actor = permitted(&request, Permission::ChangePerson, &found).await?;
     let wanted = wanted(&request)?;
     preferences::check(&wanted).map_err(|wrong| Problem::malformed(&wrong.field, wrong.reason))?;
+    preferences::check_in_desk(&request.app, &wanted)
+        .await?
+        .map_err(|wrong| Problem::malformed(&wrong.field, wrong.reason))?;
     let pid = request.app.people.pid(name).await?;
     let actor = if actor == found { pid.clone() } else { actor };
     let meta = request.meta(actor);
     let stored = preferences::write(&request.app, &pid, wanted, meta).await?;
-    Ok(ok(&preferences_body(&stored)))
+    Ok(ok(&preferences_body(&request, &stored)))
 }
 
 /// Returns the notification preferences in the body of a request. The server has already checked
@@ -569,12 +596,30 @@ fn wanted(request: &Asked) -> Result<Preferences, Problem> {
         },
         zone: request.text("zone")?,
         quiet: quiet.map_err(|_| wrong("/quiet"))?,
+        do_not_disturb_until: do_not_disturb_until(request)?,
+        calendar: request.text("calendar")?,
+        presence: request.text("presence")?,
         addresses: addresses.map_err(|_| wrong("/addresses"))?,
     })
 }
 
-fn preferences_body(preferences: &PreferencesChanged) -> ShownPreferences {
+/// Returns the end of the time in which the person does not want to be disturbed.
+fn do_not_disturb_until(request: &Asked) -> Result<Option<Moment>, Problem> {
+    let Some(text) = request.text("do_not_disturb_until")? else {
+        return Ok(None);
+    };
+    match times::read(&text) {
+        Some(until) if !times::is_day(&text) => Ok(Some(until)),
+        _ => Err(Problem::malformed(
+            "/do_not_disturb_until",
+            "`do_not_disturb_until` must be a time such as 2026-11-22T18:00:00+08:00",
+        )),
+    }
+}
+
+fn preferences_body(request: &Asked, preferences: &PreferencesChanged) -> ShownPreferences {
     let addresses = preferences.addresses.iter();
+    let presence = preferences.presence.as_ref();
     ShownPreferences {
         language: preferences.language,
         zone: preferences.zone.clone(),
@@ -582,6 +627,11 @@ fn preferences_body(preferences: &PreferencesChanged) -> ShownPreferences {
             from: quiet.from.clone(),
             to: quiet.to.clone(),
         }),
+        do_not_disturb_until: preferences
+            .do_not_disturb_until
+            .map(|until| time(&request.app, until)),
+        calendar: preferences.calendar.clone(),
+        presence: presence.and_then(|url| url.value.as_str().map(str::to_owned)),
         addresses: addresses
             .map(|(kind, address)| (kind.clone(), address.value.clone()))
             .collect(),

@@ -249,6 +249,12 @@ pub(super) mod schema {
     pub(in crate::http::api) fn notification_outcome(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": ["string", "null"], "enum": ["accepted", "inbox_only", "not_needed", null] })
     }
+    pub(in crate::http::api) fn held_reason(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": ["string", "null"],
+            "enum": ["quiet_hours", "do_not_disturb", "not_working", "in_meeting", "focused", null],
+        })
+    }
     pub(in crate::http::api) fn skip_reason(_: &mut SchemaGenerator) -> Schema {
         words(&["no_address", "disabled", "not_defined"])
     }
