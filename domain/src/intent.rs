@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use events::digest::{Flushed, Item};
 use events::notification::{DeliveryEnded, Fact, Role};
 use events::ticket::{CallbackTarget, Relation};
 use events::{AppCode, Moment, NodeId, PersonId, TicketSn};
@@ -76,6 +77,10 @@ pub enum Intent {
         cause: String,
         correlation: String,
     },
+    /// Requests that a digest collects a notification. A digest is one message about several notifications.
+    AddToDigest(Box<AddToDigest>),
+    /// Requests that a channel account (a configured sender) sends the message of a digest.
+    SendDigest(Box<SendDigest>),
     /// Requests that a notification stores the end of one of its deliveries. A delivery sends the message
     /// through one channel account (a configured sender).
     EndDelivery {
@@ -167,6 +172,34 @@ pub struct About {
     pub correlation: String,
 }
 
+/// The data that the desk needs to add a notification to a digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddToDigest {
+    /// The name of the stream with the events of the digest.
+    pub digest: String,
+    pub person: PersonId,
+    pub account: String,
+    pub item: Item,
+    pub due: Moment,
+    /// True if the digest also collects its first notification.
+    #[serde(default)]
+    pub waits: bool,
+    #[serde(default)]
+    pub is_critical: bool,
+    pub cause: String,
+    pub correlation: String,
+}
+
+/// The data that the desk needs to send the message of a digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SendDigest {
+    /// The name of the stream with the events of the digest.
+    pub digest: String,
+    pub flushed: Flushed,
+    pub cause: String,
+    pub correlation: String,
+}
+
 /// The data that the desk needs to search for an automation rule for one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EvaluateRules {
@@ -204,8 +237,11 @@ impl Intent {
             | Self::WriteBack { .. }
             | Self::HandleInbound { .. } => "sync",
             Self::StartDispatch(_) => "dispatch",
-            Self::Notify(_) | Self::NotifyOperators(_) | Self::EndDelivery { .. } => "notify",
-            Self::StartDelivery { .. } => "send",
+            Self::Notify(_)
+            | Self::NotifyOperators(_)
+            | Self::AddToDigest(_)
+            | Self::EndDelivery { .. } => "notify",
+            Self::StartDelivery { .. } | Self::SendDigest(_) => "send",
             Self::RelateTicket { .. } | Self::EndChildTicket { .. } => "ticket",
         }
     }
@@ -223,6 +259,8 @@ impl Intent {
             Self::Notify(notify) => notify.person.0.clone(),
             Self::NotifyOperators(about) => about.ticket.0.clone(),
             Self::StartDelivery { account, .. } => account.clone(),
+            Self::AddToDigest(add) => add.account.clone(),
+            Self::SendDigest(send) => send.flushed.account.clone(),
             Self::EndDelivery { notification, .. } => notification.clone(),
             Self::WithdrawApplications { ticket, .. }
             | Self::WriteBack { ticket, .. }

@@ -55,12 +55,24 @@ pub enum FailureClass {
     Unknown,
 }
 
+/// The digest to which a delivery belongs, with its notifications.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfDigest {
+    /// The name of the stream with the events of the digest.
+    pub digest: String,
+    /// The names of the streams of all notifications in the message.
+    pub notifications: Vec<String>,
+}
+
 /// A delivery (the sending of one message) was requested. The event contains the complete message. All
 /// attempts send this message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Requested {
-    /// The name of the stream with the events of the notification.
+    /// The name of the stream with the events of the notification. For a digest, this is its first notification.
     pub notification: String,
+    /// The digest, if the message lists several notifications.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<OfDigest>,
     pub ticket: TicketSn,
     pub person: PersonId,
     pub account: String,
@@ -79,6 +91,15 @@ pub struct Requested {
     /// The time after which no attempt to send the message starts. If the message is not sent before this
     /// time, the delivery fails.
     pub expires: Moment,
+}
+impl Requested {
+    /// Returns the names of the streams of all notifications in the message. A message that is not a digest has one
+    /// notification.
+    pub fn notifications(&self) -> impl Iterator<Item = &str> {
+        let single = self.digest.is_none().then_some(&self.notification);
+        let many = self.digest.iter().flat_map(|digest| &digest.notifications);
+        single.into_iter().chain(many).map(String::as_str)
+    }
 }
 impl Personals for Requested {
     fn personals(&mut self) -> Vec<&mut Personal> {

@@ -36,6 +36,7 @@ pub mod channel_account;
 pub mod delivery;
 pub mod desk_key;
 pub mod dictionary;
+pub mod digest;
 pub mod dispatch;
 pub mod draft;
 pub mod execution;
@@ -52,6 +53,7 @@ pub mod number_sequence;
 pub mod person;
 pub mod personal;
 pub mod platform;
+pub mod preference;
 pub mod reaction;
 pub mod reconciliation;
 pub mod robot;
@@ -142,6 +144,7 @@ aggregates! {
     delivery: DeliveryEvent,
     desk_key: DeskKeyEvent,
     dictionary: DictionaryEvent,
+    digest: DigestEvent,
     dispatch: DispatchEvent,
     draft: DraftEvent,
     execution: ExecutionEvent,

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::delivery::FailureClass;
 use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::person::QuietHours;
+use crate::preference::Band;
+pub use crate::preference::Category;
 use crate::{Moment, NodeId, PersonId, TicketSn};
 
 /// The name of the deadline at which the desk stops holding a notification, for example because the quiet hours (a
@@ -71,19 +73,6 @@ pub enum Fact {
     ProcessorsMissing,
     /// The receiver of the ticket's callbacks did not accept the result of the ticket.
     CallbackFailed,
-}
-
-/// The category of a fact. People choose channels and times for each category (requirements/notifications.md, the
-/// preferences of a user).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Category {
-    Approval,
-    Assigned,
-    Escalated,
-    Updated,
-    Commented,
-    Resolved,
 }
 
 impl Fact {
@@ -237,6 +226,88 @@ impl Personals for Held {}
 pub struct Route {
     pub account: String,
     pub channel: String,
+    /// Whether the account sends a message of its own for this notification, or a digest (one message that lists
+    /// several notifications).
+    #[serde(default, skip_serializing_if = "Mode::is_immediate")]
+    pub mode: Mode,
+    /// The preference or the clause of the policy that decided the mode. The value is absent if nothing was chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clause: Option<Clause>,
+}
+
+/// Whether a channel account sends a message of its own for a notification.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// The account sends a message of its own.
+    #[default]
+    Immediate,
+    /// A digest collects the notification.
+    Digest {
+        /// The name of the stream with the events of the digest.
+        digest: String,
+        /// The latest time at which the digest is sent.
+        due: Moment,
+        /// True if the digest also collects its first notification. Otherwise, the desk sends the first notification
+        /// at once and collects the following ones.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        waits: bool,
+    },
+}
+
+impl Mode {
+    /// Returns true if the account sends a message of its own.
+    pub fn is_immediate(&self) -> bool {
+        *self == Self::Immediate
+    }
+}
+
+/// The preference of the person or the clause of the policy that decided how a channel account sends a notification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub enum Clause {
+    /// The frequency that the person chose for the channel.
+    Frequency,
+    /// The categories that the person chose for the channel.
+    Categories,
+    /// A rule of the policy that limits the frequency. The first rule has the number 1.
+    Cap { rule: u32 },
+    /// A rule of the policy that raises the frequency. The first rule has the number 1.
+    Floor { rule: u32 },
+    /// The strategy of the computed priority.
+    Strategy,
+    /// Comments and updates are collected by default.
+    Collected,
+    /// The person gets many notifications in a short time. The number includes this notification.
+    Many { count: u32 },
+}
+
+/// The strategy that follows from the computed priority of a notification (requirements/notifications.md,
+/// PriorityNotificationManager).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// The message is sent at once. It does not wait for a batch.
+    Escalation,
+    /// The message is sent at once and is not collected.
+    Immediate,
+    /// The message is sent at once, or is collected with similar messages.
+    Standard,
+    /// The message waits for the next batch time.
+    Batch,
+}
+
+/// The computed priority of a notification, with all its factors. Each factor except `base` is a percentage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Computed {
+    pub band: Band,
+    pub base: u32,
+    pub impact: u32,
+    pub time: u32,
+    pub role: u32,
+    /// The product of all factors.
+    pub score: u32,
+    pub strategy: Strategy,
 }
 
 /// The reason why a channel account sends no message to the recipient of a notification.
@@ -249,6 +320,12 @@ pub enum SkipReason {
     Disabled,
     /// The notification policy names the channel account, but no account with this name is defined.
     NotDefined,
+    /// The recipient has switched the channel off.
+    ChannelOff,
+    /// The recipient does not want messages about this category on the channel.
+    CategoryOff,
+    /// A rule of the notification policy allows no message.
+    Capped,
 }
 
 /// A channel account (a configured sender of messages) that sends no message to the recipient, with the reason.
@@ -256,6 +333,9 @@ pub enum SkipReason {
 pub struct Skipped {
     pub account: String,
     pub reason: SkipReason,
+    /// The preference or the clause of the policy that decided. The value is absent for technical reasons.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clause: Option<Clause>,
 }
 
 /// The desk chose the channel accounts (configured senders) that send messages. For each account in `routes`,
@@ -268,6 +348,9 @@ pub struct Routed {
     pub skipped: Vec<Skipped>,
     /// The time until which the desk waits for the end of all deliveries (messages) of the notification.
     pub expires: Moment,
+    /// The computed priority of the notification. Old events have no priority.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Computed>,
 }
 impl Personals for Routed {}
 

@@ -2,9 +2,12 @@
 //! `notification_policy-<name>`. A notification policy names the channel accounts that send messages. The
 //! desk uses only the policy with the name `default`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Personals, event_enum};
+use crate::preference::{Band, Category, Frequency};
 
 event_enum! {
     /// The events of one notification policy.
@@ -32,5 +35,29 @@ pub struct Defined {
     /// processors.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub operators: Vec<String>,
+    /// The band of each priority key. A key without an entry is high if `urgent` contains it, and otherwise medium.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bands: BTreeMap<String, Band>,
+    /// The rules that limit or raise the frequency that people choose.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<Rule>,
 }
 impl Personals for Defined {}
+
+/// A rule that limits or raises how often channels send messages. An empty list applies to all values.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rule {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub categories: Vec<Category>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bands: Vec<Band>,
+    /// The names of channels, such as `email`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<String>,
+    /// The lowest frequency. A floor has precedence over every cap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor: Option<Frequency>,
+    /// The highest frequency.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cap: Option<Frequency>,
+}

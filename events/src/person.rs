@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Personals, event_enum};
+use crate::preference::ChannelPreference;
 use crate::{Moment, PersonId, Personal};
 
 event_enum! {
@@ -61,13 +62,32 @@ pub struct PreferencesChanged {
     /// `dingtalk`. The values are encrypted with the key of the person.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub addresses: BTreeMap<String, Personal>,
+    /// The preferences for each kind of address, such as `email`. A kind without an entry gets all messages at once.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub channels: BTreeMap<String, ChannelPreference>,
+    /// False if the person wants a message of its own for each notification. An absent value means true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is_aggregated: Option<bool>,
+    /// The document with which the preferences were set (requirements/notifications.md, 用户偏好配置), if they were
+    /// set with such a document. The document contains addresses, so it is encrypted with the key of the person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<Personal>,
     pub by: PersonId,
 }
+
+impl PreferencesChanged {
+    /// Returns true if the desk may collect several notifications in one message to the person.
+    pub fn is_aggregated(&self) -> bool {
+        self.is_aggregated.unwrap_or(true)
+    }
+}
+
 impl Personals for PreferencesChanged {
     fn personals(&mut self) -> Vec<&mut Personal> {
         self.addresses
             .values_mut()
             .chain(&mut self.presence)
+            .chain(&mut self.document)
             .collect()
     }
 }

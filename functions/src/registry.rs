@@ -40,6 +40,7 @@ use domain::itsm::writeback::Writeback;
 use domain::ledger::Continuations;
 use domain::notification::Notification;
 use domain::notification::delivery::Delivery;
+use domain::notification::digest::Digest;
 use domain::notification::person::Person;
 use domain::number_sequence::NumberSequence;
 use domain::projections::desk_board::DeskBoard;
@@ -47,7 +48,8 @@ use domain::reaction::Birth;
 use domain::reactions::{
     evaluate_rules, handle_inbound, notify_assignee, notify_interested, notify_operators,
     propagate_ticket_state, relate_tickets, report_delivery, send_callback, start_api_call,
-    start_application, start_deliveries, start_dispatch, submit_application, write_back,
+    start_application, start_deliveries, start_digest_deliveries, start_dispatch,
+    submit_application, write_back,
 };
 use domain::ticket::Ticket;
 use domain::views::callback_card::CallbackCard;
@@ -56,7 +58,7 @@ use domain::views::workflow_card::WorkflowCard;
 use domain::workflow::Workflow;
 
 use crate::app::fleet::{messages, missions};
-use crate::app::notifications::notify;
+use crate::app::notifications::{digests, notify};
 use crate::app::{attachments, drafts};
 use crate::queue::automate::{api_call, execution};
 use crate::queue::{callback, send, sync, ticket};
@@ -201,6 +203,17 @@ pub static REGISTRY: Registry = &[
         deadlines: Some(Deadlines {
             queue: "notify",
             fire: |app, due| Box::pin(notify::fire(app, due)),
+        }),
+        ..Row::NEW
+    },
+    &Row::<Digest, Digest> {
+        reactions: &[Reaction {
+            name: start_digest_deliveries::NAME,
+            react: start_digest_deliveries::react,
+        }],
+        deadlines: Some(Deadlines {
+            queue: "notify",
+            fire: |app, due| Box::pin(digests::fire(app, due)),
         }),
         ..Row::NEW
     },

@@ -68,7 +68,8 @@ async fn desk(folder: &Path, port: u16) -> Served {
     std::fs::write(&accounts, text).expect("written");
     let path = accounts.to_str().expect("a path");
     let desk = Served::start(&folder.join("data"), &["--accounts", path]);
-    let preferences = json!({ "addresses": { "email": "admin@example.com" } });
+    let preferences =
+        json!({ "aggregation": false, "addresses": { "email": "admin@example.com" } });
     let (status, answer) = desk
         .v1("PUT", "people/admin/preferences", "admin", preferences)
         .await;

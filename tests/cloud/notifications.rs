@@ -33,7 +33,8 @@ async fn an_approver_gets_a_mail_through_deployed_functions() {
     definitions.store(&desk.app).await.expect("stored");
     let person = format!("approver_{run}");
     let address = format!("{person}@example.com");
-    let preferences = json!({ "language": "en", "addresses": { "email": address } });
+    let preferences =
+        json!({ "language": "en", "addresses": { "email": address }, "aggregation": false });
     let path = format!("people/{person}/preferences");
     send(desk.v1(Method::PUT, &path, &person).json(&preferences)).await;
     let fields = json!({ "title": "cloud", "APPROVER": person, "APPROVAL_CONTENT": "x" });

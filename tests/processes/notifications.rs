@@ -170,7 +170,7 @@ async fn an_approver_is_told_by_mail_and_by_a_signed_robot() {
         &of_wrong,
     ]);
     let addresses = json!({ "email": "zhangsan@example.com", "dingtalk": "dt-zhangsan" });
-    let preferences = json!({ "language": "en", "addresses": addresses });
+    let preferences = json!({ "language": "en", "addresses": addresses, "aggregation": false });
     desk.v1(
         "PUT",
         "people/zhangsan/preferences",
@@ -322,7 +322,8 @@ async fn no_notification_is_lost_after_kills() {
     let path = folder.path().join("accounts.toml");
     std::fs::write(&path, accounts).expect("written");
     let mut desk = Desk::start(&["--accounts", path.to_str().expect("a path")]);
-    let preferences = json!({ "addresses": { "email": "zhangsan@example.com" } });
+    let preferences =
+        json!({ "aggregation": false, "addresses": { "email": "zhangsan@example.com" } });
     desk.v1(
         "PUT",
         "people/zhangsan/preferences",

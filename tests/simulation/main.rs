@@ -10,6 +10,7 @@
 //! ended ticket. It also contains one board (an overview of all tickets).
 
 mod applications;
+mod digests;
 mod executions;
 mod external;
 mod fleet;

@@ -20,8 +20,8 @@ use domain::notification::routing::Decision;
 use domain::notification::{Command, Next, Notification, Phase};
 use events::delivery::{ATTEMPT, DeliveryEvent, FailureClass};
 use events::notification::{
-    DeliveryEnded, EXPIRE, Fact, Held, HeldReason, NotificationEvent, Outcome, RELEASE, Requested,
-    Route, Routed,
+    DeliveryEnded, EXPIRE, Fact, Held, HeldReason, Mode, NotificationEvent, Outcome, RELEASE,
+    Requested, Route, Routed,
 };
 use events::person::QuietHours;
 use events::task_type::Repetition;
@@ -168,11 +168,14 @@ impl World {
         let route = |number| Route {
             account: account(number),
             channel: "email".into(),
+            mode: Mode::Immediate,
+            clause: None,
         };
         Next::Decided(Decision::Send(Routed {
             routes: vec![route(0), route(1)],
             skipped: Vec::new(),
             expires: self.now.plus_ms(DAY_MS),
+            priority: None,
         }))
     }
 
@@ -242,6 +245,7 @@ impl World {
                 let value = |text: &str| Personal::new("p-1".into(), text.into());
                 let requested = events::delivery::Requested {
                     notification: "notification-1".into(),
+                    digest: None,
                     ticket: "REQ1".into(),
                     person: "p-1".into(),
                     account: account(*number),

@@ -273,10 +273,9 @@ impl Card for Delivery {
         // Lists are sorted by the time of expiry. This time never changes, so the position of a delivery in a
         // list never changes.
         let age = format!("{:016}", requested.expires.0);
-        let mut rows = vec![
-            ("delivery", age.clone()),
-            ("notification", format!("{}|{age}", requested.notification)),
-        ];
+        let mut rows = vec![("delivery", age.clone())];
+        let notifications = requested.notifications();
+        rows.extend(notifications.map(|one| ("notification", format!("{one}|{age}"))));
         match &self.end {
             None => rows.push(("open", age)),
             Some(End::Failed(_)) => rows.push(("failed", age)),
@@ -302,6 +301,7 @@ mod tests {
     fn requested(repetition: Repetition) -> Requested {
         Requested {
             notification: "notification-1".into(),
+            digest: None,
             ticket: "REQ1".into(),
             person: "p-1".into(),
             account: "mail".into(),

@@ -5,10 +5,13 @@
 
 pub mod announced;
 pub mod availability;
+pub mod batch;
 pub mod calendar;
 pub mod content;
 pub mod delivery;
+pub mod digest;
 pub mod person;
+pub mod priority;
 pub mod quiet;
 pub mod recipients;
 pub mod routing;
@@ -16,6 +19,7 @@ pub mod routing;
 use events::Moment;
 use events::notification::{
     Completed, DeliveryEnded, Held, NotificationEvent, Outcome, Read, Requested, Routed,
+    SkipReason, Skipped,
 };
 use serde::{Deserialize, Serialize};
 
@@ -163,8 +167,14 @@ fn follow(next: &Next) -> Vec<NotificationEvent> {
         Next::Decided(Decision::Send(routed)) => {
             let mut events = vec![routed.clone().into()];
             if routed.routes.is_empty() {
+                let is_off = |skipped: &Skipped| {
+                    use SkipReason::{Capped, CategoryOff, ChannelOff};
+                    matches!(skipped.reason, ChannelOff | CategoryOff | Capped)
+                };
                 let reason = if routed.skipped.is_empty() {
                     "the policy names no channel account"
+                } else if routed.skipped.iter().any(is_off) {
+                    "the preferences or the policy allow no message"
                 } else {
                     "no channel account can reach the person"
                 };
@@ -277,7 +287,7 @@ impl Card for Notification {
 #[cfg(test)]
 mod tests {
     use events::delivery::FailureClass;
-    use events::notification::{Fact, Route, SkipReason, Skipped};
+    use events::notification::{Fact, Route};
     use events::person::QuietHours;
 
     use super::*;
@@ -317,11 +327,14 @@ mod tests {
         let route = |account: &&str| Route {
             account: (*account).into(),
             channel: "email".into(),
+            mode: events::notification::Mode::Immediate,
+            clause: None,
         };
         Routed {
             routes: accounts.iter().map(route).collect(),
             skipped: Vec::new(),
             expires: Moment(9_000),
+            priority: None,
         }
     }
 
@@ -385,6 +398,7 @@ mod tests {
             skipped: vec![Skipped {
                 account: "mail".into(),
                 reason: SkipReason::NoAddress,
+                clause: None,
             }],
             ..routed(&[])
         };

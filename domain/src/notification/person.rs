@@ -61,7 +61,7 @@ impl Decider for Person {
 }
 
 /// Returns the name of the stream with the preferences of a person.
-pub fn stream(person: &events::PersonId) -> String {
+pub fn stream(person: &PersonId) -> String {
     format!("person-{person}")
 }
 
@@ -70,6 +70,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use events::person::Language;
+    use events::preference::ChannelPreference;
     use serde_json::Value;
 
     use super::*;
@@ -109,6 +110,14 @@ mod tests {
             },
             PreferencesChanged {
                 do_not_disturb_until: Some(events::Moment(5)),
+                ..preferences("a@b.example")
+            },
+            PreferencesChanged {
+                is_aggregated: Some(false),
+                ..preferences("a@b.example")
+            },
+            PreferencesChanged {
+                channels: BTreeMap::from([("email".to_owned(), ChannelPreference::default())]),
                 ..preferences("a@b.example")
             },
         ] {

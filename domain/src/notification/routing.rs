@@ -6,12 +6,18 @@ use std::collections::BTreeMap;
 use events::Moment;
 use events::calendar;
 use events::channel_account;
-use events::notification::{Held, HeldReason, Route, Routed, SkipReason, Skipped};
-use events::notification_policy;
+use events::notification::{
+    Clause, Computed, Held, HeldReason, Mode, Requested, Route, Routed, SkipReason, Skipped,
+    Strategy,
+};
+use events::notification_policy::{self, Rule};
 use events::person::PreferencesChanged;
+use events::preference::{Band, Category, ChannelPreference, Frequency};
 use jiff::tz::TimeZone;
 
 use super::availability::{Availability, Busy, Circumstances, availability};
+use super::batch::next_batch;
+use super::digest::{Key, RECENT_MAX, WINDOW_MS, stream};
 
 /// Maximum time in milliseconds that the desk waits for the end of all deliveries (messages) of a
 /// notification: one day.
@@ -20,6 +26,10 @@ pub const EXPIRES_MS: i64 = 24 * 3_600_000;
 /// The data from which the desk decides how a notification reaches a person.
 #[derive(Clone, Copy, Debug)]
 pub struct Situation<'a> {
+    pub requested: &'a Requested,
+    pub computed: Computed,
+    /// The number of notifications of the recipient in the last 10 minutes. It includes this notification.
+    pub recent: usize,
     /// True if the notification ignores quiet hours and the working calendar.
     pub is_urgent: bool,
     /// True if the notification is never held.
@@ -57,10 +67,12 @@ pub enum Decision {
 }
 
 /// Decides whether a notification is sent now, or is held until the recipient is available again. A notification is
-/// never held if it is critical, or if no channel account (a configured sender of messages) can reach the recipient.
+/// never held if it is critical, or if no channel account (a configured sender of messages) sends a message soon. A
+/// digest checks the availability of the recipient when it is sent.
 pub fn decide(situation: &Situation<'_>) -> Decision {
     let routed = routes(situation);
-    if routed.routes.is_empty() {
+    let sends = |route: &Route| !matches!(route.mode, Mode::Digest { waits: true, .. });
+    if !routed.routes.iter().any(sends) {
         return Decision::Send(routed);
     }
     let preferences = situation.preferences;
@@ -94,23 +106,174 @@ pub fn decide(situation: &Situation<'_>) -> Decision {
     }
 }
 
-/// Returns the channel accounts (configured senders of messages) that can reach the recipient of the
-/// notification. Also returns the other accounts of the notification policy, each with the reason why this
-/// account cannot reach the recipient.
+/// Returns the channel accounts (configured senders of messages) that send the notification. Also returns the other
+/// accounts of the notification policy, each with the reason why this account sends no message.
 fn routes(situation: &Situation<'_>) -> Routed {
     let (mut routes, mut skipped) = (Vec::new(), Vec::new());
+    let mut latest = situation.now;
     for name in situation.policy.iter().flat_map(|policy| &policy.accounts) {
-        let account = name.clone();
-        match channel_to_person(situation, name) {
-            Ok(channel) => routes.push(Route { account, channel }),
-            Err(reason) => skipped.push(Skipped { account, reason }),
+        match route(situation, name) {
+            Ok(route) => {
+                if let Mode::Digest { due, .. } = route.mode {
+                    latest = latest.max(due);
+                }
+                routes.push(route);
+            }
+            Err(skip) => skipped.push(skip),
         }
     }
     Routed {
         routes,
         skipped,
-        expires: situation.now.plus_ms(EXPIRES_MS),
+        expires: latest.plus_ms(EXPIRES_MS),
+        priority: Some(situation.computed),
     }
+}
+
+/// Returns the reason why the channel account `name` sends no message about the notification. Returns `None` if the
+/// account can send a message. The desk checks this again before it sends a digest.
+pub fn refusal(situation: &Situation<'_>, name: &str) -> Option<SkipReason> {
+    let mut accounts = situation.policy.iter().flat_map(|policy| &policy.accounts);
+    if !accounts.any(|account| account == name) {
+        return Some(SkipReason::NotDefined);
+    }
+    route(situation, name).err().map(|skipped| skipped.reason)
+}
+
+/// Decides whether and how the channel account `name` sends a message.
+fn route(situation: &Situation<'_>, name: &str) -> Result<Route, Skipped> {
+    let skip = |reason, clause| Skipped {
+        account: name.to_owned(),
+        reason,
+        clause,
+    };
+    let channel = channel_to_person(situation, name).map_err(|reason| skip(reason, None))?;
+    let kind = (situation.address_kind)(&channel).unwrap_or_default();
+    let choice = situation.preferences.channels.get(kind);
+    let (frequency, clause) = effective(situation, choice, &channel);
+    let requested = situation.requested;
+    let (mode, clause) = match frequency {
+        Frequency::Off => {
+            let reason = match clause {
+                Some(Clause::Cap { .. }) => SkipReason::Capped,
+                Some(Clause::Categories) => SkipReason::CategoryOff,
+                _ => SkipReason::ChannelOff,
+            };
+            return Err(skip(reason, clause));
+        }
+        Frequency::Batch => {
+            let times = choice.map_or(&[] as &[String], |choice| choice.batch_times.as_slice());
+            let (zone, person) = (situation.zone, &requested.person);
+            let mode = Mode::Digest {
+                digest: stream(person, name, Key::Batch),
+                due: next_batch(times, zone, person, situation.now),
+                waits: true,
+            };
+            (mode, clause)
+        }
+        Frequency::Immediate => collected(situation, name, clause),
+    };
+    Ok(Route {
+        account: name.to_owned(),
+        channel,
+        mode,
+        clause,
+    })
+}
+
+/// Returns how often a channel sends messages like this notification, and what decided it.
+///
+/// The preference of the person counts first. The caps of the policy then limit it, the strategy of the computed
+/// priority can change it, and the floors of the policy raise it. A floor therefore has precedence over every cap.
+fn effective(
+    situation: &Situation<'_>,
+    choice: Option<&ChannelPreference>,
+    channel: &str,
+) -> (Frequency, Option<Clause>) {
+    let category = situation.requested.fact.category();
+    let (mut frequency, mut clause) = match choice {
+        None => (Frequency::Immediate, None),
+        Some(ChannelPreference {
+            categories: Some(wanted),
+            ..
+        }) if !wanted.contains(&category) => (Frequency::Off, Some(Clause::Categories)),
+        Some(choice) => (choice.frequency, Some(Clause::Frequency)),
+    };
+    let rules = situation.policy.iter().flat_map(|policy| &policy.rules);
+    let rules: Vec<(u32, &Rule)> = (1..)
+        .zip(rules)
+        .filter(|(_, rule)| applies(rule, category, situation.computed.band, channel))
+        .collect();
+    for (number, rule) in &rules {
+        if let Some(cap) = rule.cap.filter(|cap| *cap < frequency) {
+            (frequency, clause) = (cap, Some(Clause::Cap { rule: *number }));
+        }
+    }
+    match (situation.computed.strategy, frequency) {
+        (Strategy::Escalation, Frequency::Batch) => {
+            (frequency, clause) = (Frequency::Immediate, Some(Clause::Strategy));
+        }
+        (Strategy::Batch, Frequency::Immediate)
+            if choice.is_none() && situation.preferences.is_aggregated() =>
+        {
+            (frequency, clause) = (Frequency::Batch, Some(Clause::Strategy));
+        }
+        _ => {}
+    }
+    for (number, rule) in &rules {
+        if let Some(floor) = rule.floor.filter(|floor| *floor > frequency) {
+            (frequency, clause) = (floor, Some(Clause::Floor { rule: *number }));
+        }
+    }
+    (frequency, clause)
+}
+
+/// Returns true if a rule of the policy applies. An empty list of the rule applies to all values.
+fn applies(rule: &Rule, category: Category, band: Band, channel: &str) -> bool {
+    let (categories, bands) = (&rule.categories, &rule.bands);
+    (categories.is_empty() || categories.contains(&category))
+        && (bands.is_empty() || bands.contains(&band))
+        && (rule.channels.is_empty() || rule.channels.iter().any(|one| one == channel))
+}
+
+/// Decides whether a digest collects a notification that is not in a batch. `clause` is what decided the frequency.
+fn collected(
+    situation: &Situation<'_>,
+    account: &str,
+    clause: Option<Clause>,
+) -> (Mode, Option<Clause>) {
+    let strategy = situation.computed.strategy;
+    let is_at_once = matches!(strategy, Strategy::Escalation | Strategy::Immediate)
+        || matches!(clause, Some(Clause::Floor { .. } | Clause::Strategy))
+        || !situation.preferences.is_aggregated();
+    if is_at_once {
+        return (Mode::Immediate, clause);
+    }
+    let (requested, due) = (situation.requested, situation.now.plus_ms(WINDOW_MS));
+    let category = requested.fact.category();
+    let digest = |key| stream(&requested.person, account, key);
+    if situation.recent > RECENT_MAX && situation.computed.band != Band::Critical {
+        let count = u32::try_from(situation.recent).unwrap_or(u32::MAX);
+        let mode = Mode::Digest {
+            digest: digest(Key::Many),
+            due,
+            waits: true,
+        };
+        return (mode, Some(Clause::Many { count }));
+    }
+    if matches!(category, Category::Commented | Category::Updated) {
+        let key = Key::Ticket {
+            category: category.name(),
+            ticket: requested.ticket.as_str(),
+        };
+        let mode = Mode::Digest {
+            digest: digest(key),
+            due,
+            waits: false,
+        };
+        return (mode, Some(Clause::Collected));
+    }
+    (Mode::Immediate, clause)
 }
 
 /// Returns the channel (such as e-mail) of the channel account `name`, if this account can send messages to
@@ -131,16 +294,20 @@ fn channel_to_person(situation: &Situation<'_>, name: &str) -> Result<String, Sk
 #[cfg(test)]
 mod tests {
     use events::Personal;
+    use events::notification::{Fact, Role};
     use events::person::QuietHours;
     use events::task_type::Repetition;
 
     use super::*;
+    use crate::notification::priority;
 
     struct Case {
         preferences: PreferencesChanged,
         policy: Option<notification_policy::Defined>,
         accounts: BTreeMap<String, channel_account::Defined>,
         is_urgent: bool,
+        fact: Fact,
+        recent: usize,
     }
 
     /// Returns a test case with a person and a notification policy. The person has an e-mail address and
@@ -170,12 +337,33 @@ mod tests {
                 urgent: Vec::new(),
                 critical: Vec::new(),
                 operators: Vec::new(),
+                bands: BTreeMap::new(),
+                rules: Vec::new(),
             }),
             accounts: BTreeMap::from([
                 ("mail".to_owned(), account("mail", "email")),
                 ("robot".to_owned(), account("robot", "dingtalk_robot")),
             ]),
             is_urgent: false,
+            fact: Fact::ApprovalNeeded,
+            recent: 1,
+        }
+    }
+
+    fn requested(case: &Case, now: Moment) -> Requested {
+        Requested {
+            person: "p-1".into(),
+            fact: case.fact,
+            role: Role::Processor,
+            ticket: "REQ1".into(),
+            node: None,
+            name: String::new(),
+            round: 0,
+            cause: "ticket-REQ1:5".into(),
+            at: now,
+            priority: String::new(),
+            is_urgent: case.is_urgent,
+            is_critical: false,
         }
     }
 
@@ -183,7 +371,12 @@ mod tests {
     const NIGHT: Moment = Moment(1_763_823_600_000); // 2025-11-22T23:00 in Shanghai
 
     fn decided(case: &Case, now: Moment) -> Decision {
+        let requested = requested(case, now);
+        let band = priority::band(case.policy.as_ref(), "");
         decide(&Situation {
+            requested: &requested,
+            computed: priority::compute(&requested, band, now),
+            recent: case.recent,
             is_urgent: case.is_urgent,
             is_critical: false,
             preferences: &case.preferences,
@@ -279,5 +472,121 @@ mod tests {
         let mut without_address = case();
         without_address.preferences.addresses.clear();
         assert_eq!(sent(&without_address, NIGHT).skipped.len(), 2);
+    }
+
+    fn prefer(case: &mut Case, frequency: Frequency, categories: Option<Vec<Category>>) {
+        let choice = ChannelPreference {
+            frequency,
+            batch_times: vec!["09:10".into()],
+            categories,
+        };
+        case.preferences.channels.insert("email".into(), choice);
+    }
+
+    fn first(case: &Case) -> Result<(Mode, Option<Clause>), (SkipReason, Option<Clause>)> {
+        let routed = sent(case, DAY);
+        match routed.routes.first() {
+            Some(route) => Ok((route.mode.clone(), route.clause)),
+            None => Err((routed.skipped[0].reason, routed.skipped[0].clause)),
+        }
+    }
+
+    fn ruled(case: &mut Case, rules: Vec<Rule>) {
+        case.policy.as_mut().unwrap().rules = rules;
+    }
+
+    fn cap(cap: Frequency) -> Rule {
+        Rule {
+            cap: Some(cap),
+            ..Rule::default()
+        }
+    }
+
+    fn floor(floor: Frequency) -> Rule {
+        Rule {
+            floor: Some(floor),
+            channels: vec!["email".into()],
+            ..Rule::default()
+        }
+    }
+
+    #[test]
+    fn a_person_switches_channels_and_categories_off() {
+        let mut case = case();
+        prefer(&mut case, Frequency::Off, None);
+        let off = Err((SkipReason::ChannelOff, Some(Clause::Frequency)));
+        assert_eq!(first(&case), off);
+        prefer(
+            &mut case,
+            Frequency::Immediate,
+            Some(vec![Category::Resolved]),
+        );
+        let off = Err((SkipReason::CategoryOff, Some(Clause::Categories)));
+        assert_eq!(first(&case), off);
+        prefer(
+            &mut case,
+            Frequency::Immediate,
+            Some(vec![Category::Approval]),
+        );
+        assert_eq!(first(&case), Ok((Mode::Immediate, Some(Clause::Frequency))));
+    }
+
+    #[test]
+    fn a_batch_waits_for_its_time_and_quiet_hours_do_not_hold_it() {
+        let mut case = case();
+        prefer(&mut case, Frequency::Batch, None);
+        let routed = sent(&case, NIGHT);
+        let Mode::Digest { due, waits, .. } = routed.routes[0].mode else {
+            panic!("{routed:?}")
+        };
+        assert!(waits && due > NIGHT && due < NIGHT.plus_ms(24 * 3_600_000));
+        assert_eq!(routed.expires, due.plus_ms(EXPIRES_MS));
+    }
+
+    #[test]
+    fn caps_limit_floors_raise_and_a_floor_wins() {
+        let mut case = case();
+        ruled(&mut case, vec![cap(Frequency::Off)]);
+        let capped = Err((SkipReason::Capped, Some(Clause::Cap { rule: 1 })));
+        assert_eq!(first(&case), capped);
+        ruled(
+            &mut case,
+            vec![floor(Frequency::Immediate), cap(Frequency::Off)],
+        );
+        let raised = Ok((Mode::Immediate, Some(Clause::Floor { rule: 1 })));
+        assert_eq!(first(&case), raised);
+        prefer(&mut case, Frequency::Off, None);
+        assert_eq!(first(&case), raised);
+        let other = Rule {
+            bands: vec![Band::Critical],
+            ..floor(Frequency::Immediate)
+        };
+        ruled(&mut case, vec![other]);
+        let off = Err((SkipReason::ChannelOff, Some(Clause::Frequency)));
+        assert_eq!(first(&case), off, "the rule is for another band");
+    }
+
+    #[test]
+    fn comments_and_many_notifications_are_collected() {
+        let mut case = Case {
+            fact: Fact::Commented,
+            ..case()
+        };
+        let Ok((Mode::Digest { waits, .. }, clause)) = first(&case) else {
+            panic!("{:?}", first(&case))
+        };
+        assert_eq!((waits, clause), (false, Some(Clause::Collected)));
+        case.fact = Fact::ApprovalNeeded;
+        assert_eq!(first(&case), Ok((Mode::Immediate, None)));
+        case.recent = RECENT_MAX + 1;
+        let Ok((Mode::Digest { waits, .. }, clause)) = first(&case) else {
+            panic!("{:?}", first(&case))
+        };
+        assert_eq!((waits, clause), (true, Some(Clause::Many { count: 6 })));
+        case.fact = Fact::Reminded;
+        assert_eq!(first(&case), Ok((Mode::Immediate, None)), "a high priority");
+        case.fact = Fact::Commented;
+        case.preferences.is_aggregated = Some(false);
+        assert_eq!(first(&case), Ok((Mode::Immediate, None)));
     }
 }

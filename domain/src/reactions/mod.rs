@@ -14,6 +14,7 @@ pub mod send_callback;
 pub mod start_api_call;
 pub mod start_application;
 pub mod start_deliveries;
+pub mod start_digest_deliveries;
 pub mod start_dispatch;
 pub mod submit_application;
 pub mod write_back;

@@ -12,8 +12,8 @@ use crate::notification::delivery::Delivery;
 /// contain this name, so the name must never change.
 pub const NAME: &str = "report_delivery";
 
-/// Returns a list with one intent (a request for work): the notification must store the result of the
-/// delivery. The list is empty if the event does not end the delivery.
+/// Returns one intent (a request for work) for each notification in the message: the notification must store the result
+/// of the delivery. The list is empty if the event does not end the delivery.
 pub fn react(envelope: &Envelope<DeliveryEvent>, card: &Delivery) -> Vec<Intent> {
     let Some(requested) = &card.requested else {
         return Vec::new();
@@ -26,17 +26,21 @@ pub fn react(envelope: &Envelope<DeliveryEvent>, card: &Delivery) -> Vec<Intent>
         }
         _ => return Vec::new(),
     };
-    vec![Intent::EndDelivery {
-        notification: requested.notification.clone(),
-        ended: DeliveryEnded {
-            account: requested.account.clone(),
-            delivery: envelope.stream.clone(),
-            is_accepted,
-            class,
-            code,
-            reason,
-        },
-        cause: envelope.id(),
-        correlation: envelope.meta.correlation.clone(),
-    }]
+    let ended = DeliveryEnded {
+        account: requested.account.clone(),
+        delivery: envelope.stream.clone(),
+        is_accepted,
+        class,
+        code,
+        reason,
+    };
+    let notifications = requested.notifications();
+    notifications
+        .map(|notification| Intent::EndDelivery {
+            notification: notification.to_owned(),
+            ended: ended.clone(),
+            cause: envelope.id(),
+            correlation: envelope.meta.correlation.clone(),
+        })
+        .collect()
 }

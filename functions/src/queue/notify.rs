@@ -1,5 +1,5 @@
-//! Processes the messages of the queue `notify`. A message either creates a notification for one person, or
-//! stores in a notification that one of its deliveries ended.
+//! Processes the messages of the queue `notify`. A message creates a notification for one person, adds a notification
+//! to a digest, or stores in a notification that one of its deliveries ended.
 
 use domain::intent::Intent;
 use events::Meta;
@@ -8,7 +8,7 @@ use infra::queue::Message;
 
 use super::wrong_queue;
 use crate::App;
-use crate::app::notifications::notify;
+use crate::app::notifications::{digests, notify};
 
 /// Executes the intent (a request for work) of one message from this queue.
 pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(), Error> {
@@ -17,6 +17,7 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
         Intent::NotifyOperators(about) => {
             notify::request_for_operators(app, &message.id, *about).await
         }
+        Intent::AddToDigest(request) => digests::add(app, &message.id, *request).await,
         Intent::EndDelivery {
             notification,
             ended,

@@ -2,6 +2,8 @@
 //! delivery. A delivery sends one message to one person. Only the functions of this queue read the secrets of
 //! channel accounts (configured senders).
 
+mod digest;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,6 +13,7 @@ use domain::notification::content::Content;
 use domain::notification::delivery::{Command, Delivery, POLICY, Rejection};
 use domain::notification::{Notification, Phase};
 use events::delivery::{FailureClass, Requested};
+use events::person::PreferencesChanged;
 use events::task_type::Repetition;
 use events::{Meta, Personal, channel_account};
 use infra::channel::{self, Channel, Mail, Outgoing as Message, Request, Response};
@@ -18,6 +21,7 @@ use infra::http::{HttpError, HttpResponse};
 use infra::ledger::command_id;
 use infra::queue;
 use infra::{CommandEnvelope, Error};
+use serde_json::Value;
 
 use super::runner::{self, Outgoing, Prepared, Sent, Start, Transport};
 use super::wrong_queue;
@@ -43,6 +47,9 @@ const ADDRESS: &str = "<address>";
 /// Executes the intent (a request for work) of one message from this queue. Creates a delivery and makes its
 /// first attempt.
 pub async fn execute(app: &App, message: &queue::Message, intent: Intent) -> Result<(), Error> {
+    if let Intent::SendDigest(send) = intent {
+        return digest::start(app, &message.id, *send).await;
+    }
     let Intent::StartDelivery {
         notification,
         account,
@@ -92,18 +99,14 @@ async fn request(app: &App, notification: &str, account: &str) -> Result<Option<
     let card = tickets::card(app, &fact.ticket).await?.unwrap_or_default();
     let content = message::content(app, fact, &card, preferences.language, &zone).await?;
     let content = serde_json::to_value(content).unwrap_or_default();
-    let defined = app.configuration.channel_account(account).await?;
-    let (channel, repetition) = defined.map_or_else(
-        || (String::new(), Repetition::AtMostOnce),
-        |defined| (defined.channel, defined.repetition),
-    );
-    let kind = channel::find(&channel).map_or("", Channel::address_kind);
-    let address = preferences.addresses.get(kind);
-    let address = address
-        .map(|address| address.value.clone())
-        .unwrap_or_default();
+    let Sender {
+        channel,
+        repetition,
+        address,
+    } = sender(app, account, &preferences).await?;
     Ok(Some(Requested {
         notification: notification.to_owned(),
+        digest: None,
         ticket: fact.ticket.clone(),
         person: fact.person.clone(),
         account: account.to_owned(),
@@ -114,6 +117,36 @@ async fn request(app: &App, notification: &str, account: &str) -> Result<Option<
         due: now,
         expires,
     }))
+}
+
+/// The channel of an account, and the address of a person on this channel.
+struct Sender {
+    channel: String,
+    repetition: Repetition,
+    address: Value,
+}
+
+/// Returns the channel of the account `account`, and the address of the person with the given preferences.
+async fn sender(
+    app: &App,
+    account: &str,
+    preferences: &PreferencesChanged,
+) -> Result<Sender, Error> {
+    let defined = app.configuration.channel_account(account).await?;
+    let (channel, repetition) = defined.map_or_else(
+        || (String::new(), Repetition::AtMostOnce),
+        |defined| (defined.channel, defined.repetition),
+    );
+    let kind = channel::find(&channel).map_or("", Channel::address_kind);
+    let address = preferences.addresses.get(kind);
+    let address = address
+        .map(|address| address.value.clone())
+        .unwrap_or_default();
+    Ok(Sender {
+        channel,
+        repetition,
+        address,
+    })
 }
 
 #[async_trait]

@@ -50,6 +50,7 @@ const TABLES: &[(&dyn Channel, Codes)] = &[
 fn next_event(verdict: Verdict) -> &'static str {
     let requested = Requested {
         notification: "notification-1".into(),
+        digest: None,
         ticket: "REQ1".into(),
         person: "p-1".into(),
         account: "test".into(),

@@ -3,10 +3,13 @@
 //! plans/notifications.md, part 0.
 
 mod availability;
+mod digests;
 mod facts;
 mod inbox;
+mod policy;
 mod quiet;
 mod sending;
+mod why_person;
 
 use std::sync::Arc;
 
@@ -105,11 +108,12 @@ impl Channels {
         answer
     }
 
-    /// Stores two addresses of the test person zhangsan, one for e-mail and one for DingTalk. If `quiet` is
-    /// given, also stores these quiet hours.
+    /// Stores two addresses of the test person zhangsan, one for e-mail and one for DingTalk. The desk sends a message of
+    /// its own for each notification. If `quiet` is given, also stores these quiet hours.
     async fn reachable(&self, quiet: Option<Value>) {
         let mut preferences = json!({
             "addresses": { "email": "zhangsan@example.com", "dingtalk": "dt-zhangsan" },
+            "aggregation": false,
         });
         if let Some(quiet) = quiet {
             preferences["quiet"] = quiet;

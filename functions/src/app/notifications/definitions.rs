@@ -11,6 +11,7 @@ use infra::channel::{self, Channel};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::policy_rules::{self, RuleEntry};
 use crate::App;
 use crate::app::definition_files::{check_name, define, unique};
 use crate::app::rate;
@@ -56,6 +57,10 @@ struct PolicyEntry {
     critical: Vec<String>,
     #[serde(default)]
     operators: Vec<String>,
+    #[serde(default)]
+    bands: BTreeMap<String, String>,
+    #[serde(default)]
+    rules: Vec<RuleEntry>,
 }
 
 fn yes() -> bool {
@@ -177,6 +182,8 @@ fn policy(entry: PolicyEntry) -> Result<notification_policy::Defined, String> {
         urgent,
         critical,
         operators,
+        bands,
+        rules,
     } = entry;
     let distinct: BTreeSet<&String> = accounts.iter().collect();
     if distinct.len() < accounts.len() {
@@ -199,6 +206,8 @@ fn policy(entry: PolicyEntry) -> Result<notification_policy::Defined, String> {
         urgent,
         critical,
         operators,
+        bands: policy_rules::bands(bands)?,
+        rules: policy_rules::rules(&rules)?,
     })
 }
 

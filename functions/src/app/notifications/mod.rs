@@ -3,9 +3,16 @@
 
 pub mod calendars;
 pub mod definitions;
+pub mod digest_message;
+pub mod digests;
 pub mod message;
 pub mod notify;
+mod policy_rules;
+pub mod preference_document;
 pub mod preferences;
 pub mod presence;
+pub mod recent;
 pub mod tokens;
 pub mod why;
+pub mod why_person;
+mod why_routing;

@@ -4,18 +4,22 @@
 use std::collections::BTreeMap;
 
 use domain::intent::{About, Due, Notify, effect_id};
+use domain::notification::availability::{Availability, Busy, Circumstances, availability};
 use domain::notification::routing::{Situation, decide};
-use domain::notification::{Command, Next, Notification, Phase, Rejection};
+use domain::notification::{Command, Next, Notification, Phase, Rejection, priority};
 use domain::ticket::{Status, Ticket};
 use events::notification::{DeliveryEnded, EXPIRE, Fact, Held, RELEASE, Read, Requested, Role};
-use events::{Meta, NodeId, PersonId, TicketSn, channel_account, notification_policy};
+use events::person::PreferencesChanged;
+use events::{
+    Meta, Moment, NodeId, PersonId, TicketSn, calendar, channel_account, notification_policy,
+};
 use infra::channel::{self, Channel};
 use infra::ledger::{NoContext, command_id};
 use infra::{CommandEnvelope, Error, ExecuteError};
 use jiff::tz::TimeZone;
 
 use super::definitions::DEFAULT_POLICY;
-use super::{calendars, preferences, presence};
+use super::{calendars, preferences, presence, recent};
 use crate::App;
 use crate::app::times;
 
@@ -186,7 +190,7 @@ async fn execute(
 }
 
 /// Returns the state of a ticket. If the ticket does not exist, returns an empty state.
-async fn ticket(app: &App, sn: &TicketSn) -> Result<Ticket, Error> {
+pub(super) async fn ticket(app: &App, sn: &TicketSn) -> Result<Ticket, Error> {
     Ok(app.ledger.load::<Ticket>(&sn.stream()).await?.aggregate.0)
 }
 
@@ -203,40 +207,111 @@ async fn next(
     if let Some(reason) = not_needed(requested, ticket) {
         return Ok(Next::NotNeeded(reason.to_owned()));
     }
-    let mut accounts: BTreeMap<String, channel_account::Defined> = BTreeMap::new();
-    for name in policy.iter().flat_map(|policy| &policy.accounts) {
-        if let Some(account) = app.configuration.channel_account(name).await? {
-            accounts.insert(name.clone(), account);
+    let reach = Reach::load(app, &requested.person, policy.cloned()).await?;
+    // Without a channel account, a digest is impossible, and the number is not used.
+    let recent = if reach.accounts.is_empty() {
+        0
+    } else {
+        recent::count(app, &requested.person, &requested.cause).await?
+    };
+    let now = app.ledger.clock.now();
+    Ok(Next::Decided(decide(
+        &reach.situation(requested, held, recent, now),
+    )))
+}
+
+/// The configuration and the preferences that decide how messages reach one person.
+pub(super) struct Reach {
+    pub(super) preferences: PreferencesChanged,
+    pub(super) zone: TimeZone,
+    calendar: Option<calendar::Defined>,
+    appointments: Vec<Busy>,
+    policy: Option<notification_policy::Defined>,
+    accounts: BTreeMap<String, channel_account::Defined>,
+}
+
+impl Reach {
+    pub(super) async fn load(
+        app: &App,
+        person: &PersonId,
+        policy: Option<notification_policy::Defined>,
+    ) -> Result<Self, Error> {
+        let mut accounts = BTreeMap::new();
+        for name in policy.iter().flat_map(|policy| &policy.accounts) {
+            if let Some(account) = app.configuration.channel_account(name).await? {
+                accounts.insert(name.clone(), account);
+            }
+        }
+        let preferences = preferences::read(app, person).await?;
+        let calendar = match &preferences.calendar {
+            Some(name) => calendars::find(app, name).await?.0.clone(),
+            None => None,
+        };
+        let of_calendar = calendar.as_ref().and_then(|one| one.zone.as_deref());
+        let zone = zone(app, preferences.zone.as_deref().or(of_calendar));
+        // The appointments are only read if a message can be held because of them.
+        let appointments = if accounts.is_empty() {
+            Vec::new()
+        } else {
+            presence::appointments(app, &preferences, &zone).await?
+        };
+        Ok(Self {
+            preferences,
+            zone,
+            calendar,
+            appointments,
+            policy,
+            accounts,
+        })
+    }
+
+    /// Returns whether messages to the person are held now.
+    pub(super) fn availability(
+        &self,
+        is_urgent: bool,
+        is_critical: bool,
+        now: Moment,
+    ) -> Availability {
+        availability(&Circumstances {
+            is_urgent,
+            is_critical,
+            quiet: self.preferences.quiet.as_ref(),
+            do_not_disturb_until: self.preferences.do_not_disturb_until,
+            calendar: self.calendar.as_ref(),
+            zone: &self.zone,
+            appointments: &self.appointments,
+            presence_limit: None,
+            now,
+        })
+    }
+
+    /// Returns the data for the decision about one notification. `held` contains the data of its last hold. `recent` is the number of notifications of the person
+    /// in the last 10 minutes.
+    pub(super) fn situation<'a>(
+        &'a self,
+        requested: &'a Requested,
+        held: Option<&Held>,
+        recent: usize,
+        now: Moment,
+    ) -> Situation<'a> {
+        let band = priority::band(self.policy.as_ref(), &requested.priority);
+        Situation {
+            requested,
+            computed: priority::compute(requested, band, now),
+            recent,
+            is_urgent: requested.is_urgent,
+            is_critical: requested.is_critical,
+            preferences: &self.preferences,
+            zone: &self.zone,
+            calendar: self.calendar.as_ref(),
+            appointments: &self.appointments,
+            presence_limit: held.and_then(|held| held.presence_limit),
+            policy: self.policy.as_ref(),
+            accounts: &self.accounts,
+            address_kind: |channel| channel::find(channel).map(Channel::address_kind),
+            now,
         }
     }
-    let preferences = preferences::read(app, &requested.person).await?;
-    let calendar = match &preferences.calendar {
-        Some(name) => Some(calendars::find(app, name).await?),
-        None => None,
-    };
-    let calendar = calendar.as_ref().and_then(|calendar| calendar.0.as_ref());
-    let zone_name = preferences.zone.as_deref();
-    let zone_name = zone_name.or_else(|| calendar.and_then(|calendar| calendar.zone.as_deref()));
-    let zone = zone(app, zone_name);
-    let appointments = if requested.is_critical {
-        Vec::new()
-    } else {
-        presence::appointments(app, &preferences, &zone).await?
-    };
-    let situation = Situation {
-        is_urgent: requested.is_urgent,
-        is_critical: requested.is_critical,
-        preferences: &preferences,
-        zone: &zone,
-        calendar,
-        appointments: &appointments,
-        presence_limit: held.and_then(|held| held.presence_limit),
-        policy,
-        accounts: &accounts,
-        address_kind: |channel| channel::find(channel).map(Channel::address_kind),
-        now: app.ledger.clock.now(),
-    };
-    Ok(Next::Decided(decide(&situation)))
 }
 
 /// Returns the time zone with the given name. If the name is `None` or unknown, returns the time zone of the
@@ -247,7 +322,7 @@ pub fn zone(app: &App, name: Option<&str>) -> TimeZone {
 }
 
 /// Returns the reason why the notification is not needed any more. Returns `None` if the fact is still true.
-fn not_needed(requested: &Requested, ticket: &Ticket) -> Option<&'static str> {
+pub(super) fn not_needed(requested: &Requested, ticket: &Ticket) -> Option<&'static str> {
     if ticket.opened.is_none() {
         return Some("the ticket does not exist");
     }

@@ -3,13 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use domain::notification::batch::TIMES_MAX;
 use domain::notification::person::{Person, stream};
 use domain::notification::quiet::time_of_day;
 use events::person::{Language, PreferencesChanged, QuietHours};
+use events::preference::ChannelPreference;
 use events::{Meta, Moment, PersonId, Personal};
-use infra::channel;
+use infra::channel::{self, Channel};
 use infra::ledger::NoContext;
 use infra::{CommandEnvelope, Error, ExecuteError};
+use serde_json::Value;
 
 use super::calendars;
 use crate::App;
@@ -29,6 +32,13 @@ pub struct Preferences {
     pub presence: Option<String>,
     /// The addresses of the person. The key is the kind of the address, such as `email` or `dingtalk`.
     pub addresses: BTreeMap<String, String>,
+    /// The preferences for each kind of address, such as `email`.
+    pub channels: BTreeMap<String, ChannelPreference>,
+    /// False if the person wants a message of its own for each notification. `None` means true.
+    pub is_aggregated: Option<bool>,
+    /// The document of the request, if the request has the form of
+    /// [`preference_document`](super::preference_document).
+    pub document: Option<Value>,
 }
 
 /// An error in the preferences of a request. `field` is the JSON pointer (RFC 6901) of the wrong member, and
@@ -39,7 +49,7 @@ pub struct Wrong {
     pub reason: String,
 }
 
-fn wrong(field: impl Into<String>, reason: impl Into<String>) -> Wrong {
+pub(super) fn wrong(field: impl Into<String>, reason: impl Into<String>) -> Wrong {
     Wrong {
         field: field.into(),
         reason: reason.into(),
@@ -97,20 +107,25 @@ pub fn check(preferences: &Preferences) -> Result<(), Wrong> {
         );
         return Err(wrong("/presence", reason));
     }
+    for (kind, choice) in &preferences.channels {
+        let field = format!("/channels/{kind}");
+        codec_of(kind).map_err(|reason| {
+            let reason = format!("`channels/{kind}` {reason}");
+            wrong(field.clone(), reason)
+        })?;
+        check_times(&choice.batch_times).map_err(|(number, reason)| {
+            let field = match number {
+                Some(number) => format!("{field}/batch_times/{number}"),
+                None => format!("{field}/batch_times"),
+            };
+            let reason = format!("`{}` {reason}", &field[1..]);
+            wrong(field, reason)
+        })?;
+    }
     for (kind, address) in &preferences.addresses {
         let field = format!("/addresses/{kind}");
-        let codec = channel::ALL
-            .iter()
-            .find(|channel| channel.address_kind() == kind);
-        let Some(codec) = codec else {
-            let known: BTreeSet<&str> = channel::ALL.iter().map(|one| one.address_kind()).collect();
-            let known: Vec<&str> = known.into_iter().collect();
-            let reason = format!(
-                "`addresses/{kind}` is not a kind of address; known are {}",
-                known.join(", ")
-            );
-            return Err(wrong(field, reason));
-        };
+        let codec = codec_of(kind)
+            .map_err(|reason| wrong(field.clone(), format!("`addresses/{kind}` {reason}")))?;
         codec
             .check_address(address)
             .map_err(|reason| wrong(field, format!("`addresses/{kind}` must {reason}")))?;
@@ -150,6 +165,44 @@ pub async fn check_in_desk(
     Ok(Ok(()))
 }
 
+/// Returns a channel that uses the kind of address `kind`. If no channel uses it, returns the end of an English sentence
+/// about the kind.
+fn codec_of(kind: &str) -> Result<&'static dyn Channel, String> {
+    let found = channel::ALL.iter().find(|one| one.address_kind() == kind);
+    found.copied().ok_or_else(|| {
+        let known: BTreeSet<&str> = channel::ALL.iter().map(|one| one.address_kind()).collect();
+        let known: Vec<&str> = known.into_iter().collect();
+        format!("is not a kind of address; known are {}", known.join(", "))
+    })
+}
+
+/// Returns true if a channel of the desk uses the kind of address `kind`.
+pub(super) fn is_kind(kind: &str) -> bool {
+    codec_of(kind).is_ok()
+}
+
+/// Checks an address of the given kind. If the address is invalid, returns the end of an English sentence.
+pub(super) fn check_address(kind: &str, address: &str) -> Result<(), String> {
+    let reason = codec_of(kind)?.check_address(address);
+    reason.map_err(|reason| format!("must {reason}"))
+}
+
+/// Checks batch times. For the first wrong time, returns its index and the end of an English sentence. The index is `None`
+/// if the whole list is wrong.
+pub(super) fn check_times(times: &[String]) -> Result<(), (Option<usize>, String)> {
+    if times.len() > TIMES_MAX {
+        return Err((None, format!("must have at most {TIMES_MAX} times")));
+    }
+    match times.iter().position(|text| time_of_day(text).is_none()) {
+        None => Ok(()),
+        Some(number) => {
+            let text = &times[number];
+            let reason = format!("must be a time of day such as 09:00, not {text:?}");
+            Err((Some(number), reason))
+        }
+    }
+}
+
 /// Returns the stored preferences of a person. If nothing is stored, returns the default preferences.
 pub async fn read(app: &App, person: &PersonId) -> Result<PreferencesChanged, Error> {
     let state = app.ledger.load::<Person>(&stream(person)).await?;
@@ -172,6 +225,9 @@ pub async fn write(
         calendar,
         presence,
         addresses,
+        channels,
+        is_aggregated,
+        document,
     } = preferences;
     let sealed =
         |(kind, address): (String, String)| (kind, Personal::new(person.clone(), address.into()));
@@ -183,6 +239,9 @@ pub async fn write(
         calendar,
         presence: presence.map(|url| Personal::new(person.clone(), url.into())),
         addresses: addresses.into_iter().map(sealed).collect(),
+        channels,
+        is_aggregated: is_aggregated.filter(|is_aggregated| !is_aggregated),
+        document: document.map(|document| Personal::new(person.clone(), document)),
         by: meta.actor.clone(),
     };
     let command_envelope = CommandEnvelope {
@@ -225,6 +284,13 @@ mod tests {
                 from: from.into(),
                 to: to.into(),
             })
+        };
+        let batch = |kind: &str, times: &[&str]| {
+            let choice = ChannelPreference {
+                batch_times: times.iter().map(|&time| time.to_owned()).collect(),
+                ..ChannelPreference::default()
+            };
+            BTreeMap::from([(kind.to_owned(), choice)])
         };
         let address =
             |kind: &str, address: &str| BTreeMap::from([(kind.to_owned(), address.to_owned())]);
@@ -305,6 +371,20 @@ mod tests {
                     ..preferences()
                 },
                 "/addresses/fax",
+            ),
+            (
+                Preferences {
+                    channels: batch("fax", &[]),
+                    ..preferences()
+                },
+                "/channels/fax",
+            ),
+            (
+                Preferences {
+                    channels: batch("email", &["09:00", "9"]),
+                    ..preferences()
+                },
+                "/channels/email/batch_times/1",
             ),
         ] {
             let Wrong {

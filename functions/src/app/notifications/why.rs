@@ -4,6 +4,7 @@ use domain::Envelope;
 use domain::notification::delivery::Delivery;
 use domain::views::Card as _;
 use events::delivery::{DeliveryEvent, FailureClass};
+use events::digest::DigestEvent;
 use events::notification::{
     Fact, Held, HeldReason, NotificationEvent, Outcome, Requested, Role, SkipReason,
 };
@@ -16,6 +17,7 @@ use jiff::tz::TimeZone;
 use crate::App;
 use crate::app::history::history_from;
 use crate::app::notifications::message::wording;
+use crate::app::notifications::why_routing;
 use crate::app::times;
 
 /// Maximum number of deliveries that the explanation of one notification contains. A delivery is the sending
@@ -43,13 +45,23 @@ pub async fn steps(
     zone: &TimeZone,
 ) -> Result<Vec<Step>, Error> {
     let words = Words { language, zone };
-    let mut steps = Vec::new();
+    let (mut steps, mut digests) = (Vec::new(), Vec::new());
     for envelope in history_from::<NotificationEvent>(&app.ledger, stream, 1).await? {
         // The step for the end of a delivery is omitted, because the event stream of the delivery contains
         // the same result with more details.
         if !matches!(envelope.event, NotificationEvent::DeliveryEnded(_)) {
+            if let NotificationEvent::Routed(routed) = &envelope.event {
+                digests.extend(why_routing::digests(routed));
+            }
             let text = words.of_notification(&envelope.event);
             steps.push(step(&envelope, "", text));
+        }
+    }
+    for digest in digests {
+        for envelope in history_from::<DigestEvent>(&app.ledger, &digest, 1).await? {
+            if let Some(text) = why_routing::of_digest(&envelope.event, stream, language, zone) {
+                steps.push(step(&envelope, why_routing::account(&envelope.event), text));
+            }
         }
     }
     for delivery in deliveries(app, stream).await? {
@@ -72,7 +84,7 @@ pub async fn steps(
 fn rank(event: &str) -> u8 {
     match event {
         "notification.completed" | "notification.read" => 2,
-        _ if event.starts_with("delivery.") => 1,
+        _ if event.starts_with("delivery.") || event.starts_with("digest.") => 1,
         _ => 0,
     }
 }
@@ -199,7 +211,12 @@ impl Words<'_> {
                 };
                 for skipped in &routed.skipped {
                     text.push_str(&self.skipped(&skipped.account, skipped.reason));
+                    text.push_str(&why_routing::of_clause(skipped.clause, self.language));
                 }
+                for route in &routed.routes {
+                    text.push_str(&why_routing::of_route(route, self.language, self.zone));
+                }
+                text.push_str(&why_routing::of_priority(routed.priority, self.language));
                 text
             }
             NotificationEvent::DeliveryEnded(ended) => self.pick(
@@ -270,6 +287,12 @@ impl Words<'_> {
             ),
             SkipReason::Disabled => ("账号已停用", "the account is switched off"),
             SkipReason::NotDefined => ("账号未定义", "the account is not defined"),
+            SkipReason::ChannelOff => ("此人关闭了该渠道", "the person switched the channel off"),
+            SkipReason::CategoryOff => (
+                "此人不接收该渠道的此类通知",
+                "the person does not want this category on the channel",
+            ),
+            SkipReason::Capped => ("通知策略不允许发送", "the policy allows no message"),
         };
         self.pick(
             format!("跳过 {account}：{chinese}。"),

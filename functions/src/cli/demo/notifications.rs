@@ -69,7 +69,7 @@ impl Channels {
         for (person, addresses) in PEOPLE {
             let addresses: Value = serde_json::from_str(addresses).unwrap_or_default();
             let path = format!("people/{person}/preferences");
-            let preferences = json!({ "addresses": addresses });
+            let preferences = json!({ "addresses": addresses, "aggregation": false });
             client.request("PUT", &path, person, preferences).await?;
         }
         Ok(())

@@ -21,6 +21,7 @@ mod integrations;
 mod notifications;
 pub mod openapi;
 mod people;
+mod preference_documents;
 mod problem;
 mod repeats;
 mod reply;
@@ -31,6 +32,7 @@ mod roles;
 mod services;
 mod shape;
 mod tickets;
+mod why_person;
 mod workflows;
 
 use std::time::Duration;
@@ -68,6 +70,8 @@ const RESOURCES: &[Resource] = &[
     cases::RESOURCE,
     robots::RESOURCE,
     notifications::RESOURCE,
+    preference_documents::RESOURCE,
+    why_person::RESOURCE,
     executions::RESOURCE,
     apps::RESOURCE,
     people::RESOURCE,

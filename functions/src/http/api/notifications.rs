@@ -10,8 +10,11 @@ use domain::notification::{Notification, Phase};
 use domain::permission::Operation as Permission;
 use events::app::Scope;
 use events::delivery::FailureClass;
-use events::notification::{Fact, HeldReason, Outcome, Role, Route, SkipReason, Skipped};
+use events::notification::{
+    Category, Computed, Fact, HeldReason, Mode, Outcome, Role, Route, SkipReason, Skipped, Strategy,
+};
 use events::person::{Language, PreferencesChanged};
+use events::preference::{Band, ChannelPreference, Frequency};
 use events::{Moment, PersonId};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -43,6 +46,13 @@ const DO_NOT_DISTURB_UNTIL: Member = optional("do_not_disturb_until", Shape::Tex
 const CALENDAR: Member = optional("calendar", Shape::Text);
 const PRESENCE: Member = optional("presence", Shape::Text);
 const ADDRESSES: Member = optional("addresses", Shape::Map(&Shape::Text));
+const CHANNEL: &[Member] = &[
+    optional("frequency", Shape::Words(Frequency::NAMES)),
+    optional("batch_times", Shape::List(&Shape::Text)),
+    optional("categories", Shape::List(&Shape::Words(Category::NAMES))),
+];
+const CHANNELS: Member = optional("channels", Shape::Map(&Shape::Object(CHANNEL)));
+const AGGREGATION: Member = optional("aggregation", Shape::Flag);
 
 const OPERATIONS: &[Operation] = &[
     list(
@@ -91,7 +101,7 @@ const OPERATIONS: &[Operation] = &[
     .returning::<DeliveryPage>(),
     get(
         "/v1/people/{person}/preferences",
-        "shows the language, the time zone, the availability and the addresses of a person; for this person and superusers",
+        "shows the language, the time zone, the availability, the addresses and the channels of a person; for this person and superusers",
     )
     .returning::<ShownPreferences>(),
     put(
@@ -105,6 +115,8 @@ const OPERATIONS: &[Operation] = &[
             CALENDAR,
             PRESENCE,
             ADDRESSES,
+            CHANNELS,
+            AGGREGATION,
         ],
     )
     .returning::<ShownPreferences>(),
@@ -143,6 +155,8 @@ struct ShownNotification {
     #[cfg_attr(test, schemars(schema_with = "schema::notification_outcome"))]
     outcome: Option<Outcome>,
     reason: Option<String>,
+    /// The computed priority. Null until it is computed.
+    priority: Option<ShownPriority>,
     /// The accounts that send a message. Null until they are chosen.
     accounts: Option<Vec<ShownRoute>>,
     /// The accounts that send no message.
@@ -168,6 +182,41 @@ enum NotificationState {
 struct ShownRoute {
     account: String,
     channel: String,
+    /// The time at which a digest lists the notification at the latest. Null if the account sends a message of its own.
+    digest_due: Option<Time>,
+}
+
+/// The computed priority of a notification. Each factor except `base` is a percentage.
+#[derive(Debug, Serialize)]
+#[cfg_attr(
+    test,
+    derive(schemars::JsonSchema),
+    schemars(rename = "ComputedPriority")
+)]
+struct ShownPriority {
+    #[cfg_attr(test, schemars(schema_with = "schema::band"))]
+    band: Band,
+    base: u32,
+    impact: u32,
+    time: u32,
+    role: u32,
+    score: u32,
+    #[cfg_attr(test, schemars(schema_with = "schema::strategy"))]
+    strategy: Strategy,
+}
+
+impl From<Computed> for ShownPriority {
+    fn from(computed: Computed) -> Self {
+        Self {
+            band: computed.band,
+            base: computed.base,
+            impact: computed.impact,
+            time: computed.time,
+            role: computed.role,
+            score: computed.score,
+            strategy: computed.strategy,
+        }
+    }
 }
 
 /// A channel account that sends no message, with the reason.
@@ -276,6 +325,27 @@ struct ShownPreferences {
     /// The addresses, by kind.
     #[cfg_attr(test, schemars(schema_with = "schema::object"))]
     addresses: serde_json::Map<String, Value>,
+    /// The preferences for each kind of address. A kind without an entry gets all messages at once.
+    channels: BTreeMap<String, ShownChannel>,
+    /// Whether the desk may collect several notifications in one message.
+    aggregation: bool,
+}
+
+/// The preferences of a person for one kind of address.
+#[derive(Debug, Serialize)]
+#[cfg_attr(
+    test,
+    derive(schemars::JsonSchema),
+    schemars(rename = "ChannelPreference")
+)]
+struct ShownChannel {
+    #[cfg_attr(test, schemars(schema_with = "schema::frequency"))]
+    frequency: Frequency,
+    /// The local times of batches. If the list is empty, these are 09:00, 14:00 and 17:00.
+    batch_times: Vec<String>,
+    /// The categories of the messages, or null for all.
+    #[cfg_attr(test, schemars(schema_with = "schema::categories"))]
+    categories: Option<Vec<Category>>,
 }
 
 /// The hours in which a person gets only urgent messages.
@@ -313,7 +383,7 @@ fn answer(call: Call) -> Answer {
 
 /// Returns the id of the person who sent the request. Returns an error if this person may not execute the operation
 /// on the data of the person `person`.
-async fn permitted(
+pub(super) async fn permitted(
     request: &Asked,
     operation: Permission,
     person: &PersonId,
@@ -509,6 +579,10 @@ fn shown(request: &Asked, stream: &str, state: &Notification) -> ShownNotificati
             .map(|route| ShownRoute {
                 account: route.account.clone(),
                 channel: route.channel.clone(),
+                digest_due: match route.mode {
+                    Mode::Immediate => None,
+                    Mode::Digest { due, .. } => Some(at(due)),
+                },
             })
             .collect()
     };
@@ -547,6 +621,7 @@ fn shown(request: &Asked, stream: &str, state: &Notification) -> ShownNotificati
         },
         outcome,
         reason,
+        priority: routed.and_then(|routed| routed.priority).map(Into::into),
         accounts: routed.map(|routed| routes(&routed.routes)),
         skipped: routed.map(|routed| skipped(&routed.skipped)),
         deliveries: deliveries.collect(),
@@ -588,6 +663,9 @@ fn wanted(request: &Asked) -> Result<Preferences, Problem> {
         .cloned()
         .unwrap_or_else(|| json!({}));
     let addresses: Result<BTreeMap<String, String>, _> = serde_json::from_value(addresses);
+    let channels = request.body.get("channels").cloned();
+    let channels: Result<BTreeMap<String, ChannelPreference>, _> =
+        serde_json::from_value(channels.unwrap_or_else(|| json!({})));
     let wrong = |field: &str| Problem::malformed(field, format!("`{}` is not valid", &field[1..]));
     Ok(Preferences {
         language: match request.text("language")?.as_deref() {
@@ -600,6 +678,9 @@ fn wanted(request: &Asked) -> Result<Preferences, Problem> {
         calendar: request.text("calendar")?,
         presence: request.text("presence")?,
         addresses: addresses.map_err(|_| wrong("/addresses"))?,
+        channels: channels.map_err(|_| wrong("/channels"))?,
+        is_aggregated: Some(request.flag("aggregation", true)?),
+        document: None,
     })
 }
 
@@ -614,6 +695,14 @@ fn do_not_disturb_until(request: &Asked) -> Result<Option<Moment>, Problem> {
             "/do_not_disturb_until",
             "`do_not_disturb_until` must be a time such as 2026-11-22T18:00:00+08:00",
         )),
+    }
+}
+
+fn channel_body(choice: &ChannelPreference) -> ShownChannel {
+    ShownChannel {
+        frequency: choice.frequency,
+        batch_times: choice.batch_times.clone(),
+        categories: choice.categories.clone(),
     }
 }
 
@@ -635,5 +724,11 @@ fn preferences_body(request: &Asked, preferences: &PreferencesChanged) -> ShownP
         addresses: addresses
             .map(|(kind, address)| (kind.clone(), address.value.clone()))
             .collect(),
+        channels: preferences
+            .channels
+            .iter()
+            .map(|(kind, choice)| (kind.clone(), channel_body(choice)))
+            .collect(),
+        aggregation: preferences.is_aggregated(),
     }
 }

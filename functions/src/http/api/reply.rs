@@ -145,6 +145,7 @@ impl schemars::JsonSchema for Open {
 #[cfg(test)]
 pub(super) mod schema {
     use domain::itsm::application::Status;
+    use events::preference::{Category, Frequency};
     use events::ticket::ServiceKind;
     use schemars::{Schema, SchemaGenerator, json_schema};
     use serde_json::{Value, json};
@@ -256,7 +257,26 @@ pub(super) mod schema {
         })
     }
     pub(in crate::http::api) fn skip_reason(_: &mut SchemaGenerator) -> Schema {
-        words(&["no_address", "disabled", "not_defined"])
+        words(&[
+            "no_address",
+            "disabled",
+            "not_defined",
+            "channel_off",
+            "category_off",
+            "capped",
+        ])
+    }
+    pub(in crate::http::api) fn frequency(_: &mut SchemaGenerator) -> Schema {
+        words(Frequency::NAMES)
+    }
+    pub(in crate::http::api) fn categories(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["array", "null"], "items": { "type": "string", "enum": Category::NAMES } })
+    }
+    pub(in crate::http::api) fn band(_: &mut SchemaGenerator) -> Schema {
+        words(&["critical", "high", "medium", "low"])
+    }
+    pub(in crate::http::api) fn strategy(_: &mut SchemaGenerator) -> Schema {
+        words(&["escalation", "immediate", "standard", "batch"])
     }
     pub(in crate::http::api) fn failure_class(_: &mut SchemaGenerator) -> Schema {
         json_schema!({

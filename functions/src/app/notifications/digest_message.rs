@@ -1,0 +1,96 @@
+//! Writes the message of a digest: one message to a person that lists several notifications.
+
+use std::collections::BTreeSet;
+
+use domain::notification::content::{Content, Link, one_line};
+use events::digest::{Flushed, Line};
+use events::person::Language;
+use infra::Error;
+
+use super::message::wording;
+use crate::App;
+use crate::app::tickets;
+
+/// Returns the message of a digest in the language of the person who gets it. Each line contains a ticket number, a fact
+/// and the title of the ticket. A title is omitted if it is encrypted, or if the service of the ticket requires
+/// encrypted free text.
+pub async fn content(app: &App, flushed: &Flushed, language: Language) -> Result<Content, Error> {
+    let mut values = Vec::new();
+    for line in &flushed.lines {
+        values.push((line.ticket.0.clone(), text(app, line, language).await?));
+    }
+    let is_chinese = language == Language::Chinese;
+    let pick = |chinese: String, english: String| if is_chinese { chinese } else { english };
+    let more = flushed.more;
+    if more > 0 {
+        values.push((
+            pick("其他".into(), "Others".into()),
+            pick(
+                format!("另有 {more} 条通知，请在收件箱中查看"),
+                format!("{more} more notifications, see the inbox"),
+            ),
+        ));
+    }
+    let count = flushed.notifications.len();
+    let name = app.people.name(&flushed.person).await?;
+    let of_tickets: BTreeSet<&str> = flushed
+        .lines
+        .iter()
+        .map(|line| line.ticket.as_str())
+        .collect();
+    let ticket = of_tickets.first().filter(|_| of_tickets.len() == 1);
+    let site = app.settings.site.trim_end_matches('/');
+    let link = match ticket {
+        Some(ticket) => Link {
+            text: pick("查看工单".into(), "Open the ticket".into()),
+            url: format!("{site}/tickets/{ticket}"),
+        },
+        None => Link {
+            text: pick("打开服务台".into(), "Open the service desk".into()),
+            url: format!("{site}/"),
+        },
+    };
+    Ok(Content {
+        subject: pick(
+            format!("{count} 条通知汇总"),
+            format!("Summary of {count} notifications"),
+        ),
+        intro: pick(
+            format!("{name}，您好。以下是您的 {count} 条通知。"),
+            format!("Hello {name}, these are {count} notifications for you."),
+        ),
+        values,
+        link,
+        closing: pick(
+            "您收到此消息，是因为服务台将您的多条通知合并发送。您可以在通知偏好中修改。".into(),
+            "You receive this message because the desk collects your notifications. You can change this in your preferences."
+                .into(),
+        ),
+        thread: ticket.map_or_else(|| "digest".to_owned(), |ticket| (*ticket).to_owned()),
+        actions: Vec::new(),
+    })
+}
+
+/// Returns the text of one line without the ticket number.
+async fn text(app: &App, line: &Line, language: Language) -> Result<String, Error> {
+    let card = tickets::card(app, &line.ticket).await?.unwrap_or_default();
+    let opened = card.ticket.opened.as_ref();
+    let title = card.ticket.form.get("title");
+    let is_hidden = opened.is_none_or(|opened| opened.seals_text)
+        || title.is_some_and(|title| title.personal.is_some());
+    let (fact, _) = wording(line.fact, language);
+    let mut text = fact.to_owned();
+    if !is_hidden {
+        text = format!("{text}: {}", card.ticket.title());
+    }
+    if line.is_over {
+        let count = line.count;
+        text = match language {
+            Language::Chinese => format!("{text}（已不需要处理，共 {count} 条通知）"),
+            Language::English => {
+                format!("{text} (not current any more; {count} notifications)")
+            }
+        };
+    }
+    Ok(one_line(&text))
+}

@@ -1,0 +1,181 @@
+//! Explains how the accounts of a notification were chosen, and what a digest did with the notification. The texts are in
+//! Chinese or English.
+
+use events::Moment;
+use events::digest::DigestEvent;
+use events::notification::{Clause, Computed, Mode, Route, Routed, Strategy};
+use events::person::Language;
+use jiff::tz::TimeZone;
+
+use crate::app::times;
+
+fn pick(language: Language, chinese: String, english: String) -> String {
+    match language {
+        Language::Chinese => chinese,
+        Language::English => english,
+    }
+}
+
+fn time(at: Moment, zone: &TimeZone) -> String {
+    let text = times::in_zone(at, zone);
+    text.get(..19).unwrap_or(&text).replace('T', " ")
+}
+
+/// Returns the streams of the digests that collect a notification.
+pub(super) fn digests(routed: &Routed) -> Vec<String> {
+    let routes = routed.routes.iter();
+    routes
+        .filter_map(|route| match &route.mode {
+            Mode::Immediate => None,
+            Mode::Digest { digest, .. } => Some(digest.clone()),
+        })
+        .collect()
+}
+
+/// Returns a sentence about an account that a preference, the policy or a digest concerns. For any other account, returns
+/// an empty text.
+pub(super) fn of_route(route: &Route, language: Language, zone: &TimeZone) -> String {
+    let account = &route.account;
+    let how = match &route.mode {
+        Mode::Immediate => return of_clause(route.clause, language),
+        Mode::Digest { due, waits, .. } => {
+            let due = time(*due, zone);
+            let (chinese, english) = if *waits {
+                (
+                    format!("{account} 的通知合并发送，最迟 {due}。"),
+                    format!(" A digest of {account} collects the notification until {due}."),
+                )
+            } else {
+                (
+                    format!("{account} 的同类通知在 {due} 前合并发送。"),
+                    format!(" A digest of {account} collects similar notifications until {due}."),
+                )
+            };
+            pick(language, chinese, english)
+        }
+    };
+    format!("{how}{}", of_clause(route.clause, language))
+}
+
+/// Returns a sentence that names the preference or the clause of the policy that decided.
+pub(super) fn of_clause(clause: Option<Clause>, language: Language) -> String {
+    let Some(clause) = clause else {
+        return String::new();
+    };
+    let (chinese, english) = match clause {
+        Clause::Frequency => (
+            "（此人的渠道偏好）".to_owned(),
+            " (The person chose the frequency of the channel.)".to_owned(),
+        ),
+        Clause::Categories => (
+            "（此人的分类偏好）".to_owned(),
+            " (The person chose the categories of the channel.)".to_owned(),
+        ),
+        Clause::Cap { rule } => (
+            format!("（通知策略第 {rule} 条规则的上限）"),
+            format!(" (Rule {rule} of the policy limits the frequency.)"),
+        ),
+        Clause::Floor { rule } => (
+            format!("（通知策略第 {rule} 条规则的下限）"),
+            format!(" (Rule {rule} of the policy raises the frequency.)"),
+        ),
+        Clause::Strategy => (
+            "（由计算出的优先级决定）".to_owned(),
+            " (The computed priority decides this.)".to_owned(),
+        ),
+        Clause::Collected => (
+            "（评论和状态更新默认合并）".to_owned(),
+            " (Comments and updates are collected by default.)".to_owned(),
+        ),
+        Clause::Many { count } => (
+            format!("（10 分钟内有 {count} 条通知）"),
+            format!(" (The person got {count} notifications within 10 minutes.)"),
+        ),
+    };
+    pick(language, chinese, english)
+}
+
+/// Returns a sentence with the factors of the computed priority. For an old notification without these factors, returns
+/// an empty text.
+pub(super) fn of_priority(computed: Option<Computed>, language: Language) -> String {
+    let Some(computed) = computed else {
+        return String::new();
+    };
+    let Computed {
+        band,
+        base,
+        impact,
+        time,
+        role,
+        score,
+        strategy,
+    } = computed;
+    let band = band.name();
+    let (chinese, english) = match strategy {
+        Strategy::Escalation => ("升级", "escalation"),
+        Strategy::Immediate => ("立即", "immediate"),
+        Strategy::Standard => ("标准", "standard"),
+        Strategy::Batch => ("批量", "batch"),
+    };
+    let factors = format!("{base} × {impact}% × {time}% × {role}% = {score}");
+    pick(
+        language,
+        format!("优先级：{factors}（{band}），策略：{chinese}。"),
+        format!(" Priority: {factors} ({band}), strategy {english}."),
+    )
+}
+
+/// Returns a sentence about an event of a digest that concerns the notification with the stream `notification`. Returns
+/// `None` if the event does not concern it.
+pub(super) fn of_digest(
+    event: &DigestEvent,
+    notification: &str,
+    language: Language,
+    zone: &TimeZone,
+) -> Option<String> {
+    let (chinese, english) = match event {
+        DigestEvent::Passed(passed) if passed.item.notification == notification => (
+            "第一条通知立即发送，随后的同类通知合并发送。".to_owned(),
+            "The first notification is sent at once. Similar notifications are collected."
+                .to_owned(),
+        ),
+        DigestEvent::Added(added) if added.item.notification == notification => {
+            let due = time(added.due, zone);
+            (
+                format!("通知已加入合并消息，最迟 {due} 发送。"),
+                format!("The digest collects the notification until {due}."),
+            )
+        }
+        DigestEvent::ItemsDropped(dropped)
+            if dropped.notifications.iter().any(|one| one == notification) =>
+        {
+            let reason = &dropped.reason;
+            (
+                format!("通知未发送，仅在收件箱中显示（{reason}）。"),
+                format!("The notification is not sent: {reason}. The inbox shows it."),
+            )
+        }
+        DigestEvent::Flushed(flushed)
+            if flushed.notifications.iter().any(|one| one == notification) =>
+        {
+            let count = flushed.notifications.len();
+            (
+                format!("一条合并消息列出 {count} 条通知。"),
+                format!("One message lists {count} notifications."),
+            )
+        }
+        _ => return None,
+    };
+    Some(pick(language, chinese, english))
+}
+
+/// Returns the name of the account of an event of a digest, or an empty text.
+pub(super) fn account(event: &DigestEvent) -> &str {
+    match event {
+        DigestEvent::Passed(passed) => &passed.account,
+        DigestEvent::Added(added) => &added.account,
+        DigestEvent::Flushed(flushed) => &flushed.account,
+        DigestEvent::ItemsDropped(dropped) => &dropped.account,
+        DigestEvent::Postponed(_) | DigestEvent::Closed(_) => "",
+    }
+}

@@ -1,0 +1,61 @@
+//! Creates the delivery of a digest. A digest is one message to a person about several notifications.
+
+use domain::intent::SendDigest;
+use domain::notification::delivery::{Command, Delivery};
+use events::delivery::{OfDigest, Requested};
+use events::{Meta, Personal};
+use infra::ledger::command_id;
+use infra::{CommandEnvelope, Error};
+
+use super::{REPORT_MS, Sender, attempt, runner, sender};
+use crate::App;
+use crate::app::notifications::{digest_message, preferences};
+
+/// Creates the delivery of a digest and makes its first attempt. `id` is the id of the queue message: a second call with
+/// the same `id` creates no second delivery.
+pub(super) async fn start(app: &App, id: &str, send: SendDigest) -> Result<(), Error> {
+    let SendDigest {
+        digest,
+        flushed,
+        cause,
+        correlation,
+    } = send;
+    let (now, expires) = (app.ledger.clock.now(), flushed.expires.plus_ms(-REPORT_MS));
+    let (Some(first), true) = (flushed.lines.first(), now < expires) else {
+        // The notifications end at their own deadlines.
+        return Ok(());
+    };
+    let preferences = preferences::read(app, &flushed.person).await?;
+    let content = digest_message::content(app, &flushed, preferences.language).await?;
+    let content = serde_json::to_value(content).unwrap_or_default();
+    let Sender {
+        channel,
+        repetition,
+        address,
+    } = sender(app, &flushed.account, &preferences).await?;
+    let requested = Requested {
+        notification: flushed.notifications.first().cloned().unwrap_or_default(),
+        ticket: first.ticket.clone(),
+        person: flushed.person.clone(),
+        account: flushed.account.clone(),
+        channel,
+        to: Personal::new(flushed.person.clone(), address),
+        content: Personal::new(flushed.person.clone(), content),
+        repetition,
+        due: now,
+        expires,
+        digest: Some(OfDigest {
+            digest,
+            notifications: flushed.notifications,
+        }),
+    };
+    let stream = format!("delivery-{id}");
+    let command_envelope = CommandEnvelope {
+        stream: stream.clone(),
+        command_id: command_id(&["send", id]),
+        meta: Meta::system(correlation, cause),
+    };
+    let command = Command::Request(Box::new(requested));
+    runner::open::<Delivery>(&app.ledger, &command_envelope, &command).await?;
+    attempt(app, &stream).await
+}

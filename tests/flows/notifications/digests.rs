@@ -1,0 +1,164 @@
+//! These tests check digests: messages that list several notifications of one person.
+
+use serde_json::{Value, json};
+
+use super::{Channels, ROBOT};
+
+const POLICY: &str = "[policy]\naccounts = [\"ops_robot\"]\n";
+const MINUTE_MS: i64 = 60_000;
+
+/// Opens a desk whose only account is the robot. The person zhangsan has an address for it.
+async fn open() -> Channels {
+    let channels = Channels::open_with(&[ROBOT, POLICY].concat()).await;
+    prefer(&channels, json!({})).await;
+    channels
+}
+
+/// Stores the preferences of zhangsan for the channel of the robot.
+async fn prefer(channels: &Channels, choice: Value) {
+    let preferences = json!({
+        "addresses": { "dingtalk": "dt-zhangsan" },
+        "channels": { "dingtalk": choice },
+    });
+    let (status, answer) = channels.prefer("zhangsan", preferences).await;
+    assert_eq!(status, 200, "{answer}");
+}
+
+async fn remark(channels: &Channels, sn: &str) {
+    channels.desk.clock.advance(1_000);
+    let body = json!({ "text": "see the list" });
+    channels
+        .desk
+        .operate(&json!(sn), "remark", "lisi", body)
+        .await;
+    channels.desk.settle().await;
+}
+
+async fn wait(channels: &Channels, minutes: i64) {
+    channels.desk.clock.advance(minutes * MINUTE_MS);
+    channels.desk.settle().await;
+}
+
+/// Returns the text of the newest message that the robot accepted.
+fn last(channels: &Channels) -> String {
+    let messages = channels.robot.accepted();
+    let text = messages
+        .last()
+        .map(|message| message["markdown"]["text"].clone());
+    text.and_then(|text| text.as_str().map(str::to_owned))
+        .unwrap_or_default()
+}
+
+#[tokio::test]
+async fn the_first_comment_is_sent_at_once_and_the_next_ones_together() {
+    let channels = open().await;
+    let sn = channels.submit().await;
+    for _ in 0..3 {
+        remark(&channels, &sn).await;
+    }
+    assert_eq!(
+        channels.robot.accepted().len(),
+        2,
+        "the approval and one comment"
+    );
+    wait(&channels, 10).await;
+    assert_eq!(channels.robot.accepted().len(), 3);
+    let text = last(&channels);
+    assert!(text.contains("2 条通知") && text.contains(&sn), "{text}");
+    assert_eq!(channels.newest("zhangsan").await["outcome"], "accepted");
+    let events = channels.events_of("ops_robot").await;
+    let expected = ["digest.added", "digest.flushed", "delivery.requested"];
+    assert_eq!(events[..3], expected);
+    wait(&channels, 30).await;
+    assert_eq!(channels.robot.accepted().len(), 3, "nothing is sent twice");
+}
+
+#[tokio::test]
+async fn the_comments_of_a_ticket_that_has_ended_are_one_line() {
+    let channels = open().await;
+    let sn = channels.submit().await;
+    for _ in 0..3 {
+        remark(&channels, &sn).await;
+    }
+    let body = json!({ "message": "duplicate" });
+    channels
+        .desk
+        .operate(&json!(sn), "terminate", "admin", body)
+        .await;
+    wait(&channels, 10).await;
+    let text = last(&channels);
+    assert!(text.contains("共 2 条通知"), "{text}");
+}
+
+#[tokio::test]
+async fn the_sixth_notification_in_ten_minutes_is_collected() {
+    let channels = open().await;
+    let mut numbers = Vec::new();
+    for _ in 0..8 {
+        numbers.push(channels.submit().await);
+    }
+    assert_eq!(channels.robot.accepted().len(), 5);
+    wait(&channels, 11).await;
+    assert_eq!(channels.robot.accepted().len(), 6);
+    let text = last(&channels);
+    for number in &numbers[5..] {
+        assert!(text.contains(number.as_str()), "{text}");
+    }
+    let all = channels.get("notifications?state=open", "admin").await;
+    assert_eq!(all["count"], 0, "every notification has ended");
+}
+
+#[tokio::test]
+async fn a_batch_is_sent_at_its_time_after_a_restart() {
+    let channels = open().await;
+    let batch = json!({ "frequency": "batch", "batch_times": ["14:00"] });
+    prefer(&channels, batch).await;
+    channels.submit().await;
+    channels.submit().await;
+    let shown = channels.newest("zhangsan").await;
+    assert_eq!(shown["state"], "sending");
+    let due = shown["accounts"][0]["digest_due"]
+        .as_str()
+        .unwrap_or_default();
+    assert!(due.starts_with("2026-11-22T14:01:"), "{due}");
+    let channels = channels.restart_without_views().await;
+    wait(&channels, 4 * 60).await;
+    assert_eq!(channels.robot.accepted().len(), 0);
+    wait(&channels, 2).await;
+    // After the restart, the rate limit of the robot knows no earlier messages, so the message waits for one minute.
+    wait(&channels, 1).await;
+    assert_eq!(channels.robot.accepted().len(), 1);
+    assert!(last(&channels).contains("2 条通知"));
+}
+
+#[tokio::test]
+async fn a_changed_preference_applies_to_collected_notifications() {
+    let channels = open().await;
+    prefer(&channels, json!({ "frequency": "batch" })).await;
+    channels.submit().await;
+    prefer(&channels, json!({ "frequency": "off" })).await;
+    wait(&channels, 4 * 60 + 2).await;
+    assert_eq!(channels.robot.accepted().len(), 0);
+    let shown = channels.newest("zhangsan").await;
+    assert_eq!(shown["outcome"], "inbox_only");
+    let steps = channels.why().await;
+    let dropped = steps
+        .iter()
+        .find(|(event, ..)| event == "digest.items_dropped");
+    let (_, _, text) = dropped.expect("the digest records the change");
+    assert!(
+        text.contains("the person switched the channel off"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_person_can_switch_digests_off() {
+    let channels = open().await;
+    channels.reachable(None).await;
+    let sn = channels.submit().await;
+    for _ in 0..3 {
+        remark(&channels, &sn).await;
+    }
+    assert_eq!(channels.robot.accepted().len(), 4);
+}
