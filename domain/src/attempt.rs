@@ -39,6 +39,27 @@ impl Policy {
         let pause = self.first_ms.saturating_mul(1_i64 << doublings);
         pause.min(self.longest_ms)
     }
+
+    /// Returns a pause in milliseconds between `first_ms` and twice the pause of [`Policy::pause_ms`], but at most
+    /// `longest_ms`. The parameter `jitter` chooses the pause in this range, from 0 (the start) to [`JITTER_MAX`] (the
+    /// end). Work that failed at the same time is then not repeated at the same time.
+    pub fn jittered_ms(self, failures: u32, jitter: u32) -> i64 {
+        let end = self.pause_ms(failures.saturating_add(1)).max(self.first_ms);
+        let part = i128::from(end - self.first_ms) * i128::from(jitter.min(JITTER_MAX))
+            / i128::from(JITTER_MAX);
+        self.first_ms + i64::try_from(part).unwrap_or_default()
+    }
+}
+
+/// Maximum value of a jitter, see [`Policy::jittered_ms`].
+pub const JITTER_MAX: u32 = 1_000_000;
+
+/// Returns a jitter from 0 to [`JITTER_MAX`] for one attempt of the work `name`. It is a part of a hash, so the same attempt
+/// always has the same jitter, and other attempts have other values.
+pub fn jitter(name: &str, attempt: u32) -> u32 {
+    let hash = blake3::hash(format!("{name}/{attempt}").as_bytes());
+    let part = hash.as_bytes().first_chunk::<4>().copied();
+    u32::from_le_bytes(part.unwrap_or_default()) % (JITTER_MAX + 1)
 }
 
 /// The result of one attempt: whether the work is done, has failed or needs another request.
@@ -280,6 +301,18 @@ impl Attempts {
         );
         (failures < policy.attempts_max).then(|| at.plus_ms(pause))
     }
+    /// Returns the time of the next attempt, as [`Attempts::retry_at`] does. If the receiver set no pause, `jitter`
+    /// chooses the pause, see [`Policy::jittered_ms`].
+    pub fn retry_with_jitter(
+        &self,
+        policy: Policy,
+        after_ms: Option<i64>,
+        jitter: u32,
+        at: Moment,
+    ) -> Option<Moment> {
+        let pause = after_ms.unwrap_or_else(|| policy.jittered_ms(self.failures + 1, jitter));
+        self.retry_at(policy, Some(pause), at)
+    }
     /// Stores that the attempt with the number `attempt` starts. If no outcome is stored before the time
     /// `due`, the attempt counts as interrupted.
     pub fn start(&mut self, attempt: u32, due: Moment) {
@@ -321,6 +354,51 @@ mod tests {
         first_ms: 1000,
         longest_ms: 3000,
     };
+
+    #[test]
+    fn a_jitter_chooses_a_pause_between_the_first_and_the_longest() {
+        let policy = Policy {
+            attempts_max: 12,
+            first_ms: 2_000,
+            longest_ms: 300_000,
+        };
+        for (failures, jitter, expected) in [
+            (1, 0, 2_000),
+            (1, JITTER_MAX, 4_000),
+            (1, JITTER_MAX / 2, 3_000),
+            (1, u32::MAX, 4_000),
+            (3, JITTER_MAX, 16_000),
+            (11, 0, 2_000),
+            (11, JITTER_MAX, 300_000),
+            (u32::MAX, JITTER_MAX, 300_000),
+        ] {
+            assert_eq!(policy.jittered_ms(failures, jitter), expected, "{failures}");
+        }
+        let at = Moment(100);
+        let attempts = Attempts::default();
+        let due = attempts.retry_with_jitter(policy, None, JITTER_MAX, at);
+        assert_eq!(due, Some(Moment(4_100)));
+        let due = attempts.retry_with_jitter(policy, Some(60_000), JITTER_MAX, at);
+        assert_eq!(due, Some(Moment(60_100)));
+    }
+
+    #[test]
+    fn attempts_have_repeatable_and_different_jitters() {
+        let all: Vec<u32> = (1..=1_000)
+            .map(|attempt| jitter("delivery-1", attempt))
+            .collect();
+        assert!(all.iter().all(|jitter| *jitter <= JITTER_MAX));
+        let low = all
+            .iter()
+            .filter(|jitter| **jitter < JITTER_MAX / 2)
+            .count();
+        assert!(
+            (400..=600).contains(&low),
+            "{low} of 1000 are in the lower half"
+        );
+        assert_eq!(jitter("delivery-1", 7), all[6]);
+        assert_ne!(jitter("delivery-2", 7), all[6]);
+    }
 
     #[test]
     fn each_verdict_has_its_consequence() {

@@ -12,7 +12,7 @@ use events::calendar::{self, CalendarEvent};
 use events::catalog::{
     CatalogEvent, CategoryAdded, CategoryChanged, CategoryRemoved, ServiceNamed, ServicePlaced,
 };
-use events::channel_account::{self, ChannelAccountEvent};
+use events::channel_account::{self, ChannelAccountEvent, Started, Stopped};
 use events::desk_key::{DeskKeyEvent, Rotated};
 use events::dictionary::{self, DictionaryEvent};
 use events::field::{self, FieldEvent};
@@ -102,9 +102,55 @@ impl Integration {
 pub struct ApplicationKind(pub Option<application_kind::Defined>);
 
 /// The current definition of one channel account. A channel account is a configured sender of messages, such
-/// as a mail relay.
+/// as a mail relay. The second value is the emergency stop of the account. It is `None` if the account is not stopped.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ChannelAccount(pub Option<channel_account::Defined>);
+pub struct ChannelAccount(pub Option<channel_account::Defined>, pub Option<Stopped>);
+
+/// The commands that change one channel account.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ChannelAccountCommand {
+    Define(channel_account::Defined),
+    Stop(Stopped),
+    Start(Started),
+}
+
+impl Decider for ChannelAccount {
+    type Command = ChannelAccountCommand;
+    type Event = ChannelAccountEvent;
+    type Rejection = Rejection;
+    type Context = ();
+    type Lookup = Nothing;
+    const ROLE: StreamRole = StreamRole::Configuration;
+
+    fn decide(
+        &self,
+        command: &ChannelAccountCommand,
+        (): &(),
+    ) -> Result<Vec<ChannelAccountEvent>, DecideError<Self>> {
+        Ok(match command {
+            ChannelAccountCommand::Define(defined) if self.0.as_ref() != Some(defined) => {
+                vec![defined.clone().into()]
+            }
+            ChannelAccountCommand::Stop(stopped) if self.0.is_some() && self.1.is_none() => {
+                vec![stopped.clone().into()]
+            }
+            ChannelAccountCommand::Start(started) if self.1.is_some() => {
+                vec![started.clone().into()]
+            }
+            ChannelAccountCommand::Define(_)
+            | ChannelAccountCommand::Stop(_)
+            | ChannelAccountCommand::Start(_) => Vec::new(),
+        })
+    }
+
+    fn evolve(&mut self, event: &ChannelAccountEvent) {
+        match event {
+            ChannelAccountEvent::Defined(defined) => self.0 = Some(defined.clone()),
+            ChannelAccountEvent::Stopped(stopped) => self.1 = Some(stopped.clone()),
+            ChannelAccountEvent::Started(_) => self.1 = None,
+        }
+    }
+}
 
 /// The current definition of one notification policy. A notification policy names the channel accounts that
 /// send messages, and the ticket priorities that are urgent.
@@ -213,7 +259,6 @@ defined_as_a_whole! {
     App AppEvent::Registered(Registered);
     SharedField FieldEvent::Defined(field::Defined);
     ApplicationKind ApplicationKindEvent::Defined(application_kind::Defined);
-    ChannelAccount ChannelAccountEvent::Defined(channel_account::Defined);
     NotificationPolicy NotificationPolicyEvent::Defined(notification_policy::Defined);
     Calendar CalendarEvent::Defined(calendar::Defined);
     Site SiteEvent::Defined(site::Defined);

@@ -89,6 +89,15 @@ pub enum Intent {
         cause: String,
         correlation: String,
     },
+    /// Requests that the desk does not use an address of a person any more, because a provider reported that it is wrong.
+    /// The member `delivery` is the name of the stream with the failed delivery.
+    SuppressAddress {
+        delivery: String,
+        person: PersonId,
+        code: String,
+        cause: String,
+        correlation: String,
+    },
     /// Requests that the ticket `ticket` adds or removes a link to the ticket `with`. The link is added if
     /// `linked` is true, and removed if `linked` is false.
     RelateTicket {
@@ -240,7 +249,8 @@ impl Intent {
             Self::Notify(_)
             | Self::NotifyOperators(_)
             | Self::AddToDigest(_)
-            | Self::EndDelivery { .. } => "notify",
+            | Self::EndDelivery { .. }
+            | Self::SuppressAddress { .. } => "notify",
             Self::StartDelivery { .. } | Self::SendDigest(_) => "send",
             Self::RelateTicket { .. } | Self::EndChildTicket { .. } => "ticket",
         }
@@ -262,6 +272,7 @@ impl Intent {
             Self::AddToDigest(add) => add.account.clone(),
             Self::SendDigest(send) => send.flushed.account.clone(),
             Self::EndDelivery { notification, .. } => notification.clone(),
+            Self::SuppressAddress { delivery, .. } => delivery.clone(),
             Self::WithdrawApplications { ticket, .. }
             | Self::WriteBack { ticket, .. }
             | Self::RelateTicket { ticket, .. }

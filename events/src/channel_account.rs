@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::PersonId;
 use crate::event::{Personals, event_enum};
 use crate::task_type::Repetition;
 
@@ -14,6 +15,8 @@ event_enum! {
     /// The events of one channel account.
     ChannelAccountEvent of "channel_account" {
         Defined "channel_account.defined" 1,
+        Stopped "channel_account.stopped" 1,
+        Started "channel_account.started" 1,
     }
 }
 
@@ -40,6 +43,23 @@ pub struct Defined {
     pub settings: BTreeMap<String, Value>,
 }
 impl Personals for Defined {}
+
+/// A person stopped a channel account in an emergency. The account sends nothing until it is started again. Its deliveries
+/// wait.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopped {
+    pub by: PersonId,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+impl Personals for Stopped {}
+
+/// A person started a stopped channel account again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    pub by: PersonId,
+}
+impl Personals for Started {}
 
 fn yes() -> bool {
     true

@@ -19,20 +19,34 @@ pub const RELEASE: &str = "release";
 /// (messages) have not ended.
 pub const EXPIRE: &str = "expire";
 
+/// The name of the deadline at which the desk sends the message through the next account of the fallback list, because
+/// no account has accepted the message until then.
+pub const FALLBACK: &str = "fallback";
+
 event_enum! {
     /// The events of one notification.
     NotificationEvent of "notification" {
         Requested "notification.requested" 1,
         Held "notification.held" 1,
         Routed "notification.routed" 1,
+        FallbackStarted "notification.fallback_started" 1,
         DeliveryEnded "notification.delivery_ended" 1,
         Completed "notification.completed" 1,
         Read "notification.read" 1,
     }
     deadlines |event: &NotificationEvent| match event {
         NotificationEvent::Held(held) => vec![DeadlineChange::set(RELEASE, held.until)],
-        NotificationEvent::Routed(routed) => vec![DeadlineChange::clear(RELEASE), DeadlineChange::set(EXPIRE, routed.expires)],
-        NotificationEvent::Completed(_) => vec![DeadlineChange::clear(RELEASE), DeadlineChange::clear(EXPIRE)],
+        NotificationEvent::Routed(routed) => {
+            let fallback = routed.fallback_due.map(|due| DeadlineChange::set(FALLBACK, due));
+            let always = [DeadlineChange::clear(RELEASE), DeadlineChange::set(EXPIRE, routed.expires)];
+            always.into_iter().chain(fallback).collect()
+        }
+        NotificationEvent::FallbackStarted(started) => vec![match started.due {
+            Some(due) => DeadlineChange::set(FALLBACK, due),
+            None => DeadlineChange::clear(FALLBACK),
+        }],
+        NotificationEvent::DeliveryEnded(ended) if ended.is_accepted => vec![DeadlineChange::clear(FALLBACK)],
+        NotificationEvent::Completed(_) => [RELEASE, EXPIRE, FALLBACK].map(DeadlineChange::clear).into(),
         NotificationEvent::Requested(_) | NotificationEvent::DeliveryEnded(_) | NotificationEvent::Read(_) => Vec::new(),
     };
 }
@@ -73,11 +87,13 @@ pub enum Fact {
     ProcessorsMissing,
     /// The receiver of the ticket's callbacks did not accept the result of the ticket.
     CallbackFailed,
+    /// No channel accepted an urgent message about the ticket, so it is only in the inbox of its recipient.
+    Unreached,
 }
 
 impl Fact {
     /// All facts, in the order of the documentation.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::ApprovalNeeded,
         Self::WorkAssigned,
         Self::Reminded,
@@ -95,6 +111,7 @@ impl Fact {
         Self::NodeFailed,
         Self::ProcessorsMissing,
         Self::CallbackFailed,
+        Self::Unreached,
     ];
 
     /// Returns the category of the fact.
@@ -106,7 +123,8 @@ impl Fact {
             | Self::Escalated
             | Self::NodeFailed
             | Self::ProcessorsMissing
-            | Self::CallbackFailed => Category::Escalated,
+            | Self::CallbackFailed
+            | Self::Unreached => Category::Escalated,
             Self::Followed | Self::Progressed | Self::Suspended | Self::Resumed | Self::Changed => {
                 Category::Updated
             }
@@ -326,6 +344,9 @@ pub enum SkipReason {
     CategoryOff,
     /// A rule of the notification policy allows no message.
     Capped,
+    /// A provider reported that the address of the recipient is wrong. The desk uses it again after it was changed or
+    /// released.
+    Suppressed,
 }
 
 /// A channel account (a configured sender of messages) that sends no message to the recipient, with the reason.
@@ -346,6 +367,14 @@ pub struct Routed {
     pub routes: Vec<Route>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<Skipped>,
+    /// The accounts that send the message one after another if no account in `routes` accepts it. The list contains no
+    /// account of `routes`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fallback: Vec<Route>,
+    /// The time at which the first account of `fallback` sends the message, if no account has accepted it until then.
+    /// The value is absent if the desk waits for the failure of all other deliveries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback_due: Option<Moment>,
     /// The time until which the desk waits for the end of all deliveries (messages) of the notification.
     pub expires: Moment,
     /// The computed priority of the notification. Old events have no priority.
@@ -353,6 +382,21 @@ pub struct Routed {
     pub priority: Option<Computed>,
 }
 impl Personals for Routed {}
+
+/// Another channel account sends the message, because no account has accepted it yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FallbackStarted {
+    pub account: String,
+    pub channel: String,
+    /// True if all earlier deliveries have failed. False if they only took too long.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_after_failure: bool,
+    /// The time at which the next account of the fallback list sends the message. The value is absent if no account is
+    /// left, or if the desk waits for the failure of this delivery.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Moment>,
+}
+impl Personals for FallbackStarted {}
 
 /// One delivery of the notification ended with a success or a failure. A delivery sends one message through
 /// one channel account.

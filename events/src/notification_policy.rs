@@ -23,6 +23,10 @@ pub struct Defined {
     /// The names of the channel accounts that send a message about each notification. An account sends no
     /// message to a person who has no address for its channel.
     pub accounts: Vec<String>,
+    /// The names of the channel accounts that send a message, one after another, if no account of `accounts` has
+    /// accepted it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fallback: Vec<String>,
     /// The keys of the ticket priorities that are urgent. A notification about a ticket with an urgent
     /// priority ignores quiet hours.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

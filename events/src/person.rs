@@ -11,8 +11,11 @@ use crate::{Moment, PersonId, Personal};
 
 event_enum! {
     /// The events about the preferences of one person.
+    #[expect(clippy::large_enum_variant, reason = "most events are of the large variant")]
     PersonEvent of "person" {
         PreferencesChanged "person.preferences_changed" 1,
+        AddressSuppressed "person.address_suppressed" 1,
+        AddressReleased "person.address_released" 1,
     }
 }
 
@@ -91,3 +94,31 @@ impl Personals for PreferencesChanged {
             .collect()
     }
 }
+
+/// A provider reported that an address of the person is wrong. The desk sends nothing to this address until the person
+/// enters another one, or until a person releases it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AddressSuppressed {
+    /// The kind of the address, such as `email`.
+    pub kind: String,
+    /// A hash of the address, encrypted with the key of the person. A guessed address can therefore not be compared with
+    /// it after the person was erased.
+    pub digest: Personal,
+    /// The code in the response of the provider, such as `5.1.1`. This member is empty if the response contained no code.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub code: String,
+}
+impl Personals for AddressSuppressed {
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        vec![&mut self.digest]
+    }
+}
+
+/// A person released a suppressed address, so the desk uses it again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressReleased {
+    /// The kind of the address, such as `email`.
+    pub kind: String,
+    pub by: PersonId,
+}
+impl Personals for AddressReleased {}

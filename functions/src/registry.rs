@@ -47,9 +47,9 @@ use domain::projections::desk_board::DeskBoard;
 use domain::reaction::Birth;
 use domain::reactions::{
     evaluate_rules, handle_inbound, notify_assignee, notify_interested, notify_operators,
-    propagate_ticket_state, relate_tickets, report_delivery, send_callback, start_api_call,
-    start_application, start_deliveries, start_digest_deliveries, start_dispatch,
-    submit_application, write_back,
+    propagate_ticket_state, relate_tickets, report_delivery, report_unreached, send_callback,
+    start_api_call, start_application, start_deliveries, start_digest_deliveries, start_dispatch,
+    submit_application, suppress_address, write_back,
 };
 use domain::ticket::Ticket;
 use domain::views::callback_card::CallbackCard;
@@ -196,10 +196,16 @@ pub static REGISTRY: Registry = &[
         ..Row::NEW
     },
     &Row::<Notification, Notification> {
-        reactions: &[Reaction {
-            name: start_deliveries::NAME,
-            react: start_deliveries::react,
-        }],
+        reactions: &[
+            Reaction {
+                name: start_deliveries::NAME,
+                react: start_deliveries::react,
+            },
+            Reaction {
+                name: report_unreached::NAME,
+                react: report_unreached::react,
+            },
+        ],
         deadlines: Some(Deadlines {
             queue: "notify",
             fire: |app, due| Box::pin(notify::fire(app, due)),
@@ -218,10 +224,16 @@ pub static REGISTRY: Registry = &[
         ..Row::NEW
     },
     &Row::<Delivery, Delivery> {
-        reactions: &[Reaction {
-            name: report_delivery::NAME,
-            react: report_delivery::react,
-        }],
+        reactions: &[
+            Reaction {
+                name: report_delivery::NAME,
+                react: report_delivery::react,
+            },
+            Reaction {
+                name: suppress_address::NAME,
+                react: suppress_address::react,
+            },
+        ],
         deadlines: Some(Deadlines {
             queue: "send",
             fire: |app, due| Box::pin(send::attempt(app, &due.stream)),
@@ -230,7 +242,7 @@ pub static REGISTRY: Registry = &[
     },
     &Row::<Person, NoCard<_>>::NEW,
     &Row::<Account, NoCard<_>>::NEW,
-    &Row::<ChannelAccount, NoCard<_>>::NEW,
+    &Row::<ChannelAccount, ChannelAccount>::NEW,
     &Row::<NotificationPolicy, NoCard<_>>::NEW,
     &Row::<Calendar, NoCard<_>>::NEW,
     &Row::<DeskKey, NoCard<_>>::NEW,

@@ -48,6 +48,8 @@ fn filled(path: &str, sn: &str) -> String {
         "{integration}" => "other_crm".into(),
         "{kind}" => "collect".into(),
         "{person}" => "none".into(),
+        "{account}" => "mail".into(),
+        "{channel}" => "email".into(),
         "{attachment}" => "att-00000000000000000000000000000000".into(),
         other => other.to_owned(),
     };

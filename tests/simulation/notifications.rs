@@ -174,6 +174,8 @@ impl World {
         Next::Decided(Decision::Send(Routed {
             routes: vec![route(0), route(1)],
             skipped: Vec::new(),
+            fallback: Vec::new(),
+            fallback_due: None,
             expires: self.now.plus_ms(DAY_MS),
             priority: None,
         }))

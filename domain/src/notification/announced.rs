@@ -35,6 +35,7 @@ pub const ANNOUNCED: &[(&str, &[Fact])] = &[
     ("ticket.node_failed", &[Fact::NodeFailed]),
     ("ticket.processors_missing", &[Fact::ProcessorsMissing]),
     ("callback.failed", &[Fact::CallbackFailed]),
+    ("notification.completed", &[Fact::Unreached]),
 ];
 
 /// The event types that cause no notification, grouped by the reason.
@@ -97,6 +98,7 @@ pub const SILENT: &[(&str, &[&str])] = &[
             "draft.saved",
             "idempotency_key.reserved",
             "number_sequence.block_issued",
+            "person.address_released",
             "person.preferences_changed",
         ],
     ),
@@ -112,6 +114,8 @@ pub const SILENT: &[(&str, &[&str])] = &[
             "catalog.service_named",
             "catalog.service_placed",
             "channel_account.defined",
+            "channel_account.started",
+            "channel_account.stopped",
             "desk_key.rotated",
             "dictionary.defined",
             "field.defined",
@@ -230,12 +234,13 @@ pub const SILENT: &[(&str, &[&str])] = &[
             "digest.items_dropped",
             "digest.passed",
             "digest.postponed",
-            "notification.completed",
             "notification.delivery_ended",
+            "notification.fallback_started",
             "notification.held",
             "notification.read",
             "notification.requested",
             "notification.routed",
+            "person.address_suppressed",
         ],
     ),
 ];

@@ -15,18 +15,19 @@ pub mod priority;
 pub mod quiet;
 pub mod recipients;
 pub mod routing;
+pub mod suppression;
 
 use events::Moment;
 use events::notification::{
-    Completed, DeliveryEnded, Held, NotificationEvent, Outcome, Read, Requested, Routed,
-    SkipReason, Skipped,
+    Completed, DeliveryEnded, FallbackStarted, Held, Mode, NotificationEvent, Outcome, Read,
+    Requested, Role, Route, Routed, SkipReason, Skipped,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 use crate::envelope::Envelope;
 use crate::views::Card;
-use routing::Decision;
+use routing::{Decision, FALLBACK_MS};
 
 /// The decision on how the desk continues with a notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +53,11 @@ pub enum Command {
     /// Completes the notification even if some of its deliveries (messages to the person) have not ended.
     /// Before the time limit of the deliveries, the command does nothing.
     Expire {
+        at: Moment,
+    },
+    /// Sends the message through the next account of the fallback list, if no account has accepted it in time. Before
+    /// the time limit, the command does nothing.
+    FallBack {
         at: Moment,
     },
     MarkRead(Read),
@@ -128,10 +134,15 @@ impl Decider for Notification {
             (Command::Expire { at }, Phase::Sending) if self.expires() <= *at => {
                 vec![completed(&self.ended, "the channels did not answer in time").into()]
             }
+            (Command::FallBack { at }, Phase::Sending) => self.fall_back(*at),
             (Command::MarkRead(read), _) if !self.is_read => vec![read.clone().into()],
-            (Command::Release { .. } | Command::Expire { .. } | Command::MarkRead(_), _) => {
-                Vec::new()
-            }
+            (
+                Command::Release { .. }
+                | Command::Expire { .. }
+                | Command::FallBack { .. }
+                | Command::MarkRead(_),
+                _,
+            ) => Vec::new(),
         })
     }
 
@@ -143,6 +154,7 @@ impl Decider for Notification {
                 self.phase = Phase::Sending;
                 self.routed = Some(routed.clone());
             }
+            NotificationEvent::FallbackStarted(started) => self.start_fallback(started),
             NotificationEvent::DeliveryEnded(ended) => self.ended.push(ended.clone()),
             NotificationEvent::Completed(completed) => {
                 self.phase = Phase::Completed(completed.clone());
@@ -223,10 +235,70 @@ impl Notification {
             .filter(|route| route.account != ended.account)
             .all(|route| has_ended(&route.account));
         if is_last && self.phase == Phase::Sending {
-            let all = self.ended.iter().chain([ended]);
-            events.push(completed(all, "no channel accepted a message").into());
+            let all = || self.ended.iter().chain([ended]);
+            let is_accepted = all().any(|one| one.is_accepted);
+            match self.next_fallback(true).filter(|_| !is_accepted) {
+                Some(started) => events.push(started.into()),
+                None => events.push(completed(all(), "no channel accepted a message").into()),
+            }
         }
         events
+    }
+
+    /// Returns the event that starts the next fallback. Returns no event before the time limit, if an account has accepted
+    /// the message, or if no account is left.
+    fn fall_back(&self, at: Moment) -> Vec<NotificationEvent> {
+        let due = self.routed.as_ref().and_then(|routed| routed.fallback_due);
+        let is_accepted = self.ended.iter().any(|ended| ended.is_accepted);
+        if due.is_none_or(|due| due > at) || is_accepted {
+            return Vec::new();
+        }
+        let started = self.next_fallback(false);
+        started.into_iter().map(NotificationEvent::from).collect()
+    }
+
+    /// Returns the event that sends the message through the first account of the fallback list. Returns `None` if the list
+    /// is empty.
+    fn next_fallback(&self, is_after_failure: bool) -> Option<FallbackStarted> {
+        let routed = self.routed.as_ref()?;
+        let (first, others) = routed.fallback.split_first()?;
+        let due = routed.fallback_due.filter(|_| !others.is_empty());
+        Some(FallbackStarted {
+            account: first.account.clone(),
+            channel: first.channel.clone(),
+            is_after_failure,
+            due: due.map(|due| due.plus_ms(FALLBACK_MS)),
+        })
+    }
+
+    fn start_fallback(&mut self, started: &FallbackStarted) {
+        if let Some(routed) = &mut self.routed {
+            routed.fallback.retain(|one| one.account != started.account);
+            routed.fallback_due = started.due;
+            routed.routes.push(Route {
+                account: started.account.clone(),
+                channel: started.channel.clone(),
+                mode: Mode::Immediate,
+                clause: None,
+            });
+        }
+    }
+
+    /// Returns true if the notification is urgent and no channel accepted a message, although at least one channel could
+    /// reach the person. The operators must then reach the person in another way. Notifications of operators are excluded,
+    /// because a notification about a notification would not end.
+    pub fn is_unreached(&self) -> bool {
+        let is_urgent = self
+            .requested
+            .as_ref()
+            .is_some_and(|requested| requested.is_urgent && requested.role != Role::Operator);
+        let is_tried = self
+            .routed
+            .as_ref()
+            .is_some_and(|routed| !routed.routes.is_empty());
+        let is_in_inbox_only =
+            matches!(&self.phase, Phase::Completed(one) if one.outcome == Outcome::InboxOnly);
+        is_urgent && is_tried && is_in_inbox_only
     }
 }
 
@@ -287,7 +359,7 @@ impl Card for Notification {
 #[cfg(test)]
 mod tests {
     use events::delivery::FailureClass;
-    use events::notification::{Fact, Route};
+    use events::notification::Fact;
     use events::person::QuietHours;
 
     use super::*;
@@ -333,8 +405,28 @@ mod tests {
         Routed {
             routes: accounts.iter().map(route).collect(),
             skipped: Vec::new(),
+            fallback: Vec::new(),
+            fallback_due: None,
             expires: Moment(9_000),
             priority: None,
+        }
+    }
+
+    /// Returns a routing with the account `mail` and two accounts in the fallback list.
+    fn with_fallback(fallback_due: Option<Moment>) -> Routed {
+        Routed {
+            fallback: routed(&["robot", "sms"]).routes,
+            fallback_due,
+            ..routed(&["mail"])
+        }
+    }
+
+    fn fallback(account: &str, is_after_failure: bool, due: Option<Moment>) -> FallbackStarted {
+        FallbackStarted {
+            account: account.into(),
+            channel: "email".into(),
+            is_after_failure,
+            due,
         }
     }
 
@@ -449,6 +541,73 @@ mod tests {
             Command::EndDelivery(failed.clone()),
             vec![failed.into(), ended_with(Outcome::InboxOnly, reason)],
         );
+    }
+
+    #[test]
+    fn each_account_of_the_fallback_list_is_used_once_after_a_failure() {
+        let mut given = vec![requested().into(), with_fallback(None).into()];
+        for (failed, next) in [("mail", "robot"), ("robot", "sms")] {
+            let failure = ended(failed, false);
+            let started = fallback(next, true, None);
+            let expected: Vec<NotificationEvent> = vec![failure.clone().into(), started.into()];
+            check(
+                given.clone(),
+                Command::EndDelivery(failure),
+                expected.clone(),
+            );
+            given.extend(expected);
+        }
+        let last = ended("sms", false);
+        let reason = "no channel accepted a message";
+        let expected = vec![last.clone().into(), ended_with(Outcome::InboxOnly, reason)];
+        check(given, Command::EndDelivery(last), expected);
+    }
+
+    #[test]
+    fn an_urgent_message_falls_back_in_time_until_an_account_accepts_it() {
+        let due = Moment(120_000);
+        let mut given = vec![requested().into(), with_fallback(Some(due)).into()];
+        let fall_back = |at| Command::FallBack { at: Moment(at) };
+        check(given.clone(), fall_back(119_999), Vec::new());
+        let second = due.plus_ms(FALLBACK_MS);
+        let started: NotificationEvent = fallback("robot", false, Some(second)).into();
+        check(given.clone(), fall_back(120_000), vec![started.clone()]);
+        given.push(started);
+        check(given.clone(), fall_back(120_001), Vec::new());
+        let last: NotificationEvent = fallback("sms", false, None).into();
+        check(given.clone(), fall_back(second.0), vec![last]);
+        given.push(ended("mail", true).into());
+        check(given, fall_back(second.0), Vec::new());
+    }
+
+    #[test]
+    fn only_an_urgent_notification_that_was_tried_is_unreached() {
+        let failed = || {
+            vec![
+                routed(&["mail"]).into(),
+                ended_with(Outcome::InboxOnly, "x"),
+            ]
+        };
+        let unreached = |requested: Requested, events: Vec<NotificationEvent>| {
+            let mut history: Vec<NotificationEvent> = vec![requested.into()];
+            history.extend(events);
+            fold::<Notification>(&history).is_unreached()
+        };
+        let urgent = || Requested {
+            is_urgent: true,
+            ..requested()
+        };
+        assert!(unreached(urgent(), failed()));
+        assert!(!unreached(requested(), failed()));
+        let of_operator = Requested {
+            role: Role::Operator,
+            ..urgent()
+        };
+        assert!(!unreached(of_operator, failed()));
+        let untried = vec![routed(&[]).into(), ended_with(Outcome::InboxOnly, "x")];
+        assert!(!unreached(urgent(), untried));
+        let accepted = vec![routed(&["mail"]).into(), ended_with(Outcome::Accepted, "")];
+        assert!(!unreached(urgent(), accepted));
     }
 
     #[test]

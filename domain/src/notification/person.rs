@@ -1,36 +1,88 @@
 //! Implements the aggregate that stores the preferences of one person: language, time zone, availability and
-//! addresses.
+//! addresses. It also stores which addresses are suppressed.
 
-use events::person::{PersonEvent, PreferencesChanged};
+use std::collections::BTreeMap;
+
+use events::person::{AddressReleased, AddressSuppressed, PersonEvent, PreferencesChanged};
 use events::{PersonId, Personal};
 use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
+
+/// The commands that change the preferences of one person.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    Change(Box<PreferencesChanged>),
+    /// Suppresses an address, because a provider reported that it is wrong.
+    Suppress(AddressSuppressed),
+    /// Uses a suppressed address again.
+    Release(AddressReleased),
+}
 
 /// The reasons why a command for the preferences is rejected. The enum has no variants, because the desk never
 /// rejects such a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {}
 
-/// The preferences of one person. The value is `None` if no preferences were stored for this person.
+/// The preferences of one person. The first value is `None` if no preferences were stored for this person. The second value
+/// contains the suppressed addresses. Each of its keys is the kind of an address.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Person(pub Option<PreferencesChanged>);
+pub struct Person(
+    pub Option<PreferencesChanged>,
+    pub BTreeMap<String, AddressSuppressed>,
+);
 
 impl Decider for Person {
-    type Command = PreferencesChanged;
+    type Command = Command;
     type Event = PersonEvent;
     type Rejection = Rejection;
     type Context = ();
     type Lookup = Nothing;
     const ROLE: StreamRole = StreamRole::Work;
 
+    fn decide(&self, command: &Command, (): &()) -> Result<Vec<PersonEvent>, DecideError<Self>> {
+        Ok(match command {
+            Command::Change(changed) => self.change(changed),
+            Command::Suppress(suppressed) => {
+                let known = self.1.get(&suppressed.kind);
+                let is_known = known.is_some_and(|one| one.digest.value == suppressed.digest.value);
+                if is_known {
+                    Vec::new()
+                } else {
+                    vec![suppressed.clone().into()]
+                }
+            }
+            Command::Release(released) if self.1.contains_key(&released.kind) => {
+                vec![released.clone().into()]
+            }
+            Command::Release(_) => Vec::new(),
+        })
+    }
+
+    fn evolve(&mut self, event: &PersonEvent) {
+        match event {
+            PersonEvent::PreferencesChanged(changed) => self.0 = Some(changed.clone()),
+            PersonEvent::AddressSuppressed(suppressed) => {
+                self.1.insert(suppressed.kind.clone(), suppressed.clone());
+            }
+            PersonEvent::AddressReleased(released) => {
+                self.1.remove(&released.kind);
+            }
+        }
+    }
+
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        let preferences = self.0.iter_mut();
+        let addresses = preferences.flat_map(events::Personals::personals);
+        let digests = self.1.values_mut().map(|suppressed| &mut suppressed.digest);
+        addresses.chain(digests).collect()
+    }
+}
+
+impl Person {
     /// Returns one event that stores the preferences in `changed`. Returns no event if these preferences are
     /// equal to the stored preferences.
-    fn decide(
-        &self,
-        changed: &PreferencesChanged,
-        (): &(),
-    ) -> Result<Vec<PersonEvent>, DecideError<Self>> {
+    fn change(&self, changed: &PreferencesChanged) -> Vec<PersonEvent> {
         let is_equal = self.0.as_ref().is_some_and(|known| {
             // The sealed form of a personal value differs after each encryption, so only the values are compared.
             let values = |preferences: &PreferencesChanged| {
@@ -43,20 +95,11 @@ impl Decider for Person {
             };
             values(known) == values(changed)
         });
-        Ok(if is_equal {
+        if is_equal {
             Vec::new()
         } else {
             vec![changed.clone().into()]
-        })
-    }
-
-    fn evolve(&mut self, PersonEvent::PreferencesChanged(changed): &PersonEvent) {
-        self.0 = Some(changed.clone());
-    }
-
-    fn personals(&mut self) -> Vec<&mut Personal> {
-        let preferences = self.0.iter_mut();
-        preferences.flat_map(events::Personals::personals).collect()
+        }
     }
 }
 
@@ -67,8 +110,6 @@ pub fn stream(person: &PersonId) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use events::person::Language;
     use events::preference::ChannelPreference;
     use serde_json::Value;
@@ -87,13 +128,15 @@ mod tests {
     #[test]
     fn equal_preferences_add_no_event() {
         let mut person = Person::default();
-        let events = person.decide(&preferences("a@b.example"), &()).unwrap();
+        let change = |changed: &PreferencesChanged| Command::Change(Box::new(changed.clone()));
+        let first = change(&preferences("a@b.example"));
+        let events = person.decide(&first, &()).unwrap();
         events.iter().for_each(|event| person.evolve(event));
         let by_another = PreferencesChanged {
             by: "p-2".into(),
             ..preferences("a@b.example")
         };
-        assert_eq!(person.decide(&by_another, &()), Ok(Vec::new()));
+        assert_eq!(person.decide(&change(&by_another), &()), Ok(Vec::new()));
         for changed in [
             preferences("c@b.example"),
             PreferencesChanged {
@@ -122,7 +165,7 @@ mod tests {
             },
         ] {
             assert_eq!(
-                person.decide(&changed, &()),
+                person.decide(&change(&changed), &()),
                 Ok(vec![changed.clone().into()])
             );
         }
@@ -131,15 +174,43 @@ mod tests {
     #[test]
     fn each_address_and_the_feed_are_personal_values() {
         let feed = Personal::new("p-1".into(), "https://calendar.example/1.ics".into());
-        let mut person = Person(Some(PreferencesChanged {
+        let preferences = PreferencesChanged {
             presence: Some(feed),
             ..preferences("a@b.example")
-        }));
+        };
+        let mut person = Person(Some(preferences), BTreeMap::new());
         let values: Vec<Value> = person
             .personals()
             .iter()
             .map(|one| one.value.clone())
             .collect();
         assert_eq!(values, ["a@b.example", "https://calendar.example/1.ics"]);
+    }
+
+    #[test]
+    fn an_address_is_suppressed_once_and_released_once() {
+        let address = Personal::new("p-1".into(), "a@b.example".into());
+        let suppressed = super::super::suppression::suppressed("email", &address, "5.1.1");
+        let suppress = Command::Suppress(suppressed.clone());
+        let released = AddressReleased {
+            kind: "email".into(),
+            by: "p-1".into(),
+        };
+        let release = Command::Release(released.clone());
+        let mut person = Person::default();
+        assert_eq!(person.decide(&release, &()), Ok(Vec::new()));
+        assert_eq!(
+            person.decide(&suppress, &()),
+            Ok(vec![suppressed.clone().into()])
+        );
+        person.evolve(&suppressed.into());
+        assert_eq!(person.personals().len(), 1, "the hash is a personal value");
+        assert_eq!(person.decide(&suppress, &()), Ok(Vec::new()));
+        assert_eq!(
+            person.decide(&release, &()),
+            Ok(vec![released.clone().into()])
+        );
+        person.evolve(&released.into());
+        assert_eq!(person, Person::default());
     }
 }

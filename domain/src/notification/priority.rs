@@ -57,7 +57,7 @@ fn strategy(score: u32) -> Strategy {
 fn base(fact: Fact) -> u32 {
     match fact {
         Fact::Reminded | Fact::Escalated => 80,
-        Fact::NodeFailed | Fact::ProcessorsMissing | Fact::CallbackFailed => 70,
+        Fact::NodeFailed | Fact::ProcessorsMissing | Fact::CallbackFailed | Fact::Unreached => 70,
         Fact::ApprovalNeeded | Fact::WorkAssigned => 60,
         Fact::Mentioned => 50,
         Fact::Finished | Fact::Terminated => 40,
@@ -206,6 +206,7 @@ mod tests {
             name: "default".into(),
             accounts: Vec::new(),
             urgent: vec!["3".into()],
+            fallback: Vec::new(),
             critical: Vec::new(),
             operators: Vec::new(),
             bands: BTreeMap::from([("1".to_owned(), Band::Low)]),

@@ -11,17 +11,22 @@ use events::notification::{
     Strategy,
 };
 use events::notification_policy::{self, Rule};
-use events::person::PreferencesChanged;
+use events::person::{AddressSuppressed, PreferencesChanged};
 use events::preference::{Band, Category, ChannelPreference, Frequency};
 use jiff::tz::TimeZone;
 
 use super::availability::{Availability, Busy, Circumstances, availability};
 use super::batch::next_batch;
 use super::digest::{Key, RECENT_MAX, WINDOW_MS, stream};
+use super::suppression::is_suppressed;
 
 /// Maximum time in milliseconds that the desk waits for the end of all deliveries (messages) of a
 /// notification: one day.
 pub const EXPIRES_MS: i64 = 24 * 3_600_000;
+
+/// Time in milliseconds after which an urgent notification falls back to the next channel account (a configured sender), if
+/// no account has accepted its message.
+pub const FALLBACK_MS: i64 = 2 * 60_000;
 
 /// The data from which the desk decides how a notification reaches a person.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +58,8 @@ pub struct Situation<'a> {
     /// Returns the kind of address that a channel needs. For example, the channel `dingtalk_robot` needs an
     /// address of the kind `dingtalk`. Returns `None` if the channel is unknown.
     pub address_kind: fn(&str) -> Option<&'static str>,
+    /// The addresses of the person that providers reported as wrong. The key is the kind of the address.
+    pub suppressed: &'a BTreeMap<String, AddressSuppressed>,
     pub now: Moment,
 }
 
@@ -122,9 +129,16 @@ fn routes(situation: &Situation<'_>) -> Routed {
             Err(skip) => skipped.push(skip),
         }
     }
+    let mut fallback = fallback(situation, &routes);
+    if routes.is_empty() && !fallback.is_empty() {
+        routes.push(fallback.remove(0));
+    }
+    let is_timed = situation.is_urgent && !fallback.is_empty();
     Routed {
         routes,
         skipped,
+        fallback,
+        fallback_due: is_timed.then(|| situation.now.plus_ms(FALLBACK_MS)),
         expires: latest.plus_ms(EXPIRES_MS),
         priority: Some(situation.computed),
     }
@@ -276,6 +290,27 @@ fn collected(
     (Mode::Immediate, clause)
 }
 
+/// Returns the accounts of the fallback list that can reach the recipient. An account that is in `routes` or that the list
+/// names twice is used only once, so that a fallback always ends.
+fn fallback(situation: &Situation<'_>, routes: &[Route]) -> Vec<Route> {
+    let mut fallback: Vec<Route> = Vec::new();
+    for name in situation.policy.iter().flat_map(|policy| &policy.fallback) {
+        let is_used = routes
+            .iter()
+            .chain(&fallback)
+            .any(|one| one.account == *name);
+        if let (false, Ok(channel)) = (is_used, channel_to_person(situation, name)) {
+            fallback.push(Route {
+                account: name.clone(),
+                channel,
+                mode: Mode::Immediate,
+                clause: None,
+            });
+        }
+    }
+    fallback
+}
+
 /// Returns the channel (such as e-mail) of the channel account `name`, if this account can send messages to
 /// the recipient. Otherwise, returns the reason why the account cannot reach the recipient.
 fn channel_to_person(situation: &Situation<'_>, name: &str) -> Result<String, SkipReason> {
@@ -286,6 +321,9 @@ fn channel_to_person(situation: &Situation<'_>, name: &str) -> Result<String, Sk
     let kind = (situation.address_kind)(&account.channel);
     let address = kind.and_then(|kind| situation.preferences.addresses.get(kind));
     match address {
+        Some(address) if is_suppressed(situation.suppressed, address, kind) => {
+            Err(SkipReason::Suppressed)
+        }
         Some(address) if !address.is_erased() => Ok(account.channel.clone()),
         _ => Err(SkipReason::NoAddress),
     }
@@ -308,6 +346,7 @@ mod tests {
         is_urgent: bool,
         fact: Fact,
         recent: usize,
+        suppressed: BTreeMap<String, AddressSuppressed>,
     }
 
     /// Returns a test case with a person and a notification policy. The person has an e-mail address and
@@ -334,6 +373,7 @@ mod tests {
             policy: Some(notification_policy::Defined {
                 name: "default".into(),
                 accounts: vec!["mail".into(), "robot".into()],
+                fallback: Vec::new(),
                 urgent: Vec::new(),
                 critical: Vec::new(),
                 operators: Vec::new(),
@@ -347,6 +387,7 @@ mod tests {
             is_urgent: false,
             fact: Fact::ApprovalNeeded,
             recent: 1,
+            suppressed: BTreeMap::new(),
         }
     }
 
@@ -391,6 +432,7 @@ mod tests {
                 "dingtalk_robot" => Some("dingtalk"),
                 _ => None,
             },
+            suppressed: &case.suppressed,
             now,
         })
     }
@@ -426,6 +468,55 @@ mod tests {
             ("robot", SkipReason::NotDefined),
         ];
         assert_eq!(reasons(&routed), expected);
+    }
+
+    #[test]
+    fn the_fallback_list_has_each_usable_account_once() {
+        let mut case = case();
+        let relay = case.accounts["mail"].clone();
+        case.accounts.insert("second".into(), relay);
+        let policy = case.policy.as_mut().unwrap();
+        policy.fallback = ["mail", "second", "robot", "none", "second"]
+            .map(String::from)
+            .into();
+        let accounts = |routes: &[Route]| -> Vec<String> {
+            routes.iter().map(|route| route.account.clone()).collect()
+        };
+        let routed = sent(&case, DAY);
+        assert_eq!(accounts(&routed.routes), ["mail"]);
+        assert_eq!(accounts(&routed.fallback), ["second"]);
+        assert_eq!(
+            routed.fallback_due, None,
+            "only an urgent message has a time limit"
+        );
+        case.is_urgent = true;
+        assert_eq!(
+            sent(&case, DAY).fallback_due,
+            Some(DAY.plus_ms(FALLBACK_MS))
+        );
+        case.accounts.get_mut("mail").unwrap().is_enabled = false;
+        let routed = sent(&case, DAY);
+        assert_eq!(
+            accounts(&routed.routes),
+            ["second"],
+            "the first fallback is used at once"
+        );
+        assert_eq!((routed.fallback.len(), routed.fallback_due), (0, None));
+    }
+
+    #[test]
+    fn a_suppressed_address_is_not_used_until_it_changes() {
+        let mut case = case();
+        let address = case.preferences.addresses["email"].clone();
+        let suppressed = super::super::suppression::suppressed("email", &address, "5.1.1");
+        case.suppressed.insert("email".into(), suppressed);
+        assert_eq!(
+            reasons(&sent(&case, DAY))[0],
+            ("mail", SkipReason::Suppressed)
+        );
+        let changed = Personal::new("p-1".into(), "new@b.example".into());
+        case.preferences.addresses.insert("email".into(), changed);
+        assert_eq!(sent(&case, DAY).routes.len(), 1);
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod notify_operators;
 pub mod propagate_ticket_state;
 pub mod relate_tickets;
 pub mod report_delivery;
+pub mod report_unreached;
 pub mod send_callback;
 pub mod start_api_call;
 pub mod start_application;
@@ -17,6 +18,7 @@ pub mod start_deliveries;
 pub mod start_digest_deliveries;
 pub mod start_dispatch;
 pub mod submit_application;
+pub mod suppress_address;
 pub mod write_back;
 
 use std::collections::BTreeMap;

@@ -14,11 +14,20 @@ use crate::notification::Notification;
 /// contain this name, so the name must never change.
 pub const NAME: &str = "start_deliveries";
 
-/// Returns one intent (a request for work) for each channel account that the event `Routed` lists. A channel
-/// account is a configured sender of messages. For any other event, the list is empty.
+/// Returns one intent (a request for work) for each channel account that the event `Routed` or `FallbackStarted` lists. A
+/// channel account is a configured sender of messages. For any other event, the list is empty.
 pub fn react(envelope: &Envelope<NotificationEvent>, card: &Notification) -> Vec<Intent> {
-    let NotificationEvent::Routed(routed) = &envelope.event else {
-        return Vec::new();
+    let routed = match &envelope.event {
+        NotificationEvent::Routed(routed) => routed,
+        NotificationEvent::FallbackStarted(started) => {
+            return vec![Intent::StartDelivery {
+                notification: envelope.stream.clone(),
+                account: started.account.clone(),
+                cause: envelope.id(),
+                correlation: envelope.meta.correlation.clone(),
+            }];
+        }
+        _ => return Vec::new(),
     };
     let routes = routed.routes.iter();
     let is_critical = routed

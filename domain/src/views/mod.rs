@@ -168,6 +168,7 @@ state_is_the_card! {
     crate::config::App, "app", card => card.0.iter().map(|app| ("id", app.code.as_str().to_owned())).collect();
     crate::config::Integration, "integration", card => card.defined.iter().map(|one| ("id", one.name.clone())).collect();
     crate::config::ApplicationKind, "application_kind", card => card.0.iter().map(|kind| ("id", kind.name.clone())).collect();
+    crate::config::ChannelAccount, "channel_account", card => card.0.iter().map(|account| ("id", account.name.clone())).collect();
     crate::config::Rule, "rule", card => card.0.iter().map(|rule| ("name", rule.name.clone())).collect();
     crate::config::Role, "role", card => card.0.iter().filter(|role| role.is_listed).map(|role| ("id", format!("{:010}", role.role.0))).collect();
 }

@@ -194,6 +194,23 @@ impl Configuration {
         Ok(state.await?.0.clone())
     }
 
+    /// Returns the emergency stop of a channel account (a configured sender of messages). Returns `None` if the account is
+    /// not stopped.
+    pub async fn channel_account_stop(
+        &self,
+        name: &str,
+    ) -> Result<Option<channel_account::Stopped>, Error> {
+        let stream = format!("channel_account-{name}");
+        let make = |state: ChannelAccount| state;
+        let state = self.state(&self.channel_accounts, &stream, make);
+        Ok(state.await?.1.clone())
+    }
+
+    /// Returns the names of all channel accounts, in ascending order.
+    pub async fn channel_account_names(&self) -> Result<Vec<String>, Error> {
+        self.listed("channel_account", "id").await
+    }
+
     /// Returns a notification policy. If the policy does not exist, the result contains no definition.
     pub async fn notification_policy(&self, name: &str) -> Result<Arc<NotificationPolicy>, Error> {
         let stream = format!("notification_policy-{name}");

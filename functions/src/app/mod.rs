@@ -4,6 +4,7 @@
 pub mod administration;
 pub mod attachments;
 pub mod automation;
+pub mod breaker;
 pub mod callback_token;
 pub mod cards;
 pub mod client_apps;

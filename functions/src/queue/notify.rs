@@ -1,5 +1,6 @@
 //! Processes the messages of the queue `notify`. A message creates a notification for one person, adds a notification
-//! to a digest, or stores in a notification that one of its deliveries ended.
+//! to a digest, stores in a notification that one of its deliveries ended, or suppresses an address that a provider reported
+//! as wrong.
 
 use domain::intent::Intent;
 use events::Meta;
@@ -8,7 +9,7 @@ use infra::queue::Message;
 
 use super::wrong_queue;
 use crate::App;
-use crate::app::notifications::{digests, notify};
+use crate::app::notifications::{addresses, digests, notify};
 
 /// Executes the intent (a request for work) of one message from this queue.
 pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(), Error> {
@@ -26,6 +27,16 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
         } => {
             let meta = Meta::system(correlation, cause);
             notify::end_delivery(app, &message.id, &notification, ended, meta).await
+        }
+        Intent::SuppressAddress {
+            delivery,
+            code,
+            cause,
+            correlation,
+            ..
+        } => {
+            let meta = Meta::system(correlation, cause);
+            addresses::suppress(app, &message.id, &delivery, &code, meta).await
         }
         _ => Err(wrong_queue(message)),
     }

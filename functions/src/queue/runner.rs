@@ -121,6 +121,11 @@ pub trait Outgoing: Decider<Context = (), Lookup = Nothing> {
     ) -> Result<(), Error> {
         Ok(())
     }
+    /// Learns from the verdict (the result of an attempt) of a request that was sent. The runner calls this function before
+    /// it stores the outcome.
+    async fn judged(&self, _app: &App, _verdict: &Verdict) -> Result<(), Error> {
+        Ok(())
+    }
     /// Returns the command that stores the outcome of an attempt.
     fn record(report: Report) -> Self::Command;
     /// Returns true if a command was rejected because its effect is already stored. Either the work was
@@ -332,6 +337,10 @@ async fn make<O: Outgoing>(
     let sent_at = app.ledger.clock.now();
     let (status, verdict, policy) = sending.send(app, state).await;
     let duration_ms = app.ledger.clock.now().0 - sent_at.0;
+    // The result is stored even if the desk cannot learn from it.
+    if let Err(error) = state.judged(app, &verdict).await {
+        tracing::warn!(%error, "the result of an attempt is not counted");
+    }
     Ok(Some(Outcome {
         exchange: Some(Exchange {
             target: shown,

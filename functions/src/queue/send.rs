@@ -26,7 +26,7 @@ use serde_json::Value;
 use super::runner::{self, Outgoing, Prepared, Sent, Start, Transport};
 use super::wrong_queue;
 use crate::App;
-use crate::app::notifications::{message, notify, preferences, tokens};
+use crate::app::notifications::{accounts, message, notify, preferences, reply_address, tokens};
 use crate::app::rate;
 use crate::app::tickets;
 
@@ -41,6 +41,11 @@ const UNKNOWN: Policy = Policy {
     attempts_max: 3,
     ..POLICY
 };
+/// Time in milliseconds after which no further attempt to send an urgent message starts: 30 minutes. Other accounts of the
+/// fallback list have then sent the message, or operators have been informed.
+const URGENT_MS: i64 = 30 * 60_000;
+/// Number of hexadecimal digits in the id with which the desk marks its messages.
+const INSTANCE_DIGITS: usize = 16;
 /// The text that replaces personal addresses, such as e-mail addresses, in the responses of providers.
 const ADDRESS: &str = "<address>";
 
@@ -94,6 +99,11 @@ async fn request(app: &App, notification: &str, account: &str) -> Result<Option<
     if state.phase != Phase::Sending || now >= expires {
         return Ok(None);
     }
+    let expires = if fact.is_urgent {
+        expires.min(now.plus_ms(URGENT_MS))
+    } else {
+        expires
+    };
     let preferences = preferences::read(app, &fact.person).await?;
     let zone = notify::zone(app, preferences.zone.as_deref());
     let card = tickets::card(app, &fact.ticket).await?.unwrap_or_default();
@@ -180,7 +190,7 @@ impl Outgoing for Delivery {
     }
 
     /// Counts this message in the rate limit of the channel account (the configured sender). If the limit is
-    /// reached, the delivery waits.
+    /// reached, or if the account is paused after failures, the delivery waits.
     async fn admit(&self, app: &App) -> Result<Option<(Verdict, Policy)>, Error> {
         let name = self.requested.as_ref().map(|requested| &requested.account);
         let Some(account) = app
@@ -190,9 +200,19 @@ impl Outgoing for Delivery {
         else {
             return Ok(None);
         };
-        Ok(limited(app, &account)
-            .await?
-            .map(|verdict| (verdict, POLICY)))
+        let verdict = match accounts::admit(app, &account.name).await? {
+            Some(verdict) => Some(verdict),
+            None => limited(app, &account).await?,
+        };
+        Ok(verdict.map(|verdict| (verdict, POLICY)))
+    }
+
+    /// Counts the result for the channel account (the configured sender), which is paused after several failures.
+    async fn judged(&self, app: &App, verdict: &Verdict) -> Result<(), Error> {
+        match &self.requested {
+            Some(requested) => accounts::note(app, &requested.account, verdict).await,
+            None => Ok(()),
+        }
     }
 
     /// Removes an access token that the provider does not accept any more.
@@ -253,6 +273,9 @@ async fn prepare<'a>(
         let reason = "the channel account is switched off";
         return Ok(Err(Verdict::refused(FailureClass::Permanent, "", reason)));
     }
+    if let Some(verdict) = accounts::waits(app, &account.name).await? {
+        return Ok(Err(verdict));
+    }
     let content = serde_json::from_value::<Content>(requested.content.value.clone()).ok();
     let (Some(to), Some(content)) = (requested.to.value.as_str(), content) else {
         let reason = "the address or the content was erased";
@@ -275,9 +298,14 @@ async fn prepare<'a>(
     let secret = String::from_utf8(secret.unwrap_or_default()).unwrap_or_default();
     let granted = match tokens::granted(app, codec, &account, &secret).await {
         Ok(granted) => granted,
-        Err(verdict) => return Ok(Err(verdict)),
+        Err(verdict) => {
+            accounts::note(app, &account.name, &verdict).await?;
+            return Ok(Err(verdict));
+        }
     };
     let token = granted.as_ref().map(|granted| granted.token.value.as_str());
+    let reply_to = reply_to(app, &account, requested).await?;
+    let instance = instance(app).await?;
     let message = Message {
         account: &account,
         secret: &secret,
@@ -285,6 +313,10 @@ async fn prepare<'a>(
         content: &content,
         id: stream.trim_start_matches("delivery-"),
         token: token.unwrap_or_default(),
+        reply_to: reply_to.as_deref(),
+        // There is no page that switches off one kind of message for one channel.
+        unsubscribe: None,
+        instance: &instance,
         requested: requested.due,
         now: app.ledger.clock.now(),
     };
@@ -320,6 +352,37 @@ async fn prepare<'a>(
             start,
         },
     }))
+}
+
+/// Returns the address for replies to a message. Returns `None` if the account has no setting `reply_to`. All attempts to send
+/// a message have the same address.
+async fn reply_to(
+    app: &App,
+    account: &channel_account::Defined,
+    requested: &Requested,
+) -> Result<Option<String>, Error> {
+    let mailbox = account
+        .settings
+        .get("reply_to")
+        .and_then(serde_json::Value::as_str);
+    let Some(mailbox) = mailbox.filter(|mailbox| !mailbox.is_empty()) else {
+        return Ok(None);
+    };
+    let key = app.token_keys().await?.newest;
+    Ok(reply_address::sign(
+        &key,
+        mailbox,
+        &requested.ticket,
+        &requested.person,
+        requested.due,
+    ))
+}
+
+/// Returns the id with which the desk marks its messages. The id does not change if other keys are rotated.
+async fn instance(app: &App) -> Result<String, Error> {
+    let key = app.keys().await?.fingerprint;
+    let hash = blake3::keyed_hash(&key, b"instance of the desk in its messages").to_hex();
+    Ok(hash.as_str().chars().take(INSTANCE_DIGITS).collect())
 }
 
 /// A mail with the data that the desk needs to evaluate the reply of the mail relay.

@@ -57,6 +57,9 @@ pub fn outgoing<'a>(
         content,
         id: "0123456789abcdef0123456789abcdef",
         token: "",
+        reply_to: None,
+        unsubscribe: None,
+        instance: "0123456789abcdef",
         requested: Moment(1_000),
         now: Moment(2_000),
     }

@@ -1,26 +1,29 @@
 //! Sends messages by e-mail (reference/notifications.md, section 1.6). Each mail has a text part and an HTML
 //! part. All mails about one ticket refer to the same message id, so mail programs show these mails together.
 
+mod verdict;
+
 use std::time::{Duration, UNIX_EPOCH};
 
 use domain::attempt::Verdict;
 use domain::notification::content::{Content, one_line};
 use events::channel_account::Defined;
-use events::delivery::FailureClass;
 use lettre::Address;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
 use serde_json::Value;
 
-use super::{
-    Channel, Mail, MailError, MailReply, MailTls, Outgoing, Request, Response, TIMEOUT, only, text,
-};
+use super::{Channel, Mail, MailError, MailTls, Outgoing, Request, Response, TIMEOUT, only, text};
 
-/// Pause before the next attempt, in milliseconds: 5 minutes. Some mail relays refuse the first
-/// message of an unknown sender for a short time (greylisting). The desk then uses this pause.
-const GREYLIST_MS: i64 = 300_000;
 /// Maximum length of the subject of a mail, in characters.
 const SUBJECT_MAX: usize = 150;
+/// Maximum length of the part before `@` of the setting `reply_to`, in characters. The address for replies to one message
+/// adds a plus sign, the number of the ticket and a signature, and this part of an address has at most 64 characters
+/// (RFC 5321, section 4.5.3.1.1).
+const REPLY_LOCAL_MAX: usize = 16;
+
+/// The header with the id of the desk that sent a mail.
+pub const INSTANCE: &str = "X-Ledgerdesk-Instance";
 
 /// The channel that sends messages by e-mail.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +57,10 @@ impl Channel for Email {
     }
 
     fn check(&self, account: &Defined) -> Result<(), String> {
-        only(account, &["host", "port", "tls", "from", "user"])?;
+        only(
+            account,
+            &["host", "port", "tls", "from", "user", "reply_to"],
+        )?;
         let host = text(account, "host");
         let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '_');
         if host.is_empty() || !host.chars().all(is_host) {
@@ -63,7 +69,7 @@ impl Channel for Email {
         port(account)?;
         tls(account)?;
         from(account)?;
-        for key in ["host", "tls", "from", "user"] {
+        for key in ["host", "tls", "from", "user", "reply_to"] {
             if account
                 .settings
                 .get(key)
@@ -72,6 +78,7 @@ impl Channel for Email {
                 return Err(format!("`{key}` must be a text"));
             }
         }
+        check_reply_to(text(account, "reply_to"))?;
         if tls(account)? == MailTls::None && !text(account, "user").is_empty() {
             return Err("`user` needs `tls`, because the password must be encrypted".into());
         }
@@ -109,7 +116,7 @@ impl Channel for Email {
 
     fn verdict(&self, response: &Response) -> Verdict {
         match response {
-            Response::Mail(Ok(reply)) => judge(reply),
+            Response::Mail(Ok(reply)) => verdict::judge(reply),
             Response::Mail(Err(MailError::NotSent(reason))) => Verdict::retry(reason),
             Response::Mail(Err(MailError::Unknown(reason))) => Verdict::Unknown {
                 reason: reason.clone().into(),
@@ -147,6 +154,22 @@ fn from(account: &Defined) -> Result<Mailbox, String> {
         .ok_or_else(|| "`from` must be an address such as Desk <desk@example.com>".into())
 }
 
+/// Checks the setting `reply_to`: the address of a mailbox of the desk. An empty text is valid.
+fn check_reply_to(address: &str) -> Result<(), String> {
+    let is_mailbox = |address: &Address| {
+        let local = address.user();
+        local.len() <= REPLY_LOCAL_MAX && !local.contains(['+', '"'])
+    };
+    let parsed = address.parse::<Address>();
+    if address.is_empty() || address.is_ascii() && parsed.as_ref().is_ok_and(is_mailbox) {
+        Ok(())
+    } else {
+        Err(format!(
+            "`reply_to` must be an address such as itsm@example.com, with at most {REPLY_LOCAL_MAX} characters and no + before the @"
+        ))
+    }
+}
+
 /// Returns a complete mail with its headers, as bytes. The same arguments always give the same bytes. Returns
 /// an error text if the mail cannot be created, for example because the address is invalid.
 fn message(outgoing: &Outgoing<'_>, from: &Mailbox) -> Result<Vec<u8>, String> {
@@ -169,16 +192,17 @@ fn message(outgoing: &Outgoing<'_>, from: &Mailbox) -> Result<Vec<u8>, String> {
         .message_id(Some(format!("<{}@{domain}>", outgoing.id)))
         .references(root.clone())
         .in_reply_to(root);
-    for (name, value) in [
-        // The first three headers prevent automatic replies from other programs (RFC 3834). The last header contains
-        // the id of the delivery (the sending of one message to one person).
-        ("Auto-Submitted", "auto-generated"),
-        ("X-Auto-Response-Suppress", "All"),
-        ("Precedence", "bulk"),
-        ("X-Ledgerdesk-Delivery", outgoing.id),
-    ] {
+    if let Some(reply_to) = outgoing.reply_to {
+        let reply_to = reply_to.parse::<Address>();
+        let reply_to = reply_to.map_err(|_| "the address for replies is not valid".to_owned())?;
+        builder = builder.reply_to(Mailbox::new(None, reply_to));
+    }
+    for (name, value) in marks(outgoing)? {
         let name = HeaderName::new_from_ascii(name.into()).map_err(|error| error.to_string())?;
-        builder = builder.raw_header(HeaderValue::new(name, value.into()));
+        // The values are ASCII texts without line breaks. The library must not encode or fold them, because other
+        // programs compare them.
+        let header = HeaderValue::dangerous_new_pre_encoded(name, value.clone(), value);
+        builder = builder.raw_header(header);
     }
     let part = |kind: ContentType, body: String| SinglePart::builder().header(kind).body(body);
     let parts = MultiPart::alternative()
@@ -191,24 +215,84 @@ fn message(outgoing: &Outgoing<'_>, from: &Mailbox) -> Result<Vec<u8>, String> {
     Ok(message.formatted())
 }
 
+/// Returns the headers that mark a mail for other programs. Returns an error text if a value has other
+/// characters than visible ASCII characters.
+fn marks(outgoing: &Outgoing<'_>) -> Result<Vec<(&'static str, String)>, String> {
+    let mut marks = vec![
+        // The first three headers prevent automatic replies from other programs (RFC 3834). The last header contains
+        // the id of the delivery (the sending of one message to one person).
+        ("Auto-Submitted", "auto-generated".to_owned()),
+        ("X-Auto-Response-Suppress", "All".to_owned()),
+        ("Precedence", "bulk".to_owned()),
+        ("X-Ledgerdesk-Delivery", outgoing.id.to_owned()),
+    ];
+    if !outgoing.instance.is_empty() {
+        // A mail with this header that arrives at the desk has come back, for example from a forwarding rule.
+        marks.push((INSTANCE, outgoing.instance.to_owned()));
+    }
+    if let Some(url) = outgoing
+        .unsubscribe
+        .filter(|url| url.starts_with("https://"))
+    {
+        marks.push(("List-Unsubscribe", format!("<{url}>")));
+        marks.push((
+            "List-Unsubscribe-Post",
+            "List-Unsubscribe=One-Click".to_owned(),
+        ));
+    }
+    let is_plain = |value: &str| value.bytes().all(|byte| byte.is_ascii_graphic());
+    for (name, value) in &marks {
+        if !is_plain(value) {
+            return Err(format!(
+                "the header {name} must have visible ASCII characters only"
+            ));
+        }
+    }
+    Ok(marks)
+}
+
 fn plain(content: &Content) -> String {
     let mut lines = vec![content.intro.clone(), String::new()];
     let values = content.values.iter();
     lines.extend(values.map(|(label, value)| format!("{label}: {value}")));
     lines.push(String::new());
+    let actions = content.actions.iter();
+    lines.extend(actions.map(|action| format!("{}: {}", action.label, action.url)));
     lines.push(format!("{}: {}", content.link.text, content.link.url));
     lines.push(String::new());
     lines.push(content.closing.clone());
     lines.join("\r\n")
 }
 
+/// Returns the HTML part. All styles are in the elements, because many mail programs ignore style sheets. The part loads
+/// nothing from other servers, so that opening a mail is not reported to anybody.
 fn html(content: &Content) -> String {
     let values = content.values.iter().map(|(label, value)| {
         let (label, value) = (escaped(label), escaped(value));
-        format!("<tr><td style=\"padding-right:1em\">{label}</td><td>{value}</td></tr>")
+        format!(
+            "<tr><td style=\"padding:2px 16px 2px 0;color:#666;vertical-align:top\">{label}</td><td style=\"padding:2px 0\">{value}</td></tr>"
+        )
     });
+    let actions = content.actions.iter().map(|action| {
+        let style = if action.is_primary {
+            "background:#1a66d6;color:#fff"
+        } else {
+            "color:#1a66d6"
+        };
+        format!(
+            "<a href=\"{}\" style=\"display:inline-block;padding:6px 14px;margin:0 8px 8px 0;border:1px solid #1a66d6;text-decoration:none;{style}\">{}</a>",
+            escaped(&action.url),
+            escaped(&action.label)
+        )
+    });
+    let actions: String = actions.collect();
+    let actions = if actions.is_empty() {
+        actions
+    } else {
+        format!("<p>{actions}</p>")
+    };
     format!(
-        "<html><body><p>{}</p><table>{}</table><p><a href=\"{}\">{}</a></p><p style=\"color:#666\">{}</p></body></html>",
+        "<!DOCTYPE html><html><body style=\"font-family:sans-serif;font-size:14px;color:#222\"><p>{}</p><table style=\"border-collapse:collapse\">{}</table>{actions}<p><a href=\"{}\" style=\"color:#1a66d6\">{}</a></p><p style=\"color:#666;font-size:12px\">{}</p></body></html>",
         escaped(&content.intro),
         values.collect::<String>(),
         escaped(&content.link.url),
@@ -233,58 +317,9 @@ fn escaped(text: &str) -> String {
     html
 }
 
-/// Converts the reply of a mail relay to a verdict (the result of an attempt). A reply has a code and can
-/// also have an enhanced code (RFC 3463). The enhanced code is more exact, so it has priority for permanent
-/// failures.
-fn judge(reply: &MailReply) -> Verdict {
-    let code = reply.code;
-    let reason = format!("{code} {}", one_line(&reply.text));
-    let enhanced = enhanced(&reply.text);
-    let refused = |class| {
-        let shown = enhanced.map_or_else(|| code.to_string(), |(a, b, c)| format!("{a}.{b}.{c}"));
-        Verdict::refused(class, shown, reason.as_str())
-    };
-    match (code, enhanced) {
-        (200..=299, _) => Verdict::Succeeded {
-            outputs: std::collections::BTreeMap::from([("code".to_owned(), code.to_string())]),
-            observed: None,
-        },
-        // Many mail relays refuse the first message of an unknown sender with these codes (greylisting). A
-        // later attempt succeeds.
-        (450 | 451, _) => Verdict::Retry {
-            reason: reason.into(),
-            after_ms: Some(GREYLIST_MS),
-        },
-        (400..=499, _) => Verdict::retry(reason),
-        (_, Some((5, 1, 1 | 2 | 3 | 6 | 10) | (5, 2, 1))) => {
-            refused(FailureClass::RecipientInvalid)
-        }
-        (_, Some((5, 2, 3) | (5, 3, 4))) => refused(FailureClass::TooLarge),
-        (_, Some((5, 7, _))) => refused(FailureClass::Credential),
-        (_, Some(_)) => refused(FailureClass::Permanent),
-        (550 | 551 | 553, None) => refused(FailureClass::RecipientInvalid),
-        (552, None) => refused(FailureClass::TooLarge),
-        (530 | 534 | 535 | 538, None) => refused(FailureClass::Credential),
-        _ => refused(FailureClass::Permanent),
-    }
-}
-
-/// Returns the enhanced status code (RFC 3463) at the beginning of a reply text, such as 5.1.1. Returns
-/// `None` if the text does not begin with such a code.
-fn enhanced(text: &str) -> Option<(u16, u16, u16)> {
-    let mut numbers = text.split_whitespace().next()?.splitn(3, '.');
-    let mut next = || -> Option<u16> {
-        let digits = numbers.next()?;
-        let is_number =
-            (1..=3).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
-        is_number.then(|| digits.parse().ok()).flatten()
-    };
-    let code = (next()?, next()?, next()?);
-    matches!(code.0, 2 | 4 | 5).then_some(code)
-}
-
 #[cfg(test)]
 mod tests {
+    use domain::notification::content::Action;
     use serde_json::json;
 
     use super::super::contract::{account, content, outgoing};
@@ -335,6 +370,7 @@ mod tests {
             "Precedence: bulk".to_owned(),
             "X-Auto-Response-Suppress: All".to_owned(),
             format!("X-Ledgerdesk-Delivery: {id}"),
+            "X-Ledgerdesk-Instance: 0123456789abcdef".to_owned(),
             format!("Content-Type: multipart/alternative; boundary=\"part-{id}\""),
             "To: lisi@example.com".to_owned(),
             "Date: Thu, 01 Jan 1970 00:00:01 +0000".to_owned(),
@@ -363,52 +399,60 @@ mod tests {
     }
 
     #[test]
-    fn replies_have_the_verdict_of_their_enhanced_code() {
-        use FailureClass::{Credential, Permanent, RecipientInvalid, TooLarge};
-        let judged = |code, text: &str| {
-            Email.verdict(&Response::Mail(Ok(MailReply {
-                code,
-                text: text.into(),
-            })))
-        };
-        assert!(matches!(
-            judged(250, "2.0.0 queued"),
-            Verdict::Succeeded { .. }
-        ));
-        for (code, text, after_ms) in [
-            (450, "4.7.1 greylisted", Some(300_000)),
-            (451, "try later", Some(300_000)),
-            (421, "4.3.2 closing", None),
-            (452, "4.2.2 mailbox full", None),
-            (454, "4.7.0 temporary authentication failure", None),
-        ] {
-            let reason = format!("{code} {text}");
-            assert_eq!(
-                judged(code, text),
-                Verdict::Retry {
-                    reason: reason.into(),
-                    after_ms
-                }
-            );
-        }
-        for (code, text, class, shown) in [
-            (550, "5.1.1 no such user", RecipientInvalid, "5.1.1"),
-            (550, "no such user", RecipientInvalid, "550"),
-            (550, "5.2.1 disabled", RecipientInvalid, "5.2.1"),
-            (552, "5.2.2 mailbox full", Permanent, "5.2.2"),
-            (552, "too large", TooLarge, "552"),
-            (552, "5.3.4 too large", TooLarge, "5.3.4"),
-            (550, "5.7.1 not allowed", Credential, "5.7.1"),
-            (535, "bad password", Credential, "535"),
-            (554, "no", Permanent, "554"),
-            (554, "5.6.0 bad content", Permanent, "5.6.0"),
-        ] {
-            let expected = Verdict::Refused {
-                class,
-                code: shown.into(),
-                reason: format!("{code} {text}").into(),
+    fn replies_and_unsubscription_have_their_headers_on_request_only() {
+        let (relay, content) = (relay(), content());
+        let written = |reply_to, unsubscribe| {
+            let outgoing = Outgoing {
+                reply_to,
+                unsubscribe,
+                ..outgoing(&relay, "", "lisi@example.com", &content)
             };
-            assert_eq!(judged(code, text), expected);
+            Email.request(&outgoing)
+        };
+        let names = |request: Result<Request, String>| -> Vec<String> {
+            let Ok(Request::Mail(mail)) = request else {
+                panic!("a mail")
+            };
+            headers(&mail)
+        };
+        let plain = names(written(None, None));
+        let is_extra = |line: &String| line.starts_with("Reply-To") || line.starts_with("List-");
+        assert!(!plain.iter().any(is_extra), "{plain:#?}");
+        let reply_to = "itsm+REQ2026112200001.5133-0123456789abcdef0123@example.com";
+        let url = "https://desk.example/unsubscribe/abc";
+        let marked = names(written(Some(reply_to), Some(url)));
+        for expected in [
+            format!("Reply-To: {reply_to}"),
+            format!("List-Unsubscribe: <{url}>"),
+            "List-Unsubscribe-Post: List-Unsubscribe=One-Click".to_owned(),
+        ] {
+            assert!(marked.contains(&expected), "{expected} in {marked:#?}");
+        }
+        // One click must be protected by TLS (RFC 8058, section 3.1).
+        let unprotected = names(written(None, Some("http://desk.example/unsubscribe/abc")));
+        assert!(!unprotected.join("\n").contains("List-Unsubscribe"));
+        assert!(written(None, Some("https://desk.example/\r\nBcc: x@y.example")).is_err());
+    }
+
+    #[test]
+    fn actions_are_links_in_both_parts() {
+        let mut content = content();
+        content.actions = vec![Action {
+            name: "approve".into(),
+            label: "同意<".into(),
+            is_primary: true,
+            url: "https://desk.example/act/1?a=1&b=2".into(),
+            value: String::new(),
+        }];
+        assert!(plain(&content).contains("同意<: https://desk.example/act/1?a=1&b=2"));
+        let html = html(&content);
+        assert!(
+            html.contains("href=\"https://desk.example/act/1?a=1&amp;b=2\""),
+            "{html}"
+        );
+        assert!(html.contains(">同意&lt;</a>"), "{html}");
+        for external in ["<img", "<link", "<style", "<script", "src="] {
+            assert!(!html.contains(external), "{external}");
         }
     }
 
@@ -423,6 +467,13 @@ mod tests {
             ("tls", json!("yes"), "`tls` must"),
             ("from", json!("desk"), "`from` must"),
             ("user", json!(1), "`user` must be a text"),
+            ("reply_to", json!("itsm"), "`reply_to` must"),
+            ("reply_to", json!("a+b@example.com"), "`reply_to` must"),
+            (
+                "reply_to",
+                json!("a-very-long-mailbox@example.com"),
+                "`reply_to` must",
+            ),
             ("password", json!("x"), "`password` is not a setting"),
         ] {
             let mut account = relay();

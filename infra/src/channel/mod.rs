@@ -64,6 +64,15 @@ pub struct Outgoing<'a> {
     pub id: &'a str,
     /// The access token of the account, see [`Channel::access`]. The text is empty if the channel needs no token.
     pub token: &'a str,
+    /// The address for replies to this message, see the setting `reply_to` of an account. `None` if replies go to the
+    /// sender.
+    pub reply_to: Option<&'a str>,
+    /// An HTTPS address of the desk with which the person switches off this kind of message (RFC 8058). `None` if the
+    /// desk has no such page.
+    pub unsubscribe: Option<&'a str>,
+    /// An id of this desk. With this id, the desk recognizes its own messages if they come back. The text is empty if the
+    /// message needs no such mark.
+    pub instance: &'a str,
     /// The time at which the delivery of the message was requested.
     pub requested: Moment,
     pub now: Moment,

@@ -1,6 +1,8 @@
 //! Sends mails by SMTP (RFC 5321). The egress rules (rules for outgoing connections) limit the addresses to
 //! which the desk connects.
 
+mod pool;
+
 use std::net::SocketAddr;
 
 use async_trait::async_trait;
@@ -14,6 +16,7 @@ use lettre::transport::smtp::{Error as SmtpError, response::Response as SmtpResp
 
 use tokio::net::TcpStream;
 
+use self::pool::{Key, Link, Pool};
 use super::{Mail, MailError, MailReply, MailTls, Mailer};
 use crate::cache::{Bounds, Cache, NEVER};
 use crate::http::egress::Egress;
@@ -21,6 +24,8 @@ use crate::http::egress::Egress;
 /// The type of the connection to a mail relay before the client sends its first command.
 enum Connection {
     Plain(TcpStream),
+    /// An open connection over which the relay has accepted an earlier mail.
+    Kept(Box<Link>),
     /// The library opens a connection with TLS to one of these addresses. It cannot set the TCP option `nodelay`.
     Tls(Vec<SocketAddr>, TlsParameters),
 }
@@ -34,6 +39,7 @@ pub struct Smtp {
     /// The TLS settings for each host name of a mail relay. The creation of these settings loads all trusted root
     /// certificates. The mailer therefore creates the settings once per host name, and not for each mail.
     tls: Cache<String, TlsParameters>,
+    pool: Pool,
 }
 
 impl Smtp {
@@ -41,6 +47,7 @@ impl Smtp {
         Self {
             egress,
             tls: Cache::new(Bounds::entries(RELAYS_MAX)),
+            pool: Pool::default(),
         }
     }
 
@@ -73,17 +80,34 @@ impl Smtp {
         Ok(made)
     }
 
-    /// Sends one mail over a new connection, and returns the reply of the mail relay. Sets `is_sent` to
-    /// true just before the content of the mail is sent. If an error occurs after this moment, it is
-    /// possible that the relay has already accepted the mail.
+    /// Sends one mail, and returns the reply of the mail relay. Sets `is_sent` to true just before the content of the mail
+    /// is sent. If an error occurs after this moment, it is possible that the relay has already accepted the mail.
     async fn converse(
         &self,
         mail: &Mail,
         opened: Connection,
         is_sent: &mut bool,
     ) -> Result<SmtpResponse, SmtpError> {
+        let mut link = self.greet(mail, opened).await?;
+        let connection = &mut link.connection;
+        let address = |text: &str| text.parse::<Address>().ok();
+        let begin = MailCommand::new(address(&mail.from), Vec::new());
+        connection.command(begin).await?;
+        if let Some(to) = address(&mail.to) {
+            connection.command(Rcpt::new(to, Vec::new())).await?;
+        }
+        connection.command(Data).await?;
+        *is_sent = true;
+        let response = connection.message(&mail.bytes).await?;
+        self.pool.keep(Key::of(mail), link).await;
+        Ok(response)
+    }
+
+    /// Greets the relay over a new connection, encrypts the connection and logs in. A kept connection needs nothing.
+    async fn greet(&self, mail: &Mail, opened: Connection) -> Result<Box<Link>, SmtpError> {
         let hello = ClientId::Domain(mail.hello.clone());
         let mut connection = match opened {
+            Connection::Kept(link) => return Ok(link),
             Connection::Plain(stream) => {
                 AsyncSmtpConnection::connect_with_transport(Box::new(stream), &hello).await?
             }
@@ -101,20 +125,25 @@ impl Smtp {
             let mechanisms = [Mechanism::Plain, Mechanism::Login];
             connection.auth(&mechanisms, &credentials).await?;
         }
-        let address = |text: &str| text.parse::<Address>().ok();
-        let begin = MailCommand::new(address(&mail.from), Vec::new());
-        connection.command(begin).await?;
-        if let Some(to) = address(&mail.to) {
-            connection.command(Rcpt::new(to, Vec::new())).await?;
+        Ok(Box::new(Link::new(connection)))
+    }
+
+    /// Returns a kept connection to the relay of a mail, or opens a new one.
+    async fn open(&self, mail: &Mail) -> Result<Connection, MailError> {
+        if let Some(link) = self.pool.take(Key::of(mail)).await {
+            return Ok(Connection::Kept(link));
         }
-        connection.command(Data).await?;
-        *is_sent = true;
-        let response = connection.message(&mail.bytes).await;
-        if response.is_ok() {
-            // The relay has already accepted the mail, so an error of the command QUIT can be ignored.
-            let _ = connection.quit().await;
+        let addresses = self.addresses(&mail.host, mail.port).await?;
+        match mail.tls {
+            MailTls::None | MailTls::Starttls => {
+                Ok(Connection::Plain(connect(mail, &addresses).await?))
+            }
+            MailTls::Implicit => {
+                let tls = self.tls(&mail.host);
+                let tls = tls.map_err(|error| MailError::NotSent(error.to_string()))?;
+                Ok(Connection::Tls(addresses, tls))
+            }
         }
-        response
     }
 }
 
@@ -124,17 +153,7 @@ impl Mailer for Smtp {
         let mut is_sent = false;
         // The timeout also includes the time that the lookup of the address of the mail relay needs.
         let conversation = async {
-            let addresses = self.addresses(&mail.host, mail.port).await?;
-            let opened = match mail.tls {
-                MailTls::None | MailTls::Starttls => {
-                    Connection::Plain(connect(mail, &addresses).await?)
-                }
-                MailTls::Implicit => {
-                    let tls = self.tls(&mail.host);
-                    let tls = tls.map_err(|error| MailError::NotSent(error.to_string()))?;
-                    Connection::Tls(addresses, tls)
-                }
-            };
+            let opened = self.open(mail).await?;
             Ok::<_, MailError>(self.converse(mail, opened, &mut is_sent).await)
         };
         let outcome = tokio::time::timeout(mail.timeout, conversation).await;

@@ -8,6 +8,7 @@ mod facts;
 mod inbox;
 mod policy;
 mod quiet;
+mod reliability;
 mod sending;
 mod why_person;
 

@@ -426,7 +426,7 @@ async fn a_worker_without_the_lease_stores_no_result() {
     let off = MAIL.replace("name =", "is_enabled = false\nname =");
     let definitions = Definitions::read(&[off.as_str(), MAIL_ONLY].concat()).unwrap();
     definitions.store(app).await.unwrap();
-    channels.desk.clock.advance(2_000);
+    channels.desk.clock.advance(4_000);
     let until = app.ledger.clock.now().plus_ms(30_000);
     let stored = app
         .views

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::config::{ChannelAccount, NotificationPolicy};
+use domain::config::{ChannelAccount, ChannelAccountCommand, NotificationPolicy};
 use events::task_type::Repetition;
 use events::{channel_account, notification_policy};
 use infra::Error;
@@ -52,6 +52,8 @@ struct AccountEntry {
 struct PolicyEntry {
     accounts: Vec<String>,
     #[serde(default)]
+    fallback: Vec<String>,
+    #[serde(default)]
     urgent: Vec<String>,
     #[serde(default)]
     critical: Vec<String>,
@@ -96,7 +98,8 @@ impl Definitions {
     pub async fn store(&self, app: &App) -> Result<(), Error> {
         for defined in &self.accounts {
             let known = app.configuration.channel_account(&defined.name).await?;
-            define::<ChannelAccount>(app, &defined.name, defined).await?;
+            let command = ChannelAccountCommand::Define(defined.clone());
+            define::<ChannelAccount>(app, &defined.name, &command).await?;
             if known.is_none() {
                 rate::start(app, &defined.name).await?;
             }
@@ -104,12 +107,12 @@ impl Definitions {
         let Some(policy) = &self.policy else {
             return Ok(());
         };
-        for name in &policy.accounts {
+        for (member, name) in named(policy) {
             let is_in_file = self.accounts.iter().any(|account| account.name == *name);
             if !is_in_file && app.configuration.channel_account(name).await?.is_none() {
                 return Err(Error::new(
                     infra::Kind::Misconfigured,
-                    format!("policy: `accounts` names the account {name}, which is not defined"),
+                    format!("policy: `{member}` names the account {name}, which is not defined"),
                 ));
             }
         }
@@ -176,9 +179,16 @@ fn account(entry: AccountEntry) -> Result<channel_account::Defined, String> {
     Ok(defined)
 }
 
+/// Returns the names of all accounts in a policy, each with the member that contains the name.
+fn named(policy: &notification_policy::Defined) -> impl Iterator<Item = (&'static str, &String)> {
+    let accounts = policy.accounts.iter().map(|name| ("accounts", name));
+    accounts.chain(policy.fallback.iter().map(|name| ("fallback", name)))
+}
+
 fn policy(entry: PolicyEntry) -> Result<notification_policy::Defined, String> {
     let PolicyEntry {
         accounts,
+        fallback,
         urgent,
         critical,
         operators,
@@ -188,6 +198,14 @@ fn policy(entry: PolicyEntry) -> Result<notification_policy::Defined, String> {
     let distinct: BTreeSet<&String> = accounts.iter().collect();
     if distinct.len() < accounts.len() {
         return Err("policy: `accounts` names an account twice".into());
+    }
+    if let Some(name) = fallback.iter().find(|name| accounts.contains(name)) {
+        return Err(format!(
+            "policy: `fallback` names the account {name}, which `accounts` already names"
+        ));
+    }
+    if fallback.iter().collect::<BTreeSet<_>>().len() < fallback.len() {
+        return Err("policy: `fallback` names an account twice".into());
     }
     if urgent.iter().any(|key| key.trim().is_empty()) {
         return Err("policy: `urgent` must contain keys of priorities".into());
@@ -203,6 +221,7 @@ fn policy(entry: PolicyEntry) -> Result<notification_policy::Defined, String> {
     Ok(notification_policy::Defined {
         name: DEFAULT_POLICY.into(),
         accounts,
+        fallback,
         urgent,
         critical,
         operators,
@@ -286,6 +305,16 @@ mod tests {
             ),
             ("[\"3\"]", "[\"\"]", "policy: `urgent` must contain"),
             ("[\"4\"]", "[\" \"]", "policy: `critical` must contain"),
+            (
+                "urgent = [\"3\"]",
+                "fallback = [\"mail\"]",
+                "policy: `fallback` names the account mail, which `accounts` already names",
+            ),
+            (
+                "urgent = [\"3\"]",
+                "fallback = [\"sms\", \"sms\"]",
+                "policy: `fallback` names an account twice",
+            ),
             ("urgent = [\"3\"]", "urgnt = []", "unknown field `urgnt`"),
             (
                 "name = \"ops_robot\"",

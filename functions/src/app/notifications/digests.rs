@@ -145,6 +145,7 @@ fn words(reason: SkipReason) -> &'static str {
         SkipReason::NotDefined => "the policy does not name the account any more",
         SkipReason::ChannelOff => "the person switched the channel off",
         SkipReason::CategoryOff => "the person switched the category off",
+        SkipReason::Suppressed => "a provider reported that the address is wrong",
         SkipReason::Capped => "the policy allows no message any more",
     }
 }

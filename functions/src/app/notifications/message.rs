@@ -93,6 +93,10 @@ pub(super) fn wording(fact: Fact, language: Language) -> (&'static str, &'static
         Fact::NodeFailed => ("自动节点执行失败", "工单的自动节点执行失败，需要人工处理。"),
         Fact::ProcessorsMissing => ("节点没有处理人", "工单的节点没有处理人，无法继续。"),
         Fact::CallbackFailed => ("回调失败", "工单结果的回调多次失败，不再重试。"),
+        Fact::Unreached => (
+            "紧急通知未送达",
+            "一条紧急通知的所有渠道均发送失败，收件人只能在收件箱中看到。请用其他方式联系收件人。",
+        ),
     };
     let english = match fact {
         Fact::ApprovalNeeded => ("Approval needed", "a ticket waits for your approval."),
@@ -138,6 +142,10 @@ pub(super) fn wording(fact: Fact, language: Language) -> (&'static str, &'static
         Fact::CallbackFailed => (
             "Callback failed",
             "the receiver of the ticket's result did not accept it, and no further attempt follows.",
+        ),
+        Fact::Unreached => (
+            "Urgent message not delivered",
+            "no channel accepted an urgent message about the ticket, so it is only in the inbox. Please reach its recipient in another way.",
         ),
     };
     match language {

@@ -1,6 +1,8 @@
 //! Contains the use cases for notifications: define channel accounts, store the preferences of people, notify
 //! people, and explain each notification.
 
+pub mod accounts;
+pub mod addresses;
 pub mod calendars;
 pub mod definitions;
 pub mod digest_message;
@@ -12,6 +14,7 @@ pub mod preference_document;
 pub mod preferences;
 pub mod presence;
 pub mod recent;
+pub mod reply_address;
 pub mod tokens;
 pub mod why;
 pub mod why_person;

@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 
 use domain::intent::{About, Due, Notify, effect_id};
 use domain::notification::availability::{Availability, Busy, Circumstances, availability};
+use domain::notification::person::Person;
 use domain::notification::routing::{Situation, decide};
 use domain::notification::{Command, Next, Notification, Phase, Rejection, priority};
 use domain::ticket::{Status, Ticket};
-use events::notification::{DeliveryEnded, EXPIRE, Fact, Held, RELEASE, Read, Requested, Role};
-use events::person::PreferencesChanged;
+use events::notification::{
+    DeliveryEnded, EXPIRE, FALLBACK, Fact, Held, RELEASE, Read, Requested, Role,
+};
+use events::person::{AddressSuppressed, PreferencesChanged};
 use events::{
     Meta, Moment, NodeId, PersonId, TicketSn, calendar, channel_account, notification_policy,
 };
@@ -18,8 +21,9 @@ use infra::ledger::{NoContext, command_id};
 use infra::{CommandEnvelope, Error, ExecuteError};
 use jiff::tz::TimeZone;
 
+use super::addresses;
 use super::definitions::DEFAULT_POLICY;
-use super::{calendars, preferences, presence, recent};
+use super::{calendars, presence, recent};
 use crate::App;
 use crate::app::times;
 
@@ -95,8 +99,9 @@ pub async fn request_for_operators(app: &App, id: &str, about: About) -> Result<
 }
 
 /// Continues a notification at one of its deadlines. At the deadline `RELEASE`, the reason of the hold ends, such as
-/// the quiet hours of the person, and the message can be sent. At the deadline `EXPIRE`, the desk no longer waits for
-/// the results of the deliveries.
+/// the quiet hours of the person, and the message can be sent. At the deadline `FALLBACK`, another channel account (a
+/// configured sender) sends the message. At the deadline `EXPIRE`, the desk no longer waits for the results of the
+/// deliveries.
 pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
     let state = app
         .ledger
@@ -123,6 +128,7 @@ pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
             Command::Release { next, at }
         }
         EXPIRE => Command::Expire { at },
+        FALLBACK => Command::FallBack { at },
         _ => return Ok(()),
     };
     let meta = Meta::system(requested.cause.clone(), requested.cause.clone());
@@ -220,6 +226,12 @@ async fn next(
     )))
 }
 
+/// Returns the names of all channel accounts of a policy.
+fn account_names(policy: &notification_policy::Defined) -> Vec<String> {
+    let names = policy.accounts.iter().chain(&policy.fallback);
+    names.cloned().collect()
+}
+
 /// The configuration and the preferences that decide how messages reach one person.
 pub(super) struct Reach {
     pub(super) preferences: PreferencesChanged,
@@ -228,6 +240,7 @@ pub(super) struct Reach {
     appointments: Vec<Busy>,
     policy: Option<notification_policy::Defined>,
     accounts: BTreeMap<String, channel_account::Defined>,
+    suppressed: BTreeMap<String, AddressSuppressed>,
 }
 
 impl Reach {
@@ -237,12 +250,14 @@ impl Reach {
         policy: Option<notification_policy::Defined>,
     ) -> Result<Self, Error> {
         let mut accounts = BTreeMap::new();
-        for name in policy.iter().flat_map(|policy| &policy.accounts) {
-            if let Some(account) = app.configuration.channel_account(name).await? {
-                accounts.insert(name.clone(), account);
+        let names = policy.iter().flat_map(account_names);
+        for name in names.collect::<Vec<String>>() {
+            if let Some(account) = app.configuration.channel_account(&name).await? {
+                accounts.insert(name, account);
             }
         }
-        let preferences = preferences::read(app, person).await?;
+        let Person(preferences, suppressed) = addresses::person(app, person).await?;
+        let preferences = preferences.unwrap_or_default();
         let calendar = match &preferences.calendar {
             Some(name) => calendars::find(app, name).await?.0.clone(),
             None => None,
@@ -262,6 +277,7 @@ impl Reach {
             appointments,
             policy,
             accounts,
+            suppressed,
         })
     }
 
@@ -309,6 +325,7 @@ impl Reach {
             policy: self.policy.as_ref(),
             accounts: &self.accounts,
             address_kind: |channel| channel::find(channel).map(Channel::address_kind),
+            suppressed: &self.suppressed,
             now,
         }
     }
@@ -330,6 +347,7 @@ pub(super) fn not_needed(requested: &Requested, ticket: &Ticket) -> Option<&'sta
         Fact::Finished
         | Fact::Terminated
         | Fact::CallbackFailed
+        | Fact::Unreached
         | Fact::Mentioned
         | Fact::Commented
         | Fact::Followed => None,

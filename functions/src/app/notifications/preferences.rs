@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::notification::batch::TIMES_MAX;
-use domain::notification::person::{Person, stream};
+use domain::notification::person::{Command, Person, stream};
 use domain::notification::quiet::time_of_day;
 use events::person::{Language, PreferencesChanged, QuietHours};
 use events::preference::ChannelPreference;
@@ -251,7 +251,11 @@ pub async fn write(
     };
     let outcome = app
         .ledger
-        .execute::<Person>(&command_envelope, &changed, &NoContext)
+        .execute::<Person>(
+            &command_envelope,
+            &Command::Change(Box::new(changed)),
+            &NoContext,
+        )
         .await
         .map_err(ExecuteError::unexpected)?;
     Ok(outcome.state.0.unwrap_or_default())

@@ -219,6 +219,18 @@ impl Words<'_> {
                 text.push_str(&why_routing::of_priority(routed.priority, self.language));
                 text
             }
+            NotificationEvent::FallbackStarted(started) => {
+                let account = &started.account;
+                let (chinese, english) = if started.is_after_failure {
+                    ("其他渠道账号均发送失败", "All other accounts failed")
+                } else {
+                    ("尚无渠道账号接受消息", "No account has accepted the message in time")
+                };
+                self.pick(
+                    format!("{chinese}，改由备用渠道账号 {account} 发送。"),
+                    format!("{english}, so the account {account} of the fallback list sends it."),
+                )
+            }
             NotificationEvent::DeliveryEnded(ended) => self.pick(
                 format!("渠道账号 {} 的投递结束。", ended.account),
                 format!("The delivery of the account {} ended.", ended.account),
@@ -293,6 +305,10 @@ impl Words<'_> {
                 "the person does not want this category on the channel",
             ),
             SkipReason::Capped => ("通知策略不允许发送", "the policy allows no message"),
+            SkipReason::Suppressed => (
+                "服务方报告该地址无效，请修改或恢复该地址",
+                "a provider reported that the address is wrong; change it or release it",
+            ),
         };
         self.pick(
             format!("跳过 {account}：{chinese}。"),
@@ -321,8 +337,8 @@ impl Words<'_> {
             DeliveryEvent::Postponed(postponed) => {
                 let (reason, due) = (&postponed.reason, self.time(postponed.due));
                 self.pick(
-                    format!("受频率限制，推迟到 {due} 发送（{reason}）。"),
-                    format!("A rate limit postpones the message until {due} ({reason})."),
+                    format!("推迟到 {due} 发送（{reason}）。"),
+                    format!("The message is postponed until {due} ({reason})."),
                 )
             }
             DeliveryEvent::Succeeded(succeeded) => self.pick(

@@ -1,6 +1,7 @@
 //! Implements the REST API under `/v1`. This API and the BlueKing API of the desk execute the same commands.
 //! The error responses of `/v1` are problem details (RFC 9457), which contain the name of each wrong member.
 
+mod addresses;
 mod admin;
 mod api_calls;
 mod applications;
@@ -9,6 +10,7 @@ mod attachments;
 mod callbacks;
 mod cases;
 mod catalog;
+mod channel_accounts;
 mod definition;
 #[cfg(test)]
 mod describe;
@@ -72,6 +74,8 @@ const RESOURCES: &[Resource] = &[
     notifications::RESOURCE,
     preference_documents::RESOURCE,
     why_person::RESOURCE,
+    channel_accounts::RESOURCE,
+    addresses::RESOURCE,
     executions::RESOURCE,
     apps::RESOURCE,
     people::RESOURCE,

@@ -237,6 +237,7 @@ pub(super) mod schema {
                 "node_failed",
                 "processors_missing",
                 "callback_failed",
+                "unreached",
                 null,
             ],
         })
@@ -264,6 +265,7 @@ pub(super) mod schema {
             "channel_off",
             "category_off",
             "capped",
+            "suppressed",
         ])
     }
     pub(in crate::http::api) fn frequency(_: &mut SchemaGenerator) -> Schema {

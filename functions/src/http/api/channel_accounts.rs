@@ -1,0 +1,197 @@
+//! Handles channel accounts (configured senders of messages) in the API `/v1`. Superusers see the state of each account, and
+//! stop or start accounts in an emergency. `ledgerdesk setup --accounts` defines accounts.
+
+use events::app::Scope;
+use serde::Serialize;
+
+use super::admin::{changes_configuration, reads_operations};
+use super::problem::{ApiResult, Problem};
+use super::reply::{Time, not_empty, ok, time};
+use super::request::Asked;
+use super::resource::{Answer, Call, Operation, Resource, get, post, segments};
+use super::shape::{Member, Shape, optional, quoted};
+use crate::app::notifications::accounts::{self, Account, Switch};
+
+/// Maximum length of the reason of a stop, in characters.
+const REASON_MAX: usize = 400;
+
+const REASON: Member = optional("reason", Shape::Text);
+
+const OPERATIONS: &[Operation] = &[
+    get(
+        "/v1/channel-accounts",
+        "lists channel accounts with their states; for superusers",
+    )
+    .returning::<ChannelAccounts>(),
+    get(
+        "/v1/channel-accounts/{account}",
+        "shows a channel account with its state; for superusers",
+    )
+    .returning::<ShownAccount>(),
+    post(
+        "/v1/channel-accounts/{account}/stop",
+        "stops a channel account; its deliveries wait until it is started; for superusers",
+        &[REASON],
+    )
+    .returning::<ShownAccount>(),
+    post(
+        "/v1/channel-accounts/{account}/start",
+        "starts a stopped channel account; for superusers",
+        &[],
+    )
+    .returning::<ShownAccount>(),
+    post(
+        "/v1/channels/{channel}/stop",
+        "stops all accounts that a channel has now; for superusers",
+        &[REASON],
+    )
+    .returning::<ChannelAccounts>(),
+    post(
+        "/v1/channels/{channel}/start",
+        "starts all stopped accounts of a channel; for superusers",
+        &[],
+    )
+    .returning::<ChannelAccounts>(),
+];
+
+/// Channel accounts with their states.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct ChannelAccounts {
+    channel_accounts: Vec<ShownAccount>,
+}
+
+/// A channel account with its state.
+#[derive(Debug, Serialize)]
+#[cfg_attr(
+    test,
+    derive(schemars::JsonSchema),
+    schemars(rename = "ChannelAccount")
+)]
+struct ShownAccount {
+    name: String,
+    channel: String,
+    state: AccountState,
+    /// The end of the pause after failures. Then one message tests the account.
+    paused_until: Option<Time>,
+    /// The number of failures since the last success.
+    failures: u32,
+    /// The reason of the stop, or of the last failure.
+    reason: Option<String>,
+    /// The time of a success, at most one minute before the last one.
+    last_success: Option<Time>,
+}
+
+/// The state of a channel account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+enum AccountState {
+    Working,
+    /// The desk waits after failures.
+    Paused,
+    /// A person stopped the account.
+    Stopped,
+    /// The definition of the account switches it off.
+    Disabled,
+}
+
+/// The operations on channel accounts, and the function that handles them.
+pub(super) const RESOURCE: Resource = Resource {
+    operations: OPERATIONS,
+    answer,
+    is_configuration: true,
+    scope: Scope::Admin,
+};
+
+fn answer(call: Call) -> Answer {
+    Box::pin(async move {
+        let request = call.request;
+        match segments(&call.path).as_slice() {
+            ["channel-accounts"] => all(request).await,
+            ["channel-accounts", name] => {
+                reads_operations(&request).await?;
+                one(&request, name).await
+            }
+            ["channel-accounts", name, verb] => switch_account(request, name, verb).await,
+            ["channels", channel, verb] => switch_channel(request, channel, verb).await,
+            _ => Err(Problem::not_found("this path does not exist")),
+        }
+    })
+}
+
+async fn all(request: Asked) -> ApiResult {
+    reads_operations(&request).await?;
+    let accounts = accounts::all(&request.app).await?;
+    Ok(ok(&page(&request, &accounts)))
+}
+
+async fn one(request: &Asked, name: &str) -> ApiResult {
+    let account = accounts::one(&request.app, name).await?;
+    let account = account.ok_or_else(|| {
+        Problem::not_found(format!("there is no channel account {}", quoted(name)))
+    })?;
+    Ok(ok(&shown(request, &account)))
+}
+
+async fn switch_account(request: Asked, name: &str, verb: &str) -> ApiResult {
+    let meta = changes_configuration(&request).await?;
+    let wanted = wanted(&request, verb)?;
+    if accounts::one(&request.app, name).await?.is_some() {
+        accounts::switch(&request.app, name, &wanted, meta).await?;
+    }
+    one(&request, name).await
+}
+
+async fn switch_channel(request: Asked, channel: &str, verb: &str) -> ApiResult {
+    let meta = changes_configuration(&request).await?;
+    let wanted = wanted(&request, verb)?;
+    let app = &request.app;
+    let switched = accounts::switch_channel(app, channel, &wanted, &meta).await?;
+    if switched.is_empty() {
+        let detail = format!("the channel {} has no accounts", quoted(channel));
+        return Err(Problem::not_found(detail));
+    }
+    Ok(ok(&page(&request, &switched)))
+}
+
+fn wanted(request: &Asked, verb: &str) -> Result<Switch, Problem> {
+    if verb == "start" {
+        return Ok(Switch::Start);
+    }
+    let reason = request.text("reason")?.unwrap_or_default();
+    if reason.chars().count() > REASON_MAX {
+        return Err(Problem::malformed(
+            "/reason",
+            format!("`reason` must have at most {REASON_MAX} characters"),
+        ));
+    }
+    Ok(Switch::Stop { reason })
+}
+
+fn page(request: &Asked, accounts: &[Account]) -> ChannelAccounts {
+    let accounts = accounts.iter();
+    ChannelAccounts {
+        channel_accounts: accounts.map(|account| shown(request, account)).collect(),
+    }
+}
+
+fn shown(request: &Asked, account: &Account) -> ShownAccount {
+    let at = |at| time(&request.app, at);
+    let paused_until = account.paused_until();
+    let (state, reason) = match &account.stopped {
+        Some(stopped) => (AccountState::Stopped, &stopped.reason),
+        None if !account.defined.is_enabled => (AccountState::Disabled, &account.breaker.reason),
+        None if paused_until.is_some() => (AccountState::Paused, &account.breaker.reason),
+        None => (AccountState::Working, &account.breaker.reason),
+    };
+    ShownAccount {
+        name: account.defined.name.clone(),
+        channel: account.defined.channel.clone(),
+        state,
+        paused_until: paused_until.map(at),
+        failures: account.breaker.count,
+        reason: not_empty(reason),
+        last_success: account.breaker.succeeded.map(at),
+    }
+}
