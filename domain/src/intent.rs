@@ -67,6 +67,15 @@ pub enum Intent {
     },
     /// Requests a notification for one person.
     Notify(Box<Notify>),
+    /// Requests that the escalation of a node starts, if the notification policy has a chain for the ticket priority.
+    StartEscalation(Box<StartEscalation>),
+    /// Requests that the running escalations of a ticket are compared with the state of the ticket, and stopped if the
+    /// ticket does not need them any more.
+    CheckEscalations {
+        ticket: TicketSn,
+        cause: String,
+        correlation: String,
+    },
     /// Requests a notification for each operator that the notification policy names.
     NotifyOperators(Box<About>),
     /// Requests that a channel account (a configured sender, such as a mail relay) sends the message of a
@@ -159,6 +168,10 @@ pub struct Notify {
     pub person: PersonId,
     #[serde(default)]
     pub role: Role,
+    /// The channel accounts (configured senders) that send the messages. If the list is empty, the accounts of the
+    /// notification policy send the messages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accounts: Vec<String>,
     #[serde(flatten)]
     pub about: About,
 }
@@ -209,6 +222,19 @@ pub struct SendDigest {
     pub correlation: String,
 }
 
+/// The data that the desk needs to start the escalation of one node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartEscalation {
+    pub ticket: TicketSn,
+    pub node: NodeId,
+    pub name: String,
+    pub round: u32,
+    /// The time of the event that caused the escalation.
+    pub at: Moment,
+    pub cause: String,
+    pub correlation: String,
+}
+
 /// The data that the desk needs to search for an automation rule for one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EvaluateRules {
@@ -248,6 +274,8 @@ impl Intent {
             Self::StartDispatch(_) => "dispatch",
             Self::Notify(_)
             | Self::NotifyOperators(_)
+            | Self::StartEscalation(_)
+            | Self::CheckEscalations { .. }
             | Self::AddToDigest(_)
             | Self::EndDelivery { .. }
             | Self::SuppressAddress { .. } => "notify",
@@ -268,6 +296,7 @@ impl Intent {
             Self::StartApplication { application } => application.clone(),
             Self::Notify(notify) => notify.person.0.clone(),
             Self::NotifyOperators(about) => about.ticket.0.clone(),
+            Self::StartEscalation(start) => start.node.to_string(),
             Self::StartDelivery { account, .. } => account.clone(),
             Self::AddToDigest(add) => add.account.clone(),
             Self::SendDigest(send) => send.flushed.account.clone(),
@@ -275,6 +304,7 @@ impl Intent {
             Self::SuppressAddress { delivery, .. } => delivery.clone(),
             Self::WithdrawApplications { ticket, .. }
             | Self::WriteBack { ticket, .. }
+            | Self::CheckEscalations { ticket, .. }
             | Self::RelateTicket { ticket, .. }
             | Self::EndChildTicket { ticket, .. } => ticket.0.clone(),
         }

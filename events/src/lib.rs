@@ -39,6 +39,8 @@ pub mod dictionary;
 pub mod digest;
 pub mod dispatch;
 pub mod draft;
+pub mod escalation;
+pub mod escalation_chain;
 pub mod execution;
 pub mod field;
 pub mod finding;
@@ -58,6 +60,7 @@ pub mod reaction;
 pub mod reconciliation;
 pub mod robot;
 pub mod role;
+pub mod rota;
 pub mod rule;
 pub mod samples;
 pub mod script;
@@ -147,6 +150,8 @@ aggregates! {
     digest: DigestEvent,
     dispatch: DispatchEvent,
     draft: DraftEvent,
+    escalation: EscalationEvent,
+    escalation_chain: EscalationChainEvent,
     execution: ExecutionEvent,
     field: FieldEvent,
     idempotency_key: IdempotencyKeyEvent,
@@ -162,6 +167,7 @@ aggregates! {
     reconciliation: ReconciliationEvent,
     robot: RobotEvent,
     role: RoleEvent,
+    rota: RotaEvent,
     rule: RuleEvent,
     script: ScriptEvent,
     service: ServiceEvent,

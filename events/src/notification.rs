@@ -89,11 +89,13 @@ pub enum Fact {
     CallbackFailed,
     /// No channel accepted an urgent message about the ticket, so it is only in the inbox of its recipient.
     Unreached,
+    /// A step of an escalation chain notifies the recipient of a ticket that nobody has acknowledged.
+    EscalationStep,
 }
 
 impl Fact {
     /// All facts, in the order of the documentation.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::ApprovalNeeded,
         Self::WorkAssigned,
         Self::Reminded,
@@ -112,6 +114,7 @@ impl Fact {
         Self::ProcessorsMissing,
         Self::CallbackFailed,
         Self::Unreached,
+        Self::EscalationStep,
     ];
 
     /// Returns the category of the fact.
@@ -124,7 +127,8 @@ impl Fact {
             | Self::NodeFailed
             | Self::ProcessorsMissing
             | Self::CallbackFailed
-            | Self::Unreached => Category::Escalated,
+            | Self::Unreached
+            | Self::EscalationStep => Category::Escalated,
             Self::Followed | Self::Progressed | Self::Suspended | Self::Resumed | Self::Changed => {
                 Category::Updated
             }
@@ -149,6 +153,8 @@ pub enum Role {
     Mentioned,
     /// The notification policy names the person for problems that concern no single ticket.
     Operator,
+    /// The person is on call, or a step of an escalation chain names the person.
+    OnCall,
 }
 
 #[expect(
@@ -192,6 +198,10 @@ pub struct Requested {
     /// notification is never held.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_critical: bool,
+    /// The names of the channel accounts (configured senders) that send the messages. If the list is empty, the
+    /// accounts of the notification policy send the messages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accounts: Vec<String>,
 }
 impl Personals for Requested {}
 

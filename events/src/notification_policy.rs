@@ -45,6 +45,10 @@ pub struct Defined {
     /// The rules that limit or raise the frequency that people choose.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<Rule>,
+    /// The escalation chain for each ticket priority. Each key of the map is the key of a priority, and each value is
+    /// the name of a chain.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub chains: BTreeMap<String, String>,
 }
 impl Personals for Defined {}
 

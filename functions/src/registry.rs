@@ -39,17 +39,21 @@ use domain::itsm::reconciliation::Reconciliation;
 use domain::itsm::writeback::Writeback;
 use domain::ledger::Continuations;
 use domain::notification::Notification;
+use domain::notification::chain::EscalationChain;
 use domain::notification::delivery::Delivery;
 use domain::notification::digest::Digest;
+use domain::notification::escalation::Escalation;
 use domain::notification::person::Person;
+use domain::notification::rota::Rota;
 use domain::number_sequence::NumberSequence;
 use domain::projections::desk_board::DeskBoard;
 use domain::reaction::Birth;
 use domain::reactions::{
-    evaluate_rules, handle_inbound, notify_assignee, notify_interested, notify_operators,
-    propagate_ticket_state, relate_tickets, report_delivery, report_unreached, send_callback,
-    start_api_call, start_application, start_deliveries, start_digest_deliveries, start_dispatch,
-    submit_application, suppress_address, write_back,
+    check_escalations, evaluate_rules, handle_inbound, notify_assignee, notify_interested,
+    notify_on_call, notify_operators, propagate_ticket_state, relate_tickets, report_delivery,
+    report_unreached, send_callback, start_api_call, start_application, start_deliveries,
+    start_digest_deliveries, start_dispatch, start_escalation, submit_application,
+    suppress_address, write_back,
 };
 use domain::ticket::Ticket;
 use domain::views::callback_card::CallbackCard;
@@ -58,7 +62,7 @@ use domain::views::workflow_card::WorkflowCard;
 use domain::workflow::Workflow;
 
 use crate::app::fleet::{messages, missions};
-use crate::app::notifications::{digests, notify};
+use crate::app::notifications::{digests, escalations, notify};
 use crate::app::{attachments, drafts};
 use crate::queue::automate::{api_call, execution};
 use crate::queue::{callback, send, sync, ticket};
@@ -109,6 +113,14 @@ pub static REGISTRY: Registry = &[
             Reaction {
                 name: notify_interested::NAME,
                 react: notify_interested::react,
+            },
+            Reaction {
+                name: start_escalation::NAME,
+                react: start_escalation::react,
+            },
+            Reaction {
+                name: check_escalations::NAME,
+                react: check_escalations::react,
             },
         ],
         deadlines: Some(Deadlines {
@@ -240,6 +252,19 @@ pub static REGISTRY: Registry = &[
         }),
         ..Row::NEW
     },
+    &Row::<Escalation, Escalation> {
+        reactions: &[Reaction {
+            name: notify_on_call::NAME,
+            react: notify_on_call::react,
+        }],
+        deadlines: Some(Deadlines {
+            queue: "notify",
+            fire: |app, due| Box::pin(escalations::fire(app, due)),
+        }),
+        ..Row::NEW
+    },
+    &Row::<EscalationChain, EscalationChain>::NEW,
+    &Row::<Rota, Rota>::NEW,
     &Row::<Person, NoCard<_>>::NEW,
     &Row::<Account, NoCard<_>>::NEW,
     &Row::<ChannelAccount, ChannelAccount>::NEW,

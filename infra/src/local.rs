@@ -53,11 +53,12 @@ pub struct Look {
     pub configured: Configured,
 }
 
-/// The names of the event streams of the configured other systems.
+/// The names of the event streams of the configured other systems, and of the escalation chains.
 #[derive(Clone, Debug, Default)]
 pub struct Configured {
     pub integrations: Vec<String>,
     pub channel_accounts: Vec<String>,
+    pub escalation_chains: Vec<String>,
     pub platforms: Vec<String>,
 }
 
@@ -183,11 +184,7 @@ pub fn look(directory: &Path, is_written: bool) -> Result<Look, Error> {
 pub fn look_apart(directory: &Path, keys_at: &Path, is_written: bool) -> Result<Look, Error> {
     let store = store::sqlite::Sqlite::look(directory, is_written)?;
     let attachments = store.streams("attachment-")?;
-    let configured = Configured {
-        integrations: store.streams("integration-")?,
-        channel_accounts: store.streams("channel_account-")?,
-        platforms: store.streams("platform-")?,
-    };
+    let configured = configured(&store)?;
     let has_keys = has_keys(keys_at);
     let keys: Arc<dyn Keys> = if has_keys {
         Arc::new(keys::sqlite::Sqlite::look(
@@ -210,6 +207,16 @@ pub fn look_apart(directory: &Path, keys_at: &Path, is_written: bool) -> Result<
         configured,
         blob: Arc::new(files(directory)),
         has_keys,
+    })
+}
+
+/// Returns the names of the event streams that `ledgerdesk doctor` checks.
+fn configured(store: &store::sqlite::Sqlite) -> Result<Configured, Error> {
+    Ok(Configured {
+        integrations: store.streams("integration-")?,
+        channel_accounts: store.streams("channel_account-")?,
+        escalation_chains: store.streams("escalation_chain-")?,
+        platforms: store.streams("platform-")?,
     })
 }
 

@@ -141,6 +141,7 @@ impl World {
             priority: String::new(),
             is_urgent: false,
             is_critical: false,
+            accounts: Vec::new(),
         };
         let next = world.next();
         world.notify(&Command::Request(Box::new(requested), next));

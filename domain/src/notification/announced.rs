@@ -36,6 +36,7 @@ pub const ANNOUNCED: &[(&str, &[Fact])] = &[
     ("ticket.processors_missing", &[Fact::ProcessorsMissing]),
     ("callback.failed", &[Fact::CallbackFailed]),
     ("notification.completed", &[Fact::Unreached]),
+    ("escalation.step_notified", &[Fact::EscalationStep]),
 ];
 
 /// The event types that cause no notification, grouped by the reason.
@@ -118,6 +119,7 @@ pub const SILENT: &[(&str, &[&str])] = &[
             "channel_account.stopped",
             "desk_key.rotated",
             "dictionary.defined",
+            "escalation_chain.defined",
             "field.defined",
             "integration.defined",
             "notification_policy.defined",
@@ -125,6 +127,7 @@ pub const SILENT: &[(&str, &[&str])] = &[
             "reaction.activated",
             "robot.defined",
             "role.defined",
+            "rota.defined",
             "rule.defined",
             "script.defined",
             "service.defined",
@@ -217,6 +220,15 @@ pub const SILENT: &[(&str, &[&str])] = &[
             "robot.release_started",
             "robot.reservation_kept",
             "robot.reserved",
+        ],
+    ),
+    (
+        "the steps of the escalation cause the notifications; `GET /v1/escalations` shows its start and its end",
+        &[
+            "escalation.acknowledged",
+            "escalation.exhausted",
+            "escalation.started",
+            "escalation.stopped",
         ],
     ),
     (

@@ -7,13 +7,16 @@ pub mod announced;
 pub mod availability;
 pub mod batch;
 pub mod calendar;
+pub mod chain;
 pub mod content;
 pub mod delivery;
 pub mod digest;
+pub mod escalation;
 pub mod person;
 pub mod priority;
 pub mod quiet;
 pub mod recipients;
+pub mod rota;
 pub mod routing;
 pub mod suppression;
 
@@ -379,6 +382,7 @@ mod tests {
             priority: String::new(),
             is_urgent: false,
             is_critical: false,
+            accounts: Vec::new(),
         }
     }
 

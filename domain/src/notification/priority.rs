@@ -40,12 +40,14 @@ pub fn compute(requested: &Requested, band: Band, now: Moment) -> Computed {
         time,
         role,
         score,
-        strategy: strategy(score),
+        strategy: strategy(requested.fact, score),
     }
 }
 
-fn strategy(score: u32) -> Strategy {
+/// Returns the strategy. A step of an escalation chain never waits for a batch, because the next step follows soon.
+fn strategy(fact: Fact, score: u32) -> Strategy {
     match score {
+        _ if fact == Fact::EscalationStep => Strategy::Escalation,
         ESCALATION_MIN.. => Strategy::Escalation,
         IMMEDIATE_MIN.. => Strategy::Immediate,
         STANDARD_MIN.. => Strategy::Standard,
@@ -56,7 +58,7 @@ fn strategy(score: u32) -> Strategy {
 /// Returns the base value of a fact. People must act because of the facts with high values.
 fn base(fact: Fact) -> u32 {
     match fact {
-        Fact::Reminded | Fact::Escalated => 80,
+        Fact::Reminded | Fact::Escalated | Fact::EscalationStep => 80,
         Fact::NodeFailed | Fact::ProcessorsMissing | Fact::CallbackFailed | Fact::Unreached => 70,
         Fact::ApprovalNeeded | Fact::WorkAssigned => 60,
         Fact::Mentioned => 50,
@@ -85,6 +87,7 @@ fn time(fact: Fact, at: Moment, now: Moment) -> u32 {
             | Fact::WorkAssigned
             | Fact::Reminded
             | Fact::Escalated
+            | Fact::EscalationStep
             | Fact::NodeFailed
             | Fact::ProcessorsMissing
     );
@@ -99,7 +102,7 @@ fn time(fact: Fact, at: Moment, now: Moment) -> u32 {
 
 fn role(role: Role) -> u32 {
     match role {
-        Role::Processor | Role::Operator => 120,
+        Role::Processor | Role::Operator | Role::OnCall => 120,
         Role::Mentioned => 110,
         Role::Requester => 100,
         Role::Follower => 80,
@@ -126,6 +129,7 @@ mod tests {
             priority: String::new(),
             is_urgent: false,
             is_critical: false,
+            accounts: Vec::new(),
         }
     }
 
@@ -182,6 +186,14 @@ mod tests {
                 Strategy::Batch,
             ),
             (Fact::Commented, Low, Role::Follower, 0, 11, Strategy::Batch),
+            (
+                Fact::EscalationStep,
+                Low,
+                Role::OnCall,
+                0,
+                80,
+                Strategy::Escalation,
+            ),
         ] {
             let computed = compute(&requested(fact, role), band, Moment(after));
             assert_eq!(
@@ -211,6 +223,7 @@ mod tests {
             operators: Vec::new(),
             bands: BTreeMap::from([("1".to_owned(), Band::Low)]),
             rules: Vec::new(),
+            chains: BTreeMap::new(),
         };
         let bands = ["3", "2", "1", ""].map(|key| band(Some(&policy), key));
         assert_eq!(bands, [Band::High, Band::Medium, Band::Low, Band::Medium]);

@@ -379,6 +379,7 @@ mod tests {
                 operators: Vec::new(),
                 bands: BTreeMap::new(),
                 rules: Vec::new(),
+                chains: BTreeMap::new(),
             }),
             accounts: BTreeMap::from([
                 ("mail".to_owned(), account("mail", "email")),
@@ -405,6 +406,7 @@ mod tests {
             priority: String::new(),
             is_urgent: case.is_urgent,
             is_critical: false,
+            accounts: Vec::new(),
         }
     }
 
@@ -632,6 +634,16 @@ mod tests {
         };
         assert!(waits && due > NIGHT && due < NIGHT.plus_ms(24 * 3_600_000));
         assert_eq!(routed.expires, due.plus_ms(EXPIRES_MS));
+    }
+
+    #[test]
+    fn a_step_of_an_escalation_does_not_wait_for_a_batch() {
+        let mut case = Case {
+            fact: Fact::EscalationStep,
+            ..case()
+        };
+        prefer(&mut case, Frequency::Batch, None);
+        assert_eq!(first(&case), Ok((Mode::Immediate, Some(Clause::Strategy))));
     }
 
     #[test]

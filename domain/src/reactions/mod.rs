@@ -2,10 +2,12 @@
 //! summary) of the stream after this event. The function returns intents, which describe further work that
 //! the desk must do.
 
+pub mod check_escalations;
 pub mod evaluate_rules;
 pub mod handle_inbound;
 pub mod notify_assignee;
 pub mod notify_interested;
+pub mod notify_on_call;
 pub mod notify_operators;
 pub mod propagate_ticket_state;
 pub mod relate_tickets;
@@ -17,6 +19,7 @@ pub mod start_application;
 pub mod start_deliveries;
 pub mod start_digest_deliveries;
 pub mod start_dispatch;
+pub mod start_escalation;
 pub mod submit_application;
 pub mod suppress_address;
 pub mod write_back;
@@ -91,6 +94,7 @@ fn notified(
             about: about(one.fact),
             person: one.person,
             role: one.role,
+            accounts: Vec::new(),
         }))
     });
     let operators = audience.operators.into_iter();

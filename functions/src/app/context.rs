@@ -13,6 +13,8 @@ use domain::config::{
     ApplicationKind, Calendar, Catalog, ChannelAccount, DeskKey, Dictionary, Integration,
     NotificationPolicy, Platform, Role, Rule, Script, Service, SharedField, Site, TaskType,
 };
+use domain::notification::chain::EscalationChain;
+use domain::notification::rota::Rota;
 use domain::ticket::{Context, Lookup, Now, Permissions, Ticket};
 use domain::workflow::Workflow;
 use events::role::RoleKind;
@@ -59,6 +61,8 @@ pub struct Configuration {
     channel_accounts: Cached<ChannelAccount>,
     notification_policies: Cached<NotificationPolicy>,
     calendars: Cached<Calendar>,
+    escalation_chains: Cached<EscalationChain>,
+    rotas: Cached<Rota>,
     platforms: Cached<Platform>,
     scripts: Cached<Script>,
     rules: Cached<Rule>,
@@ -101,6 +105,8 @@ impl Configuration {
             channel_accounts: Cache::new(KEPT),
             notification_policies: Cache::new(KEPT),
             calendars: Cache::new(KEPT),
+            escalation_chains: Cache::new(KEPT),
+            rotas: Cache::new(KEPT),
             platforms: Cache::new(KEPT),
             scripts: Cache::new(KEPT),
             rules: Cache::new(KEPT),
@@ -223,6 +229,19 @@ impl Configuration {
         let stream = format!("calendar-{name}");
         self.state(&self.calendars, &stream, |state: Calendar| state)
             .await
+    }
+
+    /// Returns an escalation chain. If the chain does not exist, the result contains no definition.
+    pub async fn escalation_chain(&self, name: &str) -> Result<Arc<EscalationChain>, Error> {
+        let stream = format!("escalation_chain-{name}");
+        let make = |state: EscalationChain| state;
+        self.state(&self.escalation_chains, &stream, make).await
+    }
+
+    /// Returns a rota (a plan of the people on call). If the rota does not exist, the result contains no definition.
+    pub async fn rota(&self, name: &str) -> Result<Arc<Rota>, Error> {
+        let stream = format!("rota-{name}");
+        self.state(&self.rotas, &stream, |state: Rota| state).await
     }
 
     /// Returns the definition of an automation platform, such as an LDAP server. Returns `None` if no platform
@@ -394,6 +413,16 @@ impl Configuration {
     /// Returns the names of all application kinds, in ascending order.
     pub async fn application_kind_names(&self) -> Result<Vec<String>, Error> {
         self.listed("application_kind", "id").await
+    }
+
+    /// Returns the names of all escalation chains, in ascending order.
+    pub async fn escalation_chain_names(&self) -> Result<Vec<String>, Error> {
+        self.listed("escalation_chain", "id").await
+    }
+
+    /// Returns the names of all rotas (plans of the people on call), in ascending order.
+    pub async fn rota_names(&self) -> Result<Vec<String>, Error> {
+        self.listed("rota", "id").await
     }
 
     /// Returns all values of one index of a view (a stored table), in ascending order.

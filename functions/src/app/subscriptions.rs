@@ -70,6 +70,16 @@ impl Wanted for Subscriptions {
     async fn wants(&self, intent: &Intent) -> Result<bool, Error> {
         match intent {
             Intent::EvaluateRules(evaluate) => Ok(self.nodes().await?.contains(&evaluate.name)),
+            // Without a chain in the policy, no escalation starts. An escalation that started under an earlier policy
+            // compares itself with its ticket at its next deadline.
+            Intent::StartEscalation(_) | Intent::CheckEscalations { .. } => {
+                let policy = self.configuration.notification_policy(DEFAULT_POLICY);
+                let policy = policy.await?;
+                Ok(policy
+                    .0
+                    .as_ref()
+                    .is_some_and(|policy| !policy.chains.is_empty()))
+            }
             Intent::Notify(_) | Intent::NotifyOperators(_) => {
                 let policy = self.configuration.notification_policy(DEFAULT_POLICY);
                 Ok(policy.await?.0.is_some())

@@ -8,6 +8,7 @@ pub mod demo;
 pub mod doctor;
 pub mod forget;
 pub mod import;
+pub mod import_oncall;
 pub mod log;
 #[cfg(not(feature = "aws"))]
 mod no_cloud;
@@ -52,6 +53,9 @@ pub enum Command {
     Demo(demo::Demo),
     /// Import an incident log of another system. Each row becomes an event.
     Import(import::Import),
+    /// Import escalation chains and rotas from an export of Grafana OnCall or Opsgenie.
+    #[command(name = "import-oncall")]
+    ImportOnCall(import_oncall::ImportOnCall),
     /// Print a report.
     Report(report::Report),
     /// Read, replay, verify and export the ledger.
@@ -260,6 +264,7 @@ impl Cli {
             Command::Sandbox(sandbox) => sandbox.run(),
             Command::Demo(demo) => demo.run(json).await,
             Command::Import(import) => Ok(Box::pin(import.run(json)).await?),
+            Command::ImportOnCall(import) => import.run(json).await,
             Command::Report(report) => report.run(json).await,
             Command::Audit(audit) => audit.run(json).await,
             Command::App(app) => app.run(json).await,

@@ -108,7 +108,7 @@ pub struct Wanted {
     /// Define sites, task types and robots from a TOML file (docs/fleet.md).
     #[arg(long = "fleet", value_name = "FILE")]
     pub fleet: Vec<PathBuf>,
-    /// Define channel accounts and the notification policy from a TOML file
+    /// Define channel accounts, the notification policy, escalation chains and rotas from a TOML file
     /// (docs/notifications.md).
     #[arg(long = "accounts", value_name = "FILE")]
     pub accounts: Vec<PathBuf>,
@@ -464,6 +464,7 @@ impl Wanted {
             plan.extend(accounts.map(|one| format!("channel account {}", one.name)));
             let policy = channels.policy.iter();
             plan.extend(policy.map(|one| format!("notification policy {}", one.name)));
+            plan.extend(channels.on_call.plan());
         }
         for calendars in &resolved.calendars {
             let calendars = calendars.calendars.iter();

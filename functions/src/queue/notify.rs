@@ -1,6 +1,6 @@
 //! Processes the messages of the queue `notify`. A message creates a notification for one person, adds a notification
-//! to a digest, stores in a notification that one of its deliveries ended, or suppresses an address that a provider reported
-//! as wrong.
+//! to a digest, stores in a notification that one of its deliveries ended, suppresses an address that a provider reported
+//! as wrong, or starts or ends an escalation.
 
 use domain::intent::Intent;
 use events::Meta;
@@ -9,7 +9,7 @@ use infra::queue::Message;
 
 use super::wrong_queue;
 use crate::App;
-use crate::app::notifications::{addresses, digests, notify};
+use crate::app::notifications::{addresses, digests, escalations, notify};
 
 /// Executes the intent (a request for work) of one message from this queue.
 pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(), Error> {
@@ -19,6 +19,15 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
             notify::request_for_operators(app, &message.id, *about).await
         }
         Intent::AddToDigest(request) => digests::add(app, &message.id, *request).await,
+        Intent::StartEscalation(start) => escalations::start(app, &message.id, *start).await,
+        Intent::CheckEscalations {
+            ticket,
+            cause,
+            correlation,
+        } => {
+            let meta = Meta::system(correlation, cause);
+            escalations::check(app, &message.id, &ticket, meta).await
+        }
         Intent::EndDelivery {
             notification,
             ended,

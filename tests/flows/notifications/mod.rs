@@ -4,6 +4,7 @@
 
 mod availability;
 mod digests;
+mod escalations;
 mod facts;
 mod inbox;
 mod policy;

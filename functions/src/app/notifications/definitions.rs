@@ -1,5 +1,5 @@
-//! Reads channel accounts (configured senders of messages) and the notification policy from a TOML file.
-//! Stores the accounts and the policy.
+//! Reads channel accounts (configured senders of messages), the notification policy, escalation chains and rotas from a
+//! TOML file, and stores them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +11,7 @@ use infra::channel::{self, Channel};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::on_call::{ChainEntry, OnCall, RotaEntry};
 use super::policy_rules::{self, RuleEntry};
 use crate::App;
 use crate::app::definition_files::{check_name, define, unique};
@@ -31,6 +32,10 @@ struct File {
     #[serde(default)]
     account: Vec<AccountEntry>,
     policy: Option<PolicyEntry>,
+    #[serde(default)]
+    chain: Vec<ChainEntry>,
+    #[serde(default)]
+    rota: Vec<RotaEntry>,
 }
 
 /// One channel account (a configured sender of messages) in the TOML file. `settings` contains all members of
@@ -63,6 +68,16 @@ struct PolicyEntry {
     bands: BTreeMap<String, String>,
     #[serde(default)]
     rules: Vec<RuleEntry>,
+    #[serde(default)]
+    escalation: EscalationEntry,
+}
+
+/// The escalation chain for each key of a priority.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EscalationEntry {
+    #[serde(default)]
+    chains: BTreeMap<String, String>,
 }
 
 fn yes() -> bool {
@@ -74,6 +89,7 @@ fn yes() -> bool {
 pub struct Definitions {
     pub accounts: Vec<channel_account::Defined>,
     pub policy: Option<notification_policy::Defined>,
+    pub on_call: OnCall,
 }
 
 impl Definitions {
@@ -89,13 +105,18 @@ impl Definitions {
             .collect::<Result<_, _>>()?;
         unique("account", accounts.iter().map(|one| &one.name))?;
         let policy = file.policy.map(policy).transpose()?;
-        Ok(Self { accounts, policy })
+        Ok(Self {
+            accounts,
+            policy,
+            on_call: OnCall::read(file.chain, file.rota)?,
+        })
     }
 
     /// Stores all definitions from the TOML file. If a definition is equal to the stored definition, no event is added.
     /// Returns an error if the policy uses an unknown channel account. An account is unknown if the account is neither
     /// in the file nor stored.
     pub async fn store(&self, app: &App) -> Result<(), Error> {
+        self.on_call.check(app, &self.accounts).await?;
         for defined in &self.accounts {
             let known = app.configuration.channel_account(&defined.name).await?;
             let command = ChannelAccountCommand::Define(defined.clone());
@@ -104,9 +125,21 @@ impl Definitions {
                 rate::start(app, &defined.name).await?;
             }
         }
+        self.on_call.store(app).await?;
         let Some(policy) = &self.policy else {
             return Ok(());
         };
+        for name in policy.chains.values() {
+            let chain = app.configuration.escalation_chain(name).await?;
+            if chain.defined.is_none() {
+                return Err(Error::new(
+                    infra::Kind::Misconfigured,
+                    format!(
+                        "policy: `escalation.chains` names the chain {name}, which is not defined"
+                    ),
+                ));
+            }
+        }
         for (member, name) in named(policy) {
             let is_in_file = self.accounts.iter().any(|account| account.name == *name);
             if !is_in_file && app.configuration.channel_account(name).await?.is_none() {
@@ -194,6 +227,7 @@ fn policy(entry: PolicyEntry) -> Result<notification_policy::Defined, String> {
         operators,
         bands,
         rules,
+        escalation: EscalationEntry { chains },
     } = entry;
     let distinct: BTreeSet<&String> = accounts.iter().collect();
     if distinct.len() < accounts.len() {
@@ -218,6 +252,9 @@ fn policy(entry: PolicyEntry) -> Result<notification_policy::Defined, String> {
             "policy: `operators` must contain at most {OPERATORS_MAX} user names"
         ));
     }
+    if chains.keys().any(|key| key.trim().is_empty()) {
+        return Err("policy: `escalation.chains` must have keys of priorities".into());
+    }
     Ok(notification_policy::Defined {
         name: DEFAULT_POLICY.into(),
         accounts,
@@ -227,6 +264,7 @@ fn policy(entry: PolicyEntry) -> Result<notification_policy::Defined, String> {
         operators,
         bands: policy_rules::bands(bands)?,
         rules: policy_rules::rules(&rules)?,
+        chains,
     })
 }
 
@@ -250,6 +288,22 @@ mod tests {
         accounts = ["mail", "ops_robot"]
         urgent = ["3"]
         critical = ["4"]
+
+        [policy.escalation]
+        chains = { "3" = "default" }
+
+        [[chain]]
+        name = "default"
+        [[chain.step]]
+        notify = { rota = "ops" }
+
+        [[rota]]
+        name = "ops"
+        [[rota.layer]]
+        people = ["zhangsan"]
+        start = "2026-11-23T09:00"
+        shift = { days = 1 }
+        zone = "Asia/Shanghai"
     "#;
 
     #[test]
@@ -271,6 +325,9 @@ mod tests {
         assert_eq!(policy.accounts, ["mail", "ops_robot"]);
         assert_eq!(policy.urgent, ["3"]);
         assert_eq!(policy.critical, ["4"]);
+        assert_eq!(policy.chains["3"], "default");
+        assert_eq!(definitions.on_call.chains[0].name, "default");
+        assert_eq!(definitions.on_call.rotas[0].name, "ops");
     }
 
     #[test]
@@ -316,6 +373,11 @@ mod tests {
                 "policy: `fallback` names an account twice",
             ),
             ("urgent = [\"3\"]", "urgnt = []", "unknown field `urgnt`"),
+            (
+                "chains = { \"3\"",
+                "chains = { \" \"",
+                "policy: `escalation.chains` must have keys",
+            ),
             (
                 "name = \"ops_robot\"",
                 "name = \"mail\"",

@@ -16,7 +16,7 @@ use infra::ledger::{NoContext, command_id};
 use infra::{CommandEnvelope, Error, ExecuteError};
 
 use super::definitions::DEFAULT_POLICY;
-use super::notify::{self, Reach};
+use super::notify::{self, Reach, policy_of};
 use crate::App;
 
 /// Adds a notification to a digest. `id` identifies this call: a second call with the same `id` does nothing.
@@ -69,8 +69,11 @@ pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
     else {
         return Ok(());
     };
-    let policy = app.configuration.notification_policy(DEFAULT_POLICY);
-    let reach = Reach::load(app, person, policy.await?.0.clone()).await?;
+    let policy = app
+        .configuration
+        .notification_policy(DEFAULT_POLICY)
+        .await?;
+    let reach = Reach::load(app, person, policy.0.clone()).await?;
     let mut tickets: BTreeMap<TicketSn, Ticket> = BTreeMap::new();
     let (mut over, mut dropped) = (BTreeSet::new(), BTreeMap::new());
     let (mut is_urgent, mut is_critical) = (false, false);
@@ -85,7 +88,16 @@ pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
             dropped.insert(stream, "the notification has ended".to_owned());
             continue;
         }
-        if let Some(reason) = refusal(&reach.situation(requested, None, 0, at), &state.account) {
+        // A step of an escalation chain can name its own accounts.
+        let own;
+        let of_item = if requested.accounts.is_empty() {
+            &reach
+        } else {
+            own = Reach::load(app, person, policy_of(requested, policy.0.as_ref())).await?;
+            &own
+        };
+        let situation = of_item.situation(requested, None, 0, at);
+        if let Some(reason) = refusal(&situation, &state.account) {
             dropped.insert(stream, words(reason).to_owned());
             continue;
         }

@@ -42,6 +42,7 @@ const CHINESE: Texts = Texts {
         (Role::Follower, _) => "您收到此消息，是因为您关注了该工单。".into(),
         (Role::Mentioned, _) => "您收到此消息，是因为评论中提到了您。".into(),
         (Role::Operator, _) => "您收到此消息，是因为通知策略将您列为运维人员。".into(),
+        (Role::OnCall, _) => "您收到此消息，是因为您正在值班，或升级链指定了您。".into(),
     },
 };
 
@@ -54,7 +55,8 @@ const ENGLISH: Texts = Texts {
     node: "Step",
     created: "Created",
     link: "Open the ticket",
-    closing: |role, node| match (role, node) {
+    closing: |role, node| {
+        match (role, node) {
         (Role::Processor, "") => {
             "You receive this message because the ticket waits for you.".into()
         }
@@ -70,6 +72,11 @@ const ENGLISH: Texts = Texts {
             "You receive this message because the notification policy names you as an operator."
                 .into()
         }
+        (Role::OnCall, _) => {
+            "You receive this message because you are on call, or because an escalation chain names you."
+                .into()
+        }
+    }
     },
 };
 
@@ -97,6 +104,7 @@ pub(super) fn wording(fact: Fact, language: Language) -> (&'static str, &'static
             "紧急通知未送达",
             "一条紧急通知的所有渠道均发送失败，收件人只能在收件箱中看到。请用其他方式联系收件人。",
         ),
+        Fact::EscalationStep => ("工单无人确认", "一个工单尚无人确认，请查看并确认。"),
     };
     let english = match fact {
         Fact::ApprovalNeeded => ("Approval needed", "a ticket waits for your approval."),
@@ -146,6 +154,10 @@ pub(super) fn wording(fact: Fact, language: Language) -> (&'static str, &'static
         Fact::Unreached => (
             "Urgent message not delivered",
             "no channel accepted an urgent message about the ticket, so it is only in the inbox. Please reach its recipient in another way.",
+        ),
+        Fact::EscalationStep => (
+            "Ticket not acknowledged",
+            "nobody has acknowledged a ticket. Please look at it and acknowledge it.",
         ),
     };
     match language {

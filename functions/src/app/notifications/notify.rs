@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use domain::intent::{About, Due, Notify, effect_id};
 use domain::notification::availability::{Availability, Busy, Circumstances, availability};
+use domain::notification::escalation::ending;
 use domain::notification::person::Person;
 use domain::notification::routing::{Situation, decide};
 use domain::notification::{Command, Next, Notification, Phase, Rejection, priority};
@@ -40,12 +41,13 @@ pub async fn request(app: &App, id: &str, notify: Notify) -> Result<(), Error> {
     let Notify {
         person,
         role,
+        accounts,
         about,
     } = notify;
     let ticket = ticket(app, &about.ticket).await?;
     let priority = ticket.priority().map(|priority| priority.key.clone());
     let priority = priority.unwrap_or_default();
-    let is_urgent = policy.urgent.contains(&priority);
+    let is_urgent = about.fact == Fact::EscalationStep || policy.urgent.contains(&priority);
     let is_critical = policy.critical.contains(&priority);
     let requested = Requested {
         person,
@@ -60,6 +62,7 @@ pub async fn request(app: &App, id: &str, notify: Notify) -> Result<(), Error> {
         priority,
         is_urgent,
         is_critical,
+        accounts,
     };
     let next = next(app, &requested, &ticket, Some(policy), None).await?;
     let command_envelope = CommandEnvelope {
@@ -89,6 +92,7 @@ pub async fn request_for_operators(app: &App, id: &str, about: About) -> Result<
         }
         let notify = Notify {
             role: Role::Operator,
+            accounts: Vec::new(),
             about: about.clone(),
             person,
         };
@@ -213,7 +217,7 @@ async fn next(
     if let Some(reason) = not_needed(requested, ticket) {
         return Ok(Next::NotNeeded(reason.to_owned()));
     }
-    let reach = Reach::load(app, &requested.person, policy.cloned()).await?;
+    let reach = Reach::load(app, &requested.person, policy_of(requested, policy)).await?;
     // Without a channel account, a digest is impossible, and the number is not used.
     let recent = if reach.accounts.is_empty() {
         0
@@ -230,6 +234,19 @@ async fn next(
 fn account_names(policy: &notification_policy::Defined) -> Vec<String> {
     let names = policy.accounts.iter().chain(&policy.fallback);
     names.cloned().collect()
+}
+
+/// Returns the notification policy for one notification. The channel accounts of the notification replace the accounts of
+/// the policy.
+pub(super) fn policy_of(
+    requested: &Requested,
+    policy: Option<&notification_policy::Defined>,
+) -> Option<notification_policy::Defined> {
+    let mut policy = policy.cloned()?;
+    if !requested.accounts.is_empty() {
+        policy.accounts.clone_from(&requested.accounts);
+    }
+    Some(policy)
 }
 
 /// The configuration and the preferences that decide how messages reach one person.
@@ -363,6 +380,12 @@ pub(super) fn not_needed(requested: &Requested, ticket: &Ticket) -> Option<&'sta
             let mut current = ticket.current();
             let waits = current.any(|(_, run)| run.waiting_for().contains(&requested.person));
             (!waits).then_some("the ticket does not wait for the person any more")
+        }
+        Fact::EscalationStep => {
+            let is_needed = requested
+                .node
+                .is_some_and(|node| ending(ticket, node, requested.round).is_none());
+            (!is_needed).then_some("the ticket does not need the escalation any more")
         }
         Fact::Suspended => {
             (ticket.status != Status::Suspended).then_some("the ticket is not suspended any more")

@@ -129,6 +129,7 @@ fn chinese_cause(requested: &Requested) -> String {
         Role::Follower => "此人关注该工单",
         Role::Mentioned => "评论提到此人",
         Role::Operator => "通知策略将此人列为运维人员",
+        Role::OnCall => "此人正在值班，或升级链指定了此人",
     };
     format!("工单 {sn}：{fact}。{role}。")
 }
@@ -149,6 +150,7 @@ fn english_cause(requested: &Requested) -> String {
                 Role::Follower => "This person follows the ticket.",
                 Role::Mentioned => "A remark mentions this person.",
                 Role::Operator => "The notification policy names this person as an operator.",
+                Role::OnCall => "This person is on call, or an escalation chain names this person.",
             };
             return format!("Ticket {sn}: {fact}. {role}");
         }
@@ -182,6 +184,11 @@ impl Words<'_> {
                     (
                         "策略将该优先级视为特急，因此立即发送。",
                         " The policy counts the priority as critical, so nothing holds the message.",
+                    )
+                } else if requested.fact == Fact::EscalationStep {
+                    (
+                        "升级通知不受免打扰时段和工作时间限制。",
+                        " Quiet hours and working hours do not apply to escalations.",
                     )
                 } else if requested.is_urgent {
                     (

@@ -198,6 +198,10 @@ fn role_words(role: Role) -> (&'static str, &'static str) {
             "通知策略将此人列为运维人员",
             "The notification policy names this person as an operator",
         ),
+        Role::OnCall => (
+            "此人正在值班，或升级链指定了此人",
+            "This person is on call, or an escalation chain names this person",
+        ),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Implements `ledgerdesk doctor`, which checks a service desk in a directory or in the cloud. For
 //! each problem, the command prints what the operator should do.
 
+mod chains;
 #[cfg(feature = "aws")]
 mod cloud;
 #[cfg(feature = "aws")]

@@ -13,7 +13,7 @@ use infra::local::Configured;
 use infra::{Error, Ledger};
 use serde_json::Value;
 
-use super::{Finding, fine, warning, wrong};
+use super::{Finding, chains, fine, warning, wrong};
 
 /// Maximum time of a connection. A person waits for the command, and these systems are checked one after another.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,6 +35,12 @@ impl<'a> Systems<'a> {
         let mut findings = Vec::new();
         for stream in &configured.channel_accounts {
             findings.push(self.channel_account(stream).await.unwrap_or_else(unread));
+        }
+        for stream in &configured.escalation_chains {
+            match chains::check(self.ledger, stream).await {
+                Ok(found) => findings.extend(found),
+                Err(error) => findings.push(unread(error)),
+            }
         }
         for stream in &configured.platforms {
             findings.push(self.platform(stream).await.unwrap_or_else(unread));

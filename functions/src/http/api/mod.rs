@@ -16,6 +16,7 @@ mod definition;
 mod describe;
 mod dictionary;
 mod drafts;
+mod escalations;
 mod executions;
 mod fields;
 mod forms;
@@ -76,6 +77,7 @@ const RESOURCES: &[Resource] = &[
     why_person::RESOURCE,
     channel_accounts::RESOURCE,
     addresses::RESOURCE,
+    escalations::RESOURCE,
     executions::RESOURCE,
     apps::RESOURCE,
     people::RESOURCE,

@@ -238,6 +238,7 @@ pub(super) mod schema {
                 "processors_missing",
                 "callback_failed",
                 "unreached",
+                "escalation_step",
                 null,
             ],
         })
@@ -245,7 +246,7 @@ pub(super) mod schema {
     pub(in crate::http::api) fn notification_role(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": ["string", "null"],
-            "enum": ["processor", "requester", "follower", "mentioned", "operator", null],
+            "enum": ["processor", "requester", "follower", "mentioned", "operator", "on_call", null],
         })
     }
     pub(in crate::http::api) fn notification_outcome(_: &mut SchemaGenerator) -> Schema {

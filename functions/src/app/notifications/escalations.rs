@@ -1,0 +1,284 @@
+//! Runs escalations: starts them, executes their steps, and stops them when the ticket does not need them any more.
+
+use domain::intent::{Due, StartEscalation};
+use domain::notification::chain::{Known, people, prevented};
+use domain::notification::escalation::{
+    Command, Ending, Escalation, Position, Rejection, claimed_by, due_after, ending,
+};
+use domain::ticket::{Context, Lookup, NodeRun, Ticket};
+use domain::views::Card as _;
+use events::escalation::{STEP_DUE, Started, Unnotified};
+use events::escalation_chain::{Step, Target};
+use events::ticket::TicketEvent;
+use events::{Meta, NodeId, PersonId, TicketSn};
+use infra::ledger::{ContextLoader, NoContext, command_id};
+use infra::views::Range;
+use infra::{CommandEnvelope, Error, ExecuteError};
+
+use super::definitions::DEFAULT_POLICY;
+use crate::App;
+use crate::app::history::history_from;
+
+/// Maximum number of running escalations of one ticket that one check reads. Each parallel node has at most one.
+const RUNNING_MAX: usize = 100;
+/// Maximum number of steps that one deadline executes. Steps without a wait are executed together.
+const STEPS_MAX: usize = 200;
+
+/// Maximum age of the event that starts an escalation: one day. After a loss of the views, the desk reads all events again.
+/// An event from the time before the policy named a chain must not start an escalation then.
+const AGE_MAX_MS: i64 = 24 * 3_600_000;
+
+/// Starts the escalation of a node, if the notification policy has a chain for the ticket priority. `id` is the id of the
+/// escalation. If the escalation already exists, or if the node does not wait any more, does nothing.
+pub async fn start(app: &App, id: &str, start: StartEscalation) -> Result<(), Error> {
+    let policy = app.configuration.notification_policy(DEFAULT_POLICY);
+    let Some(policy) = policy.await?.0.clone() else {
+        return Ok(());
+    };
+    if start.at.plus_ms(AGE_MAX_MS) < app.ledger.clock.now() {
+        return Ok(());
+    }
+    let ticket = ticket(app, &start.ticket).await?;
+    if ended(app, &ticket, (start.node, start.round), &start.cause)
+        .await?
+        .is_some()
+    {
+        return Ok(());
+    }
+    let priority = priority(&ticket);
+    let Some(name) = policy.chains.get(&priority) else {
+        return Ok(());
+    };
+    let chain = app.configuration.escalation_chain(name).await?;
+    let Some(defined) = &chain.defined else {
+        tracing::warn!(
+            chain = name,
+            "the policy names an escalation chain that is not defined"
+        );
+        return Ok(());
+    };
+    let Some(first) = defined.steps.first() else {
+        return Ok(());
+    };
+    let started = Started {
+        chain: defined.name.clone(),
+        version: chain.version,
+        steps: defined.steps.clone(),
+        repeat: defined.repeat,
+        ticket: start.ticket,
+        node: start.node,
+        name: start.name,
+        round: start.round,
+        cause: start.cause.clone(),
+        at: start.at,
+        priority,
+        due: due_after(first, start.at),
+    };
+    let command_envelope = CommandEnvelope {
+        stream: format!("escalation-{id}"),
+        command_id: command_id(&["escalate", id]),
+        meta: Meta::system(start.correlation, start.cause),
+    };
+    let command = Command::Start(Box::new(started));
+    match app
+        .ledger
+        .execute::<Escalation>(&command_envelope, &command, &NoContext)
+        .await
+    {
+        Ok(_) | Err(ExecuteError::Rejected(Rejection::AlreadyStarted)) => Ok(()),
+        Err(failure) => Err(failure.unexpected()),
+    }
+}
+
+/// Compares the running escalations of a ticket with the ticket, and ends those that the ticket does not need any more.
+/// The list of escalations comes from a view (a table that is updated after each commit). An escalation that is missing in
+/// the list is compared at its next deadline. `id` identifies this call.
+pub async fn check(app: &App, id: &str, sn: &TicketSn, meta: Meta) -> Result<(), Error> {
+    let (from, to) = (format!("{sn}|"), format!("{sn}|~"));
+    let range = Range {
+        view: Escalation::VIEW,
+        index: "open_of_ticket",
+        from: &from,
+        to: &to,
+        descending: false,
+        skip: 0,
+        limit: RUNNING_MAX,
+    };
+    let running = app.views.range(range).await?;
+    if running.is_empty() {
+        return Ok(());
+    }
+    let ticket = ticket(app, sn).await?;
+    for entry in running {
+        let state = load(app, &entry.key).await?;
+        let Some(started) = state.started.as_ref().filter(|_| state.is_running()) else {
+            continue;
+        };
+        let node = (started.node, started.round);
+        if let Some(ending) = ended(app, &ticket, node, &started.cause).await? {
+            let command_id = command_id(&["end_escalation", id, &entry.key]);
+            let command = Command::End(ending);
+            execute(app, &entry.key, command_id, meta.clone(), &command).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Executes the steps of an escalation that are due. Before each step, the state of the ticket is read again, so an
+/// escalation that the ticket does not need any more ends without a further message.
+pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
+    if due.deadline != STEP_DUE {
+        return Ok(());
+    }
+    for _ in 0..STEPS_MAX {
+        if !step(app, &due.stream).await? {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Executes the next step of an escalation if it is due. Returns false if no step is due.
+async fn step(app: &App, stream: &str) -> Result<bool, Error> {
+    let state = load(app, stream).await?;
+    let (Some(started), Some((position, due, step))) = (&state.started, state.next_step()) else {
+        return Ok(false);
+    };
+    let now = app.ledger.clock.now();
+    if now < due {
+        return Ok(false);
+    }
+    let ticket = ticket(app, &started.ticket).await?;
+    let meta = Meta::system(started.cause.clone(), started.cause.clone());
+    let Position { pass, step: number } = position;
+    let command_id = command_id(&[
+        "escalation_step",
+        stream,
+        &pass.to_string(),
+        &number.to_string(),
+    ]);
+    let node = (started.node, started.round);
+    if let Some(ending) = ended(app, &ticket, node, &started.cause).await? {
+        execute(app, stream, command_id, meta, &Command::End(ending)).await?;
+        return Ok(false);
+    }
+    let node_run = ticket.nodes.get(&started.node);
+    let waiting = node_run.map(NodeRun::waiting_for).unwrap_or_default();
+    let people = match prevented(step.only_if.as_ref(), now, &priority(&ticket)) {
+        Some(reason) => Err(reason),
+        None => resolve(app, step, &waiting, Escalation::turn(stream, position)).await?,
+    };
+    let command = Command::Notify {
+        position,
+        at: now,
+        people,
+    };
+    execute(app, stream, command_id, meta, &command).await?;
+    Ok(true)
+}
+
+/// Returns the people whom a step notifies now. `waiting` are the people for whom the node waits.
+async fn resolve(
+    app: &App,
+    step: &Step,
+    waiting: &[PersonId],
+    turn: u64,
+) -> Result<Result<Vec<PersonId>, Unnotified>, Error> {
+    let mut known = Known::default();
+    match &step.notify {
+        Target::Rota(name) => {
+            if let Some(rota) = app.configuration.rota(name).await?.defined.clone() {
+                known.rotas.insert(name.clone(), rota);
+            }
+        }
+        Target::Role(role) => {
+            let members = app.configuration.role(*role).await?;
+            let members = members.0.as_ref().map(|role| role.members.clone());
+            known.roles.insert(*role, members.unwrap_or_default());
+        }
+        Target::Team(team) => {
+            known.teams = teams(app, std::slice::from_ref(team)).await?;
+        }
+        Target::Leader => {
+            let lookups: Vec<Lookup> = waiting.iter().cloned().map(Lookup::Leader).collect();
+            let context = loaded(app, &lookups).await?;
+            let leaders = context.leaders.into_values().flatten();
+            for leader in leaders {
+                if !known.leaders.contains(&leader) {
+                    known.leaders.push(leader);
+                }
+            }
+        }
+        Target::Person(_) | Target::RoundRobin(_) => {}
+    }
+    let now = app.ledger.clock.now();
+    Ok(people(&step.notify, &known, now, turn))
+}
+
+/// Returns the people of departments, by the id of the department.
+pub async fn teams(
+    app: &App,
+    ids: &[String],
+) -> Result<std::collections::BTreeMap<String, Vec<PersonId>>, Error> {
+    let lookups: Vec<Lookup> = ids.iter().cloned().map(Lookup::Department).collect();
+    Ok(loaded(app, &lookups).await?.departments)
+}
+
+async fn loaded(app: &App, lookups: &[Lookup]) -> Result<Context, Error> {
+    let mut context = Context::default();
+    ContextLoader::<Ticket>::load(&*app.configuration, lookups, &mut context).await?;
+    Ok(context)
+}
+
+/// Returns the reason why the ticket does not need the escalation any more. `node` is the node with its round. `cause` is
+/// the id of the ticket event that caused the escalation: the stream and the sequence, separated by a colon.
+async fn ended(
+    app: &App,
+    ticket: &Ticket,
+    (node, round): (NodeId, u32),
+    cause: &str,
+) -> Result<Option<Ending>, Error> {
+    if let Some(ending) = ending(ticket, node, round) {
+        return Ok(Some(ending));
+    }
+    let Some((stream, sequence)) = cause.rsplit_once(':') else {
+        return Ok(None);
+    };
+    let from = sequence.parse().unwrap_or(1);
+    let history = history_from::<TicketEvent>(&app.ledger, stream, from).await?;
+    let by = claimed_by(history.iter().map(|envelope| &envelope.event), node);
+    Ok(by.cloned().map(Ending::Acknowledged))
+}
+
+async fn execute(
+    app: &App,
+    stream: &str,
+    command_id: [u8; 16],
+    meta: Meta,
+    command: &Command,
+) -> Result<(), Error> {
+    let command_envelope = CommandEnvelope {
+        stream: stream.to_owned(),
+        command_id,
+        meta,
+    };
+    app.ledger
+        .execute::<Escalation>(&command_envelope, command, &NoContext)
+        .await
+        .map(drop)
+        .map_err(ExecuteError::unexpected)
+}
+
+async fn load(app: &App, stream: &str) -> Result<Escalation, Error> {
+    Ok(app.ledger.load::<Escalation>(stream).await?.aggregate.0)
+}
+
+async fn ticket(app: &App, sn: &TicketSn) -> Result<Ticket, Error> {
+    Ok(app.ledger.load::<Ticket>(&sn.stream()).await?.aggregate.0)
+}
+
+/// Returns the key of the ticket priority. The key is empty if the ticket has no priority.
+fn priority(ticket: &Ticket) -> String {
+    let priority = ticket.priority().map(|priority| priority.key.clone());
+    priority.unwrap_or_default()
+}

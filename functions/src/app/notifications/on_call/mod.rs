@@ -1,0 +1,179 @@
+//! Checks and stores escalation chains and rotas. They come from a TOML file of an operator, or from an export of another
+//! product.
+
+mod chains;
+pub mod import;
+mod rotas;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::notification::chain::EscalationChain;
+use domain::notification::rota::Rota;
+use events::escalation_chain::Target;
+use events::{PersonId, channel_account, escalation_chain, rota};
+use infra::{Error, Kind};
+
+pub(super) use chains::ChainEntry;
+pub(super) use rotas::RotaEntry;
+
+use crate::App;
+use crate::app::definition_files::{define, unique};
+use crate::app::people::one_name;
+
+/// Checked escalation chains and rotas. The people have temporary ids that contain their user names, until
+/// [`OnCall::store`] registers them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OnCall {
+    pub chains: Vec<escalation_chain::Defined>,
+    pub rotas: Vec<rota::Defined>,
+}
+
+impl OnCall {
+    /// Checks the entries of a TOML file. If an entry is invalid, returns an English text that names the entry and the
+    /// wrong member.
+    pub(super) fn read(chains: Vec<ChainEntry>, rotas: Vec<RotaEntry>) -> Result<Self, String> {
+        let chains = chains.into_iter().map(ChainEntry::check);
+        let chains: Vec<_> = chains.collect::<Result<_, _>>()?;
+        let rotas = rotas.into_iter().map(RotaEntry::check);
+        let rotas: Vec<_> = rotas.collect::<Result<_, _>>()?;
+        unique("chain", chains.iter().map(|one| &one.name))?;
+        unique("rota", rotas.iter().map(|one| &one.name))?;
+        Ok(Self { chains, rotas })
+    }
+
+    /// Returns an error if a chain names a rota, a role or a channel account that does not exist, or if the directory
+    /// does not know a person. `accounts` are the accounts of the same file.
+    pub async fn check(
+        &self,
+        app: &App,
+        accounts: &[channel_account::Defined],
+    ) -> Result<(), Error> {
+        for chain in &self.chains {
+            for (number, step) in (1..).zip(&chain.steps) {
+                let place = format!("chain {}, step {number}", chain.name);
+                for name in &step.accounts {
+                    let is_in_file = accounts.iter().any(|account| account.name == *name);
+                    let is_known =
+                        is_in_file || app.configuration.channel_account(name).await?.is_some();
+                    refuse_unless(is_known, || {
+                        format!(
+                            "{place}: `accounts` names the account {name}, which is not defined"
+                        )
+                    })?;
+                }
+                match &step.notify {
+                    Target::Rota(name) => {
+                        let is_in_file = self.rotas.iter().any(|rota| rota.name == *name);
+                        let rota = app.configuration.rota(name).await?;
+                        refuse_unless(is_in_file || rota.defined.is_some(), || {
+                            format!("{place}: `notify` names the rota {name}, which is not defined")
+                        })?;
+                    }
+                    Target::Role(role) => {
+                        let known = app.configuration.role(*role).await?;
+                        refuse_unless(known.0.is_some(), || {
+                            format!("{place}: `notify` names the role {role}, which does not exist")
+                        })?;
+                    }
+                    Target::Person(_)
+                    | Target::Leader
+                    | Target::Team(_)
+                    | Target::RoundRobin(_) => {}
+                }
+            }
+        }
+        let found = app.people.find_all(&self.names()).await?;
+        match app.people.first_absent(&found).await? {
+            None => Ok(()),
+            Some(absent) => {
+                let name = absent.unregistered_name().unwrap_or_default();
+                Err(misconfigured(format!(
+                    "{name} is not in the directory of the organization; check the spelling"
+                )))
+            }
+        }
+    }
+
+    /// Registers the people, and stores all rotas and chains. If a definition is equal to the stored definition, no event
+    /// is added.
+    pub async fn store(&self, app: &App) -> Result<(), Error> {
+        let names = self.names();
+        let pids = app.people.pids(&names).await?;
+        let registered: BTreeMap<String, PersonId> = names.into_iter().zip(pids).collect();
+        let mut known = self.clone();
+        for person in known.people() {
+            if let Some(pid) = person
+                .unregistered_name()
+                .and_then(|name| registered.get(name))
+            {
+                person.clone_from(pid);
+            }
+        }
+        for rota in &known.rotas {
+            define::<Rota>(app, &rota.name, rota).await?;
+        }
+        for chain in &known.chains {
+            define::<EscalationChain>(app, &chain.name, chain).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns one text for each definition, for the plan of `ledgerdesk setup --dry-run`.
+    pub fn plan(&self) -> Vec<String> {
+        let chains = self.chains.iter();
+        let chains = chains.map(|one| format!("escalation chain {}", one.name));
+        let rotas = self.rotas.iter().map(|one| format!("rota {}", one.name));
+        chains.chain(rotas).collect()
+    }
+
+    /// Returns the user names of all people, each name once.
+    fn names(&self) -> Vec<String> {
+        let mut known = self.clone();
+        let names: BTreeSet<String> = known
+            .people()
+            .into_iter()
+            .filter_map(|person| person.unregistered_name().map(str::to_owned))
+            .collect();
+        names.into_iter().collect()
+    }
+
+    fn people(&mut self) -> Vec<&mut PersonId> {
+        let mut people: Vec<&mut PersonId> = Vec::new();
+        for step in self.chains.iter_mut().flat_map(|chain| &mut chain.steps) {
+            match &mut step.notify {
+                Target::Person(person) => people.push(person),
+                Target::RoundRobin(list) => people.extend(list),
+                Target::Leader | Target::Role(_) | Target::Rota(_) | Target::Team(_) => {}
+            }
+        }
+        for rota in &mut self.rotas {
+            people.extend(rota.layers.iter_mut().flat_map(|layer| &mut layer.people));
+            people.extend(rota.overrides.iter_mut().map(|one| &mut one.person));
+        }
+        people
+    }
+}
+
+fn misconfigured(reason: String) -> Error {
+    Error::new(Kind::Misconfigured, reason)
+}
+
+fn refuse_unless(is_known: bool, reason: impl FnOnce() -> String) -> Result<(), Error> {
+    if is_known {
+        Ok(())
+    } else {
+        Err(misconfigured(reason()))
+    }
+}
+
+/// Returns the temporary id of a person. If the text is not a user name, returns an error text that begins with `place`.
+fn person(place: &str, name: &str) -> Result<PersonId, String> {
+    match one_name(name) {
+        Some(name) => Ok(PersonId::unknown(name)),
+        None => Err(format!("{place}: {name:?} is not a user name")),
+    }
+}
+
+fn all_people(place: &str, names: &[String]) -> Result<Vec<PersonId>, String> {
+    names.iter().map(|name| person(place, name)).collect()
+}
