@@ -264,6 +264,9 @@ impl Intent {
     /// Returns the name of the queue for this intent (work that the desk must do after an event).
     pub fn queue(&self) -> &'static str {
         match self {
+            Self::HandleInbound { subject, .. } if subject.starts_with("channel_account-") => {
+                "notify"
+            }
             Self::SendCallback { .. } => "callback",
             Self::StartApiCall(_) | Self::EvaluateRules(_) => "automate",
             Self::SubmitApplication(_)

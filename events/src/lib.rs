@@ -33,6 +33,7 @@ pub mod case;
 pub mod case_source;
 pub mod catalog;
 pub mod channel_account;
+pub mod chat_identity;
 pub mod delivery;
 pub mod desk_key;
 pub mod dictionary;
@@ -51,6 +52,7 @@ pub mod integration;
 pub mod ledger;
 pub mod notification;
 pub mod notification_policy;
+pub mod notification_template;
 pub mod number_sequence;
 pub mod person;
 pub mod personal;
@@ -144,6 +146,7 @@ aggregates! {
     case_source: CaseSourceEvent,
     catalog: CatalogEvent,
     channel_account: ChannelAccountEvent,
+    chat_identity: ChatIdentityEvent,
     delivery: DeliveryEvent,
     desk_key: DeskKeyEvent,
     dictionary: DictionaryEvent,
@@ -160,6 +163,7 @@ aggregates! {
     ledger: LedgerEvent,
     notification: NotificationEvent,
     notification_policy: NotificationPolicyEvent,
+    notification_template: NotificationTemplateEvent,
     number_sequence: NumberSequenceEvent,
     person: PersonEvent,
     platform: PlatformEvent,

@@ -33,6 +33,7 @@ event_enum! {
         DeliveryEnded "notification.delivery_ended" 1,
         Completed "notification.completed" 1,
         Read "notification.read" 1,
+        Acted "notification.acted" 1,
     }
     deadlines |event: &NotificationEvent| match event {
         NotificationEvent::Held(held) => vec![DeadlineChange::set(RELEASE, held.until)],
@@ -47,7 +48,7 @@ event_enum! {
         }],
         NotificationEvent::DeliveryEnded(ended) if ended.is_accepted => vec![DeadlineChange::clear(FALLBACK)],
         NotificationEvent::Completed(_) => [RELEASE, EXPIRE, FALLBACK].map(DeadlineChange::clear).into(),
-        NotificationEvent::Requested(_) | NotificationEvent::DeliveryEnded(_) | NotificationEvent::Read(_) => Vec::new(),
+        NotificationEvent::Requested(_) | NotificationEvent::DeliveryEnded(_) | NotificationEvent::Read(_) | NotificationEvent::Acted(_) => Vec::new(),
     };
 }
 
@@ -456,3 +457,12 @@ pub struct Read {
     pub by: PersonId,
 }
 impl Personals for Read {}
+
+/// The recipient used an action of the notification, such as an approval. Each action of a notification can be used once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acted {
+    /// The name of the action, such as `approve`.
+    pub action: String,
+    pub by: PersonId,
+}
+impl Personals for Acted {}

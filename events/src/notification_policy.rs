@@ -49,6 +49,17 @@ pub struct Defined {
     /// the name of a chain.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub chains: BTreeMap<String, String>,
+    /// True if the author of a version of a notification template may publish this version. Otherwise, another
+    /// person must publish it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub single_publisher: bool,
+    /// The name of the desk in messages (`system.name` in notification templates). If the value is empty, the name
+    /// is `Ledgerdesk`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub system_name: String,
+    /// The address for questions of people (`system.support_email` in notification templates).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub support_email: String,
 }
 impl Personals for Defined {}
 

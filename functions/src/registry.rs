@@ -40,11 +40,13 @@ use domain::itsm::writeback::Writeback;
 use domain::ledger::Continuations;
 use domain::notification::Notification;
 use domain::notification::chain::EscalationChain;
+use domain::notification::chat_identity::ChatIdentity;
 use domain::notification::delivery::Delivery;
 use domain::notification::digest::Digest;
 use domain::notification::escalation::Escalation;
 use domain::notification::person::Person;
 use domain::notification::rota::Rota;
+use domain::notification::template::NotificationTemplate;
 use domain::number_sequence::NumberSequence;
 use domain::projections::desk_board::DeskBoard;
 use domain::reaction::Birth;
@@ -268,8 +270,10 @@ pub static REGISTRY: Registry = &[
     &Row::<Person, NoCard<_>>::NEW,
     &Row::<Account, NoCard<_>>::NEW,
     &Row::<ChannelAccount, ChannelAccount>::NEW,
+    &Row::<ChatIdentity, NoCard<_>>::NEW,
     &Row::<NotificationPolicy, NoCard<_>>::NEW,
     &Row::<Calendar, NoCard<_>>::NEW,
+    &Row::<NotificationTemplate, NoCard<_>>::NEW,
     &Row::<DeskKey, NoCard<_>>::NEW,
     &Row::<Site, NoCard<_>>::NEW,
     &Row::<TaskType, NoCard<_>>::NEW,

@@ -18,6 +18,7 @@
 //! | [`provider`] | builds the requests of automatic workflow nodes |
 //! | [`policy`] | the permission policies |
 //! | [`sandbox`] | runs shell scripts in a sandbox |
+//! | [`inbound`] | verifies messages that people send from chats |
 //! | [`itsm`] | external systems for IT service management (ITSM) that decide on requests for approval |
 //! | [`fleet`] | messages to and from robots |
 //! | [`directory`] | people, departments and leaders |
@@ -49,6 +50,7 @@ pub mod fleet;
 #[cfg(feature = "local")]
 pub mod heads;
 pub mod http;
+pub mod inbound;
 pub mod itsm;
 pub mod keys;
 pub mod ledger;

@@ -42,6 +42,7 @@ fn filled(path: &str, sn: &str) -> String {
         "{id}" => "77".into(),
         "{version}" | "{part}" => "1".into(),
         "{code}" => "NEW".into(),
+        "{key}" if path.starts_with("/v1/notification-templates") => "work_assigned".into(),
         "{key}" => "room".into(),
         "{template}" => "none".into(),
         "{app}" => "other_app".into(),
@@ -346,15 +347,21 @@ pub(crate) fn operations(document: &Value) -> Vec<(String, String, Value)> {
 
 /// Operations that reject even a valid body in this test, and the status of the response. Status 404 means
 /// that the item in the path does not exist in this test. Status 409 means that the state of the ticket does
-/// not allow the operation.
-const REJECTED: [(&str, u16); 18] = [
+/// not allow the operation. Status 403 means that only the person in the path may execute the operation.
+const REJECTED: [(&str, u16); 26] = [
     ("POST /v1/applications", 404),
     ("POST /v1/applications/{application}/withdraw", 404),
     ("POST /v1/callbacks/{callback}/resend", 404),
     ("POST /v1/cases/{case}/process", 404),
+    ("POST /v1/channel-accounts/{account}/start", 404),
+    ("POST /v1/channel-accounts/{account}/stop", 404),
+    ("POST /v1/channels/{channel}/start", 404),
+    ("POST /v1/channels/{channel}/stop", 404),
     ("POST /v1/executions/{execution}/approve", 404),
     ("POST /v1/executions/{execution}/reject", 404),
     ("PUT /v1/executions/{execution}/parameters", 404),
+    ("POST /v1/notification-templates/{key}/publish", 409),
+    ("POST /v1/notification-templates/{key}/test", 404),
     ("POST /v1/notifications/{notification}/read", 404),
     ("POST /v1/tickets/{sn}/claim", 409),
     ("POST /v1/tickets/{sn}/distribute", 409),
@@ -364,6 +371,8 @@ const REJECTED: [(&str, u16); 18] = [
     ("POST /v1/tickets/{sn}/remind", 409),
     ("POST /v1/uploads/{attachment}/complete", 404),
     ("PUT /v1/templates/{template}", 404),
+    ("POST /v1/people/{person}/addresses/{kind}/release", 404),
+    ("POST /v1/people/{person}/addresses/{kind}/verify", 403),
     ("POST /v1/people/{person}/forget", 404),
     ("POST /v1/workflows/{id}/deploy", 404),
 ];

@@ -43,6 +43,10 @@ pub struct Content {
     /// value.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<(String, String)>,
+    /// The lines of a text that an operator wrote (a notification template). If the list is not empty, the lines
+    /// replace the intro, the values and the closing. [`Content::lines`] returns the lines to show.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub body: Vec<String>,
     pub link: Link,
     /// The last sentence of the message. The sentence explains why the person gets the message.
     pub closing: String,
@@ -54,23 +58,82 @@ pub struct Content {
     pub actions: Vec<Action>,
 }
 
+/// One line of the text of a message. A channel escapes the texts of the line for its own format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line<'a> {
+    Text(&'a str),
+    /// A label with its value.
+    Value(&'a str, &'a str),
+    /// The link to the ticket. A channel that shows the link as a button omits this line.
+    Link(&'a Link),
+    /// The explanation why the person gets the message.
+    Closing(&'a str),
+}
+
 impl Content {
-    /// Returns the message without values and actions, with a short subject. The desk sends it if the complete message is
-    /// too large for its provider.
+    /// Returns the lines of the text in their order, without the subject and the actions. If the message has a body,
+    /// the lines are the body and the link. Otherwise, they are the intro, the values, the link and the closing.
+    pub fn lines(&self) -> Vec<Line<'_>> {
+        if self.body.is_empty() {
+            let mut lines = vec![Line::Text(&self.intro)];
+            let values = self.values.iter();
+            lines.extend(values.map(|(label, value)| Line::Value(label, value)));
+            lines.extend([Line::Link(&self.link), Line::Closing(&self.closing)]);
+            lines
+        } else {
+            let body = self.body.iter().map(|line| Line::Text(line));
+            body.chain([Line::Link(&self.link)]).collect()
+        }
+    }
+
+    /// Returns the message with the lines of its body as its intro (the first line) and as values without labels (the
+    /// other lines). Empty lines are omitted. A channel that shows the intro, the values and the closing then shows the
+    /// body. A message without a body is not changed.
+    #[must_use]
+    pub fn flattened(&self) -> Self {
+        let mut lines = self.body.iter().filter(|line| !line.is_empty());
+        let Some(first) = lines.next() else {
+            return self.clone();
+        };
+        Self {
+            intro: first.clone(),
+            values: lines.map(|line| (String::new(), line.clone())).collect(),
+            closing: String::new(),
+            ..self.clone()
+        }
+    }
+
+    /// Returns the message without values, body and actions, with a short subject. The desk sends it if the complete
+    /// message is too large for its provider.
     #[must_use]
     pub fn shortened(&self) -> Self {
         Self {
             subject: cut(&self.subject, SHORT_MAX),
             values: Vec::new(),
+            body: Vec::new(),
             actions: Vec::new(),
             ..self.clone()
         }
     }
 }
 
+/// Returns a value of a message with its label. A value without a label, such as a line of a body, is returned alone.
+pub fn labelled(label: &str, value: &str) -> String {
+    if label.is_empty() {
+        value.to_owned()
+    } else {
+        format!("{label}: {value}")
+    }
+}
+
 /// Returns a text as one line of at most 400 characters. Control characters, invisible characters and
 /// repeated whitespace become one space. A longer text is cut and ends with an ellipsis.
 pub fn one_line(text: &str) -> String {
+    cut(&joined(text), VALUE_MAX)
+}
+
+/// Returns a text as one line. Control characters, invisible characters and repeated whitespace become one space.
+pub fn joined(text: &str) -> String {
     let spaced = |c: char| {
         if c.is_control() || is_invisible(c) {
             ' '
@@ -80,7 +143,7 @@ pub fn one_line(text: &str) -> String {
     };
     let spaced: String = text.chars().map(spaced).collect();
     let words: Vec<&str> = spaced.split_whitespace().collect();
-    cut(&words.join(" "), VALUE_MAX)
+    words.join(" ")
 }
 
 /// Returns the beginning of a text, of at most `most` characters. A text that is cut ends with an ellipsis.
@@ -101,6 +164,64 @@ fn is_invisible(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_body_replaces_the_built_in_lines() {
+        let mut content = Content {
+            subject: "s".into(),
+            intro: "intro".into(),
+            values: vec![("label".into(), "value".into())],
+            body: Vec::new(),
+            link: Link {
+                text: "open".into(),
+                url: "https://desk.example/tickets/REQ1".into(),
+            },
+            closing: "closing".into(),
+            thread: "REQ1".into(),
+            actions: Vec::new(),
+        };
+        let link = content.link.clone();
+        let expected = [
+            Line::Text("intro"),
+            Line::Value("label", "value"),
+            Line::Link(&link),
+            Line::Closing("closing"),
+        ];
+        assert_eq!(content.lines(), expected);
+        content.body = vec!["first".into(), String::new()];
+        let expected = [Line::Text("first"), Line::Text(""), Line::Link(&link)];
+        assert_eq!(content.lines(), expected);
+        let short = content.shortened();
+        assert_eq!(short.lines()[0], Line::Text("intro"));
+    }
+
+    #[test]
+    fn a_flattened_body_is_an_intro_and_values_without_labels() {
+        let mut content = Content {
+            subject: "s".into(),
+            intro: "intro".into(),
+            values: vec![("label".into(), "value".into())],
+            body: Vec::new(),
+            link: Link {
+                text: "open".into(),
+                url: "https://desk.example/tickets/REQ1".into(),
+            },
+            closing: "closing".into(),
+            thread: "REQ1".into(),
+            actions: Vec::new(),
+        };
+        assert_eq!(content.flattened(), content);
+        content.body = vec!["first".into(), String::new(), "second: 2".into()];
+        let flattened = content.flattened();
+        assert_eq!(flattened.intro, "first");
+        assert_eq!(flattened.values, [(String::new(), "second: 2".to_owned())]);
+        assert_eq!(flattened.closing, "");
+        assert_eq!(flattened.lines(), content.lines());
+        assert_eq!(flattened.flattened(), flattened);
+        assert_eq!(content.shortened().flattened().intro, "intro");
+        assert_eq!(labelled("", "value"), "value");
+        assert_eq!(labelled("label", "value"), "label: value");
+    }
 
     #[test]
     fn a_value_is_one_line_of_limited_length() {

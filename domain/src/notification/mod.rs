@@ -3,15 +3,18 @@
 //! addition, the desk sends one message through each channel account (such as a mail relay) that can reach
 //! the person.
 
+pub mod action;
 pub mod announced;
 pub mod availability;
 pub mod batch;
 pub mod calendar;
 pub mod chain;
+pub mod chat_identity;
 pub mod content;
 pub mod delivery;
 pub mod digest;
 pub mod escalation;
+pub mod grammar;
 pub mod person;
 pub mod priority;
 pub mod quiet;
@@ -19,10 +22,11 @@ pub mod recipients;
 pub mod rota;
 pub mod routing;
 pub mod suppression;
+pub mod template;
 
 use events::Moment;
 use events::notification::{
-    Completed, DeliveryEnded, FallbackStarted, Held, Mode, NotificationEvent, Outcome, Read,
+    Acted, Completed, DeliveryEnded, FallbackStarted, Held, Mode, NotificationEvent, Outcome, Read,
     Requested, Role, Route, Routed, SkipReason, Skipped,
 };
 use serde::{Deserialize, Serialize};
@@ -64,6 +68,8 @@ pub enum Command {
         at: Moment,
     },
     MarkRead(Read),
+    /// Stores that the recipient used an action of the notification, such as an approval. A repetition does nothing.
+    Act(Acted),
 }
 
 /// The reasons why the desk rejects a command for a notification.
@@ -101,6 +107,9 @@ pub struct Notification {
     pub ended: Vec<DeliveryEnded>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_read: bool,
+    /// The names of the actions that the recipient used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub acted: Vec<String>,
 }
 
 impl Decider for Notification {
@@ -139,11 +148,15 @@ impl Decider for Notification {
             }
             (Command::FallBack { at }, Phase::Sending) => self.fall_back(*at),
             (Command::MarkRead(read), _) if !self.is_read => vec![read.clone().into()],
+            (Command::Act(acted), _) if !self.acted.contains(&acted.action) => {
+                vec![acted.clone().into()]
+            }
             (
                 Command::Release { .. }
                 | Command::Expire { .. }
                 | Command::FallBack { .. }
-                | Command::MarkRead(_),
+                | Command::MarkRead(_)
+                | Command::Act(_),
                 _,
             ) => Vec::new(),
         })
@@ -163,6 +176,7 @@ impl Decider for Notification {
                 self.phase = Phase::Completed(completed.clone());
             }
             NotificationEvent::Read(_) => self.is_read = true,
+            NotificationEvent::Acted(acted) => self.acted.push(acted.action.clone()),
         }
     }
 }
@@ -666,6 +680,21 @@ mod tests {
             Notification::default().decide(&Command::MarkRead(read), &()),
             rejected
         );
+    }
+
+    #[test]
+    fn an_action_is_used_once() {
+        let acted = |action: &str| Acted {
+            action: action.into(),
+            by: "p-1".into(),
+        };
+        let act = |action| Command::Act(acted(action));
+        let mut given = vec![requested().into(), routed(&["mail"]).into()];
+        let expected = vec![acted("acknowledge").into()];
+        check(given.clone(), act("acknowledge"), expected.clone());
+        given.extend(expected);
+        check(given.clone(), act("acknowledge"), Vec::new());
+        check(given, act("resolve"), vec![acted("resolve").into()]);
     }
 
     #[test]

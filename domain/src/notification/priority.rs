@@ -224,6 +224,9 @@ mod tests {
             bands: BTreeMap::from([("1".to_owned(), Band::Low)]),
             rules: Vec::new(),
             chains: BTreeMap::new(),
+            single_publisher: false,
+            system_name: String::new(),
+            support_email: String::new(),
         };
         let bands = ["3", "2", "1", ""].map(|key| band(Some(&policy), key));
         assert_eq!(bands, [Band::High, Band::Medium, Band::Low, Band::Medium]);

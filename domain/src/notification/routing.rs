@@ -380,6 +380,9 @@ mod tests {
                 bands: BTreeMap::new(),
                 rules: Vec::new(),
                 chains: BTreeMap::new(),
+                single_publisher: false,
+                system_name: String::new(),
+                support_email: String::new(),
             }),
             accounts: BTreeMap::from([
                 ("mail".to_owned(), account("mail", "email")),

@@ -15,6 +15,7 @@ use domain::config::{
 };
 use domain::notification::chain::EscalationChain;
 use domain::notification::rota::Rota;
+use domain::notification::template::NotificationTemplate;
 use domain::ticket::{Context, Lookup, Now, Permissions, Ticket};
 use domain::workflow::Workflow;
 use events::role::RoleKind;
@@ -63,6 +64,7 @@ pub struct Configuration {
     calendars: Cached<Calendar>,
     escalation_chains: Cached<EscalationChain>,
     rotas: Cached<Rota>,
+    notification_templates: Cached<NotificationTemplate>,
     platforms: Cached<Platform>,
     scripts: Cached<Script>,
     rules: Cached<Rule>,
@@ -107,6 +109,7 @@ impl Configuration {
             calendars: Cache::new(KEPT),
             escalation_chains: Cache::new(KEPT),
             rotas: Cache::new(KEPT),
+            notification_templates: Cache::new(KEPT),
             platforms: Cache::new(KEPT),
             scripts: Cache::new(KEPT),
             rules: Cache::new(KEPT),
@@ -242,6 +245,18 @@ impl Configuration {
     pub async fn rota(&self, name: &str) -> Result<Arc<Rota>, Error> {
         let stream = format!("rota-{name}");
         self.state(&self.rotas, &stream, |state: Rota| state).await
+    }
+
+    /// Returns a notification template with its versions. If the template does not exist, the result contains no
+    /// versions.
+    pub async fn notification_template(
+        &self,
+        key: &str,
+    ) -> Result<Arc<NotificationTemplate>, Error> {
+        let stream = domain::notification::template::stream(key);
+        let make = |state: NotificationTemplate| state;
+        self.state(&self.notification_templates, &stream, make)
+            .await
     }
 
     /// Returns the definition of an automation platform, such as an LDAP server. Returns `None` if no platform

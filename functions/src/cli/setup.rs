@@ -37,6 +37,8 @@ const INTEGRATION: &str = "integration/";
 const WEBHOOK: &str = "webhook/";
 /// The names of the secrets of channel accounts (configured senders of messages) begin with this text.
 const CHANNEL: &str = crate::queue::send::CHANNEL;
+/// The names of the secrets with which chat platforms sign their messages begin with this text.
+const INBOUND: &str = crate::app::notifications::inbound::SECRET;
 /// The mode bits of a file that allow its group and all other users to read the file.
 const OTHERS_READ: u32 = 0o044;
 
@@ -325,13 +327,13 @@ impl Wanted {
             let (name, file) = pair
                 .split_once('=')
                 .filter(|(name, _)| {
-                    let kinds = [INTEGRATION, WEBHOOK, CHANNEL, PLATFORM].into_iter();
+                    let kinds = [INTEGRATION, WEBHOOK, CHANNEL, INBOUND, PLATFORM].into_iter();
                     let mut names = kinds.filter_map(|kind| name.strip_prefix(kind));
                     names.any(|name| !name.is_empty())
                 })
                 .ok_or_else(|| {
                     CommandError::Usage(format!(
-                        "--secret {}: write {INTEGRATION}NAME=FILE, {WEBHOOK}NAME=FILE, {CHANNEL}NAME=FILE or {PLATFORM}NAME=FILE",
+                        "--secret {}: write {INTEGRATION}NAME=FILE, {WEBHOOK}NAME=FILE, {CHANNEL}NAME=FILE, {INBOUND}NAME=FILE or {PLATFORM}NAME=FILE",
                         pair.split('=').next().unwrap_or_default()
                     ))
                 })?;

@@ -27,6 +27,8 @@ const PEOPLE: &str = "people";
 /// The beginning of the path to which other systems send messages. Such a path ends with a secret,
 /// which the log must not contain.
 const CALLBACKS: &str = "/callbacks/";
+/// The beginning of the path of an action link. The path ends with a token, which the log must not contain.
+const ACT: &str = "/act/";
 
 /// Returns the path of a request for the log, without private data. The name or the id of a person
 /// becomes `{person}`, as in `/v1/people/{person}/forget`. The secret in a path for messages of
@@ -41,6 +43,9 @@ fn logged_path(path: &str) -> String {
             .take(32)
             .collect();
         return format!("{CALLBACKS}{source}/{{secret}}");
+    }
+    if path.starts_with(ACT) {
+        return format!("{ACT}{{token}}");
     }
     let mut follows_people = false;
     let parts = path.split('/').map(|part| {
@@ -138,6 +143,7 @@ mod tests {
             logged_path("/callbacks/bk-itsm/0123456789abcdef"),
             "/callbacks/bk-itsm/{secret}"
         );
+        assert_eq!(logged_path("/act/YWNr"), "/act/{token}");
         assert_eq!(
             logged_path("/v1/people/lisi/forget"),
             "/v1/people/{person}/forget"

@@ -12,6 +12,7 @@ use infra::Kind;
 use serde_json::json;
 
 use super::body::{self, NotRead};
+use super::channel_messages;
 use crate::App;
 use crate::app::itsm::callbacks;
 use crate::app::itsm::sources::{self, NotAccepted};
@@ -29,7 +30,9 @@ pub fn router(app: App) -> Router {
 
 /// Returns the routes for messages from other systems.
 pub(super) fn routes() -> Router<App> {
-    Router::new().route("/callbacks/{source}/{secret}", post(receive).get(probe))
+    Router::new()
+        .route("/callbacks/{source}/{secret}", post(receive).get(probe))
+        .merge(channel_messages::routes())
 }
 
 /// Stores a message from another system. The response has the fixed format that BlueKing ITSM

@@ -4,6 +4,7 @@ mod access;
 pub mod api;
 pub mod blueking;
 pub mod body;
+mod channel_messages;
 mod console;
 pub mod inbound;
 mod language;

@@ -1,6 +1,6 @@
 //! Processes the messages of the queue `notify`. A message creates a notification for one person, adds a notification
 //! to a digest, stores in a notification that one of its deliveries ended, suppresses an address that a provider reported
-//! as wrong, or starts or ends an escalation.
+//! as wrong, or starts or ends an escalation. Other messages execute the commands that people send from chats.
 
 use domain::intent::Intent;
 use events::Meta;
@@ -9,7 +9,7 @@ use infra::queue::Message;
 
 use super::wrong_queue;
 use crate::App;
-use crate::app::notifications::{addresses, digests, escalations, notify};
+use crate::app::notifications::{addresses, digests, escalations, inbound, notify};
 
 /// Executes the intent (a request for work) of one message from this queue.
 pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(), Error> {
@@ -46,6 +46,14 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
         } => {
             let meta = Meta::system(correlation, cause);
             addresses::suppress(app, &message.id, &delivery, &code, meta).await
+        }
+        Intent::HandleInbound {
+            inbound: stream,
+            subject,
+            cause,
+            ..
+        } if inbound::is_subject(&subject) => {
+            Box::pin(inbound::handle(app, &stream, &subject, &cause)).await
         }
         _ => Err(wrong_queue(message)),
     }

@@ -26,7 +26,10 @@ use serde_json::Value;
 use super::runner::{self, Outgoing, Prepared, Sent, Start, Transport};
 use super::wrong_queue;
 use crate::App;
-use crate::app::notifications::{accounts, message, notify, preferences, reply_address, tokens};
+use crate::app::notifications::templates::{self, formats};
+use crate::app::notifications::{
+    accounts, actions, message, notify, preferences, reply_address, tokens,
+};
 use crate::app::rate;
 use crate::app::tickets;
 
@@ -107,13 +110,16 @@ async fn request(app: &App, notification: &str, account: &str) -> Result<Option<
     let preferences = preferences::read(app, &fact.person).await?;
     let zone = notify::zone(app, preferences.zone.as_deref());
     let card = tickets::card(app, &fact.ticket).await?.unwrap_or_default();
-    let content = message::content(app, fact, &card, preferences.language, &zone).await?;
-    let content = serde_json::to_value(content).unwrap_or_default();
+    let language = preferences.language;
+    let mut content = message::content(app, fact, &card, language, &zone).await?;
+    content.actions = actions::offered(app, notification, fact, &card, language).await?;
     let Sender {
         channel,
         repetition,
         address,
     } = sender(app, account, &preferences).await?;
+    let content = templates::apply(app, fact, &card, &channel, language, &zone, content).await?;
+    let content = serde_json::to_value(content).unwrap_or_default();
     Ok(Some(Requested {
         notification: notification.to_owned(),
         digest: None,
@@ -289,6 +295,11 @@ async fn prepare<'a>(
         content.shortened()
     } else {
         content
+    };
+    let content = if formats::has_own_body(&requested.channel) {
+        content
+    } else {
+        content.flattened()
     };
     let secret = app
         .ledger

@@ -3,7 +3,7 @@
 //! refuses a message, the HTTP status is 200 and the member `result` is false.
 
 use domain::attempt::Verdict;
-use domain::notification::content::{Content, one_line};
+use domain::notification::content::{Content, labelled, one_line};
 use domain::value::plain as plain_value;
 use events::channel_account::Defined;
 use events::delivery::FailureClass;
@@ -185,6 +185,7 @@ fn body(operation: &str, outgoing: &Outgoing<'_>) -> Value {
     let text = match msg_type {
         "sms" => sms::short_text(content, SEGMENTS_MAX),
         // A computer reads the message aloud, and a person cannot use a link in it.
+        "voice" if !content.body.is_empty() => plain(&content.body.join(" ")),
         "voice" => plain(&format!("{} {}", content.intro, content.subject)),
         "mail" => full(content, MAIL_BYTES_MAX),
         _ => full(content, CONTENT_BYTES_MAX),
@@ -229,7 +230,7 @@ fn full(content: &Content, most: usize) -> String {
     end.extend(actions.map(|action| line(&action.label, &action.url)));
     let values = content.values.iter();
     let values: Vec<String> = values
-        .map(|(label, value)| plain(&format!("{label}: {value}")))
+        .map(|(label, value)| plain(&labelled(label, value)))
         .collect();
     for count in (0..=values.len()).rev() {
         let mut lines = vec![plain(&content.intro)];
@@ -238,7 +239,9 @@ fn full(content: &Content, most: usize) -> String {
             lines.push(ELLIPSIS.to_owned());
         }
         lines.extend_from_slice(&end);
-        lines.push(plain(&content.closing));
+        if !content.closing.is_empty() {
+            lines.push(plain(&content.closing));
+        }
         let text = lines.join("\n");
         if text.len() <= most {
             return text;

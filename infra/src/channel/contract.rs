@@ -32,6 +32,7 @@ pub fn content() -> Content {
         subject: "请审批: 申请权限".into(),
         intro: "lisi，您好。".into(),
         values: vec![("优先级".into(), "高".into())],
+        body: Vec::new(),
         link: Link {
             text: "打开工单".into(),
             url: "https://desk.example/tickets/REQ1".into(),

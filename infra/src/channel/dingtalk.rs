@@ -5,7 +5,7 @@
 //! newer ones report an error as a text in `code`, with HTTP status 4xx or 5xx.
 
 use domain::attempt::Verdict;
-use domain::notification::content::{Content, one_line};
+use domain::notification::content::{Content, labelled, one_line};
 use events::channel_account::Defined;
 use events::delivery::FailureClass;
 use serde::Deserialize;
@@ -92,12 +92,16 @@ pub(super) fn markdown(content: &Content, mention: &str, last: &str, is_cut: boo
         format!("{mention}{}", plain(&content.intro)),
     ];
     let values = content.values.iter();
-    lines.extend(values.map(|(label, value)| format!("- {}: {}", plain(label), plain(value))));
+    lines.extend(
+        values.map(|(label, value)| format!("- {}", labelled(&plain(label), &plain(value)))),
+    );
     if is_cut {
         lines.push("…".into());
     }
     lines.push(link(&content.link.text, &content.link.url));
-    lines.push(plain(&content.closing));
+    if !content.closing.is_empty() {
+        lines.push(plain(&content.closing));
+    }
     if !last.is_empty() {
         lines.push(plain(last));
     }

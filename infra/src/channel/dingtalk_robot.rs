@@ -241,6 +241,17 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_flattened_body_is_escaped_and_replaces_the_built_in_lines() {
+        let mut content = content();
+        content.body = vec!["第一行 [x](http://evil.example)".into(), "@all".into()];
+        let (_, body) = sent(&account("dingtalk_robot"), &content.flattened());
+        let text = body["markdown"]["text"].as_str().unwrap();
+        assert!(text.contains("@dt-1 第一行 ［x］"), "{text}");
+        assert!(text.contains("- ＠all"), "{text}");
+        assert!(!text.contains("lisi") && !text.contains("优先级"), "{text}");
+    }
+
+    #[test]
     fn no_text_of_a_ticket_adds_control_characters() {
         let nasty = testing::NASTY.iter().map(|text| (*text).to_owned());
         for text in nasty.chain(testing::random_texts(300)) {

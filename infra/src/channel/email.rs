@@ -6,7 +6,7 @@ mod verdict;
 use std::time::{Duration, UNIX_EPOCH};
 
 use domain::attempt::Verdict;
-use domain::notification::content::{Content, one_line};
+use domain::notification::content::{Content, Line, one_line};
 use events::channel_account::Defined;
 use lettre::Address;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
@@ -252,15 +252,24 @@ fn marks(outgoing: &Outgoing<'_>) -> Result<Vec<(&'static str, String)>, String>
 }
 
 fn plain(content: &Content) -> String {
-    let mut lines = vec![content.intro.clone(), String::new()];
-    let values = content.values.iter();
-    lines.extend(values.map(|(label, value)| format!("{label}: {value}")));
-    lines.push(String::new());
+    let has_body = !content.body.is_empty();
     let actions = content.actions.iter();
-    lines.extend(actions.map(|action| format!("{}: {}", action.label, action.url)));
-    lines.push(format!("{}: {}", content.link.text, content.link.url));
-    lines.push(String::new());
-    lines.push(content.closing.clone());
+    let actions = actions.map(|action| format!("{}: {}", action.label, action.url));
+    let mut actions: Vec<String> = actions.collect();
+    let mut lines = Vec::new();
+    for line in content.lines() {
+        match line {
+            Line::Text(text) if has_body => lines.push(text.to_owned()),
+            Line::Text(text) => lines.extend([text.to_owned(), String::new()]),
+            Line::Value(label, value) => lines.push(format!("{label}: {value}")),
+            Line::Link(link) => {
+                lines.push(String::new());
+                lines.append(&mut actions);
+                lines.push(format!("{}: {}", link.text, link.url));
+            }
+            Line::Closing(text) => lines.extend([String::new(), text.to_owned()]),
+        }
+    }
     lines.join("\r\n")
 }
 
@@ -291,13 +300,29 @@ fn html(content: &Content) -> String {
     } else {
         format!("<p>{actions}</p>")
     };
+    let main = if content.body.is_empty() {
+        format!(
+            "<p>{}</p><table style=\"border-collapse:collapse\">{}</table>",
+            escaped(&content.intro),
+            values.collect::<String>()
+        )
+    } else {
+        let lines = content
+            .body
+            .iter()
+            .map(|line| format!("{}<br>", escaped(line)));
+        format!("<p>{}</p>", lines.collect::<String>())
+    };
+    let closing = if content.body.is_empty() {
+        escaped(&content.closing)
+    } else {
+        String::new()
+    };
     format!(
-        "<!DOCTYPE html><html><body style=\"font-family:sans-serif;font-size:14px;color:#222\"><p>{}</p><table style=\"border-collapse:collapse\">{}</table>{actions}<p><a href=\"{}\" style=\"color:#1a66d6\">{}</a></p><p style=\"color:#666;font-size:12px\">{}</p></body></html>",
-        escaped(&content.intro),
-        values.collect::<String>(),
+        "<!DOCTYPE html><html><body style=\"font-family:sans-serif;font-size:14px;color:#222\">{main}{actions}<p><a href=\"{}\" style=\"color:#1a66d6\">{}</a></p><p style=\"color:#666;font-size:12px\">{}</p></body></html>",
         escaped(&content.link.url),
         escaped(&content.link.text),
-        escaped(&content.closing),
+        closing,
     )
 }
 
@@ -382,6 +407,22 @@ mod tests {
             mail(&content()).bytes,
             "all attempts are equal"
         );
+    }
+
+    #[test]
+    fn a_body_of_a_template_is_escaped_in_both_parts() {
+        let mut content = content();
+        content.body = vec!["您好".into(), String::new(), "<b>标题</b>".into()];
+        assert_eq!(
+            plain(&content),
+            "您好\r\n\r\n<b>标题</b>\r\n\r\n打开工单: https://desk.example/tickets/REQ1"
+        );
+        let html = html(&content);
+        assert!(
+            html.contains("您好<br><br>&lt;b&gt;标题&lt;/b&gt;<br>"),
+            "{html}"
+        );
+        assert!(!html.contains("处理人"), "{html}");
     }
 
     #[test]

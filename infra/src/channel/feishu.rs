@@ -3,7 +3,7 @@
 //! application. The HTTP status of a response is not sufficient: only the code in the body shows the result.
 
 use domain::attempt::Verdict;
-use domain::notification::content::{Action, Content, one_line};
+use domain::notification::content::{Action, Content, labelled, one_line};
 use events::Moment;
 use events::channel_account::Defined;
 use events::delivery::FailureClass;
@@ -343,7 +343,7 @@ pub(super) fn card(
         let line = if value.is_empty() {
             label.clone()
         } else {
-            format!("{label}: {value}")
+            labelled(label, value)
         };
         json!({ "is_short": false, "text": plain_text(&line) })
     };
@@ -370,7 +370,9 @@ pub(super) fn card(
     let link = json!({ "url": content.link.url });
     buttons.push(button(&content.link.text, content.actions.is_empty(), link));
     elements.push(json!({ "tag": "action", "actions": buttons }));
-    elements.push(json!({ "tag": "note", "elements": [plain_text(&content.closing)] }));
+    if !content.closing.is_empty() {
+        elements.push(json!({ "tag": "note", "elements": [plain_text(&content.closing)] }));
+    }
     json!({
         // A card can be replaced later only if `update_multi` is true.
         "config": { "wide_screen_mode": true, "update_multi": true },

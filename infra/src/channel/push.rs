@@ -24,6 +24,8 @@ const TITLE_BYTES_MAX: usize = 90;
 /// Maximum size of the visible text below the title, in bytes. The text is the subject of the message. 180 bytes are 60
 /// Chinese characters.
 const TEXT_BYTES_MAX: usize = 180;
+/// Maximum size of a text that an operator wrote, in bytes. 800 bytes are 200 characters of four bytes.
+const BODY_BYTES_MAX: usize = 800;
 /// Maximum size of a code that comes from a provider, in bytes.
 const CODE_BYTES_MAX: usize = 64;
 /// The labels of the priority in the values of a message, in Chinese and in English.
@@ -40,7 +42,8 @@ pub struct Visible {
 
 /// Returns the visible text of a push message: the ticket number, the priority and the subject. A locked phone also shows
 /// this text, so the text contains no other values and not the name of the person (reference/notifications.md, section
-/// 1.7). The app gets the link and shows the rest.
+/// 1.7). The app gets the link and shows the rest. If the message has a body, which an operator wrote for push messages,
+/// the body replaces the subject.
 pub fn visible(content: &Content) -> Visible {
     let mut values = content.values.iter();
     let priority = values.find(|(label, _)| PRIORITY.contains(&label.as_str()));
@@ -48,9 +51,14 @@ pub fn visible(content: &Content) -> Visible {
         Some((_, priority)) => format!("{} · {}", content.thread, one_line(priority)),
         None => content.thread.clone(),
     };
+    let text = if content.body.is_empty() {
+        cut(&one_line(&content.subject), TEXT_BYTES_MAX)
+    } else {
+        cut(&one_line(&content.body.join(" ")), BODY_BYTES_MAX)
+    };
     Visible {
         title: cut(&one_line(&title), TITLE_BYTES_MAX),
-        text: cut(&one_line(&content.subject), TEXT_BYTES_MAX),
+        text,
     }
 }
 
@@ -309,6 +317,17 @@ mod tests {
         let mut other = content();
         other.values = vec![("标题".into(), "secret".into())];
         assert_eq!(super::visible(&other).title, "REQ1");
+    }
+
+    #[test]
+    fn a_body_replaces_the_subject() {
+        let mut content = content();
+        content.body = vec!["工单 REQ1".into(), "字".repeat(190)];
+        let visible = visible(&content);
+        assert_eq!(visible.title, "REQ1 · 高");
+        assert_eq!(visible.text, format!("工单 REQ1 {}", "字".repeat(190)));
+        content.body = vec!["😀".repeat(400)];
+        assert!(super::visible(&content).text.len() <= BODY_BYTES_MAX);
     }
 
     #[test]

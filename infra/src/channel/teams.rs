@@ -91,10 +91,13 @@ fn card(
         body.push(paragraph(json!([run(&intro)])));
     }
     for (label, value) in &content.values[..values] {
-        body.push(paragraph(json!([
-            { "type": "TextRun", "text": format!("{}: ", plain(label)), "weight": "Bolder" },
-            run(&plain(value)),
-        ])));
+        let mut runs = Vec::new();
+        if !label.is_empty() {
+            let label = format!("{}: ", plain(label));
+            runs.push(json!({ "type": "TextRun", "text": label, "weight": "Bolder" }));
+        }
+        runs.push(run(&plain(value)));
+        body.push(paragraph(runs.into()));
     }
     if values < content.values.len() {
         body.push(paragraph(json!([run("…")])));

@@ -75,7 +75,14 @@ impl Channel for TeamsBot {
     }
 
     fn check(&self, account: &Defined) -> Result<(), String> {
-        only(account, &["app_id", "url", "token_url"])?;
+        only(account, &["app_id", "url", "token_url", "buttons"])?;
+        if account
+            .settings
+            .get("buttons")
+            .is_some_and(|value| !value.is_boolean())
+        {
+            return Err("`buttons` must be true or false".into());
+        }
         if !is_guid(text(account, "app_id")) {
             return Err("`app_id` must be the application id of the bot, such as 0a1b2c3d-0000-4000-8000-000000000001".into());
         }
@@ -174,7 +181,7 @@ fn activity(
             ("content-type".into(), "application/json".into()),
             ("authorization".into(), format!("Bearer {}", outgoing.token)),
         ],
-        body: message(outgoing.content, Buttons::Callbacks, None),
+        body: message(outgoing.content, buttons(outgoing.account), None),
         timeout: TIMEOUT,
         response_bytes_max: RESPONSE_BYTES_MAX,
     })
@@ -335,6 +342,15 @@ fn granted(response: &HttpResponse) -> Result<Token, Verdict> {
         ) => Verdict::refused(FailureClass::Credential, code, reason),
         _ => Verdict::refused(FailureClass::Permanent, code, reason),
     })
+}
+
+/// Returns the kind of the buttons of an account. Only a program that receives the activities of the bot can process pressed
+/// buttons, so buttons are links unless the setting `buttons` is true.
+fn buttons(account: &Defined) -> Buttons {
+    match account.settings.get("buttons") {
+        Some(serde_json::Value::Bool(true)) => Buttons::Callbacks,
+        _ => Buttons::Links,
+    }
 }
 
 #[cfg(test)]
@@ -520,6 +536,7 @@ pub(super) mod tests {
     fn bot() -> Defined {
         let mut account = account("teams_bot");
         account.settings.insert("app_id".into(), APP.into());
+        account.settings.insert("buttons".into(), true.into());
         account
     }
 

@@ -2,7 +2,7 @@
 //! platforms send the result of a request as the member `errcode` of a JSON object. The HTTP status of a refusal is 200.
 
 use domain::attempt::Verdict;
-use domain::notification::content::{Content, one_line};
+use domain::notification::content::{Content, labelled, one_line};
 use events::delivery::FailureClass;
 use serde_json::Value;
 
@@ -245,7 +245,7 @@ impl Parts {
     pub(super) fn values(content: &Content, prefix: &str) -> Vec<String> {
         let values = content.values.iter();
         values
-            .map(|(label, value)| format!("{prefix}{}: {}", plain(label), plain(value)))
+            .map(|(label, value)| format!("{prefix}{}", labelled(&plain(label), &plain(value))))
             .collect()
     }
 

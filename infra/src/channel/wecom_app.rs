@@ -207,8 +207,13 @@ fn marked(url: &str, id: &str) -> String {
 
 /// Returns a card with buttons.
 fn buttons(content: &Content, id: &str) -> Value {
-    let mut values: Vec<Value> = content
-        .values
+    // WeCom requires a label for each value, so the lines without a label come before the closing.
+    let values = content.values.iter();
+    let (labels, texts): (Vec<_>, Vec<_>) = values.partition(|(label, _)| !label.is_empty());
+    let mut closing: Vec<&str> = texts.iter().map(|(_, text)| text.as_str()).collect();
+    closing.push(&content.closing);
+    let closing = plain(closing.join(" ").trim_end());
+    let mut values: Vec<Value> = labels
         .iter()
         .map(|(label, value)| pair(&plain(label), &plain(value)))
         .collect();
@@ -232,7 +237,7 @@ fn buttons(content: &Content, id: &str) -> Value {
             "title": narrow(&plain(&content.subject), TITLE_COLUMNS),
             "desc": narrow(&plain(&content.intro), INTRO_COLUMNS),
         },
-        "sub_title_text": narrow(&plain(&content.closing), CLOSING_COLUMNS),
+        "sub_title_text": narrow(&closing, CLOSING_COLUMNS),
         "horizontal_content_list": values,
         "card_action": { "type": 1, "url": content.link.url },
         "task_id": id,

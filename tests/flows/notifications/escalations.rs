@@ -254,6 +254,7 @@ async fn the_check_names_each_step_that_reaches_nobody() {
 #[tokio::test]
 async fn chains_and_rotas_are_readable() {
     let channels = Channels::open_with(CHAIN).await;
+    channels.desk.settle().await;
     let chains = channels.get("escalation-chains", "lisi").await;
     let chain = &chains["escalation_chains"][0];
     assert_eq!(chain["steps"][2]["targets"], json!(["zhaoliu"]));

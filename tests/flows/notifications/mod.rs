@@ -2,6 +2,7 @@
 //! example a mail relay or a chat robot), sending, quiet hours, rate limits and the inbox. The source is
 //! plans/notifications.md, part 0.
 
+mod acting;
 mod availability;
 mod digests;
 mod escalations;
@@ -11,6 +12,7 @@ mod policy;
 mod quiet;
 mod reliability;
 mod sending;
+mod templates;
 mod why_person;
 
 use std::sync::Arc;

@@ -34,7 +34,7 @@ async fn an_approver_gets_a_mail_and_a_signed_message_of_the_robot() {
     );
     let messages = channels.robot.accepted();
     assert_eq!(messages.len(), 1);
-    let markdown = messages[0]["markdown"]["text"].as_str().unwrap();
+    let markdown = messages[0]["actionCard"]["text"].as_str().unwrap();
     assert!(markdown.contains("@dt-zhangsan"), "{markdown}");
     assert!(markdown.contains("申请堡垒机权限"), "{markdown}");
     assert!(markdown.contains(&format!("/tickets/{sn})")), "{markdown}");
@@ -311,7 +311,7 @@ async fn a_message_is_written_in_the_language_of_the_person() {
     });
     assert_eq!(channels.prefer("zhangsan", preferences).await.0, 200);
     channels.submit().await;
-    let text = channels.robot.accepted()[0]["markdown"]["text"]
+    let text = channels.robot.accepted()[0]["actionCard"]["text"]
         .as_str()
         .unwrap()
         .to_owned();

@@ -100,6 +100,7 @@ fn bot(url: &str) -> Defined {
     ] {
         account.settings.insert(key.into(), value.into());
     }
+    account.settings.insert("buttons".into(), true.into());
     assert_eq!(codec("teams_bot").check(&account), Ok(()));
     account
 }

@@ -24,6 +24,8 @@ pub const DEFAULT_POLICY: &str = "default";
 const PER_MINUTE_MAX: u32 = 10_000;
 /// Maximum number of operators whom a notification policy names.
 const OPERATORS_MAX: usize = 50;
+/// Maximum length of the name of the desk and of its support address, in characters.
+const SYSTEM_TEXT_MAX: usize = 100;
 
 /// The content of a TOML file with channel accounts and the notification policy.
 #[derive(Debug, Deserialize)]
@@ -70,6 +72,12 @@ struct PolicyEntry {
     rules: Vec<RuleEntry>,
     #[serde(default)]
     escalation: EscalationEntry,
+    #[serde(default)]
+    single_publisher: bool,
+    #[serde(default)]
+    system_name: String,
+    #[serde(default)]
+    support_email: String,
 }
 
 /// The escalation chain for each key of a priority.
@@ -228,6 +236,9 @@ fn policy(entry: PolicyEntry) -> Result<notification_policy::Defined, String> {
         bands,
         rules,
         escalation: EscalationEntry { chains },
+        single_publisher,
+        system_name,
+        support_email,
     } = entry;
     let distinct: BTreeSet<&String> = accounts.iter().collect();
     if distinct.len() < accounts.len() {
@@ -255,6 +266,16 @@ fn policy(entry: PolicyEntry) -> Result<notification_policy::Defined, String> {
     if chains.keys().any(|key| key.trim().is_empty()) {
         return Err("policy: `escalation.chains` must have keys of priorities".into());
     }
+    for (member, text) in [
+        ("system_name", &system_name),
+        ("support_email", &support_email),
+    ] {
+        if text.chars().count() > SYSTEM_TEXT_MAX || text.chars().any(char::is_control) {
+            return Err(format!(
+                "policy: `{member}` must be a text in one line of at most {SYSTEM_TEXT_MAX} characters"
+            ));
+        }
+    }
     Ok(notification_policy::Defined {
         name: DEFAULT_POLICY.into(),
         accounts,
@@ -265,6 +286,9 @@ fn policy(entry: PolicyEntry) -> Result<notification_policy::Defined, String> {
         bands: policy_rules::bands(bands)?,
         rules: policy_rules::rules(&rules)?,
         chains,
+        single_publisher,
+        system_name,
+        support_email,
     })
 }
 

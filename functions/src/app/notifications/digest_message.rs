@@ -60,6 +60,7 @@ pub async fn content(app: &App, flushed: &Flushed, language: Language) -> Result
             format!("Hello {name}, these are {count} notifications for you."),
         ),
         values,
+        body: Vec::new(),
         link,
         closing: pick(
             "您收到此消息，是因为服务台将您的多条通知合并发送。您可以在通知偏好中修改。".into(),

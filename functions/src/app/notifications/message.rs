@@ -222,6 +222,7 @@ pub async fn content(
         values: values
             .map(|(label, value)| (label.to_owned(), value))
             .collect(),
+        body: Vec::new(),
         link: Link {
             text: texts.link.into(),
             url: format!("{site}/tickets/{}", requested.ticket),
@@ -234,7 +235,7 @@ pub async fn content(
 
 /// Returns the display name of a ticket priority. `key` is the key of the priority in the dictionary of
 /// priorities (a shared list of options). If the dictionary does not contain the key, returns the key.
-async fn priority(app: &App, key: &str) -> Result<String, Error> {
+pub(super) async fn priority(app: &App, key: &str) -> Result<String, Error> {
     let dictionary = app.configuration.dictionary("PRIORITY").await?;
     let items = dictionary.0.iter().flat_map(|defined| &defined.items);
     let mut found = items.filter(|item: &&Choice| item.key == key);
@@ -244,7 +245,7 @@ async fn priority(app: &App, key: &str) -> Result<String, Error> {
 }
 
 /// Formats a time as date, hour and minute, followed by the name of the time zone.
-fn minute(at: Moment, zone: &TimeZone) -> String {
+pub(super) fn minute(at: Moment, zone: &TimeZone) -> String {
     let text = times::in_zone(at, zone);
     let day_and_minute = text.get(..16).unwrap_or(&text).replace('T', " ");
     let name = zone.iana_name().unwrap_or("UTC");

@@ -2,12 +2,16 @@
 //! people, and explain each notification.
 
 pub mod accounts;
+pub mod actions;
 pub mod addresses;
+pub mod answers;
 pub mod calendars;
 pub mod definitions;
 pub mod digest_message;
 pub mod digests;
 pub mod escalations;
+pub mod identities;
+pub mod inbound;
 pub mod message;
 pub mod notify;
 pub mod on_call;
@@ -18,6 +22,7 @@ pub mod presence;
 pub mod recent;
 pub mod reply_address;
 pub mod standing_check;
+pub mod templates;
 pub mod tokens;
 pub mod why;
 pub mod why_person;

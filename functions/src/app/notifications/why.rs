@@ -1,6 +1,7 @@
 //! Explains step by step why a person got or did not get a notification. The texts are in Chinese or English.
 
 use domain::Envelope;
+use domain::notification::action::Action;
 use domain::notification::delivery::Delivery;
 use domain::views::Card as _;
 use events::delivery::{DeliveryEvent, FailureClass};
@@ -83,7 +84,7 @@ pub async fn steps(
 
 fn rank(event: &str) -> u8 {
     match event {
-        "notification.completed" | "notification.read" => 2,
+        "notification.completed" | "notification.read" | "notification.acted" => 2,
         _ if event.starts_with("delivery.") || event.starts_with("digest.") => 1,
         _ => 0,
     }
@@ -263,6 +264,18 @@ impl Words<'_> {
                 "此人已在收件箱中阅读通知。".into(),
                 "The person read the notification in the inbox.".into(),
             ),
+            NotificationEvent::Acted(acted) => {
+                let label = |language| {
+                    Action::named(&acted.action).map_or("?", |action| action.label(language))
+                };
+                self.pick(
+                    format!("此人通过通知执行了“{}”。", label(Language::Chinese)),
+                    format!(
+                        "The person used the action \"{}\" of the notification.",
+                        label(Language::English)
+                    ),
+                )
+            }
         }
     }
 

@@ -21,6 +21,7 @@ mod executions;
 mod fields;
 mod forms;
 mod integrations;
+mod notification_templates;
 mod notifications;
 pub mod openapi;
 mod people;
@@ -78,6 +79,7 @@ const RESOURCES: &[Resource] = &[
     channel_accounts::RESOURCE,
     addresses::RESOURCE,
     escalations::RESOURCE,
+    notification_templates::RESOURCE,
     executions::RESOURCE,
     apps::RESOURCE,
     people::RESOURCE,

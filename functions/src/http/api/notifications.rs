@@ -30,7 +30,7 @@ use super::resource::{
 };
 use super::shape::{Member, Shape, optional, quoted, required};
 use crate::app::notifications::preferences::{self, Preferences};
-use crate::app::notifications::{notify, why};
+use crate::app::notifications::{identities, notify, why};
 use crate::app::{permissions, times};
 
 /// The languages in which the desk writes messages. These are the allowed values of the member `language`.
@@ -120,6 +120,12 @@ const OPERATIONS: &[Operation] = &[
         ],
     )
     .returning::<ShownPreferences>(),
+    post(
+        "/v1/people/{person}/addresses/{kind}/verify",
+        "returns a code that the person sends from the chat account, to link this account; for this person only",
+        &[],
+    )
+    .returning::<ShownCode>(),
 ];
 
 /// One page of notifications.
@@ -348,6 +354,14 @@ struct ShownChannel {
     categories: Option<Vec<Category>>,
 }
 
+/// A code that links a chat account with a person. The person sends the text `link CODE` from the chat account.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "AddressCode"))]
+struct ShownCode {
+    code: String,
+    expires: Time,
+}
+
 /// The hours in which a person gets only urgent messages.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "QuietHours"))]
@@ -375,6 +389,7 @@ fn answer(call: Call) -> Answer {
             (_, ["deliveries"]) => deliveries(request).await,
             (_, ["inbox", person]) => inbox(request, person).await,
             ("PUT", [_, person, _]) => change(request, person).await,
+            (_, [_, person, _, kind, _]) => verify_address(request, person, kind).await,
             (_, [_, person, ..]) => shown_preferences(request, person).await,
             _ => Err(Problem::not_found("this path does not exist")),
         }
@@ -528,6 +543,27 @@ async fn read(request: Asked, id: &str) -> ApiResult {
     let state = notify::mark_read(&request.app, &stream, meta).await?;
     let state = state.ok_or_else(|| missing(id))?;
     Ok(ok(&shown(&request, &stream, &state)))
+}
+
+/// Returns a code for a chat account. Only the person gets the code, because the owner of the chat account then acts as
+/// this person.
+async fn verify_address(request: Asked, person: &str, kind: &str) -> ApiResult {
+    let found = request.app.people.find(person).await?;
+    let operation = Permission::ChangePerson;
+    if permitted(&request, operation, &found).await? != found {
+        return Err(Problem::denied(operation, "only the person may do this"));
+    }
+    let code = identities::issue(&request.app, &found, kind).await?;
+    let code = code.ok_or_else(|| {
+        let kind = quoted(kind);
+        Problem::not_found(format!(
+            "the preferences of the person have no address {kind}"
+        ))
+    })?;
+    Ok(ok(&ShownCode {
+        code: code.code,
+        expires: time(&request.app, code.expires),
+    }))
 }
 
 async fn explain(request: Asked, id: &str) -> ApiResult {

@@ -5,6 +5,7 @@
 //! `functions/src/console/templates`. A page that lists cards (stored summaries of objects) implements
 //! [`table::Listing`] and needs no template. Then add one line to `PAGES`, and one test to `tests/console`.
 
+mod act;
 mod applications;
 mod assets;
 mod deliveries;
@@ -75,6 +76,7 @@ const PAGES: &[Page] = &[
 pub(super) fn routes() -> Router<App> {
     let mut router = assets::routes()
         .merge(session::routes())
+        .merge(act::routes())
         .merge(live::routes());
     for page in PAGES {
         let show = move |State(app): State<App>, parameters: RawPathParams, request: Request| {

@@ -9,7 +9,7 @@ use infra::{CommandEnvelope, Error};
 
 use super::{REPORT_MS, Sender, attempt, runner, sender};
 use crate::App;
-use crate::app::notifications::{digest_message, preferences};
+use crate::app::notifications::{digest_message, notify, preferences, templates};
 
 /// Creates the delivery of a digest and makes its first attempt. `id` is the id of the queue message: a second call with
 /// the same `id` creates no second delivery.
@@ -26,13 +26,17 @@ pub(super) async fn start(app: &App, id: &str, send: SendDigest) -> Result<(), E
         return Ok(());
     };
     let preferences = preferences::read(app, &flushed.person).await?;
-    let content = digest_message::content(app, &flushed, preferences.language).await?;
-    let content = serde_json::to_value(content).unwrap_or_default();
+    let (person, language) = (&flushed.person, preferences.language);
+    let content = digest_message::content(app, &flushed, language).await?;
     let Sender {
         channel,
         repetition,
         address,
     } = sender(app, &flushed.account, &preferences).await?;
+    let zone = notify::zone(app, preferences.zone.as_deref());
+    let content =
+        templates::apply_to_digest(app, person, &channel, language, &zone, content).await?;
+    let content = serde_json::to_value(content).unwrap_or_default();
     let requested = Requested {
         notification: flushed.notifications.first().cloned().unwrap_or_default(),
         ticket: first.ticket.clone(),

@@ -4,7 +4,7 @@
 //! and formats. Only sentences of the desk are in text objects of the type `mrkdwn`, and their special characters are
 //! escaped.
 
-use domain::notification::content::{Action, Content, Link};
+use domain::notification::content::{Action, Content, Link, labelled};
 use serde_json::{Value, json};
 
 /// The `action_id` of each button is this text and the name of the action.
@@ -122,7 +122,10 @@ fn fields(values: &[(String, String)], most: usize) -> Vec<Value> {
         return fields;
     };
     for (label, value) in values {
-        let text = plain(&format!("{label}: {value}"), FIELD_MAX);
+        let text = plain(&labelled(label, value), FIELD_MAX);
+        if text.is_empty() {
+            continue;
+        }
         match left.checked_sub(length(&text)) {
             Some(rest) if fields.len() + 1 < VALUES_MAX => {
                 left = rest;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::notification::content::{Content, one_line};
+use domain::notification::content::{Content, labelled, one_line};
 use serde_json::Value;
 
 use super::segments::segments;
@@ -38,9 +38,14 @@ pub(super) fn clean(text: &str) -> String {
 }
 
 /// Returns the text of a message with at most `most` segments. Every text has the subject and the link. Then come the
-/// actions and the values of the ticket, as far as they fit. Dots show that values are missing.
+/// actions and the values of the ticket, as far as they fit. Dots show that values are missing. If the message has a body,
+/// the first line of the body replaces the subject, and the other lines replace the values.
 pub(super) fn text(content: &Content, most: usize) -> String {
-    let subject = clean(&format!("{} {}", content.thread, content.subject));
+    let mut body = content.body.iter().filter(|line| !line.is_empty());
+    let subject = match body.next() {
+        Some(first) => clean(first),
+        None => clean(&format!("{} {}", content.thread, content.subject)),
+    };
     let fits = |lines: &[String]| segments(&lines.join("\n")).segments <= most;
     let mut end = vec![format!(
         "{}: {}",
@@ -69,10 +74,14 @@ pub(super) fn text(content: &Content, most: usize) -> String {
             end.pop();
         }
     }
-    let values = content.values.iter();
-    let values: Vec<String> = values
-        .map(|(label, value)| clean(&format!("{label}: {value}")))
-        .collect();
+    let values: Vec<String> = if content.body.is_empty() {
+        let values = content.values.iter();
+        values
+            .map(|(label, value)| clean(&labelled(label, value)))
+            .collect()
+    } else {
+        body.map(|line| clean(line)).collect()
+    };
     for count in (0..=values.len()).rev() {
         let mut kept = values[..count].to_vec();
         if count < values.len() {
@@ -234,6 +243,21 @@ mod tests {
         // A link that is longer than the message remains complete.
         content.link.url = format!("https://desk.example/{}", "x".repeat(100));
         assert!(text(&content, 1).ends_with(&content.link.url));
+    }
+
+    #[test]
+    fn a_body_replaces_the_subject_and_the_values() {
+        let mut content = content();
+        content.body = ["工单 REQ1", "", "见 evil.example"]
+            .map(String::from)
+            .to_vec();
+        let link = "打开工单: https://desk.example/tickets/REQ1";
+        let expected = format!("工单 REQ1\n见 evil. example\n{link}");
+        assert_eq!(text(&content, 4), expected);
+        assert_eq!(text(&content.flattened(), 4), expected);
+        content.body[2] = "字".repeat(400);
+        let shown = text(&content, 2);
+        assert_eq!(shown, format!("工单 REQ1\n{DOTS}\n{link}"));
     }
 
     #[test]

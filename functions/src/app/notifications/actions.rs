@@ -1,0 +1,360 @@
+//! Offers actions in the messages of notifications, and executes them. The link of an action contains a signed token. The
+//! token belongs to one person and one notification, expires, and can be used once. When it is used, the desk checks the
+//! rights of the person and the state of the ticket again.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use domain::notification::action::Action;
+use domain::notification::{Command, Notification, content};
+use domain::permission::Operation;
+use domain::ticket::{NodeRun, Rejection, Ticket};
+use domain::views::ticket_card::TicketCard;
+use events::notification::{Acted, Requested, Role};
+use events::person::Language;
+use events::ticket::NodeStatus;
+use events::{Meta, Moment, NodeId, Origin, PersonId};
+use infra::ledger::{NoContext, command_id};
+use infra::{CommandEnvelope, Error, ExecuteError};
+
+use crate::App;
+use crate::app::tickets;
+use crate::app::tickets::decide::{NotCast, Vote, decide};
+
+/// Time for which a token is valid, in milliseconds (one week).
+pub const VALID_MS: i64 = 7 * 24 * 3_600_000;
+/// Maximum length of a token in a request, in characters. Real tokens are shorter.
+const TOKEN_MAX: usize = 300;
+/// The beginning of the names of the streams of notifications.
+const STREAM: &str = "notification-";
+/// A text for commands that need one. The commands are only tried, so the text is stored nowhere.
+const TEXT: &str = "-";
+
+/// What a valid token proves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    pub action: Action,
+    /// The name of the stream of the notification.
+    pub notification: String,
+    pub person: PersonId,
+    pub until: Moment,
+}
+
+/// Returns the token of a claim.
+pub fn sign(key: &[u8; 32], claim: &Claim) -> String {
+    let id = claim.notification.trim_start_matches(STREAM);
+    let (action, until) = (claim.action.name(), claim.until.0);
+    let text = format!("{action}.{until}.{id}.{}", claim.person);
+    URL_SAFE_NO_PAD.encode(format!("{}.{text}", mac(key, &text)))
+}
+
+/// Returns the claim in a token. Returns `None` if this desk did not create the token. The time is not checked.
+pub fn read(key: &[u8; 32], token: &str) -> Option<Claim> {
+    if token.len() > TOKEN_MAX {
+        return None;
+    }
+    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(token.trim()).ok()?).ok()?;
+    let (given, text) = text.split_once('.')?;
+    // The comparison of two BLAKE3 hashes takes constant time.
+    if blake3::hash(given.as_bytes()) != blake3::hash(mac(key, text).as_bytes()) {
+        return None;
+    }
+    let mut parts = text.splitn(4, '.');
+    let action = Action::named(parts.next()?)?;
+    let until = Moment(parts.next()?.parse().ok()?);
+    Some(Claim {
+        action,
+        notification: format!("{STREAM}{}", parts.next()?),
+        person: parts.next()?.into(),
+        until,
+    })
+}
+
+fn mac(key: &[u8; 32], text: &str) -> String {
+    let of_actions = blake3::keyed_hash(key, b"action of a notification");
+    let mac = blake3::keyed_hash(of_actions.as_bytes(), text.as_bytes());
+    mac.to_hex().as_str()[..32].to_owned()
+}
+
+/// Returns the actions that the recipient of a notification can do now, as buttons for a message. `notification` is the
+/// name of the stream of the notification.
+pub async fn offered(
+    app: &App,
+    notification: &str,
+    requested: &Requested,
+    card: &TicketCard,
+    language: Language,
+) -> Result<Vec<content::Action>, Error> {
+    let ticket = &card.ticket;
+    let mut possible = Vec::new();
+    for action in candidates(requested, ticket) {
+        // An unavailable directory, for example, must not stop the message.
+        match is_possible(app, *action, requested, ticket).await {
+            Ok(true) => possible.push(*action),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(%error, action = action.name(), "an action is not offered");
+            }
+        }
+    }
+    let key = app.token_keys().await?.newest;
+    let until = app.ledger.clock.now().plus_ms(VALID_MS);
+    let site = app.settings.site.trim_end_matches('/');
+    let button = |(at, action): (usize, Action)| {
+        let value = sign(
+            &key,
+            &Claim {
+                action,
+                notification: notification.to_owned(),
+                person: requested.person.clone(),
+                until,
+            },
+        );
+        content::Action {
+            name: action.name().to_owned(),
+            label: action.label(language).to_owned(),
+            is_primary: at == 0 && action != Action::Comment,
+            url: format!("{site}/act/{value}"),
+            value,
+        }
+    };
+    Ok(possible.into_iter().enumerate().map(button).collect())
+}
+
+/// Returns the actions that fit the notification and the state of the ticket. Rights are checked later.
+fn candidates(requested: &Requested, ticket: &Ticket) -> &'static [Action] {
+    match node_of(requested, ticket) {
+        _ if ticket.status.is_over() => &[],
+        Some((_, node_run)) if requested.role == Role::Processor && !node_run.automatic => {
+            if node_run.is_vote && node_run.status == NodeStatus::Running {
+                Action::OF_VOTE
+            } else {
+                Action::OF_WORK
+            }
+        }
+        _ => &[Action::Comment],
+    }
+}
+
+/// Returns the node of the notification if the ticket is still at this node in the same round.
+fn node_of<'a>(requested: &Requested, ticket: &'a Ticket) -> Option<(NodeId, &'a NodeRun)> {
+    let node = requested.node?;
+    let node_run = ticket.nodes.get(&node)?;
+    (node_run.is_current() && node_run.round == requested.round).then_some((node, node_run))
+}
+
+/// Returns true if the ticket would accept the action now.
+async fn is_possible(
+    app: &App,
+    action: Action,
+    requested: &Requested,
+    ticket: &Ticket,
+) -> Result<bool, Error> {
+    let node = node_of(requested, ticket).map(|(node, _)| node);
+    if action == Action::Resolve && ticket.where_to_resolve(&requested.person).ok() != node {
+        return Ok(false);
+    }
+    let Some(command) = action.command(&requested.person, node, TEXT) else {
+        return Ok(false);
+    };
+    let asked = app
+        .ledger
+        .ask(&*app.configuration, |context| {
+            domain::Decider::decide(ticket, &command, context).map(|events| !events.is_empty())
+        })
+        .await;
+    match asked {
+        Ok(changes) => Ok(changes),
+        Err(ExecuteError::Rejected(_)) => Ok(false),
+        Err(ExecuteError::Technical(error)) => Err(error),
+    }
+}
+
+/// The reason why an action was not executed.
+#[derive(Debug, thiserror::Error)]
+pub enum NotActed {
+    #[error("the link is not valid")]
+    Unknown,
+    #[error("the link has expired")]
+    Expired,
+    #[error("the link was used already")]
+    Used,
+    /// The ticket has left the node, or the person lost the right to read it.
+    #[error("the ticket does not wait for this action any more")]
+    Stale,
+    #[error("the action needs a text")]
+    TextRequired,
+    /// The content of the ticket has changed since the person saw it.
+    #[error("the content of the ticket changed")]
+    Changed,
+    #[error(transparent)]
+    Rejected(Rejection),
+    #[error(transparent)]
+    Technical(#[from] Error),
+}
+
+impl From<ExecuteError<Ticket>> for NotActed {
+    fn from(failure: ExecuteError<Ticket>) -> Self {
+        match failure {
+            ExecuteError::Rejected(rejection) => Self::Rejected(rejection),
+            ExecuteError::Technical(error) => Self::Technical(error),
+        }
+    }
+}
+
+/// An action that can be executed now.
+#[derive(Clone, Debug)]
+pub struct Pending {
+    pub claim: Claim,
+    pub requested: Requested,
+    pub ticket: Ticket,
+    pub node: Option<NodeId>,
+}
+
+impl Pending {
+    /// Returns the fingerprint (a hash) of the content on which the person decides.
+    pub fn seen(&self) -> String {
+        self.node.map_or_else(String::new, |node| {
+            tickets::decide::fingerprint(&self.ticket, node)
+        })
+    }
+}
+
+/// Checks the token of an action and the state of its ticket. Executes nothing.
+pub async fn pending(app: &App, token: &str) -> Result<Pending, NotActed> {
+    let keys = app.token_keys().await?;
+    let claim = keys.first(|key| read(key, token));
+    let claim = claim.ok_or(NotActed::Unknown)?;
+    if claim.until < app.ledger.clock.now() {
+        return Err(NotActed::Expired);
+    }
+    let loaded = app.ledger.load::<Notification>(&claim.notification).await?;
+    let state = loaded.aggregate.0;
+    let requested = state.requested.filter(|one| one.person == claim.person);
+    let requested = requested.ok_or(NotActed::Unknown)?;
+    if state.acted.iter().any(|name| name == claim.action.name()) {
+        return Err(NotActed::Used);
+    }
+    let loaded = app
+        .ledger
+        .load::<Ticket>(&requested.ticket.stream())
+        .await?;
+    let ticket = loaded.aggregate.0;
+    let may_read = tickets::may(app, Operation::ReadTicket, &ticket, &claim.person);
+    let node = node_of(&requested, &ticket).map(|(node, _)| node);
+    if !may_read.await? || (claim.action.needs_node() && node.is_none()) {
+        return Err(NotActed::Stale);
+    }
+    Ok(Pending {
+        claim,
+        requested,
+        ticket,
+        node,
+    })
+}
+
+/// Executes the action of a token as its person, and marks the token as used. `seen` is the fingerprint (the hash) of the
+/// content on which the person voted, if the person saw a page with the content.
+pub async fn act(
+    app: &App,
+    token: &str,
+    text: &str,
+    seen: Option<&str>,
+    origin: Origin,
+    correlation: &str,
+) -> Result<Pending, NotActed> {
+    let pending = pending(app, token).await?;
+    let (claim, sn) = (&pending.claim, &pending.requested.ticket);
+    if claim.action == Action::Comment && text.trim().is_empty() {
+        return Err(NotActed::TextRequired);
+    }
+    let resolves_here = pending.ticket.where_to_resolve(&claim.person).ok() == pending.node;
+    if claim.action == Action::Resolve && !resolves_here {
+        return Err(NotActed::Stale);
+    }
+    let meta = Meta {
+        actor: claim.person.clone(),
+        origin,
+        correlation: correlation.to_owned(),
+        causation: claim.notification.clone(),
+        ..Meta::default()
+    };
+    let name = claim.action.name();
+    let id = command_id(&["act", &claim.notification, name]);
+    let command = claim.action.command(&claim.person, pending.node, text);
+    let command = command.ok_or(NotActed::Stale)?;
+    match (&command, seen) {
+        (domain::ticket::Command::Decide { node, pass, .. }, Some(seen)) => {
+            let vote = Vote {
+                node: *node,
+                pass: *pass,
+                reason: text.to_owned(),
+                seen: seen.to_owned(),
+                by: claim.person.clone(),
+            };
+            match Box::pin(decide(app, sn, &vote, &meta, id)).await {
+                Ok(()) => {}
+                Err(NotCast::Changed) => return Err(NotActed::Changed),
+                Err(NotCast::Failed(failure)) => return Err(failure.into()),
+            }
+        }
+        _ => {
+            Box::pin(tickets::act(app, sn, &command, &meta, id, None)).await?;
+        }
+    }
+    let acted = Acted {
+        action: name.to_owned(),
+        by: claim.person.clone(),
+    };
+    let command_envelope = CommandEnvelope {
+        stream: claim.notification.clone(),
+        command_id: command_id(&["acted", &claim.notification, name]),
+        meta,
+    };
+    app.ledger
+        .execute::<Notification>(&command_envelope, &Command::Act(acted), &NoContext)
+        .await
+        .map_err(ExecuteError::unexpected)?;
+    Ok(pending)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim() -> Claim {
+        Claim {
+            action: Action::Acknowledge,
+            notification: format!("{STREAM}0123456789abcdef0123456789abcdef"),
+            person: "p0123456789abcdef01234567".into(),
+            until: Moment(1_796_000_000_000),
+        }
+    }
+
+    #[test]
+    fn a_token_is_bound_to_its_desk_and_its_claim() {
+        let token = sign(&[1; 32], &claim());
+        assert!(token.len() <= 200, "{}", token.len());
+        assert_eq!(read(&[1; 32], &token), Some(claim()));
+        assert_eq!(read(&[2; 32], &token), None, "another desk");
+        let other = Claim {
+            action: Action::Approve,
+            ..claim()
+        };
+        assert_ne!(sign(&[1; 32], &other), token);
+        let plain = String::from_utf8(URL_SAFE_NO_PAD.decode(&token).unwrap()).unwrap();
+        for (from, to) in [
+            ("acknowledge", "resolve"),
+            ("1796", "1896"),
+            (".p0123", ".p1123"),
+            (".0123456789abcdef0123", ".1123456789abcdef0123"),
+        ] {
+            assert!(plain.contains(from), "{plain}");
+            let forged = URL_SAFE_NO_PAD.encode(plain.replace(from, to));
+            assert_eq!(read(&[1; 32], &forged), None, "{from}");
+        }
+        let long = "a".repeat(400);
+        for wrong in ["", "x", &token[1..], "AAAA", "我", &long] {
+            assert_eq!(read(&[1; 32], wrong), None, "{wrong}");
+        }
+    }
+}

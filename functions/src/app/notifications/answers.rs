@@ -1,0 +1,122 @@
+//! Writes the answers to the commands that people send from chats. There are four kinds of answers: the command is done,
+//! it is refused, it is unknown, or an error occurred.
+
+use events::person::Language;
+
+/// The answer to a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The command is done. `action` is the label of the action.
+    Done {
+        action: &'static str,
+        sn: String,
+    },
+    Status {
+        sn: String,
+        status: String,
+        nodes: String,
+    },
+    Linked,
+    /// The desk refused the command. The text is in the language of the person.
+    Refused(String),
+    /// The chat account belongs to no person of the desk.
+    NotLinked,
+    /// The code is wrong or has expired.
+    CodeWrong,
+    /// The command names no ticket.
+    TicketMissing,
+    /// The ticket does not exist, or the person may not read it.
+    TicketUnknown(String),
+    TextMissing,
+    /// No node waits for the vote of the person, or several nodes wait.
+    NoSingleVote,
+    Expired,
+    Used,
+    Stale,
+    /// The message is no command.
+    Unknown,
+    Error,
+}
+
+impl Answer {
+    /// Returns the kind of the answer: `done`, `refused`, `unknown` or `error`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Done { .. } | Self::Status { .. } | Self::Linked => "done",
+            Self::Unknown => "unknown",
+            Self::Error => "error",
+            Self::Refused(_)
+            | Self::NotLinked
+            | Self::CodeWrong
+            | Self::TicketMissing
+            | Self::TicketUnknown(_)
+            | Self::TextMissing
+            | Self::NoSingleVote
+            | Self::Expired
+            | Self::Used
+            | Self::Stale => "refused",
+        }
+    }
+
+    /// Returns the text of the answer.
+    pub fn text(&self, language: Language) -> String {
+        match language {
+            Language::Chinese => self.chinese(),
+            Language::English => self.english(),
+        }
+    }
+
+    fn chinese(&self) -> String {
+        match self {
+            Self::Done { action, sn } => format!("已完成“{action}”，单号 {sn}。"),
+            Self::Status { sn, status, nodes } if nodes.is_empty() => {
+                format!("{sn}：{status}。")
+            }
+            Self::Status { sn, status, nodes } => {
+                format!("{sn}：{status}，当前节点：{nodes}。")
+            }
+            Self::Linked => "绑定成功，现在可以在这里处理工单。发送“帮助”查看可用命令。".into(),
+            Self::Refused(reason) => format!("操作没有完成：{reason}"),
+            Self::NotLinked => "此账号还没有绑定用户。请先在通知设置中填写此账号并获取绑定码，再在这里发送“绑定 绑定码”。".into(),
+            Self::CodeWrong => "绑定码错误或已过期，请重新获取绑定码。".into(),
+            Self::TicketMissing => "请写明单号，例如：确认 REQ20261122000042。".into(),
+            Self::TicketUnknown(sn) => format!("没有单据 {sn}，或者您无权查看。"),
+            Self::TextMissing => "请在命令后填写评论内容。".into(),
+            Self::NoSingleVote => {
+                "没有等待您审批的节点，或者有多个节点在等待。请在工单页面审批。".into()
+            }
+            Self::Expired => "这个按钮已过期，请在工单页面操作。".into(),
+            Self::Used => "这个按钮已经使用过。".into(),
+            Self::Stale => "工单已不再等待这个操作。".into(),
+            Self::Unknown => "可用命令：确认、解决、评论、状态、升级、同意、拒绝，格式为“命令 单号 说明”，例如：确认 REQ20261122000042。".into(),
+            Self::Error => "系统异常，命令没有执行。请在工单页面操作，或联系管理员。".into(),
+        }
+    }
+
+    fn english(&self) -> String {
+        match self {
+            Self::Done { action, sn } => format!("Done: {action}, ticket {sn}."),
+            Self::Status { sn, status, nodes } if nodes.is_empty() => format!("{sn}: {status}."),
+            Self::Status { sn, status, nodes } => {
+                format!("{sn}: {status}. Current nodes: {nodes}.")
+            }
+            Self::Linked => "Your account is linked. You can now process tickets here. Send \"help\" to see the commands.".into(),
+            Self::Refused(reason) => format!("The command was refused: {reason}"),
+            Self::NotLinked => "This account is linked with no user. Enter it in your notification preferences, request a code, and send \"link CODE\" here.".into(),
+            Self::CodeWrong => "The code is wrong or has expired. Request a new code.".into(),
+            Self::TicketMissing => {
+                "Name the ticket, for example: ack REQ20261122000042.".into()
+            }
+            Self::TicketUnknown(sn) => {
+                format!("The ticket {sn} does not exist, or you may not see it.")
+            }
+            Self::TextMissing => "Write the comment after the command.".into(),
+            Self::NoSingleVote => "No node waits for your vote, or several nodes wait. Vote on the page of the ticket.".into(),
+            Self::Expired => "This button has expired. Use the page of the ticket.".into(),
+            Self::Used => "This button was used already.".into(),
+            Self::Stale => "The ticket does not wait for this action any more.".into(),
+            Self::Unknown => "Commands: ack, resolve, comment, status, escalate, approve, reject. The form is \"command ticket text\", for example: ack REQ20261122000042.".into(),
+            Self::Error => "An error occurred, and the command was not executed. Use the page of the ticket, or tell your administrator.".into(),
+        }
+    }
+}

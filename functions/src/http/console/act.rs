@@ -1,0 +1,226 @@
+//! Shows the page of an action link in a notification, and executes the action. Mail gateways open every link. The method
+//! GET therefore only shows a page, and only the form of this page acts. The signed link identifies the person, so no login
+//! is necessary.
+
+use askama::Template;
+use axum::Router;
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::get;
+use domain::notification::action::Action;
+use events::Origin;
+use events::person::Language;
+
+use super::frame::{Frame, html, status_of};
+use super::request::{Form, Guest};
+use crate::App;
+use crate::app::notifications::actions::{self, NotActed, Pending};
+use crate::app::wording;
+
+pub(super) fn routes() -> Router<App> {
+    Router::new().route("/act/{token}", get(show).post(act))
+}
+
+/// The form with which the person confirms an action.
+struct ActForm {
+    path: String,
+    seen: String,
+    label: &'static str,
+    is_required: bool,
+    text: String,
+    button: &'static str,
+}
+
+#[derive(Template)]
+#[template(path = "act.html")]
+struct ActPage {
+    frame: Frame,
+    heading: String,
+    text: String,
+    is_refused: bool,
+    form: Option<ActForm>,
+    sn: Option<String>,
+    open: &'static str,
+}
+
+/// The fixed texts of the page in one language.
+struct Texts {
+    open: &'static str,
+    label: &'static str,
+    required_label: &'static str,
+    confirm: fn(&str, &str) -> String,
+    hint: &'static str,
+    done: fn(&str, &str) -> String,
+    refused: &'static str,
+    unknown: &'static str,
+    expired: &'static str,
+    used: &'static str,
+    stale: &'static str,
+    changed: &'static str,
+    text_required: &'static str,
+}
+
+const CHINESE: Texts = Texts {
+    open: "查看工单",
+    label: "说明（可不填）",
+    required_label: "评论内容",
+    confirm: |action, sn| format!("{action}：{sn}"),
+    hint: "请先核对工单内容，再点击按钮确认。打开此页面不会执行任何操作。",
+    done: |action, sn| format!("已完成“{action}”，单号 {sn}。"),
+    refused: "操作没有完成",
+    unknown: "这个链接无效。请检查链接是否完整，或登录后在工单页面操作。",
+    expired: "这个链接已过期。请登录后在工单页面操作。",
+    used: "这个链接已经使用过，每个链接只能使用一次。",
+    stale: "工单已不再等待这个操作，例如已由他人处理。",
+    changed: "工单内容在您查看之后发生了变化。请核对新的内容，再次确认。",
+    text_required: "请填写评论内容。",
+};
+
+const ENGLISH: Texts = Texts {
+    open: "Open the ticket",
+    label: "Remark (optional)",
+    required_label: "Comment",
+    confirm: |action, sn| format!("{action}: {sn}"),
+    hint: "Read the ticket first, and then press the button. Opening this page changes nothing.",
+    done: |action, sn| format!("The action \"{action}\" on ticket {sn} is done."),
+    refused: "The action was not completed",
+    unknown: "This link is not valid. Check that the link is complete, or log in and use the page of the ticket.",
+    expired: "This link has expired. Log in and use the page of the ticket.",
+    used: "This link was used already. Each link can be used once.",
+    stale: "The ticket does not wait for this action any more, for example because another person processed it.",
+    changed: "The content of the ticket changed after you opened the page. Read the new content, and confirm again.",
+    text_required: "Enter a comment.",
+};
+
+fn texts(language: Language) -> &'static Texts {
+    match language {
+        Language::Chinese => &CHINESE,
+        Language::English => &ENGLISH,
+    }
+}
+
+async fn show(State(app): State<App>, Path(token): Path<String>, request: Request) -> Response {
+    let guest = Guest::of(&app, request.uri(), request.headers());
+    match actions::pending(&app, &token).await {
+        Ok(pending) => confirmation(&guest, &token, &pending, StatusCode::OK, None, ""),
+        Err(reason) => refused(&guest, reason).await,
+    }
+}
+
+async fn act(State(app): State<App>, Path(token): Path<String>, request: Request) -> Response {
+    let guest = Guest::of(&app, request.uri(), request.headers());
+    let form = match Form::read(&app, request).await {
+        Ok(form) => form,
+        Err(failure) => return guest.failed(failure),
+    };
+    let (text, seen) = (form.text("text"), form.text("seen"));
+    let seen = Some(seen.as_str());
+    let id = &guest.request_id;
+    match actions::act(&app, &token, text.trim(), seen, Origin::Web, id).await {
+        Ok(pending) => done(&guest, &pending),
+        Err(reason @ (NotActed::TextRequired | NotActed::Changed)) => {
+            again(&guest, &token, &reason, &text).await
+        }
+        Err(reason) => refused(&guest, reason).await,
+    }
+}
+
+/// Shows the form again with the reason why the action was not executed. The text of the person is still in the form.
+async fn again(guest: &Guest, token: &str, reason: &NotActed, text: &str) -> Response {
+    let words = texts(guest.language);
+    let (status, problem) = match reason {
+        NotActed::Changed => (StatusCode::CONFLICT, words.changed),
+        _ => (StatusCode::BAD_REQUEST, words.text_required),
+    };
+    match actions::pending(&guest.app, token).await {
+        Ok(pending) => confirmation(guest, token, &pending, status, Some(problem), text),
+        Err(reason) => refused(guest, reason).await,
+    }
+}
+
+fn confirmation(
+    guest: &Guest,
+    token: &str,
+    pending: &Pending,
+    status: StatusCode,
+    problem: Option<&str>,
+    text: &str,
+) -> Response {
+    let words = texts(guest.language);
+    let action = pending.claim.action;
+    let is_required = action == Action::Comment;
+    let label = action.label(guest.language);
+    let sn = pending.requested.ticket.to_string();
+    let page = ActPage {
+        frame: Frame {
+            problem: problem.map(str::to_owned),
+            ..Frame::of_guest(guest)
+        },
+        heading: (words.confirm)(label, &sn),
+        text: words.hint.to_owned(),
+        is_refused: false,
+        form: Some(ActForm {
+            path: format!("/act/{token}"),
+            seen: pending.seen(),
+            label: if is_required {
+                words.required_label
+            } else {
+                words.label
+            },
+            is_required,
+            text: text.to_owned(),
+            button: label,
+        }),
+        sn: Some(sn),
+        open: words.open,
+    };
+    html(status, guest.texts, &page)
+}
+
+fn done(guest: &Guest, pending: &Pending) -> Response {
+    let words = texts(guest.language);
+    let sn = pending.requested.ticket.to_string();
+    let label = pending.claim.action.label(guest.language);
+    let page = ActPage {
+        frame: Frame::of_guest(guest),
+        heading: (words.done)(label, &sn),
+        text: String::new(),
+        is_refused: false,
+        form: None,
+        sn: Some(sn),
+        open: words.open,
+    };
+    html(StatusCode::OK, guest.texts, &page)
+}
+
+/// Shows the reason why an action was not executed.
+async fn refused(guest: &Guest, reason: NotActed) -> Response {
+    let words = texts(guest.language);
+    let (status, text) = match reason {
+        NotActed::Technical(error) => return guest.failed(error.into()),
+        NotActed::Rejected(rejection) => {
+            let text = wording::named_rejection(&guest.app, guest.language, &rejection).await;
+            match text {
+                Ok(text) => (status_of(&rejection), text),
+                Err(error) => return guest.failed(error.into()),
+            }
+        }
+        NotActed::Unknown => (StatusCode::NOT_FOUND, words.unknown.to_owned()),
+        NotActed::Expired => (StatusCode::GONE, words.expired.to_owned()),
+        NotActed::Used => (StatusCode::CONFLICT, words.used.to_owned()),
+        NotActed::Stale => (StatusCode::CONFLICT, words.stale.to_owned()),
+        NotActed::Changed => (StatusCode::CONFLICT, words.changed.to_owned()),
+        NotActed::TextRequired => (StatusCode::BAD_REQUEST, words.text_required.to_owned()),
+    };
+    let page = ActPage {
+        frame: Frame::of_guest(guest),
+        heading: words.refused.to_owned(),
+        text,
+        is_refused: true,
+        form: None,
+        sn: None,
+        open: words.open,
+    };
+    html(status, guest.texts, &page)
+}

@@ -1,0 +1,119 @@
+//! Verifies and decrypts events of Feishu applications. The secret is a JSON object with `encrypt_key` and
+//! `verification_token`.
+
+use events::Moment;
+use ring::digest::{SHA256, digest};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    Answer, Inbound, Message, Refusal, Request, Verified, WINDOW_MS, check_digest, check_time,
+    cipher, from_base64, is_equal, object, required, text,
+};
+
+/// The form of the secret, for messages to operators.
+const FORM: &str = "a JSON object with `encrypt_key` and `verification_token`";
+
+/// The codec for Feishu.
+pub struct Feishu;
+
+#[derive(Deserialize)]
+struct Secret {
+    encrypt_key: String,
+    verification_token: String,
+}
+
+impl Inbound for Feishu {
+    fn name(&self) -> &'static str {
+        "feishu"
+    }
+
+    fn address_kind(&self) -> &'static str {
+        "feishu"
+    }
+
+    fn stored(&self) -> Answer {
+        Answer::json(&json!({}))
+    }
+
+    fn verify(
+        &self,
+        request: &Request<'_>,
+        secret: &str,
+        now: Moment,
+    ) -> Result<Verified, Refusal> {
+        let secret: Secret = serde_json::from_str(secret)
+            .ok()
+            .filter(|secret: &Secret| {
+                !secret.encrypt_key.is_empty() && !secret.verification_token.is_empty()
+            })
+            .ok_or(Refusal::Secret(FORM))?;
+        let outer = Value::Object(request.json().map_err(Refusal::before_check)?);
+        let sealed = text(&outer, "/encrypt");
+        let body = if sealed.is_empty() {
+            outer
+        } else {
+            let plain = decrypted(&secret.encrypt_key, sealed)?;
+            Value::Object(object(&plain).map_err(Refusal::before_check)?)
+        };
+        let token = match text(&body, "/header/token") {
+            "" => text(&body, "/token"),
+            token => token,
+        };
+        if !is_equal(token.as_bytes(), secret.verification_token.as_bytes()) {
+            return Err(Refusal::Token);
+        }
+        // Feishu does not sign the test of the address. It contains nothing but a random text.
+        if text(&body, "/type") == "url_verification" {
+            let challenge = required(text(&body, "/challenge"), "challenge")?;
+            let answer = Answer::json(&json!({ "challenge": challenge }));
+            return Ok(Verified::Challenge(answer));
+        }
+        let at = request.header("x-lark-request-timestamp")?;
+        let nonce = request.header("x-lark-request-nonce")?;
+        let signature = request.header("x-lark-signature")?;
+        let key = secret.encrypt_key.as_bytes();
+        let parts = [at.as_bytes(), nonce.as_bytes(), key, request.body];
+        check_digest(&SHA256, &parts, signature)?;
+        check_time(at, 1_000, WINDOW_MS, now)?;
+        message(&body)
+    }
+}
+
+/// Decrypts the member `encrypt` of a body: the first 16 bytes are the initialization vector.
+pub(super) fn decrypted(key: &str, sealed: &str) -> Result<Vec<u8>, Refusal> {
+    let sealed = from_base64(sealed).ok_or(Refusal::Sealed("its Base64"))?;
+    let key = digest(&SHA256, key.as_bytes());
+    let parts = sealed.split_at_checked(cipher::BLOCK);
+    let (iv, sealed) = parts.ok_or(Refusal::Sealed("its length"))?;
+    cipher::decrypt(key.as_ref(), iv, sealed, cipher::BLOCK)
+}
+
+fn message(body: &Value) -> Result<Verified, Refusal> {
+    let (user, said, value) = match text(body, "/header/event_type") {
+        "im.message.receive_v1" => {
+            // The content of a message is JSON in a text.
+            let content = text(body, "/event/message/content");
+            let content = Value::Object(object(content.as_bytes())?);
+            let user = text(body, "/event/sender/sender_id/open_id");
+            (user, text(&content, "/text").to_owned(), None)
+        }
+        "card.action.trigger" => {
+            let value = match text(body, "/event/action/value") {
+                "" => text(body, "/event/action/value/value"),
+                value => value,
+            };
+            let value = required(value, "event/action/value")?;
+            let user = text(body, "/event/operator/open_id");
+            (user, String::new(), Some(value))
+        }
+        _ => return Ok(Verified::Nothing),
+    };
+    Ok(Verified::Message(Message {
+        id: required(text(body, "/header/event_id"), "header/event_id")?,
+        user: required(user, "open_id")?,
+        text: said,
+        value,
+        reply: None,
+    }))
+}

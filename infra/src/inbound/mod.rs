@@ -1,0 +1,374 @@
+//! Verifies messages that people send from chats (reference/notifications.md 2 and 3). Each platform has one file with a
+//! codec without side effects. A codec checks the signature over the unchanged bytes first, and reads the content after
+//! that. The caller stores each message under its id, so that a repeated message acts once.
+//!
+//! **How to add a platform**: Add one file with an implementation of [`Inbound`], its `mod` line and its entry in [`ALL`].
+//! Add its negative cases to the table in `tests.rs`.
+
+mod cipher;
+pub mod dingtalk;
+pub mod feishu;
+pub mod slack;
+pub mod teams;
+#[cfg(test)]
+mod tests;
+pub mod twilio;
+pub mod wecom;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use events::Moment;
+use ring::{digest, hmac};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Maximum difference between the signed time of a message and the clock of the desk for platforms that define no limit,
+/// in milliseconds (one hour).
+const WINDOW_MS: i64 = 3_600_000;
+/// Maximum length of an id or of a value of a button, in bytes.
+const ID_BYTES_MAX: usize = 512;
+/// Maximum number of nested levels of a JSON body.
+const DEPTH_MAX: usize = 64;
+
+/// A request of a platform, as it arrived.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// True for the method GET. A platform uses this method only to test the address.
+    pub is_get: bool,
+    /// The complete public address of the request, with its query.
+    pub url: &'a str,
+    pub headers: &'a [(String, String)],
+    /// The decoded parameters of the query. The character `+` is not a space.
+    pub query: &'a [(String, String)],
+    /// The bytes of the body, as they arrived. Signatures are computed over these bytes.
+    pub body: &'a [u8],
+}
+
+impl<'a> Request<'a> {
+    /// Returns a header. `name` has lower-case letters.
+    fn header(&self, name: &'static str) -> Result<&'a str, Refusal> {
+        let mut headers = self.headers.iter();
+        let found = headers.find(|(given, _)| given.eq_ignore_ascii_case(name));
+        found
+            .map(|(_, value)| value.as_str())
+            .ok_or(Refusal::Missing(name))
+    }
+
+    fn parameter(&self, name: &'static str) -> Result<&'a str, Refusal> {
+        let found = self.query.iter().find(|(given, _)| given == name);
+        found
+            .map(|(_, value)| value.as_str())
+            .ok_or(Refusal::Missing(name))
+    }
+
+    /// Returns the body as a JSON object.
+    fn json(&self) -> Result<Map<String, Value>, Refusal> {
+        object(self.body)
+    }
+}
+
+/// The place to which the answer to a message is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplyTo {
+    pub url: String,
+    /// The time after which the platform accepts no answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Moment>,
+}
+
+/// A message of a person, in the form that is common to all platforms.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// The id of the message. A repetition of the message has the same id.
+    pub id: String,
+    /// The id of the sender on the platform.
+    pub user: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub text: String,
+    /// The value of the button that the person pressed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply: Option<ReplyTo>,
+}
+
+/// A response that the desk sends at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub content_type: &'static str,
+    pub body: String,
+}
+
+impl Answer {
+    fn text(body: impl Into<String>) -> Self {
+        Self {
+            content_type: "text/plain; charset=utf-8",
+            body: body.into(),
+        }
+    }
+
+    fn json(body: &Value) -> Self {
+        Self {
+            content_type: "application/json",
+            body: body.to_string(),
+        }
+    }
+}
+
+/// The content of a verified request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verified {
+    /// The platform tests the address and expects this answer.
+    Challenge(Answer),
+    Message(Message),
+    /// The request is valid, but no person wrote or pressed anything.
+    Nothing,
+}
+
+/// The reason why a request was refused. The texts never contain a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("`{0}` is required")]
+    Missing(&'static str),
+    #[error("the signature is wrong")]
+    Signature,
+    /// The signature is right, but the encrypted content was made for another receiver or is damaged.
+    #[error("the encrypted content is wrong: {0}")]
+    Sealed(&'static str),
+    #[error("the verification token is wrong")]
+    Token,
+    #[error("the signed time is too far from the time of the desk; the limit is {0} seconds")]
+    Stale(i64),
+    /// The request is not readable, so its sender is not verified.
+    #[error("the request is not readable: {0}")]
+    Malformed(String),
+    /// The sender is verified, but the content is not readable.
+    #[error("the content is not readable: {0}")]
+    Unreadable(String),
+    /// The secret in the key store has a wrong form.
+    #[error("the stored secret must be {0}")]
+    Secret(&'static str),
+}
+
+impl Refusal {
+    /// Marks an error that was found before the check of the signature.
+    fn before_check(self) -> Self {
+        match self {
+            Self::Unreadable(reason) => Self::Malformed(reason),
+            other => other,
+        }
+    }
+
+    /// Returns true if the request can still be valid with another secret.
+    fn may_have_other_secret(&self) -> bool {
+        matches!(
+            self,
+            Self::Signature | Self::Sealed(_) | Self::Token | Self::Secret(_)
+        )
+    }
+}
+
+/// A platform from which people send messages.
+pub trait Inbound: Send + Sync {
+    /// Returns the name of the platform, such as `slack`. The name is a part of the public address.
+    fn name(&self) -> &'static str;
+    /// Returns the kind of address of the senders, as in the preferences of people.
+    fn address_kind(&self) -> &'static str;
+    /// Returns the host to which answers may be sent. Returns `None` if the platform accepts no answer later.
+    fn reply_host(&self) -> Option<&'static str> {
+        None
+    }
+    /// Returns the body of a request that sends `text` as the answer to a message.
+    fn reply(&self, text: &str) -> Value {
+        serde_json::json!({ "text": text })
+    }
+    /// Returns the response to a message that was stored.
+    fn stored(&self) -> Answer {
+        Answer::text("")
+    }
+    /// Checks a request with one secret, and reads its content.
+    fn verify(&self, request: &Request<'_>, secret: &str, now: Moment)
+    -> Result<Verified, Refusal>;
+}
+
+/// All platforms.
+pub const ALL: &[&dyn Inbound] = &[
+    &slack::Slack,
+    &dingtalk::Dingtalk,
+    &wecom::Wecom,
+    &teams::Teams,
+    &feishu::Feishu,
+    &twilio::Twilio,
+];
+
+/// Returns the platform with the given name, or `None` if no platform has this name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static dyn Inbound> {
+    ALL.iter().find(|one| one.name() == name).copied()
+}
+
+/// Checks a request with each live secret. During the replacement of a secret, two secrets are live.
+pub fn verify(
+    platform: &dyn Inbound,
+    request: &Request<'_>,
+    secrets: &[String],
+    now: Moment,
+) -> Result<Verified, Refusal> {
+    let mut refusal = Refusal::Signature;
+    for secret in secrets {
+        match platform.verify(request, secret, now) {
+            Err(reason) if reason.may_have_other_secret() => refusal = reason,
+            other => return other,
+        }
+    }
+    Err(refusal)
+}
+
+/// Returns the decoded parameters of a query. The character `+` stays a plus sign, because values in Base64 contain it.
+#[must_use]
+pub fn decoded(query: &str) -> Vec<(String, String)> {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (percent_decoded(name), percent_decoded(value))
+        })
+        .collect()
+}
+
+fn percent_decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let (mut decoded, mut at) = (Vec::with_capacity(bytes.len()), 0);
+    while at < bytes.len() {
+        let digits = text.get(at + 1..at + 3);
+        let byte = digits
+            .filter(|_| bytes[at] == b'%')
+            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        decoded.push(byte.unwrap_or(bytes[at]));
+        at += if byte.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+/// Returns the fields of a form. Here the character `+` is a space.
+fn form(body: &[u8]) -> Result<Vec<(String, String)>, Refusal> {
+    let text = std::str::from_utf8(body).map_err(|_| unreadable("the body is not UTF-8"))?;
+    Ok(decoded(&text.replace('+', "%20")))
+}
+
+fn field<'a>(form: &'a [(String, String)], name: &str) -> &'a str {
+    let found = form.iter().find(|(given, _)| given == name);
+    found.map_or("", |(_, value)| value.as_str())
+}
+
+/// Parses a JSON object with a limited depth.
+fn object(bytes: &[u8]) -> Result<Map<String, Value>, Refusal> {
+    let text = std::str::from_utf8(bytes).map_err(|_| unreadable("the body is not UTF-8"))?;
+    let (mut depth, mut in_text, mut is_escaped) = (0_usize, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if in_text => is_escaped = true,
+            b'"' => in_text = !in_text,
+            b'[' | b'{' if !in_text => depth += 1,
+            b']' | b'}' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEPTH_MAX {
+            return Err(unreadable("the body is nested too deep"));
+        }
+    }
+    match serde_json::from_str(text) {
+        Ok(Value::Object(members)) => Ok(members),
+        _ => Err(unreadable("the body is not a JSON object")),
+    }
+}
+
+fn unreadable(reason: impl Into<String>) -> Refusal {
+    Refusal::Unreadable(reason.into())
+}
+
+/// Returns a required text of a message that identifies something, such as the id of the sender.
+fn required(value: &str, name: &str) -> Result<String, Refusal> {
+    if value.is_empty() {
+        return Err(unreadable(format!("`{name}` is required")));
+    }
+    if value.len() > ID_BYTES_MAX {
+        return Err(unreadable(format!(
+            "`{name}` must have at most {ID_BYTES_MAX} bytes"
+        )));
+    }
+    Ok(value.to_owned())
+}
+
+/// Checks a signed time. `unit_ms` is the unit of the number in `text`, in milliseconds.
+fn check_time(text: &str, unit_ms: i64, window_ms: i64, now: Moment) -> Result<(), Refusal> {
+    let stale = Refusal::Stale(window_ms / 1_000);
+    let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let at = text.parse::<i64>().ok().filter(|_| is_plain);
+    let at = at.and_then(|at| at.checked_mul(unit_ms));
+    match at.and_then(|at| at.checked_sub(now.0)) {
+        Some(difference) if difference.saturating_abs() <= window_ms => Ok(()),
+        _ => Err(stale),
+    }
+}
+
+/// Checks an HMAC. The time of the check does not depend on the content of the signature.
+fn check_hmac(
+    algorithm: hmac::Algorithm,
+    key: &[u8],
+    signed: &[u8],
+    signature: Option<Vec<u8>>,
+) -> Result<(), Refusal> {
+    let signature = signature.ok_or(Refusal::Signature)?;
+    let key = hmac::Key::new(algorithm, key);
+    hmac::verify(&key, signed, &signature).map_err(|_| Refusal::Signature)
+}
+
+/// Checks a hash over the parts of a request. `given` has lower-case hexadecimal digits.
+fn check_digest(
+    algorithm: &'static digest::Algorithm,
+    parts: &[&[u8]],
+    given: &str,
+) -> Result<(), Refusal> {
+    let mut context = digest::Context::new(algorithm);
+    for part in parts {
+        context.update(part);
+    }
+    let expected = crate::commit::hex(context.finish().as_ref());
+    if is_equal(expected.as_bytes(), given.as_bytes()) {
+        Ok(())
+    } else {
+        Err(Refusal::Signature)
+    }
+}
+
+/// Compares two texts. The time depends on the lengths only.
+fn is_equal(a: &[u8], b: &[u8]) -> bool {
+    // The comparison of two BLAKE3 hashes takes constant time.
+    blake3::hash(a) == blake3::hash(b)
+}
+
+/// Decodes lower-case hexadecimal digits. Any other text gives `None`.
+fn from_hex(digits: &str) -> Option<Vec<u8>> {
+    let is_lower = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    if !digits.len().is_multiple_of(2) || digits.len() > 128 || !digits.bytes().all(is_lower) {
+        return None;
+    }
+    let pairs = digits.as_bytes().chunks_exact(2);
+    pairs
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .collect()
+}
+
+fn from_base64(text: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(text).ok()
+}
+
+/// Returns the member at a JSON pointer as text. An absent member is an empty text.
+fn text<'a>(body: &'a Value, pointer: &str) -> &'a str {
+    body.pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}

@@ -1,0 +1,118 @@
+//! Verifies requests of Slack: slash commands, pressed buttons and messages. The secret is the signing secret of the app.
+
+use events::Moment;
+use ring::hmac::HMAC_SHA256;
+use serde_json::{Value, json};
+
+use super::{
+    Answer, Inbound, Message, Refusal, ReplyTo, Request, Verified, check_hmac, check_time, field,
+    form, from_hex, object, required, text,
+};
+
+/// Maximum difference between the signed time and the clock of the desk, in milliseconds. Slack defines five minutes.
+const WINDOW_MS: i64 = 300_000;
+/// The time for which Slack accepts answers to a message, in milliseconds.
+const REPLY_MS: i64 = 1_800_000;
+
+/// The codec for Slack.
+pub struct Slack;
+
+impl Inbound for Slack {
+    fn name(&self) -> &'static str {
+        "slack"
+    }
+
+    fn address_kind(&self) -> &'static str {
+        "slack"
+    }
+
+    fn reply_host(&self) -> Option<&'static str> {
+        Some("hooks.slack.com")
+    }
+
+    fn reply(&self, text: &str) -> Value {
+        // Slack reads these three characters as the beginning of a mention or a link.
+        let text = text.replace('&', "&amp;");
+        let text = text.replace('<', "&lt;").replace('>', "&gt;");
+        json!({ "response_type": "ephemeral", "replace_original": false, "text": text })
+    }
+
+    fn verify(
+        &self,
+        request: &Request<'_>,
+        secret: &str,
+        now: Moment,
+    ) -> Result<Verified, Refusal> {
+        let signature = request.header("x-slack-signature")?;
+        let at = request.header("x-slack-request-timestamp")?;
+        let signed = [b"v0:", at.as_bytes(), b":", request.body].concat();
+        let digits = signature.strip_prefix("v0=").and_then(from_hex);
+        check_hmac(HMAC_SHA256, secret.as_bytes(), &signed, digits)?;
+        check_time(at, 1_000, WINDOW_MS, now)?;
+        if request.body.starts_with(b"{") {
+            return event(&Value::Object(request.json()?));
+        }
+        let form = form(request.body)?;
+        match field(&form, "payload") {
+            "" => command(&form, now),
+            payload => button(&Value::Object(object(payload.as_bytes())?), now),
+        }
+    }
+}
+
+fn event(body: &Value) -> Result<Verified, Refusal> {
+    if text(body, "/type") == "url_verification" {
+        return Ok(Verified::Challenge(Answer::text(text(body, "/challenge"))));
+    }
+    let kind = text(body, "/event/type");
+    let is_of_person = body.pointer("/event/bot_id").is_none()
+        && body.pointer("/event/subtype").is_none()
+        && matches!(kind, "message" | "app_mention");
+    if !is_of_person {
+        return Ok(Verified::Nothing);
+    }
+    Ok(Verified::Message(Message {
+        id: required(text(body, "/event_id"), "event_id")?,
+        user: required(text(body, "/event/user"), "event/user")?,
+        text: text(body, "/event/text").to_owned(),
+        value: None,
+        reply: None,
+    }))
+}
+
+fn command(form: &[(String, String)], now: Moment) -> Result<Verified, Refusal> {
+    Ok(Verified::Message(Message {
+        id: required(field(form, "trigger_id"), "trigger_id")?,
+        user: required(field(form, "user_id"), "user_id")?,
+        text: field(form, "text").to_owned(),
+        value: None,
+        reply: reply(field(form, "response_url"), now),
+    }))
+}
+
+fn button(payload: &Value, now: Moment) -> Result<Verified, Refusal> {
+    if text(payload, "/type") != "block_actions" {
+        return Ok(Verified::Nothing);
+    }
+    let id = required(text(payload, "/trigger_id"), "trigger_id")?;
+    let user = required(text(payload, "/user/id"), "user/id")?;
+    let value = text(payload, "/actions/0/value");
+    // Slack also reports the press of a button that opens a page. Such a button has no value, and its press does nothing.
+    if value.is_empty() {
+        return Ok(Verified::Nothing);
+    }
+    Ok(Verified::Message(Message {
+        id,
+        user,
+        text: String::new(),
+        value: Some(required(value, "actions/0/value")?),
+        reply: reply(text(payload, "/response_url"), now),
+    }))
+}
+
+fn reply(url: &str, now: Moment) -> Option<ReplyTo> {
+    (!url.is_empty()).then(|| ReplyTo {
+        url: url.to_owned(),
+        until: Some(now.plus_ms(REPLY_MS)),
+    })
+}
