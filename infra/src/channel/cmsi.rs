@@ -10,8 +10,8 @@ use events::delivery::FailureClass;
 use serde_json::{Value, json};
 
 use super::{
-    Channel, Outgoing, Request, Response, TIMEOUT, accepted, check_url, cut, only, sms, text,
-    unanswered,
+    Channel, Outgoing, Request, Response, TIMEOUT, accepted, check_url, cut, of_http, only, sms,
+    text,
 };
 use crate::http::{HttpRequest, HttpResponse, RESPONSE_BYTES_MAX};
 
@@ -163,11 +163,7 @@ impl Channel for Cmsi {
 }
 
 fn verdict(to: Option<&str>, response: &Response) -> Verdict {
-    match response {
-        Response::Http(Ok(response)) => judge(to, response),
-        Response::Http(Err(error)) => unanswered(error),
-        Response::Mail(_) => Verdict::retry("the message bus is not a mail relay"),
-    }
+    of_http(response, |response| judge(to, response))
 }
 
 /// Returns true for a text of 1 to 64 ASCII characters without spaces. Such a text is valid in a header.
@@ -352,7 +348,7 @@ fn without_result(response: &HttpResponse) -> Verdict {
 pub(super) mod tests {
     use domain::notification::content::Action;
 
-    use super::super::contract::{account, content, outgoing, shown};
+    use super::super::contract::{account, content, outgoing, shown, text_of};
     use super::*;
     use crate::http::HttpError;
 
@@ -624,12 +620,7 @@ pub(super) mod tests {
         ];
         let mut seed = 7_u64;
         for _ in 0..500 {
-            let mut nasty = String::new();
-            for _ in 0..6 {
-                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                let at = usize::try_from(seed >> 33).unwrap_or_default() % parts.len();
-                nasty.push_str(parts[at]);
-            }
+            let nasty = text_of(&parts, 6, &mut seed);
             let mut content = content();
             content.subject.clone_from(&nasty);
             content.intro.clone_from(&nasty);

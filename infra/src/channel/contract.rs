@@ -97,6 +97,39 @@ pub fn shown(verdict: &Verdict) -> String {
     }
 }
 
+/// Returns the next number of a repeatable sequence. `state` is at first any number.
+fn next_number(state: &mut u64) -> u64 {
+    *state = state
+        .wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1);
+    *state
+}
+
+/// Returns a generated test text that consists of `count` of the given parts. `state` is at first any number, and the texts
+/// of later calls differ.
+pub fn text_of(parts: &[&str], count: usize, state: &mut u64) -> String {
+    let mut text = String::new();
+    for _ in 0..count {
+        let at = usize::try_from(next_number(state) >> 33).unwrap_or_default() % parts.len();
+        text.push_str(parts[at]);
+    }
+    text
+}
+
+/// Returns 200 generated test texts. Each begins with one of the texts in `fixed` and continues with more and more
+/// characters of all kinds.
+pub fn long_texts(fixed: &[&str], mut state: u64) -> Vec<String> {
+    let text = |round: usize| {
+        let mut text = fixed[round % fixed.len()].to_owned();
+        for _ in 0..round * 17 {
+            let code = u32::try_from(next_number(&mut state) >> 44).unwrap_or_default() % 0x1_1000;
+            text.push(char::from_u32(code).unwrap_or('"'));
+        }
+        text
+    };
+    (0..200).map(text).collect()
+}
+
 /// Checks that a mailer returns the replies of a mail relay. The relay at `host` and `port` must accept mails
 /// for `ok@example.com`. It must refuse mails for `nobody@example.com` with the reply `550 5.1.1`.
 pub async fn check(mailer: &dyn Mailer, host: &str, port: u16) {

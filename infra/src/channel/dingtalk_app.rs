@@ -11,8 +11,7 @@ use serde_json::{Value, json};
 
 use super::dingtalk::{self, BUTTONS_MAX, PAUSE_MS};
 use super::{
-    Access, Channel, Outgoing, Request, Response, Token, accepted, check_url, only, text,
-    unanswered,
+    Access, Channel, Outgoing, Request, Response, Token, accepted, check_url, of_http, only, text,
 };
 use crate::http::{HttpError, HttpResponse};
 
@@ -85,11 +84,7 @@ impl Channel for DingtalkApp {
     }
 
     fn verdict(&self, response: &Response) -> Verdict {
-        match response {
-            Response::Http(Ok(response)) => judge(response),
-            Response::Http(Err(error)) => unanswered(error),
-            Response::Mail(_) => Verdict::retry("a robot sends no mails"),
-        }
+        of_http(response, judge)
     }
 }
 

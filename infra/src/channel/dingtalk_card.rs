@@ -11,8 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::dingtalk::{self, BUTTONS_MAX};
 use super::{
-    Access, Channel, Outgoing, Request, Response, Token, accepted, check_url, only, text,
-    unanswered,
+    Access, Channel, Outgoing, Request, Response, Token, accepted, check_url, of_http, only, text,
 };
 use crate::http::{HttpError, HttpResponse};
 
@@ -113,11 +112,7 @@ impl Channel for DingtalkCard {
     }
 
     fn verdict(&self, response: &Response) -> Verdict {
-        match response {
-            Response::Http(Ok(response)) => judge(response),
-            Response::Http(Err(error)) => unanswered(error),
-            Response::Mail(_) => Verdict::retry("a card is not sent by mail"),
-        }
+        of_http(response, judge)
     }
 }
 

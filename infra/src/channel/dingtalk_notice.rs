@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::dingtalk::{self, BUTTONS_MAX};
 use super::{
-    Access, Channel, Outgoing, Request, Response, Token, accepted, check_url, only, unanswered,
+    Access, Channel, Outgoing, Request, Response, Token, accepted, check_url, of_http, only,
 };
 use crate::http::{HttpError, HttpResponse, Url};
 
@@ -97,11 +97,7 @@ impl Channel for DingtalkNotice {
     }
 
     fn verdict(&self, response: &Response) -> Verdict {
-        match response {
-            Response::Http(Ok(response)) => judge(response),
-            Response::Http(Err(error)) => unanswered(error),
-            Response::Mail(_) => Verdict::retry("a notice is not sent by mail"),
-        }
+        of_http(response, judge)
     }
 }
 

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::dingtalk::{self, BUTTONS_MAX};
-use super::{Channel, Outgoing, Request, Response, accepted, check_url, only, text, unanswered};
+use super::{Channel, Outgoing, Request, Response, accepted, check_url, of_http, only, text};
 use crate::http::{HttpResponse, Url};
 
 /// The default URL to which the desk sends messages for custom robots of DingTalk. The channel account (the settings
@@ -91,11 +91,7 @@ impl Channel for DingtalkRobot {
     }
 
     fn verdict(&self, response: &Response) -> Verdict {
-        match response {
-            Response::Http(Ok(response)) => judge(response),
-            Response::Http(Err(error)) => unanswered(error),
-            Response::Mail(_) => Verdict::retry("a robot sends no mails"),
-        }
+        of_http(response, judge)
     }
 }
 

@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 
 use super::push::{self, Algorithm, SigningKey, buttons, fitted, visible};
 use super::{
-    Access, Channel, Outgoing, Request, Response, TIMEOUT, Token, accepted, check_url, only, text,
-    unanswered,
+    Access, Channel, Outgoing, Request, Response, TIMEOUT, Token, accepted, check_url, of_http,
+    only, text,
 };
 use crate::http::{HttpError, HttpRequest, HttpResponse, RESPONSE_BYTES_MAX, Url};
 
@@ -148,11 +148,7 @@ impl Channel for Fcm {
     }
 
     fn verdict(&self, response: &Response) -> Verdict {
-        match response {
-            Response::Http(Ok(response)) => judge(response),
-            Response::Http(Err(error)) => unanswered(error),
-            Response::Mail(_) => Verdict::retry("a push message is not a mail"),
-        }
+        of_http(response, judge)
     }
 }
 
@@ -378,7 +374,7 @@ fn judge(response: &HttpResponse) -> Verdict {
 pub(super) mod tests {
     use domain::notification::content::{Action, Content};
 
-    use super::super::contract::{account, content, outgoing, shown};
+    use super::super::contract::{account, content, long_texts, outgoing, shown};
     use super::super::push::{PAYLOAD_BYTES_MAX, test_rsa_key, verified};
     use super::*;
 
@@ -509,15 +505,7 @@ pub(super) mod tests {
             "<!channel> @all [x](http://evil.example)",
             "😀",
         ];
-        let mut seed: u64 = 7;
-        for round in 0..200 {
-            let mut text = fixed[round % fixed.len()].to_owned();
-            let length = round * 17;
-            for _ in 0..length {
-                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                let code = u32::try_from(seed >> 44).unwrap_or_default() % 0x1_1000;
-                text.push(char::from_u32(code).unwrap_or('"'));
-            }
+        for text in long_texts(&fixed, 7) {
             let mut content = content();
             content.subject = text.clone();
             content.values = vec![("优先级".into(), text.clone()), (text.clone(), text)];

@@ -11,8 +11,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Access, Channel, Outgoing, Request, Response, TIMEOUT, Token, accepted, check_url, cut, only,
-    text, unanswered,
+    Access, Channel, Outgoing, Request, Response, TIMEOUT, Token, accepted, check_url, cut,
+    of_http, only, text,
 };
 use crate::http::{HttpError, HttpRequest, HttpResponse, RESPONSE_BYTES_MAX};
 
@@ -154,18 +154,14 @@ impl Channel for Feishu {
     }
 
     fn verdict(&self, response: &Response) -> Verdict {
-        match response {
-            Response::Http(Ok(response)) => match coded(response) {
-                Err(verdict) => verdict,
-                Ok(answer) if answer.code == 0 => {
-                    let message = answer.body["data"]["message_id"].as_str();
-                    accepted("0", message.unwrap_or_default())
-                }
-                Ok(answer) => refusal(response, &answer),
-            },
-            Response::Http(Err(error)) => unanswered(error),
-            Response::Mail(_) => Verdict::retry("an application sends no mails"),
-        }
+        of_http(response, |response| match coded(response) {
+            Err(verdict) => verdict,
+            Ok(answer) if answer.code == 0 => {
+                let message = answer.body["data"]["message_id"].as_str();
+                accepted("0", message.unwrap_or_default())
+            }
+            Ok(answer) => refusal(response, &answer),
+        })
     }
 }
 
@@ -521,7 +517,7 @@ fn refusal(response: &HttpResponse, answer: &Answer) -> Verdict {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::contract::{account, content, outgoing, shown};
+    use super::super::contract::{account, content, outgoing, shown, text_of};
     use super::*;
 
     const SECRET: &str = r#"{"app_id": "cli_a", "app_secret": "hidden"}"#;
@@ -843,15 +839,7 @@ pub(super) mod tests {
             "{{x}}",
         ];
         let mut seed = 1_u64;
-        let mut nasty = || {
-            let mut text = String::new();
-            for _ in 0..6 {
-                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                let at = usize::try_from(seed >> 33).unwrap() % PIECES.len();
-                text.push_str(PIECES[at]);
-            }
-            text
-        };
+        let mut nasty = || text_of(&PIECES, 6, &mut seed);
         for _ in 0..200 {
             let mut content = content();
             content.subject = nasty();

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::feishu::{
     Answer, base, card, check_address, coded, fit, json_request, throttled, unlisted,
 };
-use super::{Channel, Outgoing, Request, Response, accepted, check_url, only, text, unanswered};
+use super::{Channel, Outgoing, Request, Response, accepted, check_url, of_http, only, text};
 use crate::http::HttpResponse;
 
 /// Maximum number of messages that one bot may send in one minute. In one second, it may send 5 messages.
@@ -92,14 +92,10 @@ impl Channel for FeishuRobot {
     }
 
     fn verdict(&self, response: &Response) -> Verdict {
-        match response {
-            Response::Http(Ok(response)) => match coded(response) {
-                Err(verdict) => verdict,
-                Ok(answer) => judge(response, &answer),
-            },
-            Response::Http(Err(error)) => unanswered(error),
-            Response::Mail(_) => Verdict::retry("a bot sends no mails"),
-        }
+        of_http(response, |response| match coded(response) {
+            Err(verdict) => verdict,
+            Ok(answer) => judge(response, &answer),
+        })
     }
 }
 

@@ -307,6 +307,15 @@ impl Mailer for NoMailer {
     }
 }
 
+/// Returns the verdict (the result of an attempt) of a channel that uses HTTP. `judge` evaluates a response of the provider.
+fn of_http(response: &Response, judge: impl FnOnce(&HttpResponse) -> Verdict) -> Verdict {
+    match response {
+        Response::Http(Ok(response)) => judge(response),
+        Response::Http(Err(error)) => unanswered(error),
+        Response::Mail(_) => Verdict::retry("the channel sends no mails"),
+    }
+}
+
 /// Returns the setting `key` of a channel account if the setting is a text. Otherwise, returns an empty text.
 fn text<'a>(account: &'a Defined, key: &str) -> &'a str {
     account

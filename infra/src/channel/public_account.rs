@@ -12,8 +12,8 @@ use serde_json::{Map, Value, json};
 
 use super::wechat::{self, Answer, MINUTE_MS, narrow};
 use super::{
-    Access, Channel, Outgoing, Request, Response, TIMEOUT, Token, accepted, check_url, only, text,
-    unanswered,
+    Access, Channel, Outgoing, Request, Response, TIMEOUT, Token, accepted, check_url, of_http,
+    only, text,
 };
 use crate::http::{HttpError, HttpRequest, HttpResponse, RESPONSE_BYTES_MAX};
 
@@ -111,11 +111,7 @@ impl Channel for PublicAccount {
     }
 
     fn verdict(&self, response: &Response) -> Verdict {
-        match response {
-            Response::Http(Ok(response)) => judge(response),
-            Response::Http(Err(error)) => unanswered(error),
-            Response::Mail(_) => Verdict::retry("a public account sends no mails"),
-        }
+        of_http(response, judge)
     }
 }
 

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use self::blocks::Buttons;
 use super::{
-    Channel, Outgoing, Request, Response, TIMEOUT, accepted, check_url, only, text, unanswered,
+    Channel, Outgoing, Request, Response, TIMEOUT, accepted, check_url, of_http, only, text,
 };
 use crate::http::{HttpRequest, HttpResponse, RESPONSE_BYTES_MAX};
 
@@ -88,11 +88,7 @@ impl Channel for Slack {
     }
 
     fn verdict(&self, response: &Response) -> Verdict {
-        match response {
-            Response::Http(Ok(response)) => judge(response),
-            Response::Http(Err(error)) => unanswered(error),
-            Response::Mail(_) => Verdict::retry("Slack gets no mails"),
-        }
+        of_http(response, judge)
     }
 }
 

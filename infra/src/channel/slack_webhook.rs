@@ -10,7 +10,7 @@ use events::delivery::FailureClass;
 
 use super::slack::blocks::{Buttons, message};
 use super::slack::{PER_MINUTE, check_person, is_word, known, limited, post, unreadable};
-use super::{Channel, Outgoing, Request, Response, accepted, only, unanswered};
+use super::{Channel, Outgoing, Request, Response, accepted, of_http, only};
 use crate::http::{HttpResponse, Url};
 
 /// The paths of webhooks begin with this text.
@@ -76,11 +76,7 @@ impl Channel for SlackWebhook {
     }
 
     fn verdict(&self, response: &Response) -> Verdict {
-        match response {
-            Response::Http(Ok(response)) => judge(response),
-            Response::Http(Err(error)) => unanswered(error),
-            Response::Mail(_) => Verdict::retry("Slack gets no mails"),
-        }
+        of_http(response, judge)
     }
 }
 

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::teams::{Buttons, is_code, is_guid, is_loopback, is_private, message, wait_ms};
 use super::{
-    Access, Channel, Outgoing, Request, Response, TIMEOUT, Token, accepted, only, text, unanswered,
+    Access, Channel, Outgoing, Request, Response, TIMEOUT, Token, accepted, of_http, only, text,
 };
 use crate::http::{HttpError, HttpRequest, HttpResponse, RESPONSE_BYTES_MAX, Url};
 
@@ -145,11 +145,7 @@ impl Channel for TeamsBot {
     }
 
     fn verdict(&self, response: &Response) -> Verdict {
-        match response {
-            Response::Http(Ok(response)) => judge(response),
-            Response::Http(Err(error)) => unanswered(error),
-            Response::Mail(_) => Verdict::retry("a bot sends no mails"),
-        }
+        of_http(response, judge)
     }
 }
 

@@ -10,7 +10,7 @@ use events::delivery::FailureClass;
 use serde_json::Value;
 
 use super::teams::{Buttons, is_code, is_guid, is_private, message, wait_ms};
-use super::{Channel, Outgoing, Request, Response, TIMEOUT, accepted, only, unanswered};
+use super::{Channel, Outgoing, Request, Response, TIMEOUT, accepted, of_http, only};
 use crate::http::{HttpRequest, HttpResponse, RESPONSE_BYTES_MAX, Url};
 
 /// Maximum number of messages that one workflow posts in one minute.
@@ -89,11 +89,7 @@ impl Channel for TeamsWorkflow {
     }
 
     fn verdict(&self, response: &Response) -> Verdict {
-        match response {
-            Response::Http(Ok(response)) => judge(response),
-            Response::Http(Err(error)) => unanswered(error),
-            Response::Mail(_) => Verdict::retry("a workflow sends no mails"),
-        }
+        of_http(response, judge)
     }
 }
 

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use super::wechat::{self, Answer, ELLIPSIS, MINUTE_MS, Parts, narrow, plain};
 use super::{
-    Access, Channel, Outgoing, Request, Response, TIMEOUT, Token, accepted, check_url, cut, only,
-    text, unanswered,
+    Access, Channel, Outgoing, Request, Response, TIMEOUT, Token, accepted, check_url, cut,
+    of_http, only, text,
 };
 use crate::http::{HttpError, HttpRequest, HttpResponse, RESPONSE_BYTES_MAX};
 
@@ -129,11 +129,7 @@ impl Channel for WecomApp {
     }
 
     fn verdict(&self, response: &Response) -> Verdict {
-        match response {
-            Response::Http(Ok(response)) => judge(response),
-            Response::Http(Err(error)) => unanswered(error),
-            Response::Mail(_) => Verdict::retry("an application sends no mails"),
-        }
+        of_http(response, judge)
     }
 }
 

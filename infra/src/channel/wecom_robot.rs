@@ -8,7 +8,7 @@ use events::delivery::FailureClass;
 use serde_json::{Value, json};
 
 use super::wechat::{self, MINUTE_MS, Parts, plain};
-use super::{Channel, Outgoing, Request, Response, accepted, check_url, only, text, unanswered};
+use super::{Channel, Outgoing, Request, Response, accepted, check_url, of_http, only, text};
 use crate::http::HttpResponse;
 
 /// The default URL to which the desk sends messages for robots of WeCom.
@@ -70,11 +70,7 @@ impl Channel for WecomRobot {
     }
 
     fn verdict(&self, response: &Response) -> Verdict {
-        match response {
-            Response::Http(Ok(response)) => judge(response),
-            Response::Http(Err(error)) => unanswered(error),
-            Response::Mail(_) => Verdict::retry("a robot sends no mails"),
-        }
+        of_http(response, judge)
     }
 }
 

@@ -22,7 +22,7 @@ use serde_json::{Map, Value};
 use self::codes::Codes;
 pub use self::segments::{Encoding, Segments, segments};
 use self::settings::{Auth, Custom, Form, Shape, Template};
-use super::{Channel, Outgoing, Request, Response, TIMEOUT, text as setting, unanswered};
+use super::{Channel, Outgoing, Request, Response, TIMEOUT, of_http, text as setting};
 use crate::http::{HttpRequest, RESPONSE_BYTES_MAX};
 
 /// The default base URL of Twilio.
@@ -165,11 +165,7 @@ pub(super) fn short_text(content: &Content, most: usize) -> String {
 }
 
 fn judge(codes: &Codes, response: &Response) -> Verdict {
-    match response {
-        Response::Http(Ok(response)) => codes.judge(response),
-        Response::Http(Err(error)) => unanswered(error),
-        Response::Mail(_) => Verdict::retry("a short message is not sent by mail"),
-    }
+    of_http(response, |response| codes.judge(response))
 }
 
 /// Returns true for a phone number in the form of ITU-T E.164: a plus sign and 8 to 15 digits, the first of which is not 0.

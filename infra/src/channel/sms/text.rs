@@ -157,7 +157,7 @@ pub(super) fn filled_value(
 mod tests {
     use domain::notification::content::Action;
 
-    use super::super::super::contract::content;
+    use super::super::super::contract::{content, text_of};
     use super::*;
 
     #[test]
@@ -187,12 +187,7 @@ mod tests {
         ];
         let mut seed = 1_u64;
         for _ in 0..2_000 {
-            let mut text = String::new();
-            for _ in 0..8 {
-                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                let at = usize::try_from(seed >> 33).unwrap_or_default() % parts.len();
-                text.push_str(parts[at]);
-            }
+            let text = text_of(&parts, 8, &mut seed);
             let cleaned = clean(&text);
             assert!(!cleaned.contains("://"), "{text:?}: {cleaned}");
             assert!(!cleaned.contains(['\n', '\r']), "{text:?}: {cleaned}");
