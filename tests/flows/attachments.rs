@@ -79,16 +79,21 @@ async fn read(
         headers,
         Body::empty(),
     );
+    let path = request.uri().path().replacen("/v1/", "", 1);
     let response = desk.answer(request).await;
     let (parts, body) = response.into_parts();
-    (
-        parts.status,
-        parts.headers,
-        axum::body::to_bytes(body, 1 << 26)
-            .await
-            .expect("a body")
-            .to_vec(),
-    )
+    let bytes = axum::body::to_bytes(body, 1 << 26)
+        .await
+        .expect("a body")
+        .to_vec();
+    let status = parts.status;
+    if !status.is_server_error() {
+        let problem = status
+            .is_client_error()
+            .then(|| serde_json::from_slice::<Value>(&bytes).expect("a problem"));
+        tests::described::check("GET", &path, status.as_u16(), problem.as_ref());
+    }
+    (status, parts.headers, bytes)
 }
 
 pub(crate) async fn status_of(desk: &TestDesk, user: &str, id: &Value) -> u16 {
