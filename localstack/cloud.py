@@ -21,6 +21,7 @@ REGION = "us-east-1"
 STACK = "ledgerdesk-local"
 CODE_BUCKET = "ledgerdesk-local-code"
 WAIT_MAX_S = 120
+PROGRAMS = ("http", "background")
 DEFAULT_APP = "local_app:secret-for-trials-only"
 
 
@@ -97,15 +98,15 @@ def start():
             time.sleep(0.05)
 
 
-def package(release):
-    """Returns the ZIP file of the Lambda binary: the release build of infra/deploy/package, or the debug build."""
+def package(program, release):
+    """Returns the ZIP file of a Lambda program: the release build of infra/deploy/package, or the debug build."""
     if release:
-        return ROOT / "target" / "lambda" / "bootstrap.zip"
-    binary = target() / "debug" / "bootstrap"
+        return ROOT / "target" / "lambda" / f"{program}.zip"
+    binary = target() / "debug" / f"bootstrap-{program}"
     slim = HOME / "bootstrap"
     slim.write_bytes(binary.read_bytes())
     subprocess.run(["strip", str(slim)], check=False)
-    packed = HOME / "bootstrap.zip"
+    packed = HOME / f"{program}.zip"
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
         entry = zipfile.ZipInfo("bootstrap")
         entry.external_attr = 0o755 << 16
@@ -114,7 +115,7 @@ def package(release):
     return packed
 
 
-def deploy(kind, packed):
+def deploy(kind, release):
     import boto3
     from botocore.config import Config
 
@@ -122,7 +123,8 @@ def deploy(kind, packed):
     client = lambda service: boto3.client(service, endpoint_url=kind.endpoint, config=config, aws_access_key_id="test", aws_secret_access_key="test")
     s3 = client("s3")
     s3.create_bucket(Bucket=CODE_BUCKET)
-    s3.upload_file(str(packed), CODE_BUCKET, "bootstrap.zip")
+    for program in PROGRAMS:
+        s3.upload_file(str(package(program, release)), CODE_BUCKET, f"{program}.zip")
     # CloudFormation takes templates of more than 51,200 bytes only from a bucket.
     s3.upload_file(str(ROOT / "infra" / "deploy" / "template.yaml"), CODE_BUCKET, "template.yaml")
     cloudformation = client("cloudformation")
@@ -171,7 +173,7 @@ def up(arguments):
     try:
         kind = Kind(endpoint)
         release = "--release" in arguments
-        outputs = deploy(kind, package(release))
+        outputs = deploy(kind, release)
         settings = {
             "AWS_ENDPOINT_URL": endpoint,
             "AWS_REGION": REGION,

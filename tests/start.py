@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures how long a Lambda's start takes, from the start of its process to its first poll, and how much memory it has taken by then.
 
-usage: start.py HELLO BOOTSTRAP      both built with --profile lambda; the environment is what localstack/up wrote
+usage: start.py HELLO HTTP BACKGROUND      all built with --profile lambda; the environment is what localstack/up wrote
 
 A stand-in for the Lambda runtime API listens on loopback and answers no poll. The programs are started in turns, 20 times each; printed are
 medians. Figures of this machine, not of AWS: there is no micro VM, no package to fetch and no share of a processor.
@@ -61,15 +61,17 @@ def start(program, function, api):
     return taken, peak
 
 
-def main(hello, bootstrap):
+def main(hello, http_program, background):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Runtime)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     api = f"127.0.0.1:{server.server_port}"
     template = pathlib.Path(__file__).parent.parent / "infra/deploy/template.yaml"
-    functions = re.findall(r"^ +Handler: (\w+)$", template.read_text(encoding="utf-8"), re.MULTILINE)
+    functions = re.findall(r"^ +Handler: (\w+)\n( +CodeUri:)?", template.read_text(encoding="utf-8"), re.MULTILINE)
     assert functions, f"{template} has no handlers"
-    contestants = [("hello", hello, "hello")] + [(name, bootstrap, name) for name in functions]
+    # A function with a package of its own serves HTTP requests.
+    contestants = [("hello", hello, "hello")]
+    contestants += [(name, http_program if own else background, name) for name, own in functions]
     measured = {name: [] for name, _, _ in contestants}
     for _ in range(RUNS):
         for name, program, function in contestants:
@@ -82,4 +84,4 @@ def main(hello, bootstrap):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    main(*sys.argv[1:4])

@@ -571,6 +571,11 @@ fn the_template_deploys_exactly_the_catalog() {
         ] {
             assert!(body.contains(required), "{name} lacks {required}");
         }
+        assert_eq!(
+            body.contains("Key: !Ref HttpCodeKey"),
+            matches!(function.trigger, Trigger::Http { .. }),
+            "the package of {name}"
+        );
         let of = |what: &str| {
             resources
                 .iter()

@@ -1,6 +1,6 @@
 //! A minimal Lambda function that returns its input. The script `tests/start.py` measures how long
-//! the start of this program takes. It compares this time with the start time of `bootstrap`, the
-//! Lambda program of the service desk.
+//! the start of this program takes. It compares this time with the start time of the Lambda
+//! programs of the service desk.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;

@@ -44,8 +44,8 @@ pub struct Function {
     pub does: &'static str,
 }
 
-/// All functions of the desk (separate parts of the program, such as the HTTP API).
-pub const FUNCTIONS: &[Function] = &[
+/// The functions that an HTTP request starts. In the cloud, the program `bootstrap-http` contains them.
+pub const HTTP: &[Function] = &[
     Function {
         name: "command",
         trigger: Trigger::Http {
@@ -60,6 +60,11 @@ pub const FUNCTIONS: &[Function] = &[
         },
         does: "verifies and stores messages of other systems",
     },
+];
+
+/// All other functions. In the cloud, the program `bootstrap-background` contains them. A program contains only the code
+/// of the list that it names. Together, they would exceed the size of a package.
+pub const BACKGROUND: &[Function] = &[
     Function {
         name: "index",
         trigger: Trigger::Journal,
@@ -157,19 +162,56 @@ pub const FUNCTIONS: &[Function] = &[
     },
 ];
 
+/// All functions of the desk (separate parts of the program, such as the HTTP API).
+pub const FUNCTIONS: &[Function] = &{
+    let mut all = [HTTP[0]; HTTP.len() + BACKGROUND.len()];
+    let mut at = 0;
+    while at < all.len() {
+        all[at] = if at < HTTP.len() {
+            HTTP[at]
+        } else {
+            BACKGROUND[at - HTTP.len()]
+        };
+        at += 1;
+    }
+    all
+};
+
+/// The names of all queues. The compiler calculates them, so a program that needs only the names does not contain the
+/// functions.
+const QUEUES: [&str; number_of_queues()] = {
+    let mut names = [""; number_of_queues()];
+    let (mut at, mut found) = (0, 0);
+    while at < BACKGROUND.len() {
+        if matches!(BACKGROUND[at].trigger, Trigger::Queue { .. }) {
+            names[found] = BACKGROUND[at].name;
+            found += 1;
+        }
+        at += 1;
+    }
+    names
+};
+
+const fn number_of_queues() -> usize {
+    let (mut at, mut found) = (0, 0);
+    while at < BACKGROUND.len() {
+        if matches!(BACKGROUND[at].trigger, Trigger::Queue { .. }) {
+            found += 1;
+        }
+        at += 1;
+    }
+    found
+}
+
 /// Returns the names of all queues. Each queue has the same name as the function that processes its messages.
 pub fn queues() -> Vec<&'static str> {
-    FUNCTIONS
-        .iter()
-        .filter(|function| matches!(function.trigger, Trigger::Queue { .. }))
-        .map(|function| function.name)
-        .collect()
+    QUEUES.to_vec()
 }
 
 /// Returns the Rust function that executes the intents (requests for work) in the messages of a queue.
 /// Returns `None` if the queue does not exist.
 pub fn handler(queue: &str) -> Option<Execute> {
-    FUNCTIONS
+    BACKGROUND
         .iter()
         .find_map(|function| match function.trigger {
             Trigger::Queue { execute, .. } if function.name == queue => Some(execute),

@@ -6,6 +6,8 @@
 //! records, the function returns the id of the first failed record. AWS then delivers this record
 //! and all later records again. The function skips the commits that it already processed.
 
+pub mod start;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -28,7 +30,7 @@ use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 
 use crate::app::subscriptions::Everything;
-use crate::catalog::{self, FUNCTIONS, Function, Trigger};
+use crate::catalog::{self, BACKGROUND, Function, HTTP, Trigger};
 use crate::mqtt::fleet_message;
 use crate::registry::{PROJECTIONS, REGISTRY};
 use crate::stream::follow::births::Births;
@@ -89,26 +91,29 @@ impl Host {
         }
     }
 
-    /// Handles calls of the Lambda function `name` until the process ends. Returns an error if the
-    /// desk has no function with this name.
-    pub async fn run(self, name: &str) -> Result<(), Broken> {
-        let function = FUNCTIONS
-            .iter()
-            .find(|function| function.name == name)
-            .ok_or_else(|| format!("there is no function {name}"))?;
-        if let Trigger::Http { router } = function.trigger {
-            let router = router(self.app.clone());
-            let counted =
-                axum::middleware::from_fn(move |request, next: axum::middleware::Next| {
-                    let host = self.clone();
-                    async move {
-                        let response = next.run(request).await;
-                        host.print_metrics(function);
-                        response
-                    }
-                });
-            return Box::pin(lambda_http::run(router.layer(counted))).await;
-        }
+    /// Serves the HTTP requests of the Lambda function `name` until the process ends. Returns an error if
+    /// [`HTTP`] has no function with this name.
+    pub async fn serve(self, name: &str) -> Result<(), Broken> {
+        let function = named(HTTP, name)?;
+        let Trigger::Http { router } = function.trigger else {
+            return Err(format!("no HTTP request starts the function {name}").into());
+        };
+        let router = router(self.app.clone());
+        let counted = axum::middleware::from_fn(move |request, next: axum::middleware::Next| {
+            let host = self.clone();
+            async move {
+                let response = next.run(request).await;
+                host.print_metrics(function);
+                response
+            }
+        });
+        Box::pin(lambda_http::run(router.layer(counted))).await
+    }
+
+    /// Handles the calls of the Lambda function `name` until the process ends. Returns an error if [`BACKGROUND`]
+    /// has no function with this name.
+    pub async fn process(self, name: &str) -> Result<(), Broken> {
+        let function = named(BACKGROUND, name)?;
         let handler = service_fn(move |event: LambdaEvent<Value>| {
             let host = self.clone();
             async move {
@@ -388,6 +393,12 @@ impl Host {
             result => result,
         }
     }
+}
+
+/// Returns the function of `functions` with this name.
+fn named(functions: &'static [Function], name: &str) -> Result<&'static Function, Broken> {
+    let found = functions.iter().find(|function| function.name == name);
+    found.ok_or_else(|| format!("this program has no function {name}").into())
 }
 
 /// Processes the commits of one event stream in order. Each entry of `commits` contains a commit

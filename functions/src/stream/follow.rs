@@ -16,7 +16,9 @@
 pub mod aggregate;
 pub mod births;
 pub mod due;
+#[cfg(feature = "local")]
 pub mod history;
+#[cfg(feature = "local")]
 pub mod rebuild;
 
 use std::borrow::Cow;

@@ -13,6 +13,7 @@ use infra::views::{Document, Views};
 use infra::{Error, Ledger};
 use serde_json::Value;
 
+#[cfg(feature = "local")]
 use super::follow::rebuild::Rebuilt;
 use super::parked::{Parked, park};
 
@@ -37,6 +38,7 @@ pub trait Project: Send + Sync {
     /// Applies the commits of the feed (the sequence of all commits) that are not in the document
     /// yet. Returns the feed position of the last applied commit.
     async fn project(&self, ledger: &Ledger, views: &dyn Views) -> Result<i64, Error>;
+    #[cfg(feature = "local")]
     /// Builds the document again from the start of the feed (the sequence of all commits), up to
     /// the position of the stored document. If the new document differs from the stored document,
     /// this function replaces the stored document. The result shows whether the documents were
@@ -58,6 +60,7 @@ impl<P: Projection> Project for Of<P> {
     async fn project(&self, ledger: &Ledger, views: &dyn Views) -> Result<i64, Error> {
         project::<P>(ledger, views).await
     }
+    #[cfg(feature = "local")]
     async fn rebuild(&self, ledger: &Ledger, views: &dyn Views) -> Result<Rebuilt, Error> {
         rebuild::<P>(ledger, views).await
     }
@@ -204,6 +207,7 @@ pub async fn replay<P: Projection>(
     }
 }
 
+#[cfg(feature = "local")]
 async fn rebuild<P: Projection>(ledger: &Ledger, views: &dyn Views) -> Result<Rebuilt, Error> {
     let (reached, old) = stored::<P>(views).await?;
     let Replayed {

@@ -9,11 +9,17 @@ use domain::views::Card;
 use domain::{Decider, Envelope, StreamRole};
 use events::{Event, Personal};
 use futures_util::future::BoxFuture;
-use infra::views::{Document, Views};
-use infra::{Error, Ledger};
+use infra::Error;
+#[cfg(feature = "local")]
+use infra::Ledger;
+use infra::views::Document;
+#[cfg(feature = "local")]
+use infra::views::Views;
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "local")]
 use super::history::{self, History, Until};
+#[cfg(feature = "local")]
 use super::rebuild::{self, Rebuilt};
 use super::{Changes, Folding, Follower, Reaction, Received, due};
 use crate::App;
@@ -33,6 +39,9 @@ pub struct Deadlines {
 }
 
 /// An aggregate type with hidden Rust types. [`Row`] is the only implementation.
+///
+/// Only the command line calls the last three functions. The programs of the cloud functions do not contain them, because
+/// they have much code for each aggregate type.
 #[async_trait]
 pub trait Aggregate: Send + Sync {
     /// Returns the name of the aggregate type. In a stream name, this name is the text before the
@@ -66,6 +75,7 @@ pub trait Aggregate: Send + Sync {
         received: &[Received],
         checkpoint: Option<Document>,
     ) -> Result<Changes, Error>;
+    #[cfg(feature = "local")]
     /// Builds all cards (the stored summaries of streams) of this aggregate type again, see
     /// [`rebuild::cards`]. Returns the numbers of built and changed cards.
     async fn rebuild(
@@ -74,10 +84,12 @@ pub trait Aggregate: Send + Sync {
         views: &dyn Views,
         followed: i64,
     ) -> Result<Rebuilt, Error>;
+    #[cfg(feature = "local")]
     /// Compares each snapshot (a stored state) of a stream with the state that is computed from the
     /// events. Returns one number for each wrong snapshot. This number is the sequence number of
     /// the first event in the commit that contains the snapshot.
     async fn wrong_snapshots(&self, ledger: &Ledger, stream: &str) -> Result<Vec<i64>, Error>;
+    #[cfg(feature = "local")]
     /// Returns the commits of a stream up to the limit `until` (a time and an event number in the
     /// stream). Also returns the state of the stream after these commits.
     async fn history(&self, ledger: &Ledger, stream: &str, until: Until) -> Result<History, Error>;
@@ -137,6 +149,7 @@ impl<D: Decider, C: Card<Event = D::Event>> Aggregate for Row<D, C> {
         };
         super::fold(follower, folding, stream, received, checkpoint).await
     }
+    #[cfg(feature = "local")]
     async fn rebuild(
         &self,
         ledger: &Ledger,
@@ -145,9 +158,11 @@ impl<D: Decider, C: Card<Event = D::Event>> Aggregate for Row<D, C> {
     ) -> Result<Rebuilt, Error> {
         rebuild::cards::<C>(ledger, views, followed).await
     }
+    #[cfg(feature = "local")]
     async fn wrong_snapshots(&self, ledger: &Ledger, stream: &str) -> Result<Vec<i64>, Error> {
         ledger.repository::<D>().check_snapshots(stream).await
     }
+    #[cfg(feature = "local")]
     async fn history(&self, ledger: &Ledger, stream: &str, until: Until) -> Result<History, Error> {
         history::read::<D>(ledger, stream, until).await
     }

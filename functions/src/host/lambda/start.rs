@@ -1,15 +1,9 @@
-//! The program that AWS Lambda starts for every function of the desk. The environment variable
-//! `_HANDLER` contains the name of the function. Other environment variables contain the settings
-//! of the desk.
+//! Starts a cloud function: reads its settings and opens the storage. AWS Lambda starts one of two programs,
+//! `bootstrap-http` or `bootstrap-background`. The environment variable `_HANDLER` contains the name of the
+//! function. Other environment variables contain the settings of the desk.
 
 use std::sync::Arc;
 
-use functions::App;
-use functions::app::times;
-use functions::app::{FILE_BYTES_MAX, Settings};
-use functions::catalog::queues;
-use functions::host::lambda::{Host, StreamAnswers};
-use functions::stream::index::Indexer;
 use infra::Ports;
 use infra::accounts::ldap::Ldap;
 use infra::aws::{Cloud, configure};
@@ -21,6 +15,13 @@ use infra::http::egress::Egress;
 use infra::login::{Login, http::Http as HttpLogin, memory::Memory as NoLogin};
 use lambda_runtime::Error;
 
+use super::{Host, StreamAnswers};
+use crate::App;
+use crate::app::times;
+use crate::app::{FILE_BYTES_MAX, Settings};
+use crate::catalog::queues;
+use crate::stream::index::Indexer;
+
 /// The functions that have no permission to read the journal (the database table of all commits).
 /// All other functions read the journal once when they start, to open the connection to the
 /// database before the first call.
@@ -30,8 +31,9 @@ const NO_JOURNAL: [&str; 3] = ["index", "project", "wake"];
 /// and the base64 encoding of the body need a part of these 6 MiB.
 const RESPONSE_BYTES_MAX: u64 = 4 << 20;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
+/// Creates the object that runs a function, and returns it with the name of the function. Returns an error if
+/// a setting is missing or wrong.
+pub async fn start() -> Result<(Host, String), Error> {
     let filter = setting("LEDGERDESK_LOG").unwrap_or_else(|| "info".into());
     tracing_subscriber::fmt()
         .json()
@@ -104,9 +106,8 @@ async fn main() -> Result<(), Error> {
         cloud.ports.blob.clone(),
         app.ledger.clock.clone(),
     );
-    Host::new(app, indexer, cloud.meter, answers)
-        .run(&function)
-        .await
+    let host = Host::new(app, indexer, cloud.meter, answers);
+    Ok((host, function))
 }
 
 /// Returns a setting from an environment variable. Returns `None` if the variable is not set or
