@@ -12,7 +12,7 @@ use events::calendar::{self, CalendarEvent};
 use events::catalog::{
     CatalogEvent, CategoryAdded, CategoryChanged, CategoryRemoved, ServiceNamed, ServicePlaced,
 };
-use events::channel_account::{self, ChannelAccountEvent, Started, Stopped};
+use events::channel_account::{self, ChannelAccountEvent, Degraded, Recovered, Started, Stopped};
 use events::desk_key::{DeskKeyEvent, Rotated};
 use events::dictionary::{self, DictionaryEvent};
 use events::field::{self, FieldEvent};
@@ -103,8 +103,13 @@ pub struct ApplicationKind(pub Option<application_kind::Defined>);
 
 /// The current definition of one channel account. A channel account is a configured sender of messages, such
 /// as a mail relay. The second value is the emergency stop of the account. It is `None` if the account is not stopped.
+/// The third value is `None` unless most of the messages of the account fail.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ChannelAccount(pub Option<channel_account::Defined>, pub Option<Stopped>);
+pub struct ChannelAccount(
+    pub Option<channel_account::Defined>,
+    pub Option<Stopped>,
+    #[serde(default)] pub Option<Degraded>,
+);
 
 /// The commands that change one channel account.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,6 +117,10 @@ pub enum ChannelAccountCommand {
     Define(channel_account::Defined),
     Stop(Stopped),
     Start(Started),
+    /// Records that most of the messages fail.
+    Degrade(Degraded),
+    /// Records that the messages are accepted again.
+    Recover(Recovered),
 }
 
 impl Decider for ChannelAccount {
@@ -137,9 +146,17 @@ impl Decider for ChannelAccount {
             ChannelAccountCommand::Start(started) if self.1.is_some() => {
                 vec![started.clone().into()]
             }
+            ChannelAccountCommand::Degrade(degraded) if self.0.is_some() && self.2.is_none() => {
+                vec![degraded.clone().into()]
+            }
+            ChannelAccountCommand::Recover(recovered) if self.2.is_some() => {
+                vec![recovered.clone().into()]
+            }
             ChannelAccountCommand::Define(_)
             | ChannelAccountCommand::Stop(_)
-            | ChannelAccountCommand::Start(_) => Vec::new(),
+            | ChannelAccountCommand::Start(_)
+            | ChannelAccountCommand::Degrade(_)
+            | ChannelAccountCommand::Recover(_) => Vec::new(),
         })
     }
 
@@ -148,6 +165,8 @@ impl Decider for ChannelAccount {
             ChannelAccountEvent::Defined(defined) => self.0 = Some(defined.clone()),
             ChannelAccountEvent::Stopped(stopped) => self.1 = Some(stopped.clone()),
             ChannelAccountEvent::Started(_) => self.1 = None,
+            ChannelAccountEvent::Degraded(degraded) => self.2 = Some(degraded.clone()),
+            ChannelAccountEvent::Recovered(_) => self.2 = None,
         }
     }
 }

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::PersonId;
 use crate::event::{Personals, event_enum};
 use crate::task_type::Repetition;
+use crate::{PersonId, TicketSn};
 
 event_enum! {
     /// The events of one channel account.
@@ -17,6 +17,8 @@ event_enum! {
         Defined "channel_account.defined" 1,
         Stopped "channel_account.stopped" 1,
         Started "channel_account.started" 1,
+        Degraded "channel_account.degraded" 1,
+        Recovered "channel_account.recovered" 1,
     }
 }
 
@@ -60,6 +62,22 @@ pub struct Started {
     pub by: PersonId,
 }
 impl Personals for Started {}
+
+/// Most of the last messages of the account failed. The account still sends messages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Degraded {
+    /// Number of accepted messages among the last ones.
+    pub accepted: u32,
+    pub failed: u32,
+    /// The ticket of the last failed message.
+    pub ticket: TicketSn,
+}
+impl Personals for Degraded {}
+
+/// The last messages of a degraded account were accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recovered {}
+impl Personals for Recovered {}
 
 fn yes() -> bool {
     true

@@ -92,11 +92,13 @@ pub enum Fact {
     Unreached,
     /// A step of an escalation chain notifies the recipient of a ticket that nobody has acknowledged.
     EscalationStep,
+    /// Most of the messages of a channel account fail. The ticket is the one of the last failed message.
+    AccountDegraded,
 }
 
 impl Fact {
     /// All facts, in the order of the documentation.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::ApprovalNeeded,
         Self::WorkAssigned,
         Self::Reminded,
@@ -116,6 +118,7 @@ impl Fact {
         Self::CallbackFailed,
         Self::Unreached,
         Self::EscalationStep,
+        Self::AccountDegraded,
     ];
 
     /// Returns the category of the fact.
@@ -129,7 +132,8 @@ impl Fact {
             | Self::ProcessorsMissing
             | Self::CallbackFailed
             | Self::Unreached
-            | Self::EscalationStep => Category::Escalated,
+            | Self::EscalationStep
+            | Self::AccountDegraded => Category::Escalated,
             Self::Followed | Self::Progressed | Self::Suspended | Self::Resumed | Self::Changed => {
                 Category::Updated
             }

@@ -76,6 +76,8 @@ pub const ALL: &[(&str, &str)] = samples! {
     "channel_account.defined.v1"
     "channel_account.stopped.v1"
     "channel_account.started.v1"
+    "channel_account.degraded.v1"
+    "channel_account.recovered.v1"
     "chat_identity.linked.v1"
     "delivery.requested.v1"
     "delivery.attempt_started.v1"

@@ -52,10 +52,10 @@ use domain::projections::desk_board::DeskBoard;
 use domain::reaction::Birth;
 use domain::reactions::{
     check_escalations, evaluate_rules, handle_inbound, notify_assignee, notify_interested,
-    notify_on_call, notify_operators, propagate_ticket_state, relate_tickets, report_delivery,
-    report_unreached, send_callback, start_api_call, start_application, start_deliveries,
-    start_digest_deliveries, start_dispatch, start_escalation, submit_application,
-    suppress_address, write_back,
+    notify_on_call, notify_operators, propagate_ticket_state, relate_tickets, report_degraded,
+    report_delivery, report_unreached, send_callback, start_api_call, start_application,
+    start_deliveries, start_digest_deliveries, start_dispatch, start_escalation,
+    submit_application, suppress_address, write_back,
 };
 use domain::ticket::Ticket;
 use domain::views::callback_card::CallbackCard;
@@ -269,7 +269,13 @@ pub static REGISTRY: Registry = &[
     &Row::<Rota, Rota>::NEW,
     &Row::<Person, NoCard<_>>::NEW,
     &Row::<Account, NoCard<_>>::NEW,
-    &Row::<ChannelAccount, ChannelAccount>::NEW,
+    &Row::<ChannelAccount, ChannelAccount> {
+        reactions: &[Reaction {
+            name: report_degraded::NAME,
+            react: report_degraded::react,
+        }],
+        ..Row::NEW
+    },
     &Row::<ChatIdentity, NoCard<_>>::NEW,
     &Row::<NotificationPolicy, NoCard<_>>::NEW,
     &Row::<Calendar, NoCard<_>>::NEW,

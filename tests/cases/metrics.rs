@@ -82,6 +82,38 @@ async fn an_app_for_monitoring_reads_only_the_metrics() {
     }
 }
 
+/// Each channel account has its state in the metrics, also before its first message.
+#[tokio::test]
+async fn the_metrics_show_the_state_of_each_channel_account() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let accounts = folder.path().join("accounts.toml");
+    let text = "[[account]]\nname = \"mail\"\nchannel = \"email\"\nhost = \"relay.example\"\nfrom = \"desk@example.com\"\n";
+    std::fs::write(&accounts, text).expect("written");
+    let data = folder.path().join("data");
+    let accounts = accounts.to_str().expect("a path");
+    let desk = Served::start(&data, &["--accounts", accounts]);
+    let state = async |name: &str| {
+        let (status, text) = metrics(&desk, APP).await;
+        assert_eq!(status, 200, "{text}");
+        let labels = json!({ "account": "mail", "channel": "email" });
+        let name = format!("ledgerdesk_channel_account_{name}");
+        // The list of accounts follows the ledger, so the account can be absent for a moment.
+        let samples = parsed(&text);
+        let is_shown = samples.iter().any(|sample| sample[0] == name.as_str());
+        is_shown.then(|| value(&samples, &name, &labels).to_bits())
+    };
+    let available = tests::process::until("the account", async || {
+        state("available").await.ok_or(Value::Null)
+    });
+    assert_eq!(available.await, 1_f64.to_bits());
+    assert_eq!(state("degraded").await, Some(0_f64.to_bits()));
+    let (status, answer) = desk
+        .v1("POST", "channel-accounts/mail/stop", "admin", json!({}))
+        .await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(state("available").await, Some(0_f64.to_bits()));
+}
+
 /// Prometheus can watch a desk on one machine (cases/first-use.md, section 6). The metrics are about the whole desk, so
 /// only apps that may act for every user read them.
 #[tokio::test]

@@ -262,6 +262,135 @@ fn a_real_incident_log_is_imported_once_with_an_exact_report() {
     );
     assert_eq!(report(), reported);
     assert!(text(&run(&["audit", "verify", "--data", data]).stdout).contains("audit verify: ok"));
+    let tried = tried(directory.path(), data, &["--to", "2016-06-01"]);
+    assert_eq!(tried["imported_rows"], 112_399);
+    let figures = &tried["total"]["after"];
+    let number = |name: &str| figures[name].as_u64().expect("a number");
+    assert!(number("messages") > 0 && number("dropped") > 0, "{figures}");
+    let of_all: u64 = ["immediate", "batched", "digest", "held", "dropped"]
+        .map(number)
+        .iter()
+        .sum();
+    assert_eq!(Some(of_all), tried["notifications"].as_u64());
+}
+
+const POLICY: &str = r#"
+[[account]]
+name = "mail"
+channel = "email"
+host = "relay.example"
+from = "Desk <desk@example.com>"
+
+[policy]
+accounts = ["mail"]
+
+[[policy.rules]]
+categories = ["resolved"]
+cap = "off"
+"#;
+
+/// Tries a policy on the imported rows of 30 days of a log, two times. Both reports must have the same bytes. `more`
+/// contains additional arguments. Returns the report.
+fn tried(directory: &Path, data: &str, more: &[&str]) -> Value {
+    let file = directory.join("policy.toml");
+    std::fs::write(&file, POLICY).unwrap();
+    let attempt = |format: &[&str]| {
+        let file = file.to_str().unwrap();
+        let arguments = ["policy", "try", file, "--imported", "--assume-addresses"];
+        let output = run(&[&arguments[..], &["--data", data][..], more, format].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        output.stdout
+    };
+    let printed = attempt(&[]);
+    assert_eq!(printed, attempt(&[]), "the text has the same bytes");
+    assert!(text(&printed).contains("Rule 1 of the policy limits"));
+    let json = attempt(&["--json"]);
+    assert_eq!(json, attempt(&["--json"]), "the JSON has the same bytes");
+    serde_json::from_slice(&json).unwrap()
+}
+
+/// The imported rows notify nobody, but a trial counts them as if they had happened in this desk.
+#[test]
+fn a_policy_is_tried_on_an_imported_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let mapping = MAPPING.replace(
+        "missing =",
+        "people = [\"assigned_to\", \"caller_id\"]\nmissing =",
+    );
+    let csv = "id,when,state,team,assigned_to,caller_id\nA,2026-01-01 10:00:00,neu,x,max,eva\nA,2026-01-01 11:00:00,neu,x,moritz,eva\n\
+               A,2026-01-02 12:00:00,erledigt,x,moritz,eva\nB,2025-01-01 10:00:00,neu,x,max,eva\n";
+    let printed = import(directory.path(), csv, &mapping);
+    assert!(
+        printed.contains("4 imported, 0 duplicate, 0 rejected"),
+        "{printed}"
+    );
+    let data = directory.path().join("data");
+    let data = data.to_str().unwrap();
+    let head = text(&run(&["audit", "head", "--data", data]).stdout);
+    let report = tried(directory.path(), data, &[]);
+    assert_eq!(
+        (&report["notifications"], &report["imported_rows"]),
+        (&json!(3), &json!(4))
+    );
+    assert_eq!(
+        report["total"]["after"],
+        json!({ "immediate": 2, "batched": 0, "digest": 0, "held": 0, "dropped": 1, "messages": 2 })
+    );
+    assert_eq!(report["total"]["before"]["messages"], 0);
+    assert_eq!(report["newly_reached"]["first"], json!(["max", "moritz"]));
+    assert_eq!(
+        text(&run(&["audit", "head", "--data", data]).stdout),
+        head,
+        "a trial stores nothing"
+    );
+    let wrong = directory.path().join("wrong.toml");
+    std::fs::write(&wrong, POLICY.replace("cap =", "cpa =")).unwrap();
+    let refused = run(&["policy", "try", wrong.to_str().unwrap(), "--data", data]);
+    assert_eq!(refused.status.code(), Some(1));
+    let reason = text(&refused.stderr);
+    assert!(
+        reason.contains("wrong.toml") && reason.contains("unknown field `cpa`"),
+        "{reason}"
+    );
+    assert!(refused.stdout.is_empty());
+}
+
+#[test]
+fn the_reports_about_notifications_name_missing_data_and_wrong_options() {
+    let directory = tempfile::tempdir().unwrap();
+    let csv = "id,when,state,team\nA,2026-01-01 10:00:00,neu,x\n";
+    import(directory.path(), csv, MAPPING);
+    let data = directory.path().join("data");
+    let report = |arguments: &[&str]| {
+        let data = data.to_str().unwrap();
+        run(&[&["report"][..], arguments, &["--data", data][..]].concat())
+    };
+    let empty = text(&report(&["notifications", "--days", "7"]).stdout);
+    assert!(
+        empty.contains("has no notifications in the period"),
+        "{empty}"
+    );
+    let outcomes = report(&["outcomes", "--split", "2026-01-01", "--json"]);
+    let outcomes: Value = serde_json::from_slice(&outcomes.stdout).unwrap();
+    let measure = &outcomes["measures"]["response_time"];
+    assert_eq!(
+        (&measure["verdict"], &measure["target"]),
+        (&json!("not_enough_data"), &json!(-30.0)),
+        "{outcomes}"
+    );
+    for (arguments, expected) in [
+        (&["desk", "--days", "3"][..], "--days is only for"),
+        (&["outcomes"][..], "needs --split"),
+        (
+            &["notifications", "--shift", "06:00-14:00"][..],
+            "--shift is only for",
+        ),
+    ] {
+        let refused = report(arguments);
+        let reason = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{reason}");
+        assert!(reason.contains(expected), "{reason}");
+    }
 }
 
 fn import(directory: &Path, csv: &str, mapping: &str) -> String {

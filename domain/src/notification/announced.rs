@@ -37,6 +37,7 @@ pub const ANNOUNCED: &[(&str, &[Fact])] = &[
     ("callback.failed", &[Fact::CallbackFailed]),
     ("notification.completed", &[Fact::Unreached]),
     ("escalation.step_notified", &[Fact::EscalationStep]),
+    ("channel_account.degraded", &[Fact::AccountDegraded]),
 ];
 
 /// The event types that cause no notification, grouped by the reason.
@@ -116,6 +117,7 @@ pub const SILENT: &[(&str, &[&str])] = &[
             "catalog.service_named",
             "catalog.service_placed",
             "channel_account.defined",
+            "channel_account.recovered",
             "channel_account.started",
             "channel_account.stopped",
             "desk_key.rotated",

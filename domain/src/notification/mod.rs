@@ -15,6 +15,8 @@ pub mod delivery;
 pub mod digest;
 pub mod escalation;
 pub mod grammar;
+pub mod health;
+pub mod imported;
 pub mod person;
 pub mod priority;
 pub mod quiet;
@@ -23,6 +25,7 @@ pub mod rota;
 pub mod routing;
 pub mod suppression;
 pub mod template;
+pub mod trial;
 
 use events::Moment;
 use events::notification::{

@@ -59,7 +59,11 @@ fn strategy(fact: Fact, score: u32) -> Strategy {
 fn base(fact: Fact) -> u32 {
     match fact {
         Fact::Reminded | Fact::Escalated | Fact::EscalationStep => 80,
-        Fact::NodeFailed | Fact::ProcessorsMissing | Fact::CallbackFailed | Fact::Unreached => 70,
+        Fact::NodeFailed
+        | Fact::ProcessorsMissing
+        | Fact::CallbackFailed
+        | Fact::Unreached
+        | Fact::AccountDegraded => 70,
         Fact::ApprovalNeeded | Fact::WorkAssigned => 60,
         Fact::Mentioned => 50,
         Fact::Finished | Fact::Terminated => 40,

@@ -77,10 +77,18 @@ pub enum Decision {
 /// never held if it is critical, or if no channel account (a configured sender of messages) sends a message soon. A
 /// digest checks the availability of the recipient when it is sent.
 pub fn decide(situation: &Situation<'_>) -> Decision {
+    match consider(situation) {
+        (_, Some(held)) => Decision::Hold(held),
+        (routed, None) => Decision::Send(routed),
+    }
+}
+
+/// Returns the accounts that would send the notification now, and the hold if the desk must wait for the recipient.
+pub fn consider(situation: &Situation<'_>) -> (Routed, Option<Held>) {
     let routed = routes(situation);
     let sends = |route: &Route| !matches!(route.mode, Mode::Digest { waits: true, .. });
     if !routed.routes.iter().any(sends) {
-        return Decision::Send(routed);
+        return (routed, None);
     }
     let preferences = situation.preferences;
     let available = availability(&Circumstances {
@@ -94,13 +102,13 @@ pub fn decide(situation: &Situation<'_>) -> Decision {
         presence_limit: situation.presence_limit,
         now: situation.now,
     });
-    match available {
-        Availability::Free => Decision::Send(routed),
+    let held = match available {
+        Availability::Free => None,
         Availability::Held {
             until,
             because,
             presence_limit,
-        } => Decision::Hold(Held {
+        } => Some(Held {
             until,
             because: Some(because),
             quiet: preferences
@@ -110,7 +118,8 @@ pub fn decide(situation: &Situation<'_>) -> Decision {
             zone: situation.zone.iana_name().unwrap_or("UTC").to_owned(),
             presence_limit,
         }),
-    }
+    };
+    (routed, held)
 }
 
 /// Returns the channel accounts (configured senders of messages) that send the notification. Also returns the other

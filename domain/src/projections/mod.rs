@@ -3,6 +3,9 @@
 
 pub mod desk_board;
 pub mod incident_log;
+pub mod notification_meter;
+pub mod outcome;
+pub mod survival;
 pub mod sync_meter;
 
 use events::AnyEvent;

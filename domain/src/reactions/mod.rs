@@ -11,6 +11,7 @@ pub mod notify_on_call;
 pub mod notify_operators;
 pub mod propagate_ticket_state;
 pub mod relate_tickets;
+pub mod report_degraded;
 pub mod report_delivery;
 pub mod report_unreached;
 pub mod send_callback;
@@ -31,7 +32,8 @@ use events::workflow::service_task::Executor;
 
 use crate::envelope::Envelope;
 use crate::intent::{About, Intent, Notify, StartServiceTask};
-use crate::notification::recipients::{Audience, is_own_action};
+use crate::notification::recipients::{Audience, interested, is_own_action, processors};
+use crate::ticket::Ticket;
 use crate::views::ticket_card::TicketCard;
 
 /// Returns the data that the desk needs to start the work of an automatic node. The parameter `executor` is
@@ -64,17 +66,23 @@ fn started(
     })
 }
 
+/// Returns the intents (requests for work) of all notifications about one event of a ticket. `ticket` is the state of the
+/// ticket after the event. The reactions [`notify_assignee`] and [`notify_interested`] return the same intents. A trial of
+/// another policy uses this function, so that it cannot differ from the reactions.
+pub fn notifications(envelope: &Envelope<TicketEvent>, ticket: &Ticket) -> Vec<Intent> {
+    let event = &envelope.event;
+    let mut intents = notified(envelope, ticket, processors(event, ticket));
+    intents.extend(notified(envelope, ticket, interested(event, ticket)));
+    intents
+}
+
 /// Returns one intent (a request for work) for each person of the audience who did not cause the event, and one for the
 /// operators of the desk.
-fn notified(
-    envelope: &Envelope<TicketEvent>,
-    card: &TicketCard,
-    audience: Audience,
-) -> Vec<Intent> {
-    let Some(opened) = &card.ticket.opened else {
+fn notified(envelope: &Envelope<TicketEvent>, ticket: &Ticket, audience: Audience) -> Vec<Intent> {
+    let Some(opened) = &ticket.opened else {
         return Vec::new();
     };
-    let node_run = audience.node.and_then(|node| card.ticket.nodes.get(&node));
+    let node_run = audience.node.and_then(|node| ticket.nodes.get(&node));
     let about = |fact| About {
         fact,
         ticket: opened.sn.clone(),

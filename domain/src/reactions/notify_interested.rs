@@ -17,5 +17,5 @@ pub const NAME: &str = "notify_interested";
 /// who caused the event gets no notification about this event.
 pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     let audience = interested(&envelope.event, &card.ticket);
-    notified(envelope, card, audience)
+    notified(envelope, &card.ticket, audience)
 }

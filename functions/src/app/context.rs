@@ -215,6 +215,17 @@ impl Configuration {
         Ok(state.await?.1.clone())
     }
 
+    /// Returns the state of a channel account of which most messages fail. Returns `None` if the account works.
+    pub async fn channel_account_health(
+        &self,
+        name: &str,
+    ) -> Result<Option<channel_account::Degraded>, Error> {
+        let stream = format!("channel_account-{name}");
+        let make = |state: ChannelAccount| state;
+        let state = self.state(&self.channel_accounts, &stream, make);
+        Ok(state.await?.2.clone())
+    }
+
     /// Returns the names of all channel accounts, in ascending order.
     pub async fn channel_account_names(&self) -> Result<Vec<String>, Error> {
         self.listed("channel_account", "id").await

@@ -165,6 +165,9 @@ pub struct Parts {
     /// Counts the requests of this process for the metrics.
     #[cfg(feature = "local")]
     pub requests: Arc<metrics::Requests>,
+    /// Counts the messages of this process for the metrics.
+    #[cfg(feature = "local")]
+    pub sending: Arc<metrics::Sending>,
     /// Limits the number of concurrent outgoing requests to each receiver.
     pub targets: Targets,
     /// The access tokens of channel accounts.
@@ -257,6 +260,8 @@ impl App {
             limits: Arc::default(),
             #[cfg(feature = "local")]
             requests: Arc::default(),
+            #[cfg(feature = "local")]
+            sending: Arc::default(),
             targets: Targets::default(),
             tokens: Arc::default(),
             settings: Arc::new(settings),

@@ -12,6 +12,7 @@ pub mod import_oncall;
 pub mod log;
 #[cfg(not(feature = "aws"))]
 mod no_cloud;
+pub mod policy;
 pub mod report;
 pub mod restore;
 pub mod sandbox;
@@ -56,6 +57,8 @@ pub enum Command {
     /// Import escalation chains and rotas from an export of Grafana OnCall or Opsgenie.
     #[command(name = "import-oncall")]
     ImportOnCall(import_oncall::ImportOnCall),
+    /// Try a new notification policy on past events.
+    Policy(policy::Policy),
     /// Print a report.
     Report(report::Report),
     /// Read, replay, verify and export the ledger.
@@ -265,7 +268,8 @@ impl Cli {
             Command::Demo(demo) => demo.run(json).await,
             Command::Import(import) => Ok(Box::pin(import.run(json)).await?),
             Command::ImportOnCall(import) => import.run(json).await,
-            Command::Report(report) => report.run(json).await,
+            Command::Policy(policy) => Box::pin(policy.run(json)).await,
+            Command::Report(report) => Box::pin(report.run(json)).await,
             Command::Audit(audit) => audit.run(json).await,
             Command::App(app) => app.run(json).await,
             Command::Forget(forget) => Ok(forget::Forget { json, ..forget }.run().await?),

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use clap::{Args, ValueEnum};
 use domain::projections::desk_board::DeskBoard;
 use events::Moment;
+use events::person::Language;
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ZonedDateTime};
@@ -13,20 +14,23 @@ use serde_json::{Value, json};
 
 use super::CommandError;
 use super::target::Target;
+use crate::app::notifications::delivery_report;
 use crate::app::{reports, times};
 use crate::stream::project;
 
-/// The duration of the default period of the report `sync`, in milliseconds.
+/// The length of one day in milliseconds.
 const DAY_MS: i64 = 86_400_000;
+/// The default number of days of the reports `notifications` and `outcomes`.
+const DAYS: u32 = 30;
 
 #[derive(Debug, Args)]
 pub struct Report {
     /// The name of the report.
     pub name: Name,
-    /// Only for `sync`: the beginning of the period, such as 2026-11-30T06:00:00+08:00 [default: one day before the end].
+    /// For `sync` and `notifications`: the beginning, such as 2026-11-30T06:00:00+08:00 [default: days before the end].
     #[arg(long, value_name = "TIME")]
     pub from: Option<String>,
-    /// Only for `sync`: the end of the period [default: now].
+    /// For `sync` and `notifications`: the end of the period [default: now].
     #[arg(long, value_name = "TIME")]
     pub to: Option<String>,
     /// Only for `sync`: the last shift that has ended, such as 06:00-14:00.
@@ -34,6 +38,15 @@ pub struct Report {
     /// The times have the time zone of this machine, or of the environment variable `TZ`.
     #[arg(long, value_name = "HH:MM-HH:MM", conflicts_with_all = ["from", "to"])]
     pub shift: Option<Shift>,
+    /// For `notifications` and `outcomes`: the number of days of a period [default: 30].
+    #[arg(long, conflicts_with_all = ["from", "shift"], value_parser = clap::value_parser!(u32).range(1..=366))]
+    pub days: Option<u32>,
+    /// Only for `outcomes`: the time that separates the two periods, such as the day of a new policy.
+    #[arg(long, value_name = "TIME")]
+    pub split: Option<String>,
+    /// For `notifications` and `outcomes`: the language of explanations, zh-CN or en.
+    #[arg(long, value_name = "LANGUAGE", default_value = "en", value_parser = ["zh-CN", "en"])]
+    pub language: String,
     #[command(flatten)]
     pub target: Target,
 }
@@ -47,6 +60,10 @@ pub enum Name {
     Desk,
     /// The share of cases that differed from their records at the sources, in a period or shift.
     Sync,
+    /// How the notifications of a period were delivered and answered, by channel and account.
+    Notifications,
+    /// Open rate, response time, satisfaction and tickets per processor before and after a time.
+    Outcomes,
 }
 
 /// The time of the day at which a shift begins, and at which it ends. A shift can end on the next day.
@@ -100,13 +117,9 @@ impl Shift {
 impl Report {
     /// Computes and prints the report.
     pub async fn run(self, json: bool) -> Result<(), CommandError> {
-        let is_sync = matches!(self.name, Name::Sync);
-        if !is_sync && (self.from.is_some() || self.to.is_some() || self.shift.is_some()) {
-            return Err(CommandError::Usage(
-                "--from, --to and --shift are only for the report sync".into(),
-            ));
-        }
+        self.check()?;
         let ledger = self.target.read().await?;
+        let mut is_known_empty = false;
         let report = match self.name {
             Name::Incidents => reports::incidents(
                 &reports::incident_log(&ledger, &mut |_| {})
@@ -114,9 +127,29 @@ impl Report {
                     .map_err(|error| error.to_string())?,
             ),
             Name::Sync => {
-                let (from, to) = self.period(ledger.clock.now())?;
+                let (from, to) = self.period(ledger.clock.now(), 1)?;
                 let report = reports::sync(&ledger, from, to).await;
                 report.map_err(|error| error.to_string())?
+            }
+            Name::Notifications => {
+                let period = self.period(ledger.clock.now(), self.days.unwrap_or(DAYS))?;
+                let zone = TimeZone::UTC;
+                let report = delivery_report::report(&ledger, period, &zone, self.language());
+                let report = report.await?;
+                is_known_empty = report.notifications.all == 0 && report.accounts.is_empty();
+                json!(report)
+            }
+            Name::Outcomes => {
+                let split = read_time("--split", self.split.as_ref())?.ok_or_else(|| {
+                    CommandError::Usage(
+                        "the report outcomes needs --split, such as --split 2026-11-01".into(),
+                    )
+                })?;
+                let days = self.days.unwrap_or(DAYS);
+                let language = self.language();
+                let zone = TimeZone::UTC;
+                let report = delivery_report::outcomes(&ledger, split, days, &zone, language);
+                json!(report.await?)
             }
             Name::Desk => json!(
                 project::replay::<DeskBoard>(&ledger, |_| true, |_| {})
@@ -130,7 +163,7 @@ impl Report {
                 "{}",
                 serde_json::to_string_pretty(&report).unwrap_or_default()
             );
-        } else if is_empty(&report) {
+        } else if is_known_empty || is_empty(&report) {
             println!("{}", self.name.empty_text(&self.target));
         } else {
             print_lines(&report, 0);
@@ -138,17 +171,38 @@ impl Report {
         Ok(())
     }
 
-    /// Returns the period of the report.
-    fn period(&self, now: Moment) -> Result<(Moment, Moment), CommandError> {
-        let read = |option: &str, text: &Option<String>| {
-            let wrong = |text: &String| {
-                CommandError::Usage(format!(
-                    "{option} {text}: use a time with its offset, such as 2026-11-30T06:00:00+08:00, or a day"
-                ))
-            };
-            let read = |text: &String| times::read(text).ok_or_else(|| wrong(text));
-            text.as_ref().map(read).transpose()
+    /// Returns an error if an option does not belong to the report.
+    fn check(&self) -> Result<(), CommandError> {
+        let (is_sync, is_notifications, is_outcomes) = (
+            matches!(self.name, Name::Sync),
+            matches!(self.name, Name::Notifications),
+            matches!(self.name, Name::Outcomes),
+        );
+        let has_period = self.from.is_some() || self.to.is_some();
+        let wrong = if has_period && !is_sync && !is_notifications {
+            "--from and --to are only for the reports sync and notifications"
+        } else if self.shift.is_some() && !is_sync {
+            "--shift is only for the report sync"
+        } else if self.days.is_some() && !is_notifications && !is_outcomes {
+            "--days is only for the reports notifications and outcomes"
+        } else if self.split.is_some() && !is_outcomes {
+            "--split is only for the report outcomes"
+        } else {
+            return Ok(());
         };
+        Err(CommandError::Usage(wrong.to_owned()))
+    }
+
+    fn language(&self) -> Language {
+        if self.language == "zh-CN" {
+            Language::Chinese
+        } else {
+            Language::English
+        }
+    }
+
+    /// Returns the period of the report. `days` is its length if no beginning is given.
+    fn period(&self, now: Moment, days: u32) -> Result<(Moment, Moment), CommandError> {
         if let Some(shift) = self.shift {
             let at = Timestamp::from_millisecond(now.0).unwrap_or_default();
             let period = shift.before(&at.to_zoned_datetime(TimeZone::system()));
@@ -158,13 +212,25 @@ impl Report {
                     .into()
             });
         }
-        let to = read("--to", &self.to)?.unwrap_or(now);
-        let from = read("--from", &self.from)?.unwrap_or(Moment(to.0 - DAY_MS));
+        let to = read_time("--to", self.to.as_ref())?.unwrap_or(now);
+        let earlier = to.plus_ms(-DAY_MS * i64::from(days));
+        let from = read_time("--from", self.from.as_ref())?.unwrap_or(earlier);
         if from > to {
             return Err(CommandError::Usage("--from must be before --to".into()));
         }
         Ok((from, to))
     }
+}
+
+/// Reads the time in an option. Returns `None` if the option is not given.
+fn read_time(option: &str, text: Option<&String>) -> Result<Option<Moment>, CommandError> {
+    let wrong = |text: &String| {
+        CommandError::Usage(format!(
+            "{option} {text}: use a time with its offset, such as 2026-11-30T06:00:00+08:00, or a day"
+        ))
+    };
+    let read = |text: &String| times::read(text).ok_or_else(|| wrong(text));
+    text.map(read).transpose()
 }
 
 impl Name {
@@ -179,6 +245,9 @@ impl Name {
             }
             Self::Desk => {
                 format!("nothing to report: {target} has no tickets and no imported rows")
+            }
+            Self::Notifications | Self::Outcomes => {
+                format!("nothing to report: {target} has no notifications in the period")
             }
         }
     }

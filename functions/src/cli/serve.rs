@@ -30,6 +30,7 @@ use infra::login::{Login, http::Http as HttpLogin, memory::Memory as NoLogin};
 use infra::sandbox::Sandbox;
 use infra::sandbox::bubblewrap::Bubblewrap;
 use infra::views::{Document, Views};
+use jiff::tz::TimeZone;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -421,6 +422,14 @@ fn open_directory(
             Ok(Arc::new(File::read(&text)?))
         }
     }
+}
+
+/// Returns the time zone with which the desk was started last. Without a start, returns the default time zone.
+pub(super) async fn last_zone(views: &dyn Views) -> Result<TimeZone, infra::Error> {
+    let stored = views.get(LAST_START, ZONE).await?;
+    let name = stored.map(|document| String::from_utf8_lossy(&document.body).into_owned());
+    let zone = name.and_then(|name| times::zone(&name).ok());
+    Ok(zone.unwrap_or_else(times::default_zone))
 }
 
 /// Writes a warning if the time zone is not the same as at the last start. The time zone determines the date

@@ -11,6 +11,7 @@ use infra::http::client::Client as HttpClient;
 use infra::http::egress::Egress;
 use infra::{Error, Ledger};
 use infra::{Ports, local};
+use jiff::tz::TimeZone;
 
 use super::CommandError;
 #[cfg(not(feature = "aws"))]
@@ -47,8 +48,17 @@ pub struct Target {
 /// Creates the object that executes all operations of the service desk for a command. For safety,
 /// this object sends no requests to private networks and accepts no login token.
 pub fn app(ports: Ports) -> Result<App, String> {
+    app_in(ports, Settings::default().zone)
+}
+
+/// Does the same as [`app`], for a desk in the given time zone.
+pub fn app_in(ports: Ports, zone: TimeZone) -> Result<App, String> {
     let http = Arc::new(HttpClient::new(Egress::default()).map_err(words)?);
-    App::new(Ports { http, ..ports }, Settings::default(), Arc::default()).map_err(words)
+    let settings = Settings {
+        zone,
+        ..Settings::default()
+    };
+    App::new(Ports { http, ..ports }, settings, Arc::default()).map_err(words)
 }
 
 fn words(error: Error) -> String {

@@ -18,6 +18,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 
 use crate::App;
+use crate::app::notifications::accounts;
 use crate::catalog;
 use crate::http::{refuse_untrusted, refused};
 use crate::registry::counted;
@@ -37,6 +38,12 @@ struct OfQueue {
 struct OfList {
     view: &'static str,
     list: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfAccount {
+    account: String,
+    channel: String,
 }
 
 /// Returns the route of the metrics.
@@ -114,6 +121,45 @@ async fn text(app: &App) -> Result<String, Error> {
         "ledgerdesk_list_entries",
         "Entries of counted lists, such as failed API calls; a list by person counts an entry once per person",
         entries,
+    );
+    let sending = &app.sending;
+    registry.register(
+        "ledgerdesk_channel_attempts",
+        "Attempts to send a message by channel account and result",
+        sending.attempts.clone(),
+    );
+    registry.register(
+        "ledgerdesk_channel_accept_duration_seconds",
+        "Time from the request of a message until the provider accepted it",
+        sending.latencies.clone(),
+    );
+    registry.register(
+        "ledgerdesk_notification_engagement",
+        "Notifications that people read in the inbox or used for an action",
+        sending.engagement.clone(),
+    );
+    let available = Family::<OfAccount, Gauge>::default();
+    let degraded = Family::<OfAccount, Gauge>::default();
+    for account in accounts::all(app).await? {
+        let is_paused = account.paused_until().is_some();
+        let is_available = account.defined.is_enabled && account.stopped.is_none() && !is_paused;
+        let of = OfAccount {
+            account: account.defined.name,
+            channel: account.defined.channel,
+        };
+        let is_degraded = account.degraded.is_some();
+        available.get_or_create(&of).set(i64::from(is_available));
+        degraded.get_or_create(&of).set(i64::from(is_degraded));
+    }
+    registry.register(
+        "ledgerdesk_channel_account_available",
+        "1 if the channel account sends messages, 0 if it is paused, stopped or switched off",
+        available,
+    );
+    registry.register(
+        "ledgerdesk_channel_account_degraded",
+        "1 if most of the last messages of the channel account failed",
+        degraded,
     );
     if let Some(process) = Process::read() {
         registry.register_collector(Box::new(process));

@@ -216,7 +216,15 @@ impl Outgoing for Delivery {
     /// Counts the result for the channel account (the configured sender), which is paused after several failures.
     async fn judged(&self, app: &App, verdict: &Verdict) -> Result<(), Error> {
         match &self.requested {
-            Some(requested) => accounts::note(app, &requested.account, verdict).await,
+            Some(requested) => {
+                #[cfg(feature = "local")]
+                app.sending.count(
+                    &requested.account,
+                    verdict,
+                    app.ledger.clock.now().0 - requested.due.0,
+                );
+                accounts::note(app, &requested.account, verdict).await
+            }
             None => Ok(()),
         }
     }

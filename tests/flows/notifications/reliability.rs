@@ -103,6 +103,44 @@ async fn operators_learn_of_an_urgent_message_that_no_channel_accepted() {
 }
 
 #[tokio::test]
+async fn operators_learn_once_that_most_messages_of_an_account_fail() {
+    let policy = format!("{MAIL_ONLY}\noperators = [\"admin\"]\n");
+    let channels = Channels::open_with(&[MAIL, &policy].concat()).await;
+    channels.reachable(None).await;
+    let alarms = async || {
+        let inbox = channels.get("inbox/admin", "admin").await;
+        let all = inbox["notifications"].as_array().expect("a list").iter();
+        all.filter(|one| one["fact"] == "account_degraded").count()
+    };
+    let is_degraded = async || {
+        let shown = channels.get("channel-accounts/mail", "admin").await;
+        shown["is_degraded"].as_bool().expect("a flag")
+    };
+    for _ in 0..9 {
+        channels
+            .desk
+            .mailer
+            .plan(Ok(reply(554, "5.6.0 bad content")));
+        channels.submit().await;
+    }
+    assert_eq!((alarms().await, is_degraded().await), (0, false));
+    for _ in 0..3 {
+        channels
+            .desk
+            .mailer
+            .plan(Ok(reply(554, "5.6.0 bad content")));
+        channels.submit().await;
+    }
+    assert_eq!((alarms().await, is_degraded().await), (1, true));
+    for _ in 0..4 {
+        channels.submit().await;
+    }
+    assert!(is_degraded().await, "four successes are not enough");
+    channels.submit().await;
+    assert_eq!((alarms().await, is_degraded().await), (1, false));
+}
+
+#[tokio::test]
 async fn an_urgent_message_is_repeated_for_thirty_minutes_at_most() {
     let channels = Channels::open_with(&[MAIL, URGENT_MAIL_ONLY].concat()).await;
     channels.reachable(None).await;

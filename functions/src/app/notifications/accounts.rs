@@ -4,7 +4,7 @@
 
 use domain::attempt::Verdict;
 use domain::config::{ChannelAccount, ChannelAccountCommand};
-use events::channel_account::{Defined, Started, Stopped};
+use events::channel_account::{Defined, Degraded, Started, Stopped};
 use events::delivery::FailureClass;
 use events::{Meta, Moment};
 use infra::ledger::NoContext;
@@ -24,6 +24,8 @@ const STOPPED_MS: i64 = 300_000;
 pub struct Account {
     pub defined: Defined,
     pub stopped: Option<Stopped>,
+    /// `None` unless most of the messages of the account fail.
+    pub degraded: Option<Degraded>,
     pub breaker: Breaker,
 }
 
@@ -125,6 +127,7 @@ pub async fn one(app: &App, name: &str) -> Result<Option<Account>, Error> {
     };
     Ok(Some(Account {
         stopped: app.configuration.channel_account_stop(name).await?,
+        degraded: app.configuration.channel_account_health(name).await?,
         breaker: breaker::state(app, &breaker_of(name)).await?,
         defined,
     }))

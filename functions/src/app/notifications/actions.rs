@@ -314,6 +314,8 @@ pub async fn act(
         .execute::<Notification>(&command_envelope, &Command::Act(acted), &NoContext)
         .await
         .map_err(ExecuteError::unexpected)?;
+    #[cfg(feature = "local")]
+    app.sending.engaged("acted");
     Ok(pending)
 }
 

@@ -125,6 +125,7 @@ impl Definitions {
     /// in the file nor stored.
     pub async fn store(&self, app: &App) -> Result<(), Error> {
         self.on_call.check(app, &self.accounts).await?;
+        self.check_policy(app).await?;
         for defined in &self.accounts {
             let known = app.configuration.channel_account(&defined.name).await?;
             let command = ChannelAccountCommand::Define(defined.clone());
@@ -134,12 +135,28 @@ impl Definitions {
             }
         }
         self.on_call.store(app).await?;
+        match &self.policy {
+            Some(policy) => define::<NotificationPolicy>(app, &policy.name, policy).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Checks the names in the policy. Returns an error if an account or an escalation chain is neither in the file nor
+    /// stored. This function only reads.
+    pub async fn check_policy(&self, app: &App) -> Result<(), Error> {
         let Some(policy) = &self.policy else {
             return Ok(());
         };
         for name in policy.chains.values() {
-            let chain = app.configuration.escalation_chain(name).await?;
-            if chain.defined.is_none() {
+            let is_in_file = self.on_call.chains.iter().any(|chain| chain.name == *name);
+            if !is_in_file
+                && app
+                    .configuration
+                    .escalation_chain(name)
+                    .await?
+                    .defined
+                    .is_none()
+            {
                 return Err(Error::new(
                     infra::Kind::Misconfigured,
                     format!(
@@ -157,7 +174,7 @@ impl Definitions {
                 ));
             }
         }
-        define::<NotificationPolicy>(app, &policy.name, policy).await
+        Ok(())
     }
 }
 

@@ -105,6 +105,10 @@ pub(super) fn wording(fact: Fact, language: Language) -> (&'static str, &'static
             "一条紧急通知的所有渠道均发送失败，收件人只能在收件箱中看到。请用其他方式联系收件人。",
         ),
         Fact::EscalationStep => ("工单无人确认", "一个工单尚无人确认，请查看并确认。"),
+        Fact::AccountDegraded => (
+            "渠道账号异常",
+            "一个渠道账号的多数消息发送失败，请检查该账号和服务方。",
+        ),
     };
     let english = match fact {
         Fact::ApprovalNeeded => ("Approval needed", "a ticket waits for your approval."),
@@ -158,6 +162,10 @@ pub(super) fn wording(fact: Fact, language: Language) -> (&'static str, &'static
         Fact::EscalationStep => (
             "Ticket not acknowledged",
             "nobody has acknowledged a ticket. Please look at it and acknowledge it.",
+        ),
+        Fact::AccountDegraded => (
+            "Channel account degraded",
+            "most messages of a channel account fail. Please check the account and its provider.",
         ),
     };
     match language {

@@ -15,7 +15,8 @@ use events::notification::{
 };
 use events::person::{AddressSuppressed, PreferencesChanged};
 use events::{
-    Meta, Moment, NodeId, PersonId, TicketSn, calendar, channel_account, notification_policy,
+    Meta, Moment, NodeId, PersonId, Personal, TicketSn, calendar, channel_account,
+    notification_policy,
 };
 use infra::channel::{self, Channel};
 use infra::ledger::{NoContext, command_id};
@@ -24,7 +25,7 @@ use jiff::tz::TimeZone;
 
 use super::addresses;
 use super::definitions::DEFAULT_POLICY;
-use super::{calendars, presence, recent};
+use super::{calendars, health, presence, recent};
 use crate::App;
 use crate::app::times;
 
@@ -38,37 +39,15 @@ pub async fn request(app: &App, id: &str, notify: Notify) -> Result<(), Error> {
     let Some(policy) = &policy.0 else {
         return Ok(());
     };
-    let Notify {
-        person,
-        role,
-        accounts,
-        about,
-    } = notify;
-    let ticket = ticket(app, &about.ticket).await?;
+    let ticket = ticket(app, &notify.about.ticket).await?;
     let priority = ticket.priority().map(|priority| priority.key.clone());
-    let priority = priority.unwrap_or_default();
-    let is_urgent = about.fact == Fact::EscalationStep || policy.urgent.contains(&priority);
-    let is_critical = policy.critical.contains(&priority);
-    let requested = Requested {
-        person,
-        fact: about.fact,
-        role,
-        ticket: about.ticket,
-        node: about.node,
-        name: about.name,
-        round: about.round,
-        cause: about.cause.clone(),
-        at: about.at,
-        priority,
-        is_urgent,
-        is_critical,
-        accounts,
-    };
+    let (correlation, cause) = (notify.about.correlation.clone(), notify.about.cause.clone());
+    let requested = urgent_by(policy, requested(notify, priority.unwrap_or_default()));
     let next = next(app, &requested, &ticket, Some(policy), None).await?;
     let command_envelope = CommandEnvelope {
         stream: format!("notification-{id}"),
         command_id: command_id(&["notify", id]),
-        meta: Meta::system(about.correlation, about.cause),
+        meta: Meta::system(correlation, cause),
     };
     let command = Command::Request(Box::new(requested), next);
     match app
@@ -78,6 +57,41 @@ pub async fn request(app: &App, id: &str, notify: Notify) -> Result<(), Error> {
     {
         Ok(_) | Err(ExecuteError::Rejected(Rejection::AlreadyRequested)) => Ok(()),
         Err(failure) => Err(failure.unexpected()),
+    }
+}
+
+/// Returns the data of a notification that no policy has judged yet. `priority` is the key of the ticket priority.
+pub(super) fn requested(notify: Notify, priority: String) -> Requested {
+    let Notify {
+        person,
+        role,
+        accounts,
+        about,
+    } = notify;
+    Requested {
+        person,
+        fact: about.fact,
+        role,
+        ticket: about.ticket,
+        node: about.node,
+        name: about.name,
+        round: about.round,
+        cause: about.cause,
+        at: about.at,
+        priority,
+        is_urgent: false,
+        is_critical: false,
+        accounts,
+    }
+}
+
+/// Returns the data of a notification with the urgency that follows from a policy.
+pub(super) fn urgent_by(policy: &notification_policy::Defined, requested: Requested) -> Requested {
+    let key = &requested.priority;
+    Requested {
+        is_urgent: requested.fact == Fact::EscalationStep || policy.urgent.contains(key),
+        is_critical: policy.critical.contains(key),
+        ..requested
     }
 }
 
@@ -156,8 +170,9 @@ pub async fn end_delivery(
     ended: DeliveryEnded,
     meta: Meta,
 ) -> Result<(), Error> {
-    let command = Command::EndDelivery(ended);
-    execute(app, notification, command_id(&["end", id]), meta, &command).await
+    let command = Command::EndDelivery(ended.clone());
+    execute(app, notification, command_id(&["end", id]), meta, &command).await?;
+    health::count(app, notification, &ended).await
 }
 
 /// Marks the notification in the given stream as read and returns its new state. Returns `None` if the
@@ -174,7 +189,13 @@ pub async fn mark_read(app: &App, stream: &str, meta: Meta) -> Result<Option<Not
         .execute::<Notification>(&command_envelope, &command, &NoContext)
         .await
     {
-        Ok(outcome) => Ok(Some(outcome.state)),
+        Ok(outcome) => {
+            #[cfg(feature = "local")]
+            if !outcome.events.is_empty() {
+                app.sending.engaged("read");
+            }
+            Ok(Some(outcome.state))
+        }
         Err(ExecuteError::Rejected(Rejection::NotRequested)) => Ok(None),
         Err(failure) => Err(failure.unexpected()),
     }
@@ -266,10 +287,31 @@ impl Reach {
         person: &PersonId,
         policy: Option<notification_policy::Defined>,
     ) -> Result<Self, Error> {
+        let mut reach = Self::without_appointments(app, person, policy, &BTreeMap::new()).await?;
+        // The appointments are only read if a message can be held because of them.
+        if !reach.accounts.is_empty() {
+            reach.appointments =
+                presence::appointments(app, &reach.preferences, &reach.zone).await?;
+        }
+        Ok(reach)
+    }
+
+    /// Loads everything except the appointments of the person, which are known only for the next 48 hours. The accounts in
+    /// `replaced` replace the stored accounts with the same name. This function only reads.
+    pub(super) async fn without_appointments(
+        app: &App,
+        person: &PersonId,
+        policy: Option<notification_policy::Defined>,
+        replaced: &BTreeMap<String, channel_account::Defined>,
+    ) -> Result<Self, Error> {
         let mut accounts = BTreeMap::new();
         let names = policy.iter().flat_map(account_names);
         for name in names.collect::<Vec<String>>() {
-            if let Some(account) = app.configuration.channel_account(&name).await? {
+            let account = match replaced.get(&name) {
+                Some(account) => Some(account.clone()),
+                None => app.configuration.channel_account(&name).await?,
+            };
+            if let Some(account) = account {
                 accounts.insert(name, account);
             }
         }
@@ -281,21 +323,37 @@ impl Reach {
         };
         let of_calendar = calendar.as_ref().and_then(|one| one.zone.as_deref());
         let zone = zone(app, preferences.zone.as_deref().or(of_calendar));
-        // The appointments are only read if a message can be held because of them.
-        let appointments = if accounts.is_empty() {
-            Vec::new()
-        } else {
-            presence::appointments(app, &preferences, &zone).await?
-        };
         Ok(Self {
             preferences,
             zone,
             calendar,
-            appointments,
+            appointments: Vec::new(),
             policy,
             accounts,
             suppressed,
         })
+    }
+
+    /// Gives the person an address for each account that the policy names, unless the person has one.
+    pub(super) fn assume_addresses(&mut self, person: &PersonId) {
+        for account in self.accounts.values() {
+            if let Some(channel) = channel::find(&account.channel) {
+                let addresses = &mut self.preferences.addresses;
+                let address = addresses.entry(channel.address_kind().to_owned());
+                address.or_insert_with(|| Personal::new(person.clone(), "assumed".into()));
+            }
+        }
+    }
+
+    /// Returns the channel of an account. Returns an empty text for an account that is not defined.
+    pub(super) fn channel_of(&self, account: &str) -> &str {
+        let account = self.accounts.get(account);
+        account.map_or("", |account| &account.channel)
+    }
+
+    /// Returns true if at least one account of the policy is defined.
+    pub(super) fn has_accounts(&self) -> bool {
+        !self.accounts.is_empty()
     }
 
     /// Returns whether messages to the person are held now.
@@ -365,6 +423,7 @@ pub(super) fn not_needed(requested: &Requested, ticket: &Ticket) -> Option<&'sta
         | Fact::Terminated
         | Fact::CallbackFailed
         | Fact::Unreached
+        | Fact::AccountDegraded
         | Fact::Mentioned
         | Fact::Commented
         | Fact::Followed => None,

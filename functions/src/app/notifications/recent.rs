@@ -29,6 +29,21 @@ struct Last {
     writer: String,
 }
 
+/// Returns true if a notification of the time `at` still counts at the time `now`.
+pub(super) fn is_recent(at: Moment, now: Moment) -> bool {
+    at.plus_ms(WINDOW_MS) > now
+}
+
+/// Adds a notification to the last notifications of one person, and removes the old ones. Returns the number of
+/// notifications in the last 10 minutes, with this one. `cause` is the id of the event that caused the notification.
+pub(super) fn add(notifications: &mut Vec<(String, Moment)>, cause: &str, now: Moment) -> usize {
+    notifications.retain(|(known, at)| known != cause && is_recent(*at, now));
+    notifications.push((cause.to_owned(), now));
+    let surplus = notifications.len().saturating_sub(KEPT_MAX);
+    notifications.drain(..surplus);
+    notifications.len()
+}
+
 /// Stores that a person gets a notification now. Returns the number of notifications of this person in the last 10
 /// minutes, with this one. `cause` is the id of the event that caused the notification: a second call with the same id
 /// does not count again. If the views were deleted, the count begins again at 1.
@@ -40,11 +55,7 @@ pub async fn count(app: &App, person: &PersonId, cause: &str) -> Result<usize, E
         let last: Option<Last> =
             stored.and_then(|document| serde_json::from_slice(&document.body).ok());
         let mut notifications = last.unwrap_or_default().notifications;
-        notifications.retain(|(known, at)| known != cause && at.plus_ms(WINDOW_MS) > now);
-        notifications.push((cause.to_owned(), now));
-        let surplus = notifications.len().saturating_sub(KEPT_MAX);
-        notifications.drain(..surplus);
-        let count = notifications.len();
+        let count = add(&mut notifications, cause, now);
         let last = Last {
             notifications,
             writer: hex(&app.ledger.fresh_id()),

@@ -312,24 +312,7 @@ impl Words<'_> {
     }
 
     fn skipped(&self, account: &str, reason: SkipReason) -> String {
-        let (chinese, english) = match reason {
-            SkipReason::NoAddress => (
-                "此人没有该渠道的地址",
-                "the person has no address for this channel",
-            ),
-            SkipReason::Disabled => ("账号已停用", "the account is switched off"),
-            SkipReason::NotDefined => ("账号未定义", "the account is not defined"),
-            SkipReason::ChannelOff => ("此人关闭了该渠道", "the person switched the channel off"),
-            SkipReason::CategoryOff => (
-                "此人不接收该渠道的此类通知",
-                "the person does not want this category on the channel",
-            ),
-            SkipReason::Capped => ("通知策略不允许发送", "the policy allows no message"),
-            SkipReason::Suppressed => (
-                "服务方报告该地址无效，请修改或恢复该地址",
-                "a provider reported that the address is wrong; change it or release it",
-            ),
-        };
+        let (chinese, english) = skip_words(reason);
         self.pick(
             format!("跳过 {account}：{chinese}。"),
             format!(" {account} is skipped: {english}."),
@@ -402,5 +385,27 @@ fn class(class: FailureClass) -> (&'static str, &'static str) {
         ),
         FailureClass::TooLarge => ("消息过大", "message too large"),
         FailureClass::Unknown => ("结果未知", "unknown result"),
+    }
+}
+
+/// Returns the reason why an account sends no message, in Chinese and in English.
+pub(super) fn skip_words(reason: SkipReason) -> (&'static str, &'static str) {
+    match reason {
+        SkipReason::NoAddress => (
+            "此人没有该渠道的地址",
+            "the person has no address for this channel",
+        ),
+        SkipReason::Disabled => ("账号已停用", "the account is switched off"),
+        SkipReason::NotDefined => ("账号未定义", "the account is not defined"),
+        SkipReason::ChannelOff => ("此人关闭了该渠道", "the person switched the channel off"),
+        SkipReason::CategoryOff => (
+            "此人不接收该渠道的此类通知",
+            "the person does not want this category on the channel",
+        ),
+        SkipReason::Capped => ("通知策略不允许发送", "the policy allows no message"),
+        SkipReason::Suppressed => (
+            "服务方报告该地址无效，请修改或恢复该地址",
+            "a provider reported that the address is wrong; change it or release it",
+        ),
     }
 }

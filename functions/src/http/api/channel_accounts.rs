@@ -72,6 +72,8 @@ struct ShownAccount {
     name: String,
     channel: String,
     state: AccountState,
+    /// True if most of the last messages failed, and the account has not recovered.
+    is_degraded: bool,
     /// The end of the pause after failures. Then one message tests the account.
     paused_until: Option<Time>,
     /// The number of failures since the last success.
@@ -189,6 +191,7 @@ fn shown(request: &Asked, account: &Account) -> ShownAccount {
         name: account.defined.name.clone(),
         channel: account.defined.channel.clone(),
         state,
+        is_degraded: account.degraded.is_some(),
         paused_until: paused_until.map(at),
         failures: account.breaker.count,
         reason: not_empty(reason),

@@ -25,10 +25,12 @@ mod notification_templates;
 mod notifications;
 pub mod openapi;
 mod people;
+mod policy_trials;
 mod preference_documents;
 mod problem;
 mod repeats;
 mod reply;
+mod reports;
 mod request;
 mod resource;
 mod robots;
@@ -80,6 +82,8 @@ const RESOURCES: &[Resource] = &[
     addresses::RESOURCE,
     escalations::RESOURCE,
     notification_templates::RESOURCE,
+    policy_trials::RESOURCE,
+    reports::RESOURCE,
     executions::RESOURCE,
     apps::RESOURCE,
     people::RESOURCE,

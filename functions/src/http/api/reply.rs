@@ -239,6 +239,7 @@ pub(super) mod schema {
                 "callback_failed",
                 "unreached",
                 "escalation_step",
+                "account_degraded",
                 null,
             ],
         })

@@ -1,0 +1,105 @@
+//! Watches the results of the messages of each channel account. If most messages of an account fail, the account is
+//! degraded, and the operators are notified.
+
+use domain::config::{ChannelAccount, ChannelAccountCommand};
+use domain::notification::Notification;
+use domain::notification::health::{Change, Window};
+use events::Meta;
+use events::channel_account::{Degraded, Recovered};
+use events::delivery::FailureClass;
+use events::notification::DeliveryEnded;
+use infra::commit::hex;
+use infra::ledger::{NoContext, command_id};
+use infra::views::Document;
+use infra::{CommandEnvelope, Error, ExecuteError};
+
+use crate::App;
+
+/// The name of the view (a stored table) with the newest results of each account.
+const HEALTH: &str = "health";
+/// Maximum number of attempts to store a result. An attempt fails if another worker stores one at the same time. A missing
+/// result does no harm.
+const ATTEMPTS_MAX: usize = 5;
+
+/// Counts the end of a delivery. `notification` is the name of the stream of its notification.
+///
+/// A wrong address and a message that is too large are no failures of the account.
+pub(super) async fn count(
+    app: &App,
+    notification: &str,
+    ended: &DeliveryEnded,
+) -> Result<(), Error> {
+    let is_of_message = matches!(
+        ended.class,
+        Some(FailureClass::RecipientInvalid | FailureClass::TooLarge)
+    );
+    if is_of_message {
+        return Ok(());
+    }
+    let account = &ended.account;
+    let state = app.configuration.channel_account_health(account).await?;
+    let (is_degraded, now) = (state.is_some(), app.ledger.clock.now());
+    for _ in 0..ATTEMPTS_MAX {
+        let stored = app.views.get(HEALTH, account).await?;
+        let expected = stored.as_ref().map_or(0, |document| document.sequence);
+        let window: Option<Window> =
+            stored.and_then(|document| serde_json::from_slice(&document.body).ok());
+        let mut window = window.unwrap_or_default();
+        if !window.add(&ended.delivery, ended.is_accepted, is_degraded, now) {
+            return Ok(());
+        }
+        window.writer = hex(&app.ledger.fresh_id());
+        let document = Document {
+            sequence: expected + 1,
+            body: serde_json::to_vec(&window).unwrap_or_default(),
+        };
+        let put = app.views.put(HEALTH, account, &document, &[], expected);
+        if put.await? {
+            // After a crash at this point, the next result finds the same change.
+            return match window.change(is_degraded) {
+                Some(change) => store(app, notification, ended, change).await,
+                None => Ok(()),
+            };
+        }
+    }
+    Ok(())
+}
+
+/// Stores a change of the state of an account. Does nothing if the account already has this state.
+async fn store(
+    app: &App,
+    notification: &str,
+    ended: &DeliveryEnded,
+    change: Change,
+) -> Result<(), Error> {
+    let command = match change {
+        Change::Recovered => ChannelAccountCommand::Recover(Recovered {}),
+        Change::Degraded { accepted, failed } => {
+            let state = app.ledger.load::<Notification>(notification).await?;
+            let Some(requested) = state.aggregate.0.requested else {
+                return Ok(());
+            };
+            tracing::warn!(
+                account = ended.account.as_str(),
+                accepted,
+                failed,
+                "most messages of a channel account fail"
+            );
+            ChannelAccountCommand::Degrade(Degraded {
+                accepted,
+                failed,
+                ticket: requested.ticket,
+            })
+        }
+    };
+    let command_envelope = CommandEnvelope {
+        stream: format!("channel_account-{}", ended.account),
+        command_id: command_id(&["health", &ended.delivery]),
+        meta: Meta::system(ended.delivery.clone(), ended.delivery.clone()),
+    };
+    app.ledger
+        .execute::<ChannelAccount>(&command_envelope, &command, &NoContext)
+        .await
+        .map(drop)
+        .map_err(ExecuteError::unexpected)
+}
