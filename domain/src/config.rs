@@ -176,9 +176,36 @@ impl Decider for ChannelAccount {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NotificationPolicy(pub Option<notification_policy::Defined>);
 
-/// The current definition of one working calendar, which contains working hours and holidays.
+/// The current definition of one working calendar, which contains working hours and holidays, and the number of its
+/// definitions. The newest definition has this number as its version.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Calendar(pub Option<calendar::Defined>);
+pub struct Calendar(pub Option<calendar::Defined>, pub u32);
+
+impl Decider for Calendar {
+    type Command = calendar::Defined;
+    type Event = CalendarEvent;
+    type Rejection = Rejection;
+    type Context = ();
+    type Lookup = Nothing;
+    const ROLE: StreamRole = StreamRole::Configuration;
+
+    fn decide(
+        &self,
+        definition: &calendar::Defined,
+        (): &(),
+    ) -> Result<Vec<CalendarEvent>, DecideError<Self>> {
+        Ok(if self.0.as_ref() == Some(definition) {
+            Vec::new()
+        } else {
+            vec![definition.clone().into()]
+        })
+    }
+
+    fn evolve(&mut self, CalendarEvent::Defined(defined): &CalendarEvent) {
+        self.0 = Some(defined.clone());
+        self.1 += 1;
+    }
+}
 
 /// The current definition of one site. A site is a place at which robots work.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -279,7 +306,6 @@ defined_as_a_whole! {
     SharedField FieldEvent::Defined(field::Defined);
     ApplicationKind ApplicationKindEvent::Defined(application_kind::Defined);
     NotificationPolicy NotificationPolicyEvent::Defined(notification_policy::Defined);
-    Calendar CalendarEvent::Defined(calendar::Defined);
     Site SiteEvent::Defined(site::Defined);
     TaskType TaskTypeEvent::Defined(task_type::Defined);
     Platform PlatformEvent::Defined(platform::Defined);

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 
 use events::digest::{Flushed, Item};
 use events::notification::{DeliveryEnded, Fact, Role};
+use events::notification_policy::Occasion;
 use events::ticket::{CallbackTarget, Relation};
-use events::{AppCode, Moment, NodeId, PersonId, TicketSn};
+use events::{AppCode, Moment, NodeId, PersonId, TicketSn, WorkflowId};
 use serde::{Deserialize, Serialize};
 
 /// Work that the desk must do after an event was stored. Examples are an API call, a callback, or a command
@@ -69,6 +70,8 @@ pub enum Intent {
     Notify(Box<Notify>),
     /// Requests that the escalation of a node starts, if the notification policy has a chain for the ticket priority.
     StartEscalation(Box<StartEscalation>),
+    /// Requests that the reminders of a node start, if the workflow repeats reminders.
+    StartReminders(Box<StartReminders>),
     /// Requests that the running escalations of a ticket are compared with the state of the ticket, and stopped if the
     /// ticket does not need them any more.
     CheckEscalations {
@@ -76,6 +79,8 @@ pub enum Intent {
         cause: String,
         correlation: String,
     },
+    /// Requests a notification for each person whose subscription concerns a ticket.
+    NotifySubscribers(Box<NotifySubscribers>),
     /// Requests a notification for each operator that the notification policy names.
     NotifyOperators(Box<About>),
     /// Requests that a channel account (a configured sender, such as a mail relay) sends the message of a
@@ -194,6 +199,16 @@ pub struct About {
     pub correlation: String,
 }
 
+/// The data that the desk needs to notify the people whose subscriptions concern a ticket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotifySubscribers {
+    pub occasion: Occasion,
+    /// The people who get no notification because of a subscription.
+    pub excluded: Vec<PersonId>,
+    #[serde(flatten)]
+    pub about: About,
+}
+
 /// The data that the desk needs to add a notification to a digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddToDigest {
@@ -229,7 +244,26 @@ pub struct StartEscalation {
     pub node: NodeId,
     pub name: String,
     pub round: u32,
+    /// True if the priority of the ticket changed while the ticket waited at the node.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_priority_change: bool,
     /// The time of the event that caused the escalation.
+    pub at: Moment,
+    pub cause: String,
+    pub correlation: String,
+}
+
+/// The data that the desk needs to start the reminders of one node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartReminders {
+    pub ticket: TicketSn,
+    pub workflow: WorkflowId,
+    /// The version of the workflow.
+    pub version: i64,
+    pub node: NodeId,
+    pub name: String,
+    pub round: u32,
+    /// The time at which the ticket entered the node.
     pub at: Moment,
     pub cause: String,
     pub correlation: String,
@@ -277,7 +311,9 @@ impl Intent {
             Self::StartDispatch(_) => "dispatch",
             Self::Notify(_)
             | Self::NotifyOperators(_)
+            | Self::NotifySubscribers(_)
             | Self::StartEscalation(_)
+            | Self::StartReminders(_)
             | Self::CheckEscalations { .. }
             | Self::AddToDigest(_)
             | Self::EndDelivery { .. }
@@ -299,7 +335,9 @@ impl Intent {
             Self::StartApplication { application } => application.clone(),
             Self::Notify(notify) => notify.person.0.clone(),
             Self::NotifyOperators(about) => about.ticket.0.clone(),
+            Self::NotifySubscribers(notify) => notify.about.ticket.0.clone(),
             Self::StartEscalation(start) => start.node.to_string(),
+            Self::StartReminders(start) => start.node.to_string(),
             Self::StartDelivery { account, .. } => account.clone(),
             Self::AddToDigest(add) => add.account.clone(),
             Self::SendDigest(send) => send.flushed.account.clone(),

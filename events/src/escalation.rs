@@ -124,6 +124,8 @@ pub enum StopReason {
     TicketEnded,
     /// The ticket was suspended. After the ticket is resumed, another escalation starts.
     TicketSuspended,
+    /// The ticket has another priority, and the policy names another chain or no chain for it.
+    PriorityChanged,
 }
 
 /// The escalation stopped, because the ticket does not need it any more.

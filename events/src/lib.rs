@@ -50,6 +50,7 @@ pub mod ids;
 pub mod inbound;
 pub mod integration;
 pub mod ledger;
+pub mod node_reminder;
 pub mod notification;
 pub mod notification_policy;
 pub mod notification_template;
@@ -161,6 +162,7 @@ aggregates! {
     inbound: InboundEvent,
     integration: IntegrationEvent,
     ledger: LedgerEvent,
+    node_reminder: NodeReminderEvent,
     notification: NotificationEvent,
     notification_policy: NotificationPolicyEvent,
     notification_template: NotificationTemplateEvent,

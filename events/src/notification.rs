@@ -94,11 +94,19 @@ pub enum Fact {
     EscalationStep,
     /// Most of the messages of a channel account fail. The ticket is the one of the last failed message.
     AccountDegraded,
+    /// The ticket still waits for the recipient. The workflow repeats this reminder.
+    StillWaiting,
+    /// A ticket meets the condition of a subscription of the recipient.
+    Subscribed,
+    /// A person for whom the ticket waits has many open tickets.
+    LoadHigh,
+    /// The execution of a script for the ticket waits for the approval of the recipient.
+    ExecutionApproval,
 }
 
 impl Fact {
     /// All facts, in the order of the documentation.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 24] = [
         Self::ApprovalNeeded,
         Self::WorkAssigned,
         Self::Reminded,
@@ -119,12 +127,16 @@ impl Fact {
         Self::Unreached,
         Self::EscalationStep,
         Self::AccountDegraded,
+        Self::StillWaiting,
+        Self::Subscribed,
+        Self::LoadHigh,
+        Self::ExecutionApproval,
     ];
 
     /// Returns the category of the fact.
     pub fn category(self) -> Category {
         match self {
-            Self::ApprovalNeeded => Category::Approval,
+            Self::ApprovalNeeded | Self::ExecutionApproval => Category::Approval,
             Self::WorkAssigned => Category::Assigned,
             Self::Reminded
             | Self::Escalated
@@ -133,10 +145,15 @@ impl Fact {
             | Self::CallbackFailed
             | Self::Unreached
             | Self::EscalationStep
-            | Self::AccountDegraded => Category::Escalated,
-            Self::Followed | Self::Progressed | Self::Suspended | Self::Resumed | Self::Changed => {
-                Category::Updated
-            }
+            | Self::AccountDegraded
+            | Self::StillWaiting
+            | Self::LoadHigh => Category::Escalated,
+            Self::Followed
+            | Self::Progressed
+            | Self::Suspended
+            | Self::Resumed
+            | Self::Changed
+            | Self::Subscribed => Category::Updated,
             Self::Mentioned | Self::Commented => Category::Commented,
             Self::Finished | Self::RatingInvited | Self::Terminated => Category::Resolved,
         }
@@ -160,6 +177,10 @@ pub enum Role {
     Operator,
     /// The person is on call, or a step of an escalation chain names the person.
     OnCall,
+    /// A subscription of the notification policy names the person.
+    Subscriber,
+    /// The person may approve the execution of a script.
+    Approver,
 }
 
 #[expect(
@@ -181,7 +202,8 @@ pub struct Requested {
     /// The workflow node to which the fact belongs. The value is absent if the fact concerns the whole ticket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<NodeId>,
-    /// The name that the workflow node had when the notification was requested. The name is empty without a node.
+    /// The name that the workflow node had when the notification was requested. For a subscriber, this is the name of
+    /// the subscription. Otherwise, the name is empty without a node.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// The number of times that the ticket has entered the workflow node, or 0 without a node.
@@ -303,6 +325,8 @@ pub enum Clause {
     Frequency,
     /// The categories that the person chose for the channel.
     Categories,
+    /// The default of a team of the person.
+    Team,
     /// A rule of the policy that limits the frequency. The first rule has the number 1.
     Cap { rule: u32 },
     /// A rule of the policy that raises the frequency. The first rule has the number 1.
@@ -462,7 +486,8 @@ pub struct Read {
 }
 impl Personals for Read {}
 
-/// The recipient used an action of the notification, such as an approval. Each action of a notification can be used once.
+/// The recipient used an action of the notification, such as an approval. Each action of a notification can be used
+/// once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acted {
     /// The name of the action, such as `approve`.

@@ -6,8 +6,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::RoleId;
 use crate::event::{Personals, event_enum};
-use crate::preference::{Band, Category, Frequency};
+use crate::person::QuietHours;
+use crate::preference::{Band, Category, ChannelPreference, Frequency};
+use crate::workflow::Group;
 
 event_enum! {
     /// The events of one notification policy.
@@ -17,7 +20,7 @@ event_enum! {
 }
 
 /// A notification policy was defined. This definition replaces an earlier definition of the same policy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Defined {
     pub name: String,
     /// The names of the channel accounts that send a message about each notification. An account sends no
@@ -45,6 +48,12 @@ pub struct Defined {
     /// The rules that limit or raise the frequency that people choose.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<Rule>,
+    /// The defaults of teams for the preferences of their people. An earlier team has precedence over a later one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub teams: Vec<Team>,
+    /// The subscriptions of managers to tickets that meet a condition.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subscriptions: Vec<Subscription>,
     /// The escalation chain for each ticket priority. Each key of the map is the key of a priority, and each value is
     /// the name of a chain.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -79,4 +88,62 @@ pub struct Rule {
     /// The highest frequency.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cap: Option<Frequency>,
+}
+
+/// The defaults of a team. They apply to a person of the team who made no choice of their own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Team {
+    /// The id of a department in the directory of the organization. Its sub-departments belong to the team.
+    pub department: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quiet: Option<QuietHours>,
+    /// The name of a working calendar.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calendar: Option<String>,
+    /// The preferences for each kind of address, such as `email`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub channels: BTreeMap<String, ChannelPreference>,
+    /// False if the desk sends a message of its own for each notification.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is_aggregated: Option<bool>,
+}
+
+/// A subscription: people who get notifications about tickets that meet a condition, or about people with many tickets.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Subscription {
+    pub name: String,
+    /// The user names of people who get the notifications.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub people: Vec<String>,
+    /// The role whose members get the notifications.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<RoleId>,
+    /// The events of a ticket that cause a notification.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub on: Vec<Occasion>,
+    /// The condition on the values of the ticket. A group without clauses is true for every ticket.
+    #[serde(default)]
+    pub when: Group,
+    /// If the value is present, the notifications are about people for whom a ticket waits and who have more open
+    /// tickets than this number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_above: Option<u32>,
+}
+
+/// An event of a ticket about which a subscription can notify people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Occasion {
+    /// The ticket entered a node that waits for people.
+    Waiting,
+    PriorityChanged,
+    /// Fields of the ticket changed.
+    Changed,
+    Escalated,
+    Suspended,
+    Resumed,
+    /// An automatic node failed.
+    Failed,
+    /// The ticket is finished or terminated, or a manager set a final status.
+    Ended,
 }

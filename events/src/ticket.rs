@@ -385,6 +385,9 @@ pub struct NodeEntered {
     /// True if the processors of the node (the people who may process the node) vote.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_vote: bool,
+    /// True if the processors vote one after another, in the order of the list.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_sequential: bool,
 }
 impl Personals for NodeEntered {}
 

@@ -44,6 +44,7 @@ use domain::notification::chat_identity::ChatIdentity;
 use domain::notification::delivery::Delivery;
 use domain::notification::digest::Digest;
 use domain::notification::escalation::Escalation;
+use domain::notification::node_reminder::NodeReminder;
 use domain::notification::person::Person;
 use domain::notification::rota::Rota;
 use domain::notification::template::NotificationTemplate;
@@ -51,11 +52,12 @@ use domain::number_sequence::NumberSequence;
 use domain::projections::desk_board::DeskBoard;
 use domain::reaction::Birth;
 use domain::reactions::{
-    check_escalations, evaluate_rules, handle_inbound, notify_assignee, notify_interested,
-    notify_on_call, notify_operators, propagate_ticket_state, relate_tickets, report_degraded,
-    report_delivery, report_unreached, send_callback, start_api_call, start_application,
-    start_deliveries, start_digest_deliveries, start_dispatch, start_escalation,
-    submit_application, suppress_address, write_back,
+    check_escalations, evaluate_rules, handle_inbound, notify_approvers, notify_assignee,
+    notify_interested, notify_on_call, notify_operators, notify_subscribers, notify_waiting,
+    propagate_ticket_state, relate_tickets, report_degraded, report_delivery, report_unreached,
+    send_callback, start_api_call, start_application, start_deliveries, start_digest_deliveries,
+    start_dispatch, start_escalation, start_reminders, submit_application, suppress_address,
+    write_back,
 };
 use domain::ticket::Ticket;
 use domain::views::callback_card::CallbackCard;
@@ -64,7 +66,7 @@ use domain::views::workflow_card::WorkflowCard;
 use domain::workflow::Workflow;
 
 use crate::app::fleet::{messages, missions};
-use crate::app::notifications::{digests, escalations, notify};
+use crate::app::notifications::{digests, escalations, notify, reminders};
 use crate::app::{attachments, drafts};
 use crate::queue::automate::{api_call, execution};
 use crate::queue::{callback, send, sync, ticket};
@@ -117,8 +119,16 @@ pub static REGISTRY: Registry = &[
                 react: notify_interested::react,
             },
             Reaction {
+                name: notify_subscribers::NAME,
+                react: notify_subscribers::react,
+            },
+            Reaction {
                 name: start_escalation::NAME,
                 react: start_escalation::react,
+            },
+            Reaction {
+                name: start_reminders::NAME,
+                react: start_reminders::react,
             },
             Reaction {
                 name: check_escalations::NAME,
@@ -150,6 +160,10 @@ pub static REGISTRY: Registry = &[
         ..Row::NEW
     },
     &Row::<Execution, Execution> {
+        reactions: &[Reaction {
+            name: notify_approvers::NAME,
+            react: notify_approvers::react,
+        }],
         deadlines: Some(Deadlines {
             queue: "automate",
             fire: |app, due| Box::pin(execution::fire(app, due)),
@@ -265,6 +279,17 @@ pub static REGISTRY: Registry = &[
         }),
         ..Row::NEW
     },
+    &Row::<NodeReminder, NodeReminder> {
+        reactions: &[Reaction {
+            name: notify_waiting::NAME,
+            react: notify_waiting::react,
+        }],
+        deadlines: Some(Deadlines {
+            queue: "notify",
+            fire: |app, due| Box::pin(reminders::fire(app, due)),
+        }),
+        ..Row::NEW
+    },
     &Row::<EscalationChain, EscalationChain>::NEW,
     &Row::<Rota, Rota>::NEW,
     &Row::<Person, NoCard<_>>::NEW,
@@ -278,7 +303,7 @@ pub static REGISTRY: Registry = &[
     },
     &Row::<ChatIdentity, NoCard<_>>::NEW,
     &Row::<NotificationPolicy, NoCard<_>>::NEW,
-    &Row::<Calendar, NoCard<_>>::NEW,
+    &Row::<Calendar, Calendar>::NEW,
     &Row::<NotificationTemplate, NoCard<_>>::NEW,
     &Row::<DeskKey, NoCard<_>>::NEW,
     &Row::<Site, NoCard<_>>::NEW,

@@ -48,6 +48,7 @@ fn filled(path: &str, sn: &str) -> String {
         "{app}" => "other_app".into(),
         "{integration}" => "other_crm".into(),
         "{kind}" => "collect".into(),
+        "{calendar}" => "berlin".into(),
         "{person}" => "none".into(),
         "{account}" => "mail".into(),
         "{channel}" => "email".into(),

@@ -72,6 +72,19 @@ fn the_demo_drives_every_system_with_real_programs() {
         );
     }
     assert!(systems["notified"]["mails"].as_u64() > Some(0), "{systems}");
+    let lines = |member: &str| {
+        systems["notified"][member]
+            .as_array()
+            .cloned()
+            .unwrap_or_default()
+    };
+    let is_shown = |member: &str, part: &str| {
+        let mut all = lines(member).into_iter();
+        all.any(|line| line.as_str().is_some_and(|line| line.contains(part)))
+    };
+    assert!(is_shown("by_person", "approval_needed"), "{systems}");
+    assert!(is_shown("held", "do_not_disturb"), "{systems}");
+    assert!(is_shown("why", "wushi"), "{systems}");
     // In this test, the demo runs the real programs slapd, bubblewrap and mosquitto, so it replaces none of
     // them by a stand-in. The demo always simulates the second desk, the mail relay, the chat robot and the
     // vehicles.

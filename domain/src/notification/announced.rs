@@ -7,7 +7,13 @@ use events::notification::Fact;
 pub const ANNOUNCED: &[(&str, &[Fact])] = &[
     (
         "ticket.node_entered",
-        &[Fact::ApprovalNeeded, Fact::WorkAssigned, Fact::Progressed],
+        &[
+            Fact::ApprovalNeeded,
+            Fact::WorkAssigned,
+            Fact::Progressed,
+            Fact::Subscribed,
+            Fact::LoadHigh,
+        ],
     ),
     (
         "ticket.node_assigned",
@@ -21,23 +27,36 @@ pub const ANNOUNCED: &[(&str, &[Fact])] = &[
         "ticket.node_reassigned",
         &[Fact::ApprovalNeeded, Fact::WorkAssigned],
     ),
+    ("ticket.vote_cast", &[Fact::ApprovalNeeded]),
     ("ticket.reminded", &[Fact::Reminded]),
-    ("ticket.escalated", &[Fact::Escalated]),
+    ("ticket.escalated", &[Fact::Escalated, Fact::Subscribed]),
     ("ticket.followers_changed", &[Fact::Followed]),
-    ("ticket.suspended", &[Fact::Suspended]),
-    ("ticket.resumed", &[Fact::Resumed]),
-    ("ticket.fields_changed", &[Fact::Changed]),
-    ("ticket.priority_changed", &[Fact::Changed]),
+    ("ticket.suspended", &[Fact::Suspended, Fact::Subscribed]),
+    ("ticket.resumed", &[Fact::Resumed, Fact::Subscribed]),
+    ("ticket.fields_changed", &[Fact::Changed, Fact::Subscribed]),
+    (
+        "ticket.priority_changed",
+        &[Fact::Changed, Fact::Subscribed],
+    ),
     ("ticket.remark_added", &[Fact::Mentioned, Fact::Commented]),
-    ("ticket.finished", &[Fact::Finished, Fact::RatingInvited]),
-    ("ticket.closed", &[Fact::Finished, Fact::RatingInvited]),
-    ("ticket.terminated", &[Fact::Terminated]),
-    ("ticket.node_failed", &[Fact::NodeFailed]),
+    (
+        "ticket.finished",
+        &[Fact::Finished, Fact::RatingInvited, Fact::Subscribed],
+    ),
+    (
+        "ticket.closed",
+        &[Fact::Finished, Fact::RatingInvited, Fact::Subscribed],
+    ),
+    ("ticket.terminated", &[Fact::Terminated, Fact::Subscribed]),
+    ("ticket.node_failed", &[Fact::NodeFailed, Fact::Subscribed]),
     ("ticket.processors_missing", &[Fact::ProcessorsMissing]),
     ("callback.failed", &[Fact::CallbackFailed]),
     ("notification.completed", &[Fact::Unreached]),
     ("escalation.step_notified", &[Fact::EscalationStep]),
     ("channel_account.degraded", &[Fact::AccountDegraded]),
+    ("node_reminder.reminded", &[Fact::StillWaiting]),
+    ("execution.requested", &[Fact::ExecutionApproval]),
+    ("execution.parameters_changed", &[Fact::ExecutionApproval]),
 ];
 
 /// The event types that cause no notification, grouped by the reason.
@@ -63,7 +82,6 @@ pub const SILENT: &[(&str, &[&str])] = &[
             "ticket.status_set",
             "ticket.transition_missing",
             "ticket.transition_taken",
-            "ticket.vote_cast",
         ],
     ),
     (
@@ -187,10 +205,8 @@ pub const SILENT: &[(&str, &[&str])] = &[
             "execution.closed",
             "execution.completed",
             "execution.expired",
-            "execution.parameters_changed",
             "execution.poll_scheduled",
             "execution.rejected",
-            "execution.requested",
             "inbound.received",
             "writeback.assignee_requested",
             "writeback.attempt_failed",
@@ -236,6 +252,10 @@ pub const SILENT: &[(&str, &[&str])] = &[
             "escalation.started",
             "escalation.stopped",
         ],
+    ),
+    (
+        "each reminder causes the notifications",
+        &["node_reminder.started", "node_reminder.stopped"],
     ),
     (
         "a notification about a notification would not end",

@@ -17,13 +17,16 @@ pub mod escalation;
 pub mod grammar;
 pub mod health;
 pub mod imported;
+pub mod node_reminder;
 pub mod person;
 pub mod priority;
 pub mod quiet;
 pub mod recipients;
 pub mod rota;
 pub mod routing;
+pub mod subscription;
 pub mod suppression;
+pub mod team;
 pub mod template;
 pub mod trial;
 

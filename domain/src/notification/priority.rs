@@ -64,9 +64,12 @@ fn base(fact: Fact) -> u32 {
         | Fact::CallbackFailed
         | Fact::Unreached
         | Fact::AccountDegraded => 70,
-        Fact::ApprovalNeeded | Fact::WorkAssigned => 60,
-        Fact::Mentioned => 50,
-        Fact::Finished | Fact::Terminated => 40,
+        Fact::ApprovalNeeded
+        | Fact::WorkAssigned
+        | Fact::StillWaiting
+        | Fact::ExecutionApproval => 60,
+        Fact::Mentioned | Fact::LoadHigh => 50,
+        Fact::Finished | Fact::Terminated | Fact::Subscribed => 40,
         Fact::Suspended | Fact::Resumed | Fact::Changed => 30,
         Fact::Progressed => 25,
         Fact::Followed | Fact::Commented | Fact::RatingInvited => 20,
@@ -92,6 +95,8 @@ fn time(fact: Fact, at: Moment, now: Moment) -> u32 {
             | Fact::Reminded
             | Fact::Escalated
             | Fact::EscalationStep
+            | Fact::StillWaiting
+            | Fact::ExecutionApproval
             | Fact::NodeFailed
             | Fact::ProcessorsMissing
     );
@@ -106,9 +111,9 @@ fn time(fact: Fact, at: Moment, now: Moment) -> u32 {
 
 fn role(role: Role) -> u32 {
     match role {
-        Role::Processor | Role::Operator | Role::OnCall => 120,
+        Role::Processor | Role::Operator | Role::OnCall | Role::Approver => 120,
         Role::Mentioned => 110,
-        Role::Requester => 100,
+        Role::Requester | Role::Subscriber => 100,
         Role::Follower => 80,
     }
 }
@@ -227,6 +232,8 @@ mod tests {
             operators: Vec::new(),
             bands: BTreeMap::from([("1".to_owned(), Band::Low)]),
             rules: Vec::new(),
+            teams: Vec::new(),
+            subscriptions: Vec::new(),
             chains: BTreeMap::new(),
             single_publisher: false,
             system_name: String::new(),

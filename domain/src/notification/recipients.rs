@@ -27,13 +27,15 @@ pub struct Audience {
     pub operators: Option<Fact>,
 }
 
-/// Returns the people who must act at a node because of this event. The reaction `notify_assignee` informs them.
+/// Returns the people who must act at a node because of this event. The reaction `notify_assignee` informs them. If the
+/// processors of the node vote one after another, each vote informs the next person.
 pub fn processors(event: &TicketEvent, ticket: &Ticket) -> Audience {
     let node = match event {
         TicketEvent::NodeEntered(entered) if !entered.automatic => entered.node,
         TicketEvent::NodeAssigned(assigned) => assigned.node,
         TicketEvent::NodeTransferred(transferred) => transferred.node,
         TicketEvent::NodeReassigned(reassigned) => reassigned.node,
+        TicketEvent::VoteCast(vote) if is_sequential(ticket, vote.node) => vote.node,
         _ => return Audience::default(),
     };
     let Some(node_run) = ticket.nodes.get(&node) else {
@@ -44,9 +46,9 @@ pub fn processors(event: &TicketEvent, ticket: &Ticket) -> Audience {
     } else {
         Fact::WorkAssigned
     };
-    // If every person may process the node, `waiting_for` returns no people, and no person gets a notification.
+    // If every person may process the node, `whose_turn` returns no people, and no person gets a notification.
     let mut audience = Audience::at(node);
-    audience.add(node_run.waiting_for(), fact, Role::Processor);
+    audience.add(node_run.whose_turn(), fact, Role::Processor);
     audience
 }
 
@@ -169,12 +171,18 @@ fn requesters(ticket: &Ticket) -> Vec<PersonId> {
         .collect()
 }
 
-/// Returns the people for whom the current nodes of the ticket wait.
+/// Returns true if the processors of a node vote one after another.
+fn is_sequential(ticket: &Ticket, node: NodeId) -> bool {
+    let node_run = ticket.nodes.get(&node);
+    node_run.is_some_and(|node_run| node_run.is_sequential)
+}
+
+/// Returns the people for whom the current nodes of the ticket wait at this moment.
 fn waiting(ticket: &Ticket) -> Vec<PersonId> {
     let current = ticket.current();
     current
         .filter(|(_, node_run)| !node_run.automatic)
-        .flat_map(|(_, node_run)| node_run.waiting_for())
+        .flat_map(|(_, node_run)| node_run.whose_turn())
         .collect()
 }
 

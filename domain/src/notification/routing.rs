@@ -1,7 +1,7 @@
 //! Decides how a notification reaches a person: at once through messages, when the person is available again, or
 //! only in the inbox.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use events::Moment;
 use events::calendar;
@@ -40,6 +40,8 @@ pub struct Situation<'a> {
     /// True if the notification is never held.
     pub is_critical: bool,
     pub preferences: &'a PreferencesChanged,
+    /// The kinds of addresses whose preference is the default of a team, such as `email`.
+    pub of_team: &'a BTreeSet<String>,
     /// The time zone for the quiet hours and the working hours of the recipient.
     pub zone: &'a TimeZone,
     /// The working calendar of the recipient. If the value is `None`, all hours are working hours.
@@ -182,7 +184,7 @@ fn route(situation: &Situation<'_>, name: &str) -> Result<Route, Skipped> {
                 Some(Clause::Categories) => SkipReason::CategoryOff,
                 _ => SkipReason::ChannelOff,
             };
-            return Err(skip(reason, clause));
+            return Err(skip(reason, of_team(situation, kind, clause)));
         }
         Frequency::Batch => {
             let times = choice.map_or(&[] as &[String], |choice| choice.batch_times.as_slice());
@@ -196,12 +198,24 @@ fn route(situation: &Situation<'_>, name: &str) -> Result<Route, Skipped> {
         }
         Frequency::Immediate => collected(situation, name, clause),
     };
+    let clause = of_team(situation, kind, clause);
     Ok(Route {
         account: name.to_owned(),
         channel,
         mode,
         clause,
     })
+}
+
+/// Returns the clause with the team instead of the person, if the preference for the kind of address is the default of
+/// a team.
+fn of_team(situation: &Situation<'_>, kind: &str, clause: Option<Clause>) -> Option<Clause> {
+    match clause {
+        Some(Clause::Frequency | Clause::Categories) if situation.of_team.contains(kind) => {
+            Some(Clause::Team)
+        }
+        clause => clause,
+    }
 }
 
 /// Returns how often a channel sends messages like this notification, and what decided it.
@@ -299,8 +313,8 @@ fn collected(
     (Mode::Immediate, clause)
 }
 
-/// Returns the accounts of the fallback list that can reach the recipient. An account that is in `routes` or that the list
-/// names twice is used only once, so that a fallback always ends.
+/// Returns the accounts of the fallback list that can reach the recipient. An account that is in `routes` or that the
+/// list names twice is used only once, so that a fallback always ends.
 fn fallback(situation: &Situation<'_>, routes: &[Route]) -> Vec<Route> {
     let mut fallback: Vec<Route> = Vec::new();
     for name in situation.policy.iter().flat_map(|policy| &policy.fallback) {
@@ -388,6 +402,8 @@ mod tests {
                 operators: Vec::new(),
                 bands: BTreeMap::new(),
                 rules: Vec::new(),
+                teams: Vec::new(),
+                subscriptions: Vec::new(),
                 chains: BTreeMap::new(),
                 single_publisher: false,
                 system_name: String::new(),
@@ -434,6 +450,7 @@ mod tests {
             recent: case.recent,
             is_urgent: case.is_urgent,
             is_critical: false,
+            of_team: &BTreeSet::new(),
             preferences: &case.preferences,
             zone: &TimeZone::get("Asia/Shanghai").unwrap(),
             calendar: None,

@@ -12,7 +12,7 @@ use crate::views::ticket_card::TicketCard;
 pub const NAME: &str = "check_escalations";
 
 /// Returns a list with one intent (a request for work) if the event can end an escalation: a node is acknowledged, claimed or left,
-/// or the ticket is suspended or ends. For any other event, the list is empty.
+/// the priority of the ticket changes, or the ticket is suspended or ends. For any other event, the list is empty.
 pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     let Some(opened) = &card.ticket.opened else {
         return Vec::new();
@@ -26,6 +26,7 @@ pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent>
             TicketEvent::Acknowledged(_)
                 | TicketEvent::NodeCompleted(_)
                 | TicketEvent::NodeSkipped(_)
+                | TicketEvent::PriorityChanged(_)
                 | TicketEvent::Suspended(_)
         );
     if !may_end {

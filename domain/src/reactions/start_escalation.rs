@@ -1,5 +1,6 @@
 //! Requests an escalation when a ticket enters a node that waits for people, and for each such node when a suspended
-//! ticket is resumed. An escalation notifies people step by step until a person acknowledges the ticket.
+//! ticket is resumed or the priority of the ticket changes. An escalation notifies people step by step until a person
+//! acknowledges the ticket.
 
 use events::NodeId;
 use events::ticket::TicketEvent;
@@ -27,7 +28,7 @@ pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent>
                 .into_iter()
                 .collect()
         }
-        TicketEvent::Resumed(_) => {
+        TicketEvent::Resumed(_) | TicketEvent::PriorityChanged(_) => {
             let nodes = card.ticket.nodes.iter();
             let waits =
                 |run: &NodeRun| run.is_current() && !run.automatic && run.acknowledged.is_none();
@@ -38,12 +39,14 @@ pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent>
         }
         _ => Vec::new(),
     };
+    let is_priority_change = matches!(envelope.event, TicketEvent::PriorityChanged(_));
     let intent = |(node, run): (NodeId, &NodeRun)| {
         Intent::StartEscalation(Box::new(StartEscalation {
             ticket: opened.sn.clone(),
             node,
             name: run.name.clone(),
             round: run.round,
+            is_priority_change,
             at: envelope.happened_at(),
             cause: envelope.id(),
             correlation: envelope.meta.correlation.clone(),

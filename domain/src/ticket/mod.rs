@@ -207,6 +207,7 @@ impl Decider for Ticket {
                 node_run.automatic = entered.automatic;
                 node_run.executor = entered.executor;
                 node_run.is_vote = entered.is_vote;
+                node_run.is_sequential = entered.is_sequential;
                 node_run.attempt = u32::from(entered.automatic);
                 self.nodes.insert(entered.node, node_run);
             }

@@ -157,6 +157,9 @@ pub struct NodeRun {
     /// True if the processors (the people who may act) vote at the node.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_vote: bool,
+    /// True if the processors vote one after another, in the order of the list.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_sequential: bool,
     /// The number of the API call in the current execution of the node. The first call has number 1. Each
     /// repetition by a person increases the number by 1. The number is 0 if the node is not automatic.
     #[serde(default, skip_serializing_if = "is_zero_u32")]
@@ -259,6 +262,7 @@ impl NodeRun {
             automatic: false,
             executor: Executor::ApiCall,
             is_vote: false,
+            is_sequential: false,
             attempt: 0,
             task: String::new(),
             pending_result: None,
@@ -283,6 +287,15 @@ impl NodeRun {
             .filter(|pid| !self.has_voted(pid))
             .cloned()
             .collect()
+    }
+    /// Returns the processors who can act at this moment. If the processors vote one after another, this is the first
+    /// person who has not voted yet. Otherwise, these are all people who have not voted yet.
+    pub fn whose_turn(&self) -> Vec<PersonId> {
+        let mut waiting = self.waiting_for();
+        if self.is_sequential {
+            waiting.truncate(1);
+        }
+        waiting
     }
     /// Returns true if the person is or was a processor of the node, or has acted at the node.
     pub fn is_at(&self, pid: &PersonId) -> bool {

@@ -169,6 +169,7 @@ state_is_the_card! {
     crate::config::Integration, "integration", card => card.defined.iter().map(|one| ("id", one.name.clone())).collect();
     crate::config::ApplicationKind, "application_kind", card => card.0.iter().map(|kind| ("id", kind.name.clone())).collect();
     crate::config::ChannelAccount, "channel_account", card => card.0.iter().map(|account| ("id", account.name.clone())).collect();
+    crate::config::Calendar, "calendar", card => card.0.iter().map(|calendar| ("id", calendar.name.clone())).collect();
     crate::config::Rule, "rule", card => card.0.iter().map(|rule| ("name", rule.name.clone())).collect();
     crate::config::Role, "role", card => card.0.iter().filter(|role| role.is_listed).map(|role| ("id", format!("{:010}", role.role.0))).collect();
 }

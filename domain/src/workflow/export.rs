@@ -45,6 +45,8 @@ pub fn write(
         "supervise_type": definition.supervisors.kind(),
         "supervisor": who(&definition.supervisors),
         "notify_rule": definition.notify_rule,
+        "notify_freq": definition.notify_freq,
+        "notify": definition.notify.iter().map(|kind| notify_kind(kind)).collect::<Vec<_>>(),
         "engine_version": "PIPELINE_V1",
         "version_number": version_number,
         "roles": roles.iter().map(|(id, name)| (id.to_string(), name.clone())).collect::<BTreeMap<_, _>>(),
@@ -81,6 +83,14 @@ pub fn who(processors: &Processors) -> String {
         Processors::NodeLeader(node) => node.to_string(),
         Processors::Organization(key) | Processors::Iam(key) => key.clone(),
         _ => String::new(),
+    }
+}
+
+/// Returns a kind of messages as in the imported file. BlueKing ITSM also writes the id of a kind, which is a number.
+fn notify_kind(kind: &str) -> Value {
+    match kind.parse::<u32>() {
+        Ok(id) => id.into(),
+        Err(_) => kind.into(),
     }
 }
 

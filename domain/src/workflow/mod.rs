@@ -8,6 +8,7 @@ pub mod check;
 mod coverage;
 pub mod export;
 pub mod import;
+pub mod notice;
 pub mod parallel_regions;
 
 /// Returns the key of an output variable of the given node. The variable contains the decision on an

@@ -492,12 +492,19 @@ fn an_exported_definition_is_imported_unchanged() {
     };
     let application = json!({ "does": "application", "kind": "log_collection", "fields": [{ "key": "days", "value": "7" }] });
     let mission = json!({ "does": "mission", "task_type": "patrol", "site": "hall", "station": "${station}", "expires_after_min": 5 });
+    let reminding = Definition {
+        notify_rule: "RETRY".into(),
+        notify_freq: 7_200,
+        notify: vec!["EMAIL".into(), "WEIXIN".into()],
+        ..sound()
+    };
     for (name, definition) in [
         ("sound", sound()),
         ("forked", forked()),
         ("automatic", automatic()),
         ("application", with(application)),
         ("mission", with(mission)),
+        ("reminding", reminding),
     ] {
         let written = export::write(
             &definition,
@@ -527,6 +534,37 @@ fn an_exported_definition_is_imported_unchanged() {
         assert_eq!(read.definition, expected, "{name}");
         assert_eq!(read.report, Vec::new(), "{name}");
     }
+}
+
+#[test]
+fn the_rules_of_notifications_are_imported_and_exported_unchanged() {
+    let mut file = export::write(&sound(), "1", &std::collections::BTreeMap::new());
+    file[0]["notify_rule"] = "RETRY".into();
+    file[0]["notify_freq"] = 7_200.into();
+    file[0]["notify"] = json!(["EMAIL", 2]);
+    let read = import::read(&file, &|_| None).expect("reads");
+    assert_eq!(read.definition.notify, ["EMAIL", "2"]);
+    let changed: Vec<&str> = read
+        .report
+        .iter()
+        .filter_map(|note| match note {
+            import::Note::Changed { place, .. } if place == "notify" => Some(place.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(changed.len(), 1, "only the number belongs to no channel");
+    let written = export::write(&read.definition, "1", &std::collections::BTreeMap::new());
+    for member in ["notify_rule", "notify_freq", "notify"] {
+        assert_eq!(written[0][member], file[0][member], "{member}");
+    }
+    file[0]["notify_rule"] = "OFTEN".into();
+    let read = import::read(&file, &|_| None).expect("reads");
+    let dropped = import::Note::Dropped {
+        place: "notify_rule".into(),
+        what: "the unknown rule OFTEN".into(),
+    };
+    assert!(read.report.contains(&dropped), "{:?}", read.report);
+    assert_eq!(read.definition.notify_rule, "");
 }
 
 #[test]

@@ -90,13 +90,29 @@ pub struct Definition {
     /// process the ticket.
     #[serde(default, skip_serializing_if = "Processors::is_empty")]
     pub supervisors: Processors,
-    /// A setting of BlueKing ITSM: how often a person who must process a node is notified. The value is
-    /// `NONE`, `ONCE` or `RETRY`. The desk stores this value but does not use it.
+    /// How often a person who must process a node is notified (reference/bk-itsm.md 12.3): `NONE` (never), `ONCE` (when
+    /// the node starts to wait for the person) or `RETRY` (also every `notify_freq` seconds while it waits). An empty
+    /// value means `ONCE`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub notify_rule: String,
+    /// The time in seconds between two reminders of the rule `RETRY`. The value 0 means no reminders.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub notify_freq: u32,
+    /// The kinds of messages to the people who must process a node, such as `EMAIL`, `WEIXIN` or `SMS`. An empty list
+    /// means all kinds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<String>,
     pub nodes: Vec<Node>,
     pub transitions: Vec<Transition>,
     pub fields: Vec<Field>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands fields over by reference"
+)]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// The rule that determines until when the creator of a ticket may withdraw the ticket. BlueKing ITSM calls

@@ -4,6 +4,7 @@
 //! The configuration objects, such as services, are kept in a cache. After any change of the configuration, an object
 //! is read again before its next use.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -39,6 +40,8 @@ pub const SUPERUSER: RoleId = RoleId(1);
 /// Maximum number of objects of one kind (such as services) in the cache. A desk usually has hundreds of
 /// objects of each kind.
 const KEPT: Bounds = Bounds::entries(10_000);
+/// Time in milliseconds after which the people of a department are read again: 10 minutes.
+const DEPARTMENT_MS: i64 = 600_000;
 /// Maximum number of ids that one read of an index returns.
 const IDS_PAGE: usize = 1000;
 /// Reads the configuration objects of the desk, and keeps the objects in a cache.
@@ -68,6 +71,8 @@ pub struct Configuration {
     platforms: Cached<Platform>,
     scripts: Cached<Script>,
     rules: Cached<Rule>,
+    /// The user names of departments, with their sub-departments.
+    departments: Cache<String, Arc<BTreeSet<String>>>,
     /// Loads the options of form fields from other systems.
     pub offers: Offers,
 }
@@ -113,6 +118,7 @@ impl Configuration {
             platforms: Cache::new(KEPT),
             scripts: Cache::new(KEPT),
             rules: Cache::new(KEPT),
+            departments: Cache::new(KEPT),
         }
     }
 
@@ -243,6 +249,20 @@ impl Configuration {
         let stream = format!("calendar-{name}");
         self.state(&self.calendars, &stream, |state: Calendar| state)
             .await
+    }
+
+    /// Returns the user names of the people of a department and of all its sub-departments. The names are read again
+    /// after 10 minutes.
+    pub async fn department(&self, id: &str) -> Result<Arc<BTreeSet<String>>, Error> {
+        let now = self.ledger.clock.now();
+        if let Some(names) = self.departments.get(id, now) {
+            return Ok(names);
+        }
+        let names: BTreeSet<String> = self.directory.members(id).await?.into_iter().collect();
+        let names = Arc::new(names);
+        let until = now.plus_ms(DEPARTMENT_MS);
+        self.departments.put(id.to_owned(), names.clone(), 0, until);
+        Ok(names)
     }
 
     /// Returns an escalation chain. If the chain does not exist, the result contains no definition.
@@ -444,6 +464,11 @@ impl Configuration {
     /// Returns the names of all escalation chains, in ascending order.
     pub async fn escalation_chain_names(&self) -> Result<Vec<String>, Error> {
         self.listed("escalation_chain", "id").await
+    }
+
+    /// Returns the names of all stored working calendars, in ascending order.
+    pub async fn calendar_names(&self) -> Result<Vec<String>, Error> {
+        self.listed("calendar", "id").await
     }
 
     /// Returns the names of all rotas (plans of the people on call), in ascending order.

@@ -10,6 +10,7 @@ use infra::Error;
 
 use crate::app::context::Configuration;
 use crate::app::notifications::definitions::DEFAULT_POLICY;
+use crate::app::notifications::reminders::period;
 
 /// Decides whether an intent (a request for work) becomes a message.
 #[async_trait]
@@ -79,6 +80,20 @@ impl Wanted for Subscriptions {
                     .0
                     .as_ref()
                     .is_some_and(|policy| !policy.chains.is_empty()))
+            }
+            Intent::StartReminders(start) => {
+                let policy = self.configuration.notification_policy(DEFAULT_POLICY);
+                if policy.await?.0.is_none() {
+                    return Ok(false);
+                }
+                let period = period(&self.configuration, start.workflow, start.version);
+                Ok(period.await?.is_some())
+            }
+            Intent::NotifySubscribers(request) => {
+                let policy = self.configuration.notification_policy(DEFAULT_POLICY);
+                let policy = policy.await?;
+                let mut all = policy.0.iter().flat_map(|policy| &policy.subscriptions);
+                Ok(all.any(|one| one.on.contains(&request.occasion)))
             }
             Intent::Notify(_) | Intent::NotifyOperators(_) => {
                 let policy = self.configuration.notification_policy(DEFAULT_POLICY);

@@ -126,7 +126,8 @@ impl Demo {
             .unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::new(self.tickets).with_style(style);
         let channels = Channels::start(&app).await?;
-        channels.introduce(&client).await?;
+        let now = app.ledger.clock.now();
+        channels.introduce(&client, now).await?;
         robots.introduce(&app, &client).await?;
         let mut external = External::start(&data, &self.search_path).await?;
         external.introduce(&app, &client).await?;

@@ -397,7 +397,7 @@ pub(super) fn ignore_hangups() {
 
 /// Returns the company directory, which contains leaders and departments. `location` is a URL or the path of
 /// a TOML file. If `location` is `None`, the directory is empty.
-fn open_directory(
+pub(super) fn open_directory(
     location: Option<&str>,
     ledger: &infra::Ledger,
 ) -> Result<Arc<dyn Directory>, infra::Error> {

@@ -1,6 +1,7 @@
 //! Processes the messages of the queue `notify`. A message creates a notification for one person, adds a notification
 //! to a digest, stores in a notification that one of its deliveries ended, suppresses an address that a provider reported
-//! as wrong, or starts or ends an escalation. Other messages execute the commands that people send from chats.
+//! as wrong, or starts or ends an escalation or the reminders of a node. Other messages execute the commands that
+//! people send from chats.
 
 use domain::intent::Intent;
 use events::Meta;
@@ -9,7 +10,9 @@ use infra::queue::Message;
 
 use super::wrong_queue;
 use crate::App;
-use crate::app::notifications::{addresses, digests, escalations, inbound, notify};
+use crate::app::notifications::{
+    addresses, digests, escalations, inbound, notify, reminders, subscribers,
+};
 
 /// Executes the intent (a request for work) of one message from this queue.
 pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(), Error> {
@@ -18,7 +21,11 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
         Intent::NotifyOperators(about) => {
             notify::request_for_operators(app, &message.id, *about).await
         }
+        Intent::NotifySubscribers(request) => {
+            Box::pin(subscribers::notify_matching(app, &message.id, *request)).await
+        }
         Intent::AddToDigest(request) => digests::add(app, &message.id, *request).await,
+        Intent::StartReminders(start) => reminders::start(app, *start).await,
         Intent::StartEscalation(start) => escalations::start(app, &message.id, *start).await,
         Intent::CheckEscalations {
             ticket,

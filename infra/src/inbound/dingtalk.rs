@@ -50,6 +50,7 @@ impl Inbound for Dingtalk {
         let url = text(&body, "/sessionWebhook");
         let until = body.pointer("/sessionWebhookExpiredTime");
         Ok(Verified::Message(Message {
+            others: Vec::new(),
             id: required(text(&body, "/msgId"), "msgId")?,
             user: required(user, "senderStaffId")?,
             text: text(&body, "/text/content").to_owned(),

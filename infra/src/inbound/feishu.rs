@@ -90,13 +90,13 @@ pub(super) fn decrypted(key: &str, sealed: &str) -> Result<Vec<u8>, Refusal> {
 }
 
 fn message(body: &Value) -> Result<Verified, Refusal> {
-    let (user, said, value) = match text(body, "/header/event_type") {
+    let (sender, said, value) = match text(body, "/header/event_type") {
         "im.message.receive_v1" => {
             // The content of a message is JSON in a text.
             let content = text(body, "/event/message/content");
             let content = Value::Object(object(content.as_bytes())?);
-            let user = text(body, "/event/sender/sender_id/open_id");
-            (user, text(&content, "/text").to_owned(), None)
+            let said = text(&content, "/text").to_owned();
+            ("/event/sender/sender_id", said, None)
         }
         "card.action.trigger" => {
             let value = match text(body, "/event/action/value") {
@@ -104,14 +104,20 @@ fn message(body: &Value) -> Result<Verified, Refusal> {
                 value => value,
             };
             let value = required(value, "event/action/value")?;
-            let user = text(body, "/event/operator/open_id");
-            (user, String::new(), Some(value))
+            ("/event/operator", String::new(), Some(value))
         }
         _ => return Ok(Verified::Nothing),
     };
+    let of_sender = |member: &str| text(body, &format!("{sender}/{member}"));
+    // An application without a right to the ids of the organization gets only the `open_id`.
+    let others = ["user_id", "union_id"].map(of_sender).into_iter();
     Ok(Verified::Message(Message {
         id: required(text(body, "/header/event_id"), "header/event_id")?,
-        user: required(user, "open_id")?,
+        user: required(of_sender("open_id"), "open_id")?,
+        others: others
+            .filter(|id| !id.is_empty() && id.len() <= super::ID_BYTES_MAX)
+            .map(str::to_owned)
+            .collect(),
         text: said,
         value,
         reply: None,

@@ -83,6 +83,9 @@ pub struct Message {
     pub id: String,
     /// The id of the sender on the platform.
     pub user: String,
+    /// Further ids of the same sender. A chat account can be linked with each of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<String>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub text: String,
     /// The value of the button that the person pressed.
@@ -90,6 +93,19 @@ pub struct Message {
     pub value: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply: Option<ReplyTo>,
+}
+
+impl Message {
+    /// Returns all ids of the sender.
+    pub fn users(&self) -> impl Iterator<Item = &str> {
+        let others = self.others.iter().map(String::as_str);
+        std::iter::once(self.user.as_str()).chain(others)
+    }
+}
+
+/// Returns true if a chat account of this kind of address can be linked with a person.
+pub fn is_linkable(kind: &str) -> bool {
+    ALL.iter().any(|platform| platform.address_kind() == kind)
 }
 
 /// A response that the desk sends at once.

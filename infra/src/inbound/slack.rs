@@ -72,6 +72,7 @@ fn event(body: &Value) -> Result<Verified, Refusal> {
         return Ok(Verified::Nothing);
     }
     Ok(Verified::Message(Message {
+        others: Vec::new(),
         id: required(text(body, "/event_id"), "event_id")?,
         user: required(text(body, "/event/user"), "event/user")?,
         text: text(body, "/event/text").to_owned(),
@@ -82,6 +83,7 @@ fn event(body: &Value) -> Result<Verified, Refusal> {
 
 fn command(form: &[(String, String)], now: Moment) -> Result<Verified, Refusal> {
     Ok(Verified::Message(Message {
+        others: Vec::new(),
         id: required(field(form, "trigger_id"), "trigger_id")?,
         user: required(field(form, "user_id"), "user_id")?,
         text: field(form, "text").to_owned(),
@@ -102,6 +104,7 @@ fn button(payload: &Value, now: Moment) -> Result<Verified, Refusal> {
         return Ok(Verified::Nothing);
     }
     Ok(Verified::Message(Message {
+        others: Vec::new(),
         id,
         user,
         text: String::new(),

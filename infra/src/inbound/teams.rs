@@ -49,6 +49,7 @@ impl Inbound for Teams {
             return Ok(Verified::Nothing);
         }
         Ok(Verified::Message(Message {
+            others: Vec::new(),
             id,
             user: required(user, "from/aadObjectId")?,
             text: text(&body, "/text").replace("&nbsp;", " "),

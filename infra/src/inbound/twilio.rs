@@ -51,6 +51,7 @@ impl Inbound for Twilio {
             return Ok(Verified::Nothing);
         }
         Ok(Verified::Message(Message {
+            others: Vec::new(),
             id: required(field(&form, "MessageSid"), "MessageSid")?,
             user: required(field(&form, "From"), "From")?,
             text: field(&form, "Body").to_owned(),

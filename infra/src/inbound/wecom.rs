@@ -119,6 +119,7 @@ fn message(elements: &[(String, String)]) -> Result<Verified, Refusal> {
         _ => return Ok(Verified::Nothing),
     };
     Ok(Verified::Message(Message {
+        others: Vec::new(),
         id,
         user,
         text: text.to_owned(),

@@ -110,7 +110,7 @@ async fn a_linked_person_acts_from_a_chat_and_each_message_acts_once() {
     chat.answered("m2", "绑定 abc", "绑定码错误").await;
     chat.link().await;
     chat.answered("m3", "你好", "可用命令").await;
-    chat.answered("m4", "状态", "请写明单号").await;
+    chat.answered("m4", "状态", &sn).await;
     chat.answered("m5", &format!("状态 {sn}"), &sn).await;
     chat.answered("m6", "状态 REQ20000101000001", "没有单据")
         .await;
@@ -127,6 +127,37 @@ async fn a_linked_person_acts_from_a_chat_and_each_message_acts_once() {
     assert_eq!(chat.channels.desk.head().await, head);
     chat.answered("m8", &approve, "请在工单页面审批").await;
     assert_eq!(votes().await, 1);
+}
+
+#[tokio::test]
+async fn a_command_without_a_ticket_means_the_only_unanswered_one() {
+    let chat = Chat::open().await;
+    chat.link().await;
+    chat.answered("m1", "同意", "请写明单号").await;
+    let first = chat.channels.submit().await;
+    let second = chat.channels.submit().await;
+    let (_, answers) = chat.say("m2", "同意").await;
+    assert!(answers[0].contains("有多个工单等待您处理"), "{answers:?}");
+    assert!(
+        answers[0].contains(&first) && answers[0].contains(&second),
+        "{answers:?}"
+    );
+    chat.answered("m3", &format!("同意 {first}"), "已完成")
+        .await;
+    chat.answered("m4", "同意", &format!("已完成“同意”，单号 {second}"))
+        .await;
+    chat.answered("m5", "状态", "请写明单号").await;
+}
+
+#[tokio::test]
+async fn an_address_without_a_chat_cannot_be_linked() {
+    let chat = Chat::open().await;
+    let path = "people/zhangsan/addresses/email/verify";
+    let desk = &chat.channels.desk;
+    let (status, problem) = desk.v1("POST", path, "zhangsan", json!({})).await;
+    assert_eq!(status, 400, "{problem}");
+    let text = problem.to_string();
+    assert!(text.contains("dingtalk, feishu"), "{text}");
 }
 
 #[tokio::test]

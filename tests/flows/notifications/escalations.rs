@@ -1,6 +1,8 @@
 //! These tests check escalation chains and rotas: the steps with a manual clock, the end of an escalation, the standing
 //! check, and the import from other products.
 
+mod priority;
+
 use functions::app::notifications::on_call::import::{self, Import};
 use serde_json::{Value, json};
 

@@ -3,9 +3,12 @@
 //! plans/notifications.md, part 0.
 
 mod acting;
+mod approvers;
 mod availability;
+mod calendars;
 mod digests;
 mod escalations;
+mod event_documents;
 mod facts;
 mod inbox;
 mod policy;
@@ -14,8 +17,11 @@ mod quiet;
 mod reliability;
 mod reports;
 mod sending;
+mod sequential;
+mod subscriptions;
 mod templates;
 mod why_person;
+mod workflow_rules;
 
 use std::sync::Arc;
 

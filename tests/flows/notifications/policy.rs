@@ -1,5 +1,7 @@
 //! These tests check the preferences of people for each channel, and the rules of the notification policy.
 
+mod teams;
+
 use serde_json::{Value, json};
 
 use super::{Channels, ROBOT};

@@ -168,6 +168,7 @@ impl<'a> Run<'a> {
             automatic: false,
             executor: Executor::ApiCall,
             is_vote: false,
+            is_sequential: false,
         });
         let next = self.complete(submit, &creator, None, form, Remark::default());
         self.advance(next)
@@ -700,6 +701,7 @@ impl<'a> Run<'a> {
                 .map(ServiceTask::executor)
                 .unwrap_or_default(),
             is_vote: false,
+            is_sequential: false,
         });
         if node.service_task.is_none() {
             self.emit(NodeFailed {
@@ -850,6 +852,7 @@ impl<'a> Run<'a> {
             automatic: false,
             executor: Executor::ApiCall,
             is_vote: node.kind.is_vote(),
+            is_sequential: is_multi(node) && node.is_sequential,
         });
         if is_unassigned && node.is_allow_skip && self.entries(node) <= 1 {
             let pass = (node.kind == NodeKind::Approval).then_some(true);

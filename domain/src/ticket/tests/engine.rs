@@ -228,6 +228,7 @@ pub(super) fn entered(id: i64, people: &[&str]) -> NodeEntered {
         automatic: false,
         executor: Executor::ApiCall,
         is_vote: false,
+        is_sequential: false,
     }
 }
 

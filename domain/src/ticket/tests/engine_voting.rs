@@ -551,7 +551,11 @@ fn the_automatic_pass_is_one_vote_of_a_countersign() {
             &desk.open(opening(&[])),
             &[
                 taken(2, 2, 3).into(),
-                vote_entered(3, &people).into(),
+                NodeEntered {
+                    is_sequential,
+                    ..vote_entered(3, &people)
+                }
+                .into(),
                 automatic_pass(3).into(),
             ],
         );

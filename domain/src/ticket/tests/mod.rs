@@ -328,6 +328,7 @@ fn a_rejection_starts_a_second_round_of_the_submit_node() {
         automatic: false,
         executor: Executor::ApiCall,
         is_vote: false,
+        is_sequential: false,
     };
     assert_eq!(events.last(), Some(&back.into()));
 }

@@ -136,6 +136,7 @@ fn entered(node: i64, by: &[&str], is_vote: bool) -> TicketEvent {
         automatic: false,
         executor: Executor::ApiCall,
         is_vote,
+        is_sequential: false,
     })
 }
 

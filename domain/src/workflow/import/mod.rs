@@ -21,6 +21,7 @@ use events::{NodeId, PersonId, RoleId, TransitionId};
 use serde_json::Value;
 
 use super::check::COUNTERS;
+use super::notice;
 use crate::user_name;
 use crate::value::plain;
 pub use service_task::expression;
@@ -183,6 +184,11 @@ const TRANSITION: [&str; 10] = [
     "axis",
 ];
 
+/// The rules of the member `notify_rule`.
+const NOTIFY_RULES: [&str; 3] = ["NONE", "ONCE", "RETRY"];
+/// Maximum number of kinds of messages that the import reads.
+const NOTIFY_KINDS_MAX: usize = 20;
+
 struct Reader<'a> {
     flow: &'a Value,
     roles: &'a dyn Fn(&str) -> Option<RoleId>,
@@ -336,13 +342,16 @@ impl Reader<'_> {
             } else {
                 supervisors
             },
-            notify_rule: text(flow, "notify_rule"),
+            notify_rule: self.notify_rule(),
+            notify_freq: int(flow, "notify_freq")
+                .and_then(|seconds| u32::try_from(seconds).ok())
+                .unwrap_or_default(),
+            notify: self.notify_kinds(),
             ..Definition::default()
         };
         for (key, what) in [
             ("triggers", "triggers are not supported"),
             ("task_schemas", "sub-tasks are not supported"),
-            ("notify", "notification channels are not supported"),
         ] {
             let count = flow.get(key).map_or(0, |value| {
                 value.as_array().map_or_else(
@@ -354,6 +363,40 @@ impl Reader<'_> {
                 self.dropped(key, format!("{count}: {what}"));
             }
         }
+    }
+
+    /// Reads how often people are notified. An unknown rule is reported and means `ONCE`.
+    fn notify_rule(&mut self) -> String {
+        let rule = text(self.flow, "notify_rule");
+        if rule.is_empty() || NOTIFY_RULES.contains(&rule.as_str()) {
+            return rule;
+        }
+        self.dropped("notify_rule", format!("the unknown rule {rule}"));
+        String::new()
+    }
+
+    /// Reads the kinds of messages. A kind is a word, an id, or an object with a word.
+    fn notify_kinds(&mut self) -> Vec<String> {
+        let flow = self.flow;
+        let of_object = |kind: &Value| match kind {
+            Value::Object(_) => text(kind, "type"),
+            _ => plain(kind),
+        };
+        let kinds: Vec<String> = match flow.get("notify") {
+            Some(Value::Array(kinds)) => kinds.iter().map(of_object).collect(),
+            other => parts(other),
+        };
+        let kinds = kinds.into_iter().filter(|kind| !kind.is_empty());
+        let kinds: Vec<String> = kinds.take(NOTIFY_KINDS_MAX).collect();
+        for kind in &kinds {
+            if notice::kind(kind).is_none() {
+                self.changed(
+                    "notify",
+                    format!("{kind}: the desk stores this kind, but no channel belongs to it"),
+                );
+            }
+        }
+        kinds
     }
 
     fn processors(&mut self, of: &Value, kind_key: &str, who_key: &str, place: &str) -> Processors {

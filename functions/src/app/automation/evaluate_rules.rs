@@ -90,7 +90,7 @@ pub async fn evaluate(
 
 /// Returns the ticket values that the conditions and parameters of rules can use. The result contains the
 /// variables of service tasks (automatic workflow nodes), the service and the priority.
-pub(super) async fn variables(app: &App, card: &TicketCard) -> Result<Variables, Error> {
+pub(in crate::app) async fn variables(app: &App, card: &TicketCard) -> Result<Variables, Error> {
     // The result does not contain the secret values that a client sent with the ticket. The reason is that
     // the parameters and forms of rules are stored and shown.
     let mut variables = service_task::of_ticket(app, card, Variables::new()).await?;

@@ -1,6 +1,7 @@
 //! Writes the answers to the commands that people send from chats. There are four kinds of answers: the command is done,
 //! it is refused, it is unknown, or an error occurred.
 
+use events::TicketSn;
 use events::person::Language;
 
 /// The answer to a command.
@@ -23,8 +24,10 @@ pub enum Answer {
     NotLinked,
     /// The code is wrong or has expired.
     CodeWrong,
-    /// The command names no ticket.
+    /// The command names no ticket, and no notification of the person waits for an answer.
     TicketMissing,
+    /// The command names no ticket, and several tickets wait for an answer of the person.
+    TicketAmbiguous(Vec<TicketSn>),
     /// The ticket does not exist, or the person may not read it.
     TicketUnknown(String),
     TextMissing,
@@ -49,6 +52,7 @@ impl Answer {
             | Self::NotLinked
             | Self::CodeWrong
             | Self::TicketMissing
+            | Self::TicketAmbiguous(_)
             | Self::TicketUnknown(_)
             | Self::TextMissing
             | Self::NoSingleVote
@@ -80,6 +84,9 @@ impl Answer {
             Self::NotLinked => "此账号还没有绑定用户。请先在通知设置中填写此账号并获取绑定码，再在这里发送“绑定 绑定码”。".into(),
             Self::CodeWrong => "绑定码错误或已过期，请重新获取绑定码。".into(),
             Self::TicketMissing => "请写明单号，例如：确认 REQ20261122000042。".into(),
+            Self::TicketAmbiguous(all) => {
+                format!("有多个工单等待您处理，请写明单号：{}。", listed(all, "、"))
+            }
             Self::TicketUnknown(sn) => format!("没有单据 {sn}，或者您无权查看。"),
             Self::TextMissing => "请在命令后填写评论内容。".into(),
             Self::NoSingleVote => {
@@ -107,6 +114,9 @@ impl Answer {
             Self::TicketMissing => {
                 "Name the ticket, for example: ack REQ20261122000042.".into()
             }
+            Self::TicketAmbiguous(all) => {
+                format!("Several tickets wait for you. Name one of them: {}.", listed(all, ", "))
+            }
             Self::TicketUnknown(sn) => {
                 format!("The ticket {sn} does not exist, or you may not see it.")
             }
@@ -119,4 +129,10 @@ impl Answer {
             Self::Error => "An error occurred, and the command was not executed. Use the page of the ticket, or tell your administrator.".into(),
         }
     }
+}
+
+/// Returns the ticket numbers as one text.
+fn listed(all: &[TicketSn], separator: &str) -> String {
+    let all: Vec<&str> = all.iter().map(TicketSn::as_str).collect();
+    all.join(separator)
 }

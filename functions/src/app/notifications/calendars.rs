@@ -5,13 +5,15 @@ use std::sync::{Arc, LazyLock};
 
 use domain::config::Calendar;
 use domain::notification::quiet::time_of_day;
-use events::calendar::{Defined, TimeRange, Weekday};
+use events::calendar::{CalendarEvent, Defined, TimeRange, Weekday};
 use infra::Error;
 use jiff::civil::Date;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::App;
 use crate::app::definition_files::{check_name, define, unique};
+use crate::app::history::history_from;
 use crate::app::times;
 
 /// The name of the built-in calendar with the working days of mainland China.
@@ -25,7 +27,7 @@ const DATES_MAX: usize = 2_000;
 
 static BUILT_IN: LazyLock<Arc<Calendar>> = LazyLock::new(|| {
     let definitions = Definitions::read(CHINA_FILE).expect("the built-in calendar is valid");
-    Arc::new(Calendar(definitions.calendars.into_iter().next()))
+    Arc::new(Calendar(definitions.calendars.into_iter().next(), 0))
 });
 
 /// The content of a TOML file with working calendars.
@@ -93,6 +95,85 @@ pub async fn find(app: &App, name: &str) -> Result<Arc<Calendar>, Error> {
 /// Returns true if a calendar with this name exists.
 pub async fn exists(app: &App, name: &str) -> Result<bool, Error> {
     Ok(check_name("calendar", name).is_ok() && find(app, name).await?.0.is_some())
+}
+
+/// One version of a calendar. The built-in calendar has the number 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    pub number: u32,
+    pub defined: Defined,
+}
+
+/// Reads and checks the calendar `name` from the members of a JSON object, which are the members of a calendar in the
+/// TOML file. The error is an English text that names the wrong member between backticks.
+pub fn read(name: &str, members: &Map<String, Value>) -> Result<Defined, String> {
+    let mut members = members.clone();
+    members.insert("name".into(), name.into());
+    let entry = serde_json::from_value(Value::Object(members));
+    calendar(entry.map_err(|error| format!("calendar {name}: {error}"))?)
+}
+
+/// Returns the newest version of each calendar, sorted by name. The built-in calendar is included, unless a stored
+/// calendar has its name.
+pub async fn all(app: &App) -> Result<Vec<Version>, Error> {
+    let mut names: BTreeSet<String> = app
+        .configuration
+        .calendar_names()
+        .await?
+        .into_iter()
+        .collect();
+    names.insert(CHINA.to_owned());
+    let mut all = Vec::new();
+    for name in names {
+        all.extend(version(app, &name, None).await?);
+    }
+    Ok(all)
+}
+
+/// Returns one version of a calendar, or the newest version if `number` is `None`. Returns `None` if the calendar or
+/// the version does not exist.
+pub async fn version(
+    app: &App,
+    name: &str,
+    number: Option<usize>,
+) -> Result<Option<Version>, Error> {
+    let Some(number) = number else {
+        let found = find(app, name).await?;
+        let version = found.0.clone().map(|defined| Version {
+            number: found.1,
+            defined,
+        });
+        return Ok(version);
+    };
+    let stream = format!("calendar-{name}");
+    let history = history_from::<CalendarEvent>(&app.ledger, &stream, 1).await?;
+    let Some(index) = number.checked_sub(1) else {
+        return Ok(None);
+    };
+    let found = history.into_iter().nth(index).map(|envelope| {
+        let CalendarEvent::Defined(defined) = envelope.event;
+        Version {
+            number: u32::try_from(number).unwrap_or(u32::MAX),
+            defined,
+        }
+    });
+    Ok(found)
+}
+
+/// Returns the working hours of each weekday as texts such as `09:00-18:00`.
+pub fn week(defined: &Defined) -> BTreeMap<String, Vec<String>> {
+    let name = |day: Weekday| format!("{day:?}").to_ascii_lowercase();
+    let days = defined.week.iter();
+    days.map(|(day, ranges)| (name(*day), hours(ranges)))
+        .collect()
+}
+
+/// Returns time ranges as texts such as `09:00-18:00`.
+pub fn hours(ranges: &[TimeRange]) -> Vec<String> {
+    let ranges = ranges.iter();
+    ranges
+        .map(|range| format!("{}-{}", range.from, range.to))
+        .collect()
 }
 
 /// Checks one calendar of the TOML file.

@@ -11,8 +11,11 @@ use infra::channel::{self, Channel};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::calendars;
 use super::on_call::{ChainEntry, OnCall, RotaEntry};
 use super::policy_rules::{self, RuleEntry};
+use super::subscribers::{self, SubscriptionEntry};
+use super::teams::{self, TeamEntry};
 use crate::App;
 use crate::app::definition_files::{check_name, define, unique};
 use crate::app::rate;
@@ -70,6 +73,10 @@ struct PolicyEntry {
     bands: BTreeMap<String, String>,
     #[serde(default)]
     rules: Vec<RuleEntry>,
+    #[serde(default)]
+    team: Vec<TeamEntry>,
+    #[serde(default)]
+    subscription: Vec<SubscriptionEntry>,
     #[serde(default)]
     escalation: EscalationEntry,
     #[serde(default)]
@@ -147,6 +154,32 @@ impl Definitions {
         let Some(policy) = &self.policy else {
             return Ok(());
         };
+        for team in &policy.teams {
+            if let Some(name) = &team.calendar
+                && !calendars::exists(app, name).await?
+            {
+                return Err(Error::new(
+                    infra::Kind::Misconfigured,
+                    format!(
+                        "policy: the team {} names the calendar {name}, which is not defined",
+                        team.department
+                    ),
+                ));
+            }
+        }
+        for subscription in &policy.subscriptions {
+            if let Some(role) = subscription.role
+                && app.configuration.role(role).await?.0.is_none()
+            {
+                return Err(Error::new(
+                    infra::Kind::Misconfigured,
+                    format!(
+                        "policy: the subscription {} names the role {role}, which does not exist",
+                        subscription.name
+                    ),
+                ));
+            }
+        }
         for name in policy.chains.values() {
             let is_in_file = self.on_call.chains.iter().any(|chain| chain.name == *name);
             if !is_in_file
@@ -252,6 +285,8 @@ fn policy(entry: PolicyEntry) -> Result<notification_policy::Defined, String> {
         operators,
         bands,
         rules,
+        team,
+        subscription,
         escalation: EscalationEntry { chains },
         single_publisher,
         system_name,
@@ -302,6 +337,8 @@ fn policy(entry: PolicyEntry) -> Result<notification_policy::Defined, String> {
         operators,
         bands: policy_rules::bands(bands)?,
         rules: policy_rules::rules(&rules)?,
+        teams: teams::teams(team)?,
+        subscriptions: subscribers::subscriptions(subscription)?,
         chains,
         single_publisher,
         system_name,

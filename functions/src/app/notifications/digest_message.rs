@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use domain::notification::content::{Content, Link, one_line};
 use events::digest::{Flushed, Line};
+use events::notification::Fact;
 use events::person::Language;
 use infra::Error;
 
@@ -77,7 +78,9 @@ async fn text(app: &App, line: &Line, language: Language) -> Result<String, Erro
     let card = tickets::card(app, &line.ticket).await?.unwrap_or_default();
     let opened = card.ticket.opened.as_ref();
     let title = card.ticket.form.get("title");
-    let is_hidden = opened.is_none_or(|opened| opened.seals_text)
+    // An approver of a script possibly may not read the ticket.
+    let is_hidden = line.fact == Fact::ExecutionApproval
+        || opened.is_none_or(|opened| opened.seals_text)
         || title.is_some_and(|title| title.personal.is_some());
     let (fact, _) = wording(line.fact, language);
     let mut text = fact.to_owned();

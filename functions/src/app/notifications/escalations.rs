@@ -7,12 +7,12 @@ use domain::notification::escalation::{
 };
 use domain::ticket::{Context, Lookup, NodeRun, Ticket};
 use domain::views::Card as _;
-use events::escalation::{STEP_DUE, Started, Unnotified};
+use events::escalation::{STEP_DUE, Started, StopReason, Unnotified};
 use events::escalation_chain::{Step, Target};
 use events::ticket::TicketEvent;
-use events::{Meta, NodeId, PersonId, TicketSn};
+use events::{Meta, NodeId, PersonId, TicketSn, notification_policy};
 use infra::ledger::{ContextLoader, NoContext, command_id};
-use infra::views::Range;
+use infra::views::{Entry, Range};
 use infra::{CommandEnvelope, Error, ExecuteError};
 
 use super::definitions::DEFAULT_POLICY;
@@ -49,6 +49,9 @@ pub async fn start(app: &App, id: &str, start: StartEscalation) -> Result<(), Er
     let Some(name) = policy.chains.get(&priority) else {
         return Ok(());
     };
+    if start.is_priority_change && !starts_again(app, &start, name).await? {
+        return Ok(());
+    }
     let chain = app.configuration.escalation_chain(name).await?;
     let Some(defined) = &chain.defined else {
         tracing::warn!(
@@ -90,10 +93,34 @@ pub async fn start(app: &App, id: &str, start: StartEscalation) -> Result<(), Er
     }
 }
 
-/// Compares the running escalations of a ticket with the ticket, and ends those that the ticket does not need any more.
-/// The list of escalations comes from a view (a table that is updated after each commit). An escalation that is missing in
-/// the list is compared at its next deadline. `id` identifies this call.
-pub async fn check(app: &App, id: &str, sn: &TicketSn, meta: Meta) -> Result<(), Error> {
+/// Returns true if a changed priority starts the escalation chain `chain` at a node. It does not if a person has
+/// claimed the node since the ticket entered it, or if the same chain already runs at the node.
+async fn starts_again(app: &App, start: &StartEscalation, chain: &str) -> Result<bool, Error> {
+    let history = history_from::<TicketEvent>(&app.ledger, &start.ticket.stream(), 1).await?;
+    let is_entry = |event: &TicketEvent| {
+        matches!(event, TicketEvent::NodeEntered(entered)
+            if entered.node == start.node && entered.round == start.round)
+    };
+    let since_entry = history.iter().map(|envelope| &envelope.event);
+    let since_entry = since_entry.skip_while(|event| !is_entry(event));
+    if claimed_by(since_entry, start.node).is_some() {
+        return Ok(false);
+    }
+    for entry in running(app, &start.ticket).await? {
+        let state = load(app, &entry.key).await?;
+        let is_same = state.started.as_ref().is_some_and(|started| {
+            (started.node, started.round) == (start.node, start.round) && started.chain == chain
+        });
+        if is_same && state.is_running() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Returns the running escalations of a ticket. The list comes from a view (a table that is updated after each commit),
+/// so a new escalation can be missing for a short time.
+async fn running(app: &App, sn: &TicketSn) -> Result<Vec<Entry>, Error> {
     let (from, to) = (format!("{sn}|"), format!("{sn}|~"));
     let range = Range {
         view: Escalation::VIEW,
@@ -104,7 +131,26 @@ pub async fn check(app: &App, id: &str, sn: &TicketSn, meta: Meta) -> Result<(),
         skip: 0,
         limit: RUNNING_MAX,
     };
-    let running = app.views.range(range).await?;
+    app.views.range(range).await
+}
+
+/// Returns true if the ticket has another priority than at the start of the escalation, and the policy does not name
+/// the same chain for it.
+fn is_superseded(
+    started: &Started,
+    ticket: &Ticket,
+    policy: Option<&notification_policy::Defined>,
+) -> bool {
+    let priority = priority(ticket);
+    let chain = policy.and_then(|policy| policy.chains.get(&priority));
+    priority != started.priority && chain != Some(&started.chain)
+}
+
+/// Compares the running escalations of a ticket with the ticket, and ends those that the ticket does not need any more.
+/// The list of escalations comes from a view (a table that is updated after each commit). An escalation that is missing
+/// in the list is compared at its next deadline. `id` identifies this call.
+pub async fn check(app: &App, id: &str, sn: &TicketSn, meta: Meta) -> Result<(), Error> {
+    let running = running(app, sn).await?;
     if running.is_empty() {
         return Ok(());
     }
@@ -114,8 +160,7 @@ pub async fn check(app: &App, id: &str, sn: &TicketSn, meta: Meta) -> Result<(),
         let Some(started) = state.started.as_ref().filter(|_| state.is_running()) else {
             continue;
         };
-        let node = (started.node, started.round);
-        if let Some(ending) = ended(app, &ticket, node, &started.cause).await? {
+        if let Some(ending) = ending_of(app, started, &ticket).await? {
             let command_id = command_id(&["end_escalation", id, &entry.key]);
             let command = Command::End(ending);
             execute(app, &entry.key, command_id, meta.clone(), &command).await?;
@@ -157,13 +202,12 @@ async fn step(app: &App, stream: &str) -> Result<bool, Error> {
         &pass.to_string(),
         &number.to_string(),
     ]);
-    let node = (started.node, started.round);
-    if let Some(ending) = ended(app, &ticket, node, &started.cause).await? {
+    if let Some(ending) = ending_of(app, started, &ticket).await? {
         execute(app, stream, command_id, meta, &Command::End(ending)).await?;
         return Ok(false);
     }
     let node_run = ticket.nodes.get(&started.node);
-    let waiting = node_run.map(NodeRun::waiting_for).unwrap_or_default();
+    let waiting = node_run.map(NodeRun::whose_turn).unwrap_or_default();
     let people = match prevented(step.only_if.as_ref(), now, &priority(&ticket)) {
         Some(reason) => Err(reason),
         None => resolve(app, step, &waiting, Escalation::turn(stream, position)).await?,
@@ -230,8 +274,19 @@ async fn loaded(app: &App, lookups: &[Lookup]) -> Result<Context, Error> {
     Ok(context)
 }
 
-/// Returns the reason why the ticket does not need the escalation any more. `node` is the node with its round. `cause` is
-/// the id of the ticket event that caused the escalation: the stream and the sequence, separated by a colon.
+/// Returns the reason why the ticket does not need a started escalation any more.
+async fn ending_of(app: &App, started: &Started, ticket: &Ticket) -> Result<Option<Ending>, Error> {
+    let node = (started.node, started.round);
+    if let Some(ending) = ended(app, ticket, node, &started.cause).await? {
+        return Ok(Some(ending));
+    }
+    let policy = app.configuration.notification_policy(DEFAULT_POLICY);
+    let is_superseded = is_superseded(started, ticket, policy.await?.0.as_ref());
+    Ok(is_superseded.then_some(Ending::Stopped(StopReason::PriorityChanged)))
+}
+
+/// Returns the reason why the ticket does not need the escalation any more. `node` is the node with its round. `cause`
+/// is the id of the ticket event that caused the escalation: the stream and the sequence, separated by a colon.
 async fn ended(
     app: &App,
     ticket: &Ticket,

@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use super::actions::{self, NotActed};
 use super::answers::Answer;
-use super::{identities, preferences};
+use super::{identities, preferences, unanswered};
 use crate::App;
 use crate::app::itsm::callbacks;
 use crate::app::limits::Of;
@@ -172,13 +172,26 @@ async fn answer(
     let said = grammar::chat(&message.text);
     if message.value.is_none() && said.verb == Verb::Link {
         let id = command_id(&["link", inbound]);
-        let linked = identities::link(app, kind, &message.user, &said.text, id, cause).await?;
+        let mut linked = None;
+        for user in message.users() {
+            linked = identities::link(app, kind, user, &said.text, id, cause).await?;
+            if linked.is_some() {
+                break;
+            }
+        }
         return Ok(match linked {
             Some(person) => (Answer::Linked, language_of(app, &person).await?),
             None => (Answer::CodeWrong, Language::default()),
         });
     }
-    let Some(person) = identities::person_of(app, kind, &message.user).await? else {
+    let mut found = None;
+    for user in message.users() {
+        found = identities::person_of(app, kind, user).await?;
+        if found.is_some() {
+            break;
+        }
+    }
+    let Some(person) = found else {
         return Ok((Answer::NotLinked, Language::default()));
     };
     let language = language_of(app, &person).await?;
@@ -243,9 +256,15 @@ async fn execute(
         Verb::Status => None,
         Verb::Help | Verb::Link => return Ok(Answer::Unknown),
     };
-    let Some(sn) = &said.ticket else {
-        return Ok(Answer::TicketMissing);
+    let sn = match &said.ticket {
+        Some(sn) => sn.clone(),
+        None => match unanswered::tickets(app, person).await?.as_slice() {
+            [] => return Ok(Answer::TicketMissing),
+            [only] => only.clone(),
+            several => return Ok(Answer::TicketAmbiguous(several.to_vec())),
+        },
     };
+    let sn = &sn;
     let Some(card) = readable(app, sn, person).await? else {
         return Ok(Answer::TicketUnknown(sn.to_string()));
     };

@@ -1,6 +1,7 @@
 //! Writes the message of a notification in the language of the person who gets the message.
 
 use domain::notification::content::{Content, Link, one_line};
+use domain::permission::Operation;
 use domain::views::ticket_card::TicketCard;
 use events::Moment;
 use events::notification::{Fact, Requested, Role};
@@ -10,7 +11,7 @@ use infra::Error;
 use jiff::tz::TimeZone;
 
 use crate::App;
-use crate::app::times;
+use crate::app::{tickets, times};
 
 /// The fixed texts of notification messages in one language. Each message consists of these texts and of
 /// values of the ticket.
@@ -43,6 +44,10 @@ const CHINESE: Texts = Texts {
         (Role::Mentioned, _) => "您收到此消息，是因为评论中提到了您。".into(),
         (Role::Operator, _) => "您收到此消息，是因为通知策略将您列为运维人员。".into(),
         (Role::OnCall, _) => "您收到此消息，是因为您正在值班，或升级链指定了您。".into(),
+        (Role::Approver, _) => "您收到此消息，是因为您可以批准脚本的执行。".into(),
+        (Role::Subscriber, name) => {
+            format!("您收到此消息，是因为通知策略的订阅“{name}”包含您。")
+        }
     },
 };
 
@@ -76,6 +81,15 @@ const ENGLISH: Texts = Texts {
             "You receive this message because you are on call, or because an escalation chain names you."
                 .into()
         }
+        (Role::Approver, _) => {
+            "You receive this message because you may approve the execution of a script.".into()
+        }
+        (Role::Subscriber, name) => {
+            format!(
+                "You receive this message because the subscription \"{name}\" of the notification \
+                 policy names you."
+            )
+        }
     }
     },
 };
@@ -108,6 +122,13 @@ pub(super) fn wording(fact: Fact, language: Language) -> (&'static str, &'static
         Fact::AccountDegraded => (
             "渠道账号异常",
             "一个渠道账号的多数消息发送失败，请检查该账号和服务方。",
+        ),
+        Fact::StillWaiting => ("工单仍待您处理", "一个工单仍在等待您处理。"),
+        Fact::Subscribed => ("订阅的工单有动态", "一个符合您订阅条件的工单有新动态。"),
+        Fact::ExecutionApproval => ("自动化脚本待您批准", "一个脚本等待您批准后执行。"),
+        Fact::LoadHigh => (
+            "处理人待办过多",
+            "该工单的处理人有大量待办工单，请考虑转单或增派人手。",
         ),
     };
     let english = match fact {
@@ -167,6 +188,19 @@ pub(super) fn wording(fact: Fact, language: Language) -> (&'static str, &'static
             "Channel account degraded",
             "most messages of a channel account fail. Please check the account and its provider.",
         ),
+        Fact::StillWaiting => ("Still waiting", "a ticket still waits for you."),
+        Fact::Subscribed => (
+            "A ticket of your subscription",
+            "something happened to a ticket that meets the condition of your subscription.",
+        ),
+        Fact::ExecutionApproval => (
+            "Script waits for approval",
+            "a script waits for your approval before it runs.",
+        ),
+        Fact::LoadHigh => (
+            "High load of a person",
+            "a person for whom the ticket waits has many open tickets. Consider a transfer.",
+        ),
     };
     match language {
         Language::Chinese => chinese,
@@ -193,7 +227,8 @@ pub async fn content(
     };
     let (subject, text) = wording(requested.fact, language);
     let opened = card.ticket.opened.as_ref();
-    let is_confidential = opened.is_some_and(|opened| opened.seals_text);
+    let is_confidential = opened.is_some_and(|opened| opened.seals_text)
+        || hides_ticket(app, requested, card).await?;
     let is_personal = |key| {
         let entry = card.ticket.form.get(key);
         entry.is_some_and(|entry| entry.personal.is_some())
@@ -212,7 +247,7 @@ pub async fn content(
         if !requested.priority.is_empty() {
             values.push((texts.priority, priority(app, &requested.priority).await?));
         }
-        if requested.role != Role::Processor {
+        if !matches!(requested.role, Role::Processor | Role::Subscriber) {
             values.push((texts.node, one_line(&requested.name)));
         }
         values.push((texts.created, minute(card.created_at, zone)));
@@ -233,12 +268,28 @@ pub async fn content(
         body: Vec::new(),
         link: Link {
             text: texts.link.into(),
-            url: format!("{site}/tickets/{}", requested.ticket),
+            url: if requested.fact == Fact::ExecutionApproval {
+                format!("{site}/executions")
+            } else {
+                format!("{site}/tickets/{}", requested.ticket)
+            },
         },
         closing: (texts.closing)(requested.role, &one_line(&requested.name)),
         thread: requested.ticket.0.clone(),
         actions: Vec::new(),
     })
+}
+
+/// Returns true if the recipient may not read the ticket, so that the message contains only its number. Only an
+/// approver of a script can get a message about such a ticket.
+pub(super) async fn hides_ticket(
+    app: &App,
+    requested: &Requested,
+    card: &TicketCard,
+) -> Result<bool, Error> {
+    let (ticket, person) = (&card.ticket, &requested.person);
+    Ok(requested.role == Role::Approver
+        && !tickets::may(app, Operation::ReadTicket, ticket, person).await?)
 }
 
 /// Returns the display name of a ticket priority. `key` is the key of the priority in the dictionary of

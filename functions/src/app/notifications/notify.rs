@@ -1,14 +1,17 @@
 //! Notifies people. Decides when a person gets messages, and which channel accounts (configured senders)
 //! send the messages. Also stores the end of each notification.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use domain::automation::execution::Execution;
 use domain::intent::{About, Due, Notify, effect_id};
 use domain::notification::availability::{Availability, Busy, Circumstances, availability};
 use domain::notification::escalation::ending;
 use domain::notification::person::Person;
 use domain::notification::routing::{Situation, decide};
+use domain::notification::team::WithDefaults;
 use domain::notification::{Command, Next, Notification, Phase, Rejection, priority};
+use domain::permission::Operation;
 use domain::ticket::{Status, Ticket};
 use events::notification::{
     DeliveryEnded, EXPIRE, FALLBACK, Fact, Held, RELEASE, Read, Requested, Role,
@@ -25,9 +28,15 @@ use jiff::tz::TimeZone;
 
 use super::addresses;
 use super::definitions::DEFAULT_POLICY;
-use super::{calendars, health, presence, recent};
+use super::{calendars, health, presence, recent, teams, work_notices};
 use crate::App;
-use crate::app::times;
+use crate::app::{tickets, times};
+
+/// The reason why a subscriber gets no message about a ticket that this person may not read.
+pub const NOT_READABLE: &str = "the person may not read the ticket";
+
+/// The reason why an approver gets no message about a script that does not wait for an approval any more.
+pub const NOT_AWAITED: &str = "the script does not wait for an approval any more";
 
 /// Creates a notification for a person, because a ticket waits for this person. `id` is the id of the notification. If
 /// the notification already exists, does nothing. If the desk has no notification policy, creates no notification.
@@ -43,7 +52,12 @@ pub async fn request(app: &App, id: &str, notify: Notify) -> Result<(), Error> {
     let priority = ticket.priority().map(|priority| priority.key.clone());
     let (correlation, cause) = (notify.about.correlation.clone(), notify.about.cause.clone());
     let requested = urgent_by(policy, requested(notify, priority.unwrap_or_default()));
-    let next = next(app, &requested, &ticket, Some(policy), None).await?;
+    let (requested, is_silent) = work_notices::apply(app, &ticket, policy, requested).await?;
+    let next = if is_silent {
+        Next::NotNeeded(work_notices::WORKFLOW_IS_SILENT.to_owned())
+    } else {
+        next(app, &requested, &ticket, Some(policy), None).await?
+    };
     let command_envelope = CommandEnvelope {
         stream: format!("notification-{id}"),
         command_id: command_id(&["notify", id]),
@@ -238,6 +252,15 @@ async fn next(
     if let Some(reason) = not_needed(requested, ticket) {
         return Ok(Next::NotNeeded(reason.to_owned()));
     }
+    if requested.fact == Fact::ExecutionApproval && !awaits_approval(app, &requested.cause).await? {
+        return Ok(Next::NotNeeded(NOT_AWAITED.to_owned()));
+    }
+    let person = &requested.person;
+    if requested.role == Role::Subscriber
+        && !tickets::may(app, Operation::ReadTicket, ticket, person).await?
+    {
+        return Ok(Next::NotNeeded(NOT_READABLE.to_owned()));
+    }
     let reach = Reach::load(app, &requested.person, policy_of(requested, policy)).await?;
     // Without a channel account, a digest is impossible, and the number is not used.
     let recent = if reach.accounts.is_empty() {
@@ -251,14 +274,22 @@ async fn next(
     )))
 }
 
+/// Returns true if the execution of a script still waits for an approval. `cause` is the id of one of its events: the
+/// stream and the sequence, separated by a colon.
+async fn awaits_approval(app: &App, cause: &str) -> Result<bool, Error> {
+    let stream = cause.rsplit_once(':').map_or(cause, |(stream, _)| stream);
+    let execution = app.ledger.load::<Execution>(stream).await?;
+    Ok(execution.aggregate.0.expires.is_some())
+}
+
 /// Returns the names of all channel accounts of a policy.
 fn account_names(policy: &notification_policy::Defined) -> Vec<String> {
     let names = policy.accounts.iter().chain(&policy.fallback);
     names.cloned().collect()
 }
 
-/// Returns the notification policy for one notification. The channel accounts of the notification replace the accounts of
-/// the policy.
+/// Returns the notification policy for one notification. The channel accounts of the notification replace the accounts
+/// of the policy.
 pub(super) fn policy_of(
     requested: &Requested,
     policy: Option<&notification_policy::Defined>,
@@ -273,6 +304,7 @@ pub(super) fn policy_of(
 /// The configuration and the preferences that decide how messages reach one person.
 pub(super) struct Reach {
     pub(super) preferences: PreferencesChanged,
+    of_team: BTreeSet<String>,
     pub(super) zone: TimeZone,
     calendar: Option<calendar::Defined>,
     appointments: Vec<Busy>,
@@ -317,6 +349,10 @@ impl Reach {
         }
         let Person(preferences, suppressed) = addresses::person(app, person).await?;
         let preferences = preferences.unwrap_or_default();
+        let WithDefaults {
+            preferences,
+            of_team,
+        } = teams::preferences_of(app, person, preferences, policy.as_ref()).await?;
         let calendar = match &preferences.calendar {
             Some(name) => calendars::find(app, name).await?.0.clone(),
             None => None,
@@ -325,6 +361,7 @@ impl Reach {
         let zone = zone(app, preferences.zone.as_deref().or(of_calendar));
         Ok(Self {
             preferences,
+            of_team,
             zone,
             calendar,
             appointments: Vec::new(),
@@ -376,8 +413,8 @@ impl Reach {
         })
     }
 
-    /// Returns the data for the decision about one notification. `held` contains the data of its last hold. `recent` is the number of notifications of the person
-    /// in the last 10 minutes.
+    /// Returns the data for the decision about one notification. `held` contains the data of its last hold. `recent` is
+    /// the number of notifications of the person in the last 10 minutes.
     pub(super) fn situation<'a>(
         &'a self,
         requested: &'a Requested,
@@ -393,6 +430,7 @@ impl Reach {
             is_urgent: requested.is_urgent,
             is_critical: requested.is_critical,
             preferences: &self.preferences,
+            of_team: &self.of_team,
             zone: &self.zone,
             calendar: self.calendar.as_ref(),
             appointments: &self.appointments,
@@ -426,10 +464,12 @@ pub(super) fn not_needed(requested: &Requested, ticket: &Ticket) -> Option<&'sta
         | Fact::AccountDegraded
         | Fact::Mentioned
         | Fact::Commented
-        | Fact::Followed => None,
+        | Fact::Followed
+        | Fact::Subscribed
+        | Fact::LoadHigh => None,
         Fact::RatingInvited => ticket.stars.map(|_| "the ticket is rated"),
         _ if ticket.status.is_over() => Some("the ticket has ended"),
-        Fact::ApprovalNeeded | Fact::WorkAssigned | Fact::Escalated => {
+        Fact::ApprovalNeeded | Fact::WorkAssigned | Fact::Escalated | Fact::StillWaiting => {
             let waits = requested
                 .node
                 .is_some_and(|node| waits_for(ticket, node, requested.round, &requested.person));
@@ -437,7 +477,7 @@ pub(super) fn not_needed(requested: &Requested, ticket: &Ticket) -> Option<&'sta
         }
         Fact::Reminded | Fact::Changed => {
             let mut current = ticket.current();
-            let waits = current.any(|(_, run)| run.waiting_for().contains(&requested.person));
+            let waits = current.any(|(_, run)| run.whose_turn().contains(&requested.person));
             (!waits).then_some("the ticket does not wait for the person any more")
         }
         Fact::EscalationStep => {
@@ -452,7 +492,7 @@ pub(super) fn not_needed(requested: &Requested, ticket: &Ticket) -> Option<&'sta
         Fact::Resumed => {
             (ticket.status == Status::Suspended).then_some("the ticket is suspended again")
         }
-        Fact::Progressed | Fact::NodeFailed | Fact::ProcessorsMissing => {
+        Fact::Progressed | Fact::NodeFailed | Fact::ProcessorsMissing | Fact::ExecutionApproval => {
             let is_current = requested.node.is_some_and(|node| {
                 let node_run = ticket.nodes.get(&node);
                 node_run.is_some_and(|run| run.is_current() && run.round == requested.round)
@@ -464,6 +504,6 @@ pub(super) fn not_needed(requested: &Requested, ticket: &Ticket) -> Option<&'sta
 
 fn waits_for(ticket: &Ticket, node: NodeId, round: u32, person: &PersonId) -> bool {
     ticket.nodes.get(&node).is_some_and(|node_run| {
-        node_run.is_current() && node_run.round == round && node_run.waiting_for().contains(person)
+        node_run.is_current() && node_run.round == round && node_run.whose_turn().contains(person)
     })
 }

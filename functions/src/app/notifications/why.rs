@@ -18,7 +18,9 @@ use jiff::tz::TimeZone;
 use crate::App;
 use crate::app::history::history_from;
 use crate::app::notifications::message::wording;
+use crate::app::notifications::notify::{NOT_AWAITED, NOT_READABLE};
 use crate::app::notifications::why_routing;
+use crate::app::notifications::work_notices::WORKFLOW_IS_SILENT;
 use crate::app::times;
 
 /// Maximum number of deliveries that the explanation of one notification contains. A delivery is the sending
@@ -131,6 +133,8 @@ fn chinese_cause(requested: &Requested) -> String {
         Role::Mentioned => "评论提到此人",
         Role::Operator => "通知策略将此人列为运维人员",
         Role::OnCall => "此人正在值班，或升级链指定了此人",
+        Role::Approver => "此人可以批准脚本的执行",
+        Role::Subscriber => return format!("工单 {sn}：{fact}。通知策略的订阅“{node}”包含此人。"),
     };
     format!("工单 {sn}：{fact}。{role}。")
 }
@@ -152,6 +156,12 @@ fn english_cause(requested: &Requested) -> String {
                 Role::Mentioned => "A remark mentions this person.",
                 Role::Operator => "The notification policy names this person as an operator.",
                 Role::OnCall => "This person is on call, or an escalation chain names this person.",
+                Role::Approver => "This person may approve the execution of a script.",
+                Role::Subscriber => {
+                    return format!(
+                        "Ticket {sn}: {fact}. The subscription \"{node}\" of the notification policy names this person."
+                    );
+                }
             };
             return format!("Ticket {sn}: {fact}. {role}");
         }
@@ -256,7 +266,15 @@ impl Words<'_> {
                     ),
                 ),
                 Outcome::NotNeeded => self.pick(
-                    "工单已不再等待此人，因此不发送消息。".into(),
+                    if completed.reason == WORKFLOW_IS_SILENT {
+                        "流程不通知节点的处理人（notify_rule 为 NONE），因此不发送消息。".into()
+                    } else if completed.reason == NOT_AWAITED {
+                        "脚本已不再等待批准，因此不发送消息。".into()
+                    } else if completed.reason == NOT_READABLE {
+                        "此人无权查看该工单，因此不发送消息。".into()
+                    } else {
+                        "工单已不再等待此人，因此不发送消息。".into()
+                    },
                     format!("No message is sent: {}.", completed.reason),
                 ),
             },

@@ -1,20 +1,26 @@
 //! Explains for each event of a ticket why a person got a notification or got none. The explanation is computed from the
 //! events of the ticket with the same functions as the notifications, and nothing is stored for it.
 
+use std::collections::BTreeSet;
+
 use domain::notification::announced::SILENT;
 use domain::notification::recipients::{Audience, interested, is_own_action, processors};
+use domain::notification::subscription::occasion;
 use domain::ticket::Ticket;
 use domain::{Decider as _, Envelope};
 use events::notification::{Fact, Role};
+use events::notification_policy::{self, Occasion};
 use events::person::Language;
 use events::ticket::TicketEvent;
-use events::{Event as _, Moment, PersonId};
+use events::{Event as _, Moment, PersonId, TicketSn};
 use infra::Error;
 
 use super::definitions::DEFAULT_POLICY;
 use super::message::wording;
+use super::subscribers::occasions_of;
+use super::work_notices;
 use crate::App;
-use crate::app::tickets::history;
+use crate::app::tickets::{self, history};
 
 /// Maximum number of events in one explanation. If a ticket has more events, the explanation contains the newest ones.
 pub const EVENTS_MAX: usize = 500;
@@ -34,6 +40,8 @@ pub enum Reason {
     Silent(&'static str),
     /// The request of the ticket switched the notification off. The text is the member of `notify_config`.
     SwitchedOff(&'static str),
+    /// The workflow of the ticket notifies nobody of the work at its nodes.
+    SilentWorkflow,
     /// The desk has no notification policy.
     NoPolicy,
 }
@@ -58,12 +66,33 @@ pub async fn explain(app: &App, stream: &str, person: &PersonId) -> Result<Vec<E
         is_operator |= app.people.find(name).await? == *person;
     }
     let has_policy = policy.0.is_some();
+    let subscribed = subscribed(app, policy.0.as_ref(), stream, person).await?;
     let mut ticket = Ticket::default();
+    let mut is_silent = None;
     let mut all = Vec::new();
     for envelope in history(&app.ledger, stream).await? {
         ticket.evolve(&envelope.event);
+        // The workflow version of a ticket never changes.
+        if is_silent.is_none()
+            && let Some(deployed) = work_notices::workflow(app, &ticket).await?
+        {
+            is_silent = Some(work_notices::is_silent(&deployed));
+        }
         let reason = match reason(&envelope, &ticket, person, is_operator) {
             Reason::Notified { .. } if !has_policy => Reason::NoPolicy,
+            Reason::Notified { fact, .. }
+                if is_silent == Some(true) && work_notices::is_about_work(fact) =>
+            {
+                Reason::SilentWorkflow
+            }
+            Reason::NoRelation
+                if occasion(&envelope.event).is_some_and(|one| subscribed.contains(&one)) =>
+            {
+                Reason::Notified {
+                    fact: Fact::Subscribed,
+                    role: Role::Subscriber,
+                }
+            }
             reason => reason,
         };
         all.push(Explained {
@@ -73,6 +102,24 @@ pub async fn explain(app: &App, stream: &str, person: &PersonId) -> Result<Vec<E
         });
     }
     Ok(all.split_off(all.len().saturating_sub(EVENTS_MAX)))
+}
+
+/// Returns the occasions of which the subscriptions of the policy notify the person about the ticket in its current
+/// state.
+async fn subscribed(
+    app: &App,
+    policy: Option<&notification_policy::Defined>,
+    stream: &str,
+    person: &PersonId,
+) -> Result<BTreeSet<Occasion>, Error> {
+    let sn = stream.strip_prefix("ticket-").map(TicketSn::from);
+    let (Some(policy), Some(sn)) = (policy, sn) else {
+        return Ok(BTreeSet::new());
+    };
+    match tickets::card(app, &sn).await? {
+        Some(card) => occasions_of(app, policy, &card, person).await,
+        None => Ok(BTreeSet::new()),
+    }
 }
 
 /// Returns the reason for one event. `ticket` is the state of the ticket after the event.
@@ -174,6 +221,10 @@ pub fn text(reason: Reason, language: Language) -> String {
             format!("未通知：提单时通过 notify_config.{member} 关闭了此通知。"),
             format!("Not notified: `notify_config.{member}` of the request switches it off."),
         ),
+        Reason::SilentWorkflow => (
+            "未通知：流程不通知节点的处理人（notify_rule 为 NONE）。".to_owned(),
+            "Not notified: the workflow notifies nobody of the work at its nodes (`notify_rule` is `NONE`).".to_owned(),
+        ),
         Reason::NoPolicy => (
             "未通知：服务台没有通知策略。".to_owned(),
             "Not notified: the desk has no notification policy.".to_owned(),
@@ -201,6 +252,14 @@ fn role_words(role: Role) -> (&'static str, &'static str) {
         Role::OnCall => (
             "此人正在值班，或升级链指定了此人",
             "This person is on call, or an escalation chain names this person",
+        ),
+        Role::Approver => (
+            "此人可以批准脚本的执行",
+            "This person may approve the execution of a script",
+        ),
+        Role::Subscriber => (
+            "通知策略的订阅包含此人",
+            "A subscription of the notification policy names this person",
         ),
     }
 }

@@ -71,6 +71,10 @@ pub(super) fn of_clause(clause: Option<Clause>, language: Language) -> String {
             "（此人的分类偏好）".to_owned(),
             " (The person chose the categories of the channel.)".to_owned(),
         ),
+        Clause::Team => (
+            "（此人所在部门的默认设置）".to_owned(),
+            " (The default of a department of the person.)".to_owned(),
+        ),
         Clause::Cap { rule } => (
             format!("（通知策略第 {rule} 条规则的上限）"),
             format!(" (Rule {rule} of the policy limits the frequency.)"),

@@ -1,27 +1,46 @@
-//! Checks whether each step of an escalation chain reaches a person, in the current and in the next shift. The checks need
-//! only the ledger and the key store, so steps with a department or a leader are not checked.
+//! Checks whether each step of an escalation chain reaches a person, in the current and in the next shift. The leader
+//! of a step is known only for a ticket, so steps with a leader are not checked.
+
+use std::collections::BTreeMap;
 
 use domain::notification::chain::EscalationChain;
+use events::PersonId;
+use events::escalation_chain::Defined;
+use infra::directory::Directory;
 use infra::{Error, Ledger};
 
 use super::{Finding, fine, wrong};
-use crate::app::notifications::standing_check::{Found, look};
+use crate::app::notifications::standing_check::{Found, look, teams_of};
 use crate::app::times;
 
-/// Checks the escalation chain in a stream.
-pub(super) async fn check(ledger: &Ledger, stream: &str) -> Result<Vec<Finding>, Error> {
+/// Checks the escalation chain in a stream. Without the directory of the organization, steps with a department are not
+/// checked.
+pub(super) async fn check(
+    ledger: &Ledger,
+    directory: Option<&dyn Directory>,
+    stream: &str,
+) -> Result<Vec<Finding>, Error> {
     let state = ledger.load::<EscalationChain>(stream).await?.aggregate.0;
     let Some(defined) = state.defined else {
         return Ok(Vec::new());
     };
-    let report = look(ledger, &defined, None, ledger.clock.now()).await?;
+    let teams = match directory {
+        Some(directory) => Some(teams(ledger, directory, &defined).await?),
+        None => None,
+    };
+    let report = look(ledger, &defined, teams, ledger.clock.now()).await?;
     let what = format!("escalation chain {}", defined.name);
     if report.found.is_empty() {
         let checked = defined.steps.len() - report.unchecked.len().min(defined.steps.len());
+        let rest = if report.unchecked.is_empty() {
+            ""
+        } else {
+            "; the leader of a ticket is not checked, and a department only with --directory"
+        };
         return Ok(vec![fine(
             what,
             format!(
-                "{checked} of {} steps reach a person in the current and the next shift",
+                "{checked} of {} steps reach a person in the current and the next shift{rest}",
                 defined.steps.len()
             ),
         )]);
@@ -43,4 +62,22 @@ pub(super) async fn check(ledger: &Ledger, stream: &str) -> Result<Vec<Finding>,
         wrong(what.clone(), format!("step {step}{shift}: {text}"), advice)
     });
     Ok(found.collect())
+}
+
+/// Returns the people of all departments of a chain. A person whom the desk does not know yet has no address.
+async fn teams(
+    ledger: &Ledger,
+    directory: &dyn Directory,
+    chain: &Defined,
+) -> Result<BTreeMap<String, Vec<PersonId>>, Error> {
+    let mut teams = BTreeMap::new();
+    for team in teams_of(chain) {
+        let mut people = Vec::new();
+        for name in directory.members(&team).await? {
+            let known = ledger.keys.find(&name).await?;
+            people.push(known.unwrap_or_else(|| PersonId::unknown(&name)));
+        }
+        teams.insert(team, people);
+    }
+    Ok(teams)
 }

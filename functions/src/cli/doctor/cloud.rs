@@ -16,7 +16,7 @@ use infra::{Error, Kind};
 use jiff::Timestamp;
 
 use super::integrations::{Integrations, Means, Stored, newest_token_key};
-use super::{Finding, fine, wrong};
+use super::{Finding, chains, fine, wrong};
 use crate::app::Settings;
 use crate::catalog::queues;
 use crate::cli::target;
@@ -74,6 +74,7 @@ pub(super) async fn look(cloud: &Cloud, site: Option<&str>) -> Vec<Finding> {
         findings.push(parked_streams(cloud).await);
         findings.push(tampering(cloud).await);
         integrations(cloud, site, &mut findings).await;
+        escalation_chains(cloud, &mut findings).await;
     }
     findings
 }
@@ -113,6 +114,29 @@ async fn integrations(cloud: &Cloud, site: Option<&str>, findings: &mut Vec<Find
         // If the key cannot be read, the check `secret` reports this.
         let key = key.await.ok();
         findings.push(integrations.own_address(site, key).await);
+    }
+}
+
+/// Checks whether the steps of all escalation chains reach a person, and appends the results to `findings`. The list of
+/// chains is in the views (stored tables).
+async fn escalation_chains(cloud: &Cloud, findings: &mut Vec<Finding>) {
+    let checked = async {
+        let app = target::app(cloud.ports.clone())
+            .map_err(|reason| Error::new(Kind::Misconfigured, reason))?;
+        let mut found = Vec::new();
+        for name in app.configuration.escalation_chain_names().await? {
+            let stream = format!("escalation_chain-{name}");
+            found.extend(chains::check(&cloud.ports.ledger, None, &stream).await?);
+        }
+        Ok::<_, Error>(found)
+    };
+    match checked.await {
+        Ok(found) => findings.extend(found),
+        Err(error) => findings.push(wrong(
+            "escalation chains",
+            error.to_string(),
+            advice(cloud, &error, "dynamodb:Query"),
+        )),
     }
 }
 

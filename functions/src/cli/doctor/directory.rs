@@ -53,8 +53,13 @@ fn after_failed_read(_: &infra::Error, stored: Stored) -> String {
 }
 
 /// Runs all checks for a service desk in the directory `data`, and returns their results. `site` is the public base
-/// URL of the desk, and `broker` is the address of the broker of its robots.
-pub(super) async fn look(data: &Path, site: Option<&str>, broker: Option<&str>) -> Vec<Finding> {
+/// URL of the desk, `broker` is the address of the broker of its robots, and `people` is the source of departments.
+pub(super) async fn look(
+    data: &Path,
+    site: Option<&str>,
+    broker: Option<&str>,
+    people: Option<&str>,
+) -> Vec<Finding> {
     if !data.is_dir() {
         return vec![wrong(
             "directory",
@@ -144,7 +149,7 @@ pub(super) async fn look(data: &Path, site: Option<&str>, broker: Option<&str>) 
             findings.extend(views(data, head.position, is_running).await);
             let integrations = Integrations::new(&ledger, MEANS);
             findings.extend(integrations.check(&configured.integrations).await);
-            let systems = Systems::new(&ledger, broker);
+            let systems = Systems::new(&ledger, broker, people);
             findings.extend(systems.look(&configured).await);
             if let Some(site) = site {
                 let key = token_key(&ledger).await;

@@ -40,6 +40,11 @@ pub struct Doctor {
     /// Only for a desk in a directory.
     #[arg(long, value_name = "URL", conflicts_with = "cost")]
     pub mqtt_broker: Option<String>,
+    /// The source of departments, as for `serve`: check the steps of escalation chains with a department.
+    ///
+    /// Only for a desk in a directory.
+    #[arg(long, value_name = "FILE|URL", conflicts_with = "cost")]
+    pub directory: Option<String>,
 }
 
 /// The result of one check.
@@ -97,7 +102,8 @@ impl Doctor {
         let findings = match self.target.directory() {
             Some(directory) => {
                 let (site, broker) = (self.site.as_deref(), self.mqtt_broker.as_deref());
-                directory::look(directory, site, broker).await
+                let people = self.directory.as_deref();
+                directory::look(directory, site, broker, people).await
             }
             None => cloud::look(&self.target.connect().await?, self.site.as_deref()).await,
         };

@@ -14,6 +14,7 @@ use infra::{Error, Ledger};
 use serde_json::Value;
 
 use super::{Finding, chains, fine, warning, wrong};
+use crate::cli::serve::open_directory;
 
 /// Maximum time of a connection. A person waits for the command, and these systems are checked one after another.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -23,11 +24,21 @@ pub(super) struct Systems<'a> {
     ledger: &'a Ledger,
     /// The address of the broker of the robots.
     broker: Option<&'a str>,
+    /// The source of departments, as for `serve`.
+    directory: Option<&'a str>,
 }
 
 impl<'a> Systems<'a> {
-    pub(super) fn new(ledger: &'a Ledger, broker: Option<&'a str>) -> Self {
-        Self { ledger, broker }
+    pub(super) fn new(
+        ledger: &'a Ledger,
+        broker: Option<&'a str>,
+        directory: Option<&'a str>,
+    ) -> Self {
+        Self {
+            ledger,
+            broker,
+            directory,
+        }
     }
 
     /// Checks all configured channel accounts and platforms, and the broker.
@@ -36,8 +47,24 @@ impl<'a> Systems<'a> {
         for stream in &configured.channel_accounts {
             findings.push(self.channel_account(stream).await.unwrap_or_else(unread));
         }
+        let directory = self
+            .directory
+            .map(|one| open_directory(Some(one), self.ledger));
+        let directory = match directory {
+            Some(Ok(directory)) => Some(directory),
+            Some(Err(error)) => {
+                let advice = "correct --directory, as for `serve`";
+                findings.push(wrong(
+                    "directory of the organization",
+                    error.to_string(),
+                    advice,
+                ));
+                None
+            }
+            None => None,
+        };
         for stream in &configured.escalation_chains {
-            match chains::check(self.ledger, stream).await {
+            match chains::check(self.ledger, directory.as_deref(), stream).await {
                 Ok(found) => findings.extend(found),
                 Err(error) => findings.push(unread(error)),
             }

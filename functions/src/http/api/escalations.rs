@@ -222,7 +222,7 @@ struct ShownEscalation {
     at: Option<Time>,
     /// `waiting`, `acknowledged`, `stopped` or `exhausted`.
     state: &'static str,
-    /// Why the escalation stopped: `node_left`, `ticket_ended` or `ticket_suspended`.
+    /// Why the escalation stopped: `node_left`, `ticket_ended`, `ticket_suspended` or `priority_changed`.
     reason: Option<&'static str>,
     /// The number of steps that were due.
     steps_done: usize,
@@ -547,6 +547,7 @@ fn shown(app: &App, stream: &str, card: &Escalation) -> ShownEscalation {
                 StopReason::NodeLeft => "node_left",
                 StopReason::TicketEnded => "ticket_ended",
                 StopReason::TicketSuspended => "ticket_suspended",
+                StopReason::PriorityChanged => "priority_changed",
             };
             ("stopped", Some(reason))
         }

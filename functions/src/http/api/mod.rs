@@ -7,6 +7,7 @@ mod api_calls;
 mod applications;
 mod apps;
 mod attachments;
+mod calendars;
 mod callbacks;
 mod cases;
 mod catalog;
@@ -21,6 +22,7 @@ mod executions;
 mod fields;
 mod forms;
 mod integrations;
+mod notification_events;
 mod notification_templates;
 mod notifications;
 pub mod openapi;
@@ -76,10 +78,12 @@ const RESOURCES: &[Resource] = &[
     cases::RESOURCE,
     robots::RESOURCE,
     notifications::RESOURCE,
+    notification_events::RESOURCE,
     preference_documents::RESOURCE,
     why_person::RESOURCE,
     channel_accounts::RESOURCE,
     addresses::RESOURCE,
+    calendars::RESOURCE,
     escalations::RESOURCE,
     notification_templates::RESOURCE,
     policy_trials::RESOURCE,

@@ -3,7 +3,7 @@
 //! list all notifications and their deliveries. Only superusers can read the notifications of other
 //! people.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::notification::delivery::{Delivery, End};
 use domain::notification::{Notification, Phase};
@@ -16,6 +16,7 @@ use events::notification::{
 use events::person::{Language, PreferencesChanged};
 use events::preference::{Band, ChannelPreference, Frequency};
 use events::{Moment, PersonId};
+use infra::inbound;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -512,7 +513,7 @@ fn missing(id: &str) -> Problem {
 /// Loads the notification with the given id. Returns the event stream and the state of the
 /// notification, and the id of the person who sent the request. If this person may not execute the
 /// operation on the notification, the error is the same as for a notification that does not exist.
-async fn allowed(
+pub(super) async fn allowed(
     request: &Asked,
     operation: Permission,
     id: &str,
@@ -552,6 +553,18 @@ async fn verify_address(request: Asked, person: &str, kind: &str) -> ApiResult {
     let operation = Permission::ChangePerson;
     if permitted(&request, operation, &found).await? != found {
         return Err(Problem::denied(operation, "only the person may do this"));
+    }
+    if !inbound::is_linkable(kind) {
+        let kinds: BTreeSet<&str> = inbound::ALL.iter().map(|one| one.address_kind()).collect();
+        let kinds: Vec<&str> = kinds.into_iter().collect();
+        return Err(Problem::malformed(
+            "kind",
+            format!(
+                "the desk receives no messages from addresses of the kind {}; an account can be linked for {}",
+                quoted(kind),
+                kinds.join(", ")
+            ),
+        ));
     }
     let code = identities::issue(&request.app, &found, kind).await?;
     let code = code.ok_or_else(|| {

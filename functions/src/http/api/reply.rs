@@ -240,6 +240,10 @@ pub(super) mod schema {
                 "unreached",
                 "escalation_step",
                 "account_degraded",
+                "still_waiting",
+                "subscribed",
+                "load_high",
+                "execution_approval",
                 null,
             ],
         })
@@ -247,7 +251,17 @@ pub(super) mod schema {
     pub(in crate::http::api) fn notification_role(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": ["string", "null"],
-            "enum": ["processor", "requester", "follower", "mentioned", "operator", "on_call", null],
+            "enum": [
+                "processor",
+                "requester",
+                "follower",
+                "mentioned",
+                "operator",
+                "on_call",
+                "subscriber",
+                "approver",
+                null,
+            ],
         })
     }
     pub(in crate::http::api) fn notification_outcome(_: &mut SchemaGenerator) -> Schema {

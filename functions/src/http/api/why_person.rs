@@ -52,6 +52,7 @@ enum WhyReason {
     NoRelation,
     Silent,
     SwitchedOff,
+    SilentWorkflow,
     NoPolicy,
 }
 
@@ -63,6 +64,7 @@ impl From<Reason> for WhyReason {
             Reason::NoRelation => Self::NoRelation,
             Reason::Silent(_) => Self::Silent,
             Reason::SwitchedOff(_) => Self::SwitchedOff,
+            Reason::SilentWorkflow => Self::SilentWorkflow,
             Reason::NoPolicy => Self::NoPolicy,
         }
     }

@@ -25,6 +25,7 @@ use self::engine::Purpose;
 use self::formats::{Rendered, Wrong};
 use self::values::Source;
 use super::definitions::DEFAULT_POLICY;
+use super::message::hides_ticket;
 use crate::App;
 use crate::app::permissions::Reader;
 use crate::app::tickets::{self, Unread};
@@ -339,7 +340,8 @@ pub async fn apply(
         None => content,
     };
     let opened = card.ticket.opened.as_ref();
-    if opened.is_none_or(|opened| opened.seals_text) {
+    let is_hidden = opened.is_none_or(|opened| opened.seals_text);
+    if is_hidden || hides_ticket(app, requested, card).await? {
         return Ok(finish(content));
     }
     let format = formats::format_of(channel);

@@ -1,0 +1,80 @@
+//! These tests check a notification as the event document of the requirements, with the status of each channel.
+
+use infra::channel::MailReply;
+use serde_json::{Value, json};
+
+use super::Channels;
+
+impl Channels {
+    /// Returns the event document of the newest notification of zhangsan, as `user` sees it.
+    async fn event(&self, user: &str) -> (u16, Value) {
+        let id = self.newest("zhangsan").await["id"].clone();
+        let path = format!("notifications/{}/event", id.as_str().expect("an id"));
+        self.desk.v1("GET", &path, user, Value::Null).await
+    }
+}
+
+#[tokio::test]
+async fn an_event_has_the_members_of_the_requirements() {
+    let channels = Channels::open().await;
+    channels.reachable(None).await;
+    let sn = channels.submit().await;
+    let (status, event) = channels.event("zhangsan").await;
+    assert_eq!(status, 200, "{event}");
+    let id = event["event_id"].as_str().expect("an id");
+    assert!(id.starts_with("notif-20261122-"), "{id}");
+    for member in [
+        "event_id",
+        "event_type",
+        "timestamp",
+        "source",
+        "target_users",
+        "content",
+        "context",
+        "delivery_status",
+    ] {
+        assert!(event.get(member).is_some(), "{member}: {event}");
+    }
+    assert_eq!(event["target_users"], json!(["zhangsan"]));
+    assert_eq!(event["content"]["ticket_id"], json!(sn));
+    assert!(
+        event["context"]["impacted_services"][0].is_string(),
+        "{event}"
+    );
+    let delivery = &event["delivery_status"];
+    assert_eq!(delivery["email"]["status"], "sent");
+    assert!(delivery["email"]["timestamp"].is_string(), "{delivery}");
+    assert_eq!(delivery["dingtalk"]["status"], "sent");
+    let (_, again) = channels.event("admin").await;
+    assert_eq!(again["event_id"], event["event_id"]);
+}
+
+#[tokio::test]
+async fn a_refused_message_and_a_held_message_have_their_reason() {
+    let channels = Channels::open().await;
+    channels.reachable(None).await;
+    channels.desk.mailer.plan(Ok(MailReply {
+        code: 550,
+        text: "5.7.1 refused".into(),
+    }));
+    channels.submit().await;
+    let (_, event) = channels.event("zhangsan").await;
+    assert_eq!(event["delivery_status"]["email"]["status"], "failed");
+    let quiet = json!({ "from": "00:00", "to": "23:30" });
+    channels.reachable(Some(quiet)).await;
+    channels.desk.clock.advance(1_000);
+    channels.submit().await;
+    let (_, event) = channels.event("zhangsan").await;
+    assert_eq!(
+        event["delivery_status"],
+        json!({ "in_app": { "status": "pending", "reason": "quiet_hours" } })
+    );
+}
+
+#[tokio::test]
+async fn only_the_person_and_superusers_see_the_event() {
+    let channels = Channels::open().await;
+    channels.submit().await;
+    let (status, problem) = channels.event("wangwu").await;
+    assert_eq!(status, 404, "{problem}");
+}
