@@ -275,7 +275,7 @@ fn plain(content: &Content) -> String {
 
 /// Returns the HTML part. All styles are in the elements, because many mail programs ignore style sheets. The part loads
 /// nothing from other servers, so that opening a mail is not reported to anybody.
-fn html(content: &Content) -> String {
+pub(super) fn html(content: &Content) -> String {
     let values = content.values.iter().map(|(label, value)| {
         let (label, value) = (escaped(label), escaped(value));
         format!(
@@ -327,7 +327,7 @@ fn html(content: &Content) -> String {
 }
 
 /// Returns a text in which the special characters of HTML are escaped.
-fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     let mut html = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -123,6 +123,11 @@ impl Object for Missing {
         Some(Value::from_object(Self(path)))
     }
 
+    /// Returns false, so that a condition can ask whether a variable has a value.
+    fn is_true(self: &Arc<Self>) -> bool {
+        false
+    }
+
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "⟨{}?⟩", self.0)
     }
@@ -316,6 +321,14 @@ mod tests {
         assert_eq!(rendered.unwrap(), "a\nb ⟨ticket.node?⟩ Desk");
         let flaw = render(text, &values, Purpose::Check).unwrap_err();
         assert_eq!(flaw.line, 2, "{flaw}");
+    }
+
+    #[test]
+    fn a_condition_on_a_missing_value_is_false_in_a_message() {
+        let text = "{% if ticket.node %}at {{ ticket.node }}{% else %}nowhere{% endif %}";
+        let render = |values| render(text, &values, Purpose::Message).unwrap();
+        assert_eq!(render(values(&[])), "nowhere");
+        assert_eq!(render(values(&[("ticket.node", "n")])), "at n");
     }
 
     #[test]
