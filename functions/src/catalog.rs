@@ -127,7 +127,8 @@ pub const BACKGROUND: &[Function] = &[
         name: "notify",
         trigger: Trigger::Queue {
             execute: |app, message, intent| Box::pin(queue::notify::execute(app, message, intent)),
-            concurrency: 8,
+            // Fewer than the attempts of `notifications::recent::count`, in which all workers can change one document.
+            concurrency: 16,
         },
         does: "decides how notifications reach people",
     },

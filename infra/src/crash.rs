@@ -4,12 +4,13 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Names of the crash points, in the order in which the execution of a command reaches them.
-pub const POINTS: [&str; 6] = [
+pub const POINTS: [&str; 7] = [
     "before-write",
     "after-write",
     "after-sync",
     "before-projection",
     "during-projection",
+    "before-request",
     "during-callback",
 ];
 

@@ -86,7 +86,8 @@ pub fn open(directory: &Path, crash: &Arc<Crash>, counted: &Counted) -> Result<P
 }
 
 /// Opens the stores of a data directory for reading and writing, and returns these stores. The
-/// parameter `accepted` contains the losses of data that the operator accepts.
+/// parameter `accepted` contains the losses of data that the operator accepts. Queue messages that
+/// the last process took and did not finish are available again.
 ///
 /// If commits are missing and `accepted` permits this loss, the function removes the views (stored
 /// documents for reading), and also returns the loss. The views contain data of the missing
@@ -111,6 +112,7 @@ pub fn open_despite_loss(
         remove_views(directory)?;
     }
     pair::pair(directory, &SystemRng, accepted.people)?;
+    views::sqlite::release_messages(directory)?;
     let store: Arc<dyn Store> = Arc::new(store::sqlite::Sqlite::open_locked(
         directory,
         lock,

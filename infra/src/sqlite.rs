@@ -380,12 +380,19 @@ fn checkpoint(connection: &mut Option<Connection>, path: &Path) -> Result<(), Er
         .map_err(|error| failed("make a checkpoint", error))
 }
 
-/// A function that the writer thread runs with the write connection of a file.
-type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+/// The result of the transaction that contains a write.
+type Committed = Result<(), Arc<rusqlite::Error>>;
+/// A function that sends the result of a write to its caller, after the transaction of the write has ended.
+type Reply = Box<dyn FnOnce(Committed)>;
+/// A write. The writer thread calls the function with the write connection of a file, or with the error that prevents the
+/// write.
+type Job = Box<dyn FnOnce(Result<&mut Connection, Arc<rusqlite::Error>>) -> Reply + Send>;
 
 /// Maximum number of jobs in the queue of a writer thread. If the queue is full, callers wait until
 /// the queue has space.
 const JOBS_MAX: usize = 1024;
+/// Maximum number of jobs in one transaction. More jobs would let the first caller of a transaction wait longer.
+const GROUP_MAX: usize = 64;
 
 /// A thread with the write connection of one database file. Async tasks send their writes to this
 /// thread, because a write would block an async task.
@@ -410,8 +417,17 @@ impl WriterThread {
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
-                while let Some(job) = queue.blocking_recv() {
-                    job(&mut connection);
+                let is_read_only = connection
+                    .is_readonly(rusqlite::MAIN_DB)
+                    .unwrap_or_default();
+                while let Some(first) = queue.blocking_recv() {
+                    let others = std::iter::from_fn(|| queue.try_recv().ok());
+                    let group = std::iter::once(first).chain(others.take(GROUP_MAX - 1));
+                    if is_read_only {
+                        group.for_each(|job| job(Ok(&mut connection))(Ok(())));
+                    } else {
+                        run_together(&mut connection, group.collect());
+                    }
                 }
                 if let Some(checkpoints) = checkpoints {
                     checkpoints.end(&mut connection);
@@ -432,6 +448,9 @@ impl WriterThread {
 
     /// Runs a write on the writer thread, and returns its result. If the caller drops the future
     /// while the write waits in the queue, the write still runs.
+    ///
+    /// All writes that wait at the same time run in one transaction. A write with several statements must therefore use a
+    /// savepoint and no transaction. If the write fails, it changes nothing, and the other writes are not affected.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
         what: &str,
@@ -445,14 +464,50 @@ impl WriterThread {
         };
         let (answer, response) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
-            // `send` returns an error if the caller of the write no longer waits for the result.
-            // The write was executed in this case too, so the error is ignored.
-            let _ = answer.send(write(connection));
+            let written = connection.and_then(|connection| write(connection).map_err(Arc::new));
+            Box::new(move |committed: Committed| {
+                // `send` returns an error if the caller of the write no longer waits for the result.
+                // The write was executed in this case too, so the error is ignored.
+                let _ = answer.send(committed.and(written));
+            })
         });
         let jobs = self.jobs.as_ref().ok_or_else(closed)?;
         jobs.send(job).await.map_err(|_| closed())?;
         let written = response.await.map_err(|_| closed())?;
         written.map_err(|error| failed(what, error))
+    }
+}
+
+/// Runs the jobs in one transaction, and then sends their results to the callers. If the transaction fails, all callers get
+/// its error.
+fn run_together(connection: &mut Connection, group: Vec<Job>) {
+    let mut state: Committed = connection
+        .execute_batch("BEGIN IMMEDIATE")
+        .map_err(Arc::new);
+    let mut replies = Vec::with_capacity(group.len());
+    for job in group {
+        let reply = match &state {
+            Ok(()) => job(Ok(&mut *connection)),
+            Err(error) => job(Err(error.clone())),
+        };
+        replies.push(reply);
+        // After an error such as a full disk, SQLite itself ends the transaction and undoes all of its writes.
+        if state.is_ok() && connection.is_autocommit() {
+            let aborted = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR);
+            let reason = "another write ended the transaction".to_owned();
+            let error = rusqlite::Error::SqliteFailure(aborted, Some(reason));
+            state = Err(Arc::new(error));
+        }
+    }
+    if state.is_ok() {
+        state = connection.execute_batch("COMMIT").map_err(Arc::new);
+        if state.is_err() && !connection.is_autocommit() {
+            // The next transaction can only begin after the end of this one.
+            let _ = connection.execute_batch("ROLLBACK");
+        }
+    }
+    for reply in replies {
+        reply(state.clone());
     }
 }
 
@@ -535,6 +590,44 @@ mod tests {
             .expect("a number");
         assert_eq!(rows, transactions * 100);
         assert_eq!(damages(&reopened), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn a_failed_write_does_not_change_the_other_writes_of_its_transaction() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("test.db");
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+        let connection = connect(&path, flags).expect("a database");
+        connection
+            .execute_batch("CREATE TABLE rows (number INTEGER PRIMARY KEY)")
+            .expect("a table");
+        let writer = WriterThread::start(connection, "test", None).expect("a thread");
+        // The first write waits, so the other writes wait too, and then run in one transaction.
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let waits = writer.write("wait", move |_| {
+            released.recv().expect("released");
+            Ok(())
+        });
+        let insert = |number: i64| {
+            writer.write("insert", move |connection| {
+                let savepoint = connection.savepoint()?;
+                for number in [number, 100] {
+                    savepoint.execute("INSERT INTO rows (number) VALUES (?1)", [number])?;
+                }
+                savepoint.commit()
+            })
+        };
+        let (waited, first, second, ()) = tokio::join!(waits, insert(1), insert(2), async {
+            release.send(()).expect("the writer waits");
+        });
+        assert!(waited.is_ok() && first.is_ok() && second.is_err());
+        let rows = writer.write("read", |connection| {
+            let mut statement = connection.prepare("SELECT number FROM rows ORDER BY number")?;
+            statement
+                .query_map([], |row| row.get(0))?
+                .collect::<rusqlite::Result<Vec<i64>>>()
+        });
+        assert_eq!(rows.await.expect("rows"), [1, 100]);
     }
 
     #[test]

@@ -300,7 +300,6 @@ async fn several_deadlines_of_a_stream_fire_once_each_in_order() {
         "breach",
         Moment(start + 20_000),
         "cleanup",
-        Moment(0),
     );
     process
         .queue

@@ -474,6 +474,7 @@ async fn a_script_cannot_read_the_desk_if_the_desk_is_unprivileged() {
 #[tokio::test]
 async fn a_script_survives_the_desk_and_is_never_started_twice() {
     let mut outcomes = std::collections::BTreeMap::<String, usize>::new();
+    let mut restarted = Vec::new();
     for round in 0..ROUNDS {
         let folder = tempfile::tempdir().expect("a directory");
         let automated = Automated::start(folder, &shell("echo begun; sleep 2; echo done")).await;
@@ -513,6 +514,10 @@ async fn a_script_survives_the_desk_and_is_never_started_twice() {
             folder,
             service,
         };
+        restarted.push((automated, sn));
+    }
+    // The desks of all rounds run at the same time, so the test waits for the slowest of them only.
+    for (automated, sn) in &restarted {
         let list = format!("executions?ticket={sn}");
         let ended = until("the execution ends", async || {
             let shown = automated.get(&list).await;
@@ -536,6 +541,7 @@ async fn a_script_survives_the_desk_and_is_never_started_twice() {
             assert_eq!(state, "unknown", "{ended}");
         }
         *outcomes.entry(state).or_default() += 1;
+        let runs = automated.folder.path().join("desk/runs");
         let left = std::fs::read_dir(&runs).map_or(0, Iterator::count);
         assert_eq!(left, 0, "the files of the run are deleted");
     }

@@ -149,8 +149,8 @@ async fn two_hundred_kills_lose_and_duplicate_nothing() {
         // The process is killed when it reaches the crash point `point` (a named place in the program) for
         // the n-th time. The start of a process also reaches crash points, so `n` is normally at least 3. The
         // process then completes its start, and is killed while clients send requests. A process sends only a
-        // few callbacks, so `n` is at most 3 for `during-callback`.
-        let nth = if point == "during-callback" {
+        // few callbacks, so `n` is at most 3 for the points of a request.
+        let nth = if matches!(point, "before-request" | "during-callback") {
             1 + process % 3
         } else {
             3 + (process * 7) % 40

@@ -24,7 +24,7 @@ use crate::desk::Desk;
 
 /// Default number of missions (jobs of robots) in the test that kills the desk. The environment variable
 /// `LEDGERDESK_MISSIONS` can set another number.
-const MISSIONS: usize = 12;
+const MISSIONS: usize = 8;
 /// Maximum number of rounds until both robots have worked. In each round, the test sends two cases
 /// (records of another system).
 const ROUNDS_MAX: usize = 5;

@@ -17,6 +17,7 @@ mod generated_clients;
 mod helpdesk;
 mod notifications;
 mod package;
+mod privacy;
 mod proof;
 mod sources;
 mod two_desks;

@@ -4,25 +4,32 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use axum::Json;
+use axum::extract::State;
 use functions::cli::demo::fakes::dingtalk::Robot;
 use infra::channel::smtp::Smtp;
 use infra::channel::{MailError, Mailer as _, contract};
 use infra::clock::{Clock as _, SystemClock};
+use infra::crash::POINTS;
 use infra::http::egress::Egress;
 use serde_json::{Value, json};
 use tests::approval_request;
 use tests::foreign::spawn;
-use tests::process::{Process, free_port, root, until};
+use tests::process::{Process, Served, call, client, free_port, root, until};
 
-use crate::desk::Desk;
+use crate::desk::{Desk, number_of};
 
-/// Number of tickets that the test opens while it kills the desk several times.
-const TICKETS: usize = 40;
-/// Number of times that the test kills the desk.
-const KILLS: u64 = 8;
+/// Number of times that the test kills the desk. It opens one ticket before each kill. The environment variable
+/// `LEDGERDESK_KILLS` can set another number, at most 200.
+const KILLS: u64 = 14;
+/// Time after which the test kills a desk that has not reached its crash point (a named place in the program).
+const LIFETIME: Duration = Duration::from_secs(3);
+
+/// Time in milliseconds in which the person of one test gets no messages. It is long enough for a restart of the desk.
+const HELD_MS: i64 = 15_000;
 
 /// A mail relay that writes each mail to a file.
 struct Relay {
@@ -247,16 +254,14 @@ async fn an_approver_is_told_by_mail_and_by_a_signed_robot() {
     .await;
     assert_eq!(second["headers"]["references"], headers["references"]);
     assert_ne!(second["headers"]["message-id"], headers["message-id"]);
-    // The next message is delayed, because the person has quiet hours (a period without messages) now. The desk
-    // is restarted before the quiet hours end.
-    let minute = |seconds: i64| {
-        let at = SystemClock.now().0 / 1000 + seconds;
-        let at = jiff::Timestamp::from_second(at).expect("a time");
-        at.strftime("%H:%M").to_string()
-    };
-    let quiet = json!({ "from": minute(-3_600), "to": minute(70) });
-    let preferences =
-        json!({ "zone": "UTC", "quiet": quiet, "addresses": { "email": "zhangsan@example.com" } });
+    // The next message is delayed, because the person is not to be disturbed now. The desk is restarted before this
+    // period ends.
+    let until_ms = SystemClock.now().0 + HELD_MS;
+    let until_at = jiff::Timestamp::from_millisecond(until_ms).expect("a time");
+    let preferences = json!({
+        "do_not_disturb_until": until_at.to_string(),
+        "addresses": { "email": "zhangsan@example.com" },
+    });
     desk.v1(
         "PUT",
         "people/zhangsan/preferences",
@@ -274,7 +279,10 @@ async fn an_approver_is_told_by_mail_and_by_a_signed_robot() {
     })
     .await;
     desk.restart();
-    assert_eq!(relay.mails().len(), 2, "the message is held");
+    let mails = relay.mails().len();
+    if SystemClock.now().0 < until_ms {
+        assert_eq!(mails, 2, "the message is held");
+    }
     until("the message is sent", async || {
         let mails = relay.mails();
         if mails.len() == 3 {
@@ -308,45 +316,163 @@ async fn an_approver_is_told_by_mail_and_by_a_signed_robot() {
     assert!(verified.contains("ok"), "{verified}");
 }
 
-#[tokio::test]
+/// The paths and the bodies of the requests to the imitated providers, in the order of their arrival.
+type Stored = Arc<Mutex<Vec<(String, String)>>>;
+
+/// Imitates the providers of HTTP accounts. Accepts every message, and issues an access token to everybody.
+async fn accept(
+    State(stored): State<Stored>,
+    uri: axum::http::Uri,
+    body: axum::body::Bytes,
+) -> Json<Value> {
+    let body = String::from_utf8_lossy(&body).into_owned();
+    let path = uri.path().to_owned();
+    stored.lock().expect("no holder panics").push((path, body));
+    Json(json!({
+        "errcode": 0, "errmsg": "ok", "access_token": "t", "expires_in": 7200, "ok": true, "ts": "1.2", "channel": "D1",
+    }))
+}
+
+/// The HTTP accounts of the test that kills the desk: the name, the end of the path of their messages, and whether the desk
+/// repeats a message with an unknown result.
+const HTTP_ACCOUNTS: [(&str, &str, bool); 3] = [
+    ("robot", "/robot/send", false),
+    ("slack", "/chat.postMessage", false),
+    ("wecom", "/cgi-bin/message/send", true),
+];
+
+/// Returns the arguments of a desk with five accounts. The mails go to the relay, and all other messages to `url`.
+fn five_accounts(folder: &std::path::Path, port: u16, url: &str) -> Vec<String> {
+    let file = |name: &str, text: &str| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).expect("written");
+        path.display().to_string()
+    };
+    let secrets = [
+        ("robot", r#"{"access_token":"t","secret":"SECx"}"#),
+        ("slack", "xoxb-1-secret"),
+        ("wecom", r#"{"corpid":"ww1","corpsecret":"s"}"#),
+    ];
+    let definitions = [
+        relay_account("repeated", port),
+        relay_account("once", port)
+            .replace("channel =", "repetition = \"at_most_once\"\nchannel ="),
+        format!(
+            "[[account]]\nname = \"robot\"\nchannel = \"dingtalk_robot\"\nurl = \"{url}/robot/send\"\nper_minute = 1000\n"
+        ),
+        format!(
+            "[[account]]\nname = \"slack\"\nchannel = \"slack\"\nurl = \"{url}/api\"\nper_minute = 1000\n"
+        ),
+        format!(
+            "[[account]]\nname = \"wecom\"\nchannel = \"wecom_app\"\nurl = \"{url}\"\nagentid = 1\n"
+        ),
+        "[policy]\naccounts = [\"repeated\", \"once\", \"robot\", \"slack\", \"wecom\"]\n".into(),
+    ];
+    let mut arguments = vec![
+        "--accounts".into(),
+        file("accounts.toml", &definitions.concat()),
+    ];
+    for (name, secret) in secrets {
+        let path = file(&format!("{name}.secret"), secret);
+        arguments.extend(["--secret".into(), format!("channel/{name}={path}")]);
+    }
+    arguments
+}
+
+/// Kills the desk at each step of a send: before and after it stores a commit, before the request, and after the response. In
+/// the end, each ticket has its entry in the inbox, and each message has arrived as its account allows.
+#[tokio::test(flavor = "multi_thread")]
 async fn no_notification_is_lost_after_kills() {
+    let kills = number_of("LEDGERDESK_KILLS", KILLS);
+    let kills = usize::try_from(kills).expect("a small number");
+    assert!((1..=200).contains(&kills), "an inbox page has 200 entries");
     let folder = tempfile::tempdir().expect("a directory");
     let relay = Relay::start(folder.path()).await;
-    let accounts = [
-        relay_account("repeated", relay.port),
-        relay_account("once", relay.port)
-            .replace("channel =", "repetition = \"at_most_once\"\nchannel ="),
-        "[policy]\naccounts = [\"repeated\", \"once\"]\n".into(),
-    ]
-    .concat();
-    let path = folder.path().join("accounts.toml");
-    std::fs::write(&path, accounts).expect("written");
-    let mut desk = Desk::start(&["--accounts", path.to_str().expect("a path")]);
-    let preferences =
-        json!({ "aggregation": false, "addresses": { "email": "zhangsan@example.com" } });
-    desk.v1(
-        "PUT",
-        "people/zhangsan/preferences",
-        "zhangsan",
-        preferences,
-    )
-    .await;
-    let mut opened = 0;
-    for kill in 0..KILLS {
-        for _ in 0..TICKETS / usize::try_from(KILLS).expect("a small number") {
-            opened += usize::from(submit(&desk).await.is_some());
+    let stored = Stored::default();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+    let listener = listener.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let router = axum::Router::new()
+        .fallback(accept)
+        .with_state(stored.clone());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let accounts = five_accounts(folder.path(), relay.port, &url);
+    let (data, port) = (folder.path().join("data"), free_port());
+    let start = |crash: &[&str]| {
+        let accounts = accounts.iter().map(String::as_str);
+        let more: Vec<&str> = accounts.chain(crash.iter().copied()).collect();
+        Served::start_at(&data, port, &more)
+    };
+    let desk = start(&[]);
+    let preferences = json!({ "aggregation": false, "addresses": {
+        "email": "zhangsan@example.com", "dingtalk": "dt-zhangsan", "slack": "U0000ZHANG", "wecom": "zhangsan",
+    } });
+    let path = "people/zhangsan/preferences";
+    let (status, answer) = desk.v1("PUT", path, "zhangsan", preferences).await;
+    assert_eq!(status, 200, "{answer}");
+    desk.kill();
+    let mut request = approval_request();
+    for field in request["fields"].as_array_mut().expect("fields") {
+        if field["key"] == "impact" || field["key"] == "urgency" {
+            field["value"] = json!("1");
         }
-        tokio::time::sleep(Duration::from_millis(7 * kill)).await;
-        desk.restart();
     }
-    assert_eq!(opened, TICKETS);
+    let base = format!("http://127.0.0.1:{port}");
+    let client = client();
+    let submit = async |kill: usize| {
+        let key = format!("ticket-{kill}");
+        let answer = call(
+            &client,
+            &base,
+            "create_ticket",
+            request.clone(),
+            Some(key.as_str()),
+        );
+        answer
+            .await
+            .and_then(|answer| answer["data"]["sn"].as_str().map(str::to_owned))
+    };
+    let mut at_points: BTreeMap<&str, usize> = BTreeMap::new();
+    for kill in 0..kills {
+        // The points of a request come first, because an interrupted attempt ends only after some time.
+        let point = POINTS[POINTS.len() - 1 - kill % POINTS.len()];
+        let round = kill / POINTS.len();
+        // A desk stores and follows more commits than it sends requests.
+        let nth = if matches!(point, "before-request" | "during-callback") {
+            1 + round % 5
+        } else {
+            3 + round * 5 % 16
+        };
+        let mut desk = start(&["--crash-at", &format!("{point}:{nth}")]);
+        if desk.is_up() {
+            submit(kill).await;
+        }
+        let died = tokio::time::timeout(LIFETIME, async {
+            while !desk.has_ended() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        });
+        if died.await.is_ok() {
+            *at_points.entry(point).or_default() += 1;
+        }
+        desk.kill();
+    }
+    println!("kills at armed points: {at_points:?}");
+    assert!(
+        at_points.contains_key("before-request") && at_points.contains_key("during-callback"),
+        "the desk was killed before a request and after a response"
+    );
+    let desk = start(&[]);
+    let mut tickets = Vec::new();
+    for kill in 0..kills {
+        tickets.push(submit(kill).await.expect("a ticket"));
+    }
     let all = until("no notification is open", async || {
-        let open = desk
-            .v1("GET", "notifications?state=open", "admin", Value::Null)
-            .await;
+        let path = "notifications?state=open";
+        let (_, open) = desk.v1("GET", path, "admin", Value::Null).await;
         let path = "inbox/zhangsan?page_size=200";
-        let all = desk.v1("GET", path, "zhangsan", Value::Null).await;
-        let is_done = open["count"] == 0 && all["count"] == TICKETS;
+        let (_, all) = desk.v1("GET", path, "zhangsan", Value::Null).await;
+        let is_done = open["count"] == 0 && all["count"] == kills;
         if is_done {
             Ok(all)
         } else {
@@ -356,45 +482,66 @@ async fn no_notification_is_lost_after_kills() {
     .await;
     // Each delivery (the sending of one message through one channel) has its own Message-ID. If a delivery
     // sends its mail twice, the two mails have the same Message-ID.
-    let mut arrived: BTreeMap<String, usize> = BTreeMap::new();
+    let mut mails: BTreeMap<String, usize> = BTreeMap::new();
     for mail in relay.mails() {
-        let id = mail["headers"]["message-id"]
-            .as_str()
-            .expect("an id")
-            .to_owned();
-        *arrived.entry(id).or_default() += 1;
+        let id = mail["headers"]["message-id"].as_str().expect("an id");
+        *mails.entry(id.to_owned()).or_default() += 1;
     }
-    let (mut repeats, mut unknown, mut lost) = (0, 0, Vec::new());
-    for notification in all["notifications"].as_array().expect("notifications") {
-        for delivery in notification["deliveries"].as_array().expect("deliveries") {
-            let id = format!(
-                "<{}@example.com>",
-                delivery["delivery"].as_str().expect("an id")
-            );
-            let count = arrived.get(&id).copied().unwrap_or_default();
-            if delivery["account"] == "once" {
-                assert!(count <= 1, "{delivery} arrived {count} times");
-                unknown += usize::from(delivery["class"] == "unknown");
+    let messages = stored.lock().expect("no holder panics").clone();
+    let (mut repeats, mut unknown) = (
+        BTreeMap::<&str, usize>::new(),
+        BTreeMap::<&str, usize>::new(),
+    );
+    let notifications = all["notifications"].as_array().expect("notifications");
+    for notification in notifications {
+        let ticket = notification["ticket"].as_str().expect("a ticket");
+        assert!(tickets.iter().any(|sn| sn == ticket), "{ticket}");
+        let deliveries = notification["deliveries"].as_array().expect("deliveries");
+        assert_eq!(deliveries.len(), 2 + HTTP_ACCOUNTS.len(), "{notification}");
+        for delivery in deliveries {
+            let account = delivery["account"].as_str().expect("an account");
+            let id = delivery["delivery"].as_str().expect("an id");
+            let http = HTTP_ACCOUNTS.iter().find(|(name, ..)| *name == account);
+            let (account, arrived, may_repeat) = if let Some((name, path, may_repeat)) = http {
+                let own = messages
+                    .iter()
+                    .filter(|(at, body)| at.ends_with(path) && body.contains(ticket));
+                let bodies: Vec<&String> = own.map(|(_, body)| body).collect();
+                // WeCom recognizes a repeated message by its complete content, and shows it once.
+                let is_equal = bodies.windows(2).all(|two| two[0] == two[1]);
+                assert!(
+                    is_equal,
+                    "{account}: a repeated message differs: {bodies:?}"
+                );
+                (*name, bodies.len(), *may_repeat)
             } else {
-                repeats += count.saturating_sub(1);
+                let id = format!("<{id}@example.com>");
+                let arrived = mails.get(&id).copied().unwrap_or_default();
+                let name = if account == "once" {
+                    "once"
+                } else {
+                    "repeated"
+                };
+                (name, arrived, account == "repeated")
+            };
+            if may_repeat {
+                assert!(arrived >= 1, "{delivery} is lost");
+                *repeats.entry(account).or_default() += arrived - 1;
+            } else {
+                assert!(arrived <= 1, "{delivery} arrived {arrived} times");
+                *unknown.entry(account).or_default() += usize::from(delivery["class"] == "unknown");
+                let is_named = delivery["is_accepted"] == true || delivery["class"] == "unknown";
+                assert!(is_named, "{delivery}");
             }
-            if count == 0 && delivery["is_accepted"] == true {
-                lost.push(delivery.clone());
-            }
+            assert!(
+                delivery["is_accepted"] != true || arrived >= 1,
+                "{delivery} is accepted and did not arrive"
+            );
         }
+        assert_eq!(notification["outcome"], "accepted", "{notification}");
     }
     println!(
-        "{TICKETS} notifications, {KILLS} kills: {} mails, {repeats} repeated, {unknown} with an unknown result",
-        relay.mails().len()
-    );
-    assert_eq!(lost, Vec::<Value>::new(), "an accepted mail arrived");
-    let repeated = all["notifications"]
-        .as_array()
-        .expect("notifications")
-        .iter();
-    let accepted = repeated.filter(|one| one["outcome"] == "accepted").count();
-    assert_eq!(
-        accepted, TICKETS,
-        "the repeated account reached the person each time"
+        "{kills} kills, {} messages: repeated {repeats:?}, with an unknown result {unknown:?}",
+        relay.mails().len() + messages.len()
     );
 }

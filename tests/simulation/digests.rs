@@ -14,7 +14,7 @@ use events::{Event, Moment};
 
 use crate::scheduler::Dice;
 
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 10_000;
 const NOTIFICATIONS: usize = 40;
 
 #[derive(Default)]

@@ -11,6 +11,7 @@
 
 mod applications;
 mod digests;
+mod escalations;
 mod executions;
 mod external;
 mod fleet;

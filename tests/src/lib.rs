@@ -216,6 +216,21 @@ impl TestDesk {
     /// empty after the restart, as after a loss of the file `views.db`. The function returns when the desk
     /// has computed the views again from the ledger.
     pub async fn restart_without_views(self) -> Self {
+        self.restart_over(Arc::new(Views::default()), Arc::new(Queue::default()))
+            .await
+    }
+
+    /// Restarts the desk with the same ledger, keys, files, views (stored lists) and queues.
+    pub async fn restart(self) -> Self {
+        let (views, queue) = (self.app.views.clone(), self.app.queue.clone());
+        self.restart_over(views, queue).await
+    }
+
+    async fn restart_over(
+        self,
+        views: Arc<dyn infra::views::Views>,
+        queue: Arc<dyn infra::queue::Queue>,
+    ) -> Self {
         let old = &self.app;
         let ports = Ports {
             http: self.receiver.clone(),
@@ -224,12 +239,7 @@ impl TestDesk {
             sandbox: self.sandbox.clone(),
             login: old.login.clone(),
             directory: old.directory.clone(),
-            ..Ports::over(
-                old.ledger.clone(),
-                Arc::new(Views::default()),
-                Arc::new(Queue::default()),
-                self.blob.clone(),
-            )
+            ..Ports::over(old.ledger.clone(), views, queue, self.blob.clone())
         };
         self.follower.abort();
         let settings = (*old.settings).clone();

@@ -1,6 +1,13 @@
 //! Limits how many messages a channel account sends, or how many requests the desk sends to a source of cases, in any
 //! period of one minute. For this purpose, a document in the view `limit` contains the times of the last messages of each
 //! account, and of the last requests to each source.
+//!
+//! If the limit of an account is reached, each further message gets its own time. The messages are therefore sent in the
+//! order in which they arrived, and each of them waits only once. Critical messages go before all others.
+
+mod turns;
+
+pub use turns::Turn;
 
 use std::collections::VecDeque;
 
@@ -23,9 +30,16 @@ const ATTEMPTS_MAX: usize = 20;
 
 /// The document of one channel account. The document contains the times of the last messages, from the
 /// oldest to the newest.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Last {
     times: VecDeque<Moment>,
+    /// The times of the newest messages, also of messages that wait for their time. The queue has one time for each message
+    /// that the account may send in one minute.
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    promised: VecDeque<Moment>,
+    /// The messages that could not be sent at their time, in the order in which they must be sent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    waiting: Vec<turns::Waiting>,
     /// A random id of the write that stored this document. The id is different for each write, so two
     /// workers never write equal documents.
     writer: String,
@@ -40,28 +54,68 @@ struct Last {
 /// even after a loss of the views.
 pub async fn take(app: &App, name: &str, per_minute: u32) -> Result<Option<i64>, Error> {
     let most = usize::try_from(per_minute).unwrap_or(usize::MAX).max(1);
+    change(app, name, most, |last, now| {
+        let wait = match last.times.front() {
+            Some(oldest) if last.times.len() >= most => Some((oldest.0 + PERIOD_MS - now.0).max(1)),
+            _ => None,
+        };
+        if wait.is_none() {
+            last.times.push_back(now);
+        }
+        wait
+    })
+    .await
+}
+
+/// Requests permission to send the message of `turn` now, as [`take`] does. The messages of an account are sent in order:
+/// critical ones first, then those that were requested first. If the message must wait, returns the time in milliseconds
+/// after which its turn comes.
+///
+/// If the views were deleted, the order of the messages that already wait is kept, because each of them has its time in the
+/// ledger.
+pub async fn take_turn(
+    app: &App,
+    name: &str,
+    per_minute: u32,
+    turn: &Turn,
+) -> Result<Option<i64>, Error> {
+    let most = usize::try_from(per_minute).unwrap_or(usize::MAX).max(1);
+    change(app, name, most, |last, now| {
+        let due = last.admit(most, now, turn);
+        due.map(|due| (due.0 - now.0).max(1))
+    })
+    .await
+}
+
+/// Changes the document of the account or source `name`, and returns the result of `decide`. If another worker changes the
+/// document at the same time, calls `decide` again with the new document.
+async fn change(
+    app: &App,
+    name: &str,
+    most: usize,
+    decide: impl Fn(&mut Last, Moment) -> Option<i64> + Send + Sync,
+) -> Result<Option<i64>, Error> {
     for _ in 0..ATTEMPTS_MAX {
         let now = app.ledger.clock.now();
         let stored = app.views.get(LIMIT, name).await?;
         let expected = stored.as_ref().map_or(0, |document| document.sequence);
         let last: Option<Last> =
             stored.and_then(|document| serde_json::from_slice(&document.body).ok());
-        let mut times = last.map_or_else(|| vec![now; most].into(), |last| last.times);
-        let is_unknown = expected == 0;
-        while times.front().is_some_and(|at| at.plus_ms(PERIOD_MS) <= now) {
-            times.pop_front();
+        let before = last.unwrap_or_else(|| Last {
+            times: vec![now; most].into(),
+            ..Last::default()
+        });
+        let mut last = before.clone();
+        while last
+            .times
+            .front()
+            .is_some_and(|at| at.plus_ms(PERIOD_MS) <= now)
+        {
+            last.times.pop_front();
         }
-        let wait = match times.front() {
-            Some(oldest) if times.len() >= most => Some((oldest.0 + PERIOD_MS - now.0).max(1)),
-            _ => None,
-        };
-        if wait.is_some() && !is_unknown {
-            return Ok(wait);
-        }
-        if wait.is_none() {
-            times.push_back(now);
-        }
-        if write(app, name, times, expected).await? {
+        let wait = decide(&mut last, now);
+        let is_unchanged = wait.is_some() && last.has_same_messages(&before);
+        if is_unchanged && expected != 0 || write(app, name, last, expected).await? {
             return Ok(wait);
         }
     }
@@ -75,18 +129,13 @@ pub async fn take(app: &App, name: &str, per_minute: u32) -> Result<Option<i64>,
 /// message of the account would have to wait for one minute.
 pub async fn start(app: &App, name: &str) -> Result<(), Error> {
     // If the document already exists, `write` does not change the document and returns false.
-    write(app, name, VecDeque::new(), 0).await.map(drop)
+    write(app, name, Last::default(), 0).await.map(drop)
 }
 
-async fn write(
-    app: &App,
-    name: &str,
-    times: VecDeque<Moment>,
-    expected: i64,
-) -> Result<bool, Error> {
+async fn write(app: &App, name: &str, last: Last, expected: i64) -> Result<bool, Error> {
     let last = Last {
-        times,
         writer: hex(&app.ledger.fresh_id()),
+        ..last
     };
     let document = Document {
         sequence: expected + 1,

@@ -17,6 +17,7 @@ use infra::{Error, Kind};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::{prometheus, server};
 use crate::app::fleet::robots;
@@ -36,7 +37,8 @@ use crate::{App, http, queue, timer};
 const PAGE: usize = 256;
 /// Time in milliseconds for which a message is invisible to other workers after one worker has
 /// taken the message. This time is longer than the longest outgoing request, so two workers do not
-/// process the same message.
+/// process the same message. If the process ends before, the next process gets the message at its
+/// start (`infra::local::open`).
 const LEASE_MS: i64 = 60_000;
 /// Longest pause of a worker without messages. The pause is short, because another process can put
 /// messages into the queue without a notification.
@@ -274,34 +276,42 @@ async fn projecting(app: &App) {
 
 /// Processes the messages of the queue `name` in an endless loop. At most `concurrency` messages
 /// are processed at the same time.
+///
+/// Each look into the queue is a write of the database. After a look that found fewer messages than
+/// tasks are free, the next look therefore waits for a new message or for the next due time, and not
+/// for the end of a task.
 pub async fn working(app: &App, name: &'static str, concurrency: usize) {
     let mut tasks = JoinSet::new();
+    // The time of the next look, if the last look found no further message that is due.
+    let mut next_look = None;
     loop {
         let free = concurrency - tasks.len();
-        match take(app, name, free).await {
-            Ok(messages) if !messages.is_empty() => {
-                for message in messages {
-                    let app = app.clone();
-                    tasks.spawn(async move {
-                        if let Err(error) = work(&app, name, message).await {
-                            tracing::error!(%error, queue = name, "cannot finish, defer or park message; it is taken again after its lease");
-                        }
-                    });
+        if free > 0 && next_look.is_none() {
+            match take(app, name, free).await {
+                Ok(messages) => {
+                    let is_last = messages.len() < free;
+                    for message in messages {
+                        let app = app.clone();
+                        tasks.spawn(async move {
+                            if let Err(error) = work(&app, name, message).await {
+                                tracing::error!(%error, queue = name, "cannot finish, defer or park message; it is taken again after its lease");
+                            }
+                        });
+                    }
+                    if is_last {
+                        next_look = Some(Instant::now() + pause(app, name).await);
+                    }
                 }
+                Err(error) => wait_after(&error, "take messages").await,
             }
-            Ok(_) => {
-                let pause = if free > 0 {
-                    pause(app, name).await
-                } else {
-                    IDLE
-                };
-                tokio::select! {
-                    Some(joined) = tasks.join_next(), if !tasks.is_empty() => note_panic(name, joined),
-                    () = app.queue.arrival(name), if free > 0 => {}
-                    () = tokio::time::sleep(pause) => {}
-                }
+        } else {
+            // If no task is free, `next_look` has no meaning, because only the end of a task is awaited.
+            let look = next_look.unwrap_or_else(Instant::now);
+            tokio::select! {
+                Some(joined) = tasks.join_next(), if !tasks.is_empty() => note_panic(name, joined),
+                () = app.queue.arrival(name), if free > 0 => next_look = None,
+                () = tokio::time::sleep_until(look), if free > 0 => next_look = None,
             }
-            Err(error) => wait_after(&error, "take messages").await,
         }
         while let Some(joined) = tasks.try_join_next() {
             note_panic(name, joined);

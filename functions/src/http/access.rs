@@ -20,9 +20,9 @@ const REQUEST_ID: &str = "x-request-id";
 const SLOW_MS: i64 = 1000;
 /// The largest number of characters of a path in the log. A longer path is shortened.
 const PATH_MAX: usize = 200;
-/// The path segment before the name or the id of a person. The log must not contain this name or
+/// The path segments before the name or the id of a person. The log must not contain this name or
 /// id.
-const PEOPLE: &str = "people";
+const BEFORE_PERSON: [&str; 3] = ["people", "inbox", "why"];
 
 /// The beginning of the path to which other systems send messages. Such a path ends with a secret,
 /// which the log must not contain.
@@ -51,7 +51,7 @@ fn logged_path(path: &str) -> String {
     let parts = path.split('/').map(|part| {
         let is_person_name = follows_people && !part.is_empty();
         if !part.is_empty() {
-            follows_people = unescaped(part) == PEOPLE;
+            follows_people = BEFORE_PERSON.contains(&unescaped(part).as_str());
         }
         if is_person_name { "{person}" } else { part }
     });
@@ -132,6 +132,8 @@ mod tests {
             "/v1//people//lisi/forget",
             "/v1/%70eople/lisi/forget",
             "/v1/people/lisi",
+            "/v1/inbox/lisi",
+            "/v1/tickets/REQ1/why/lisi",
         ] {
             assert!(
                 !logged_path(path).contains("lisi"),

@@ -234,6 +234,15 @@ impl Outcome {
 pub(super) async fn lease(app: &App, stream: &str, attempt: u32) -> Result<bool, Error> {
     let now = app.ledger.clock.now();
     let owner = hex(&app.ledger.fresh_id());
+    // Almost always, the first attempt has no stored lease. The write succeeds only if there is none.
+    let first = Lease {
+        attempt: attempt.into(),
+        until: now.plus_ms(LEASE_MS),
+        owner: owner.clone(),
+    };
+    if attempt == 1 && put_lease(&*app.views, stream, &first, 0).await? {
+        return Ok(true);
+    }
     take_lease(&*app.views, stream, attempt.into(), now, owner).await
 }
 
@@ -335,6 +344,7 @@ async fn make<O: Outgoing>(
     }
     let shown = format!("{} {target}", sending.method());
     let sent_at = app.ledger.clock.now();
+    app.crash.pass("before-request");
     let (status, verdict, policy) = sending.send(app, state).await;
     let duration_ms = app.ledger.clock.now().0 - sent_at.0;
     // The result is stored even if the desk cannot learn from it.
@@ -475,22 +485,24 @@ async fn take_lease(
     if lease.is_some_and(is_refused) {
         return Ok(false);
     }
-    let body = serde_json::to_vec(&Lease {
+    let lease = Lease {
         attempt,
         until: now.plus_ms(LEASE_MS),
         owner,
-    })
-    .unwrap_or_default();
-    views
-        .put(
-            LEASE,
-            stream,
-            &Document {
-                sequence: sequence + 1,
-                body,
-            },
-            &[],
-            sequence,
-        )
-        .await
+    };
+    put_lease(views, stream, &lease, sequence).await
+}
+
+/// Stores a lease if the stored document still has the sequence number `expected`. Returns whether the lease was stored.
+async fn put_lease(
+    views: &dyn Views,
+    stream: &str,
+    lease: &Lease,
+    expected: i64,
+) -> Result<bool, Error> {
+    let document = Document {
+        sequence: expected + 1,
+        body: serde_json::to_vec(lease).unwrap_or_default(),
+    };
+    views.put(LEASE, stream, &document, &[], expected).await
 }

@@ -3,6 +3,7 @@
 //! channel accounts (configured senders).
 
 mod digest;
+mod hidden;
 
 use std::time::Duration;
 
@@ -17,12 +18,14 @@ use events::person::PreferencesChanged;
 use events::task_type::Repetition;
 use events::{Meta, Personal, channel_account};
 use infra::channel::{self, Channel, Mail, Outgoing as Message, Request, Response};
+use infra::commit::hex;
 use infra::http::{HttpError, HttpResponse};
 use infra::ledger::command_id;
 use infra::queue;
 use infra::{CommandEnvelope, Error};
 use serde_json::Value;
 
+use self::hidden::Hidden;
 use super::runner::{self, Outgoing, Prepared, Sent, Start, Transport};
 use super::wrong_queue;
 use crate::App;
@@ -30,7 +33,7 @@ use crate::app::notifications::templates::{self, formats};
 use crate::app::notifications::{
     accounts, actions, message, notify, preferences, reply_address, tokens,
 };
-use crate::app::rate;
+use crate::app::rate::{self, Turn};
 use crate::app::tickets;
 
 /// The names of the secrets of channel accounts (configured senders of messages) begin with this text.
@@ -47,10 +50,10 @@ const UNKNOWN: Policy = Policy {
 /// Time in milliseconds after which no further attempt to send an urgent message starts: 30 minutes. Other accounts of the
 /// fallback list have then sent the message, or operators have been informed.
 const URGENT_MS: i64 = 30 * 60_000;
+/// Number of hexadecimal digits in the id of a message that waits for its turn in the rate limit of its account.
+const TURN_DIGITS: usize = 12;
 /// Number of hexadecimal digits in the id with which the desk marks its messages.
 const INSTANCE_DIGITS: usize = 16;
-/// The text that replaces personal addresses, such as e-mail addresses, in the responses of providers.
-const ADDRESS: &str = "<address>";
 
 /// Executes the intent (a request for work) of one message from this queue. Creates a delivery and makes its
 /// first attempt.
@@ -208,7 +211,7 @@ impl Outgoing for Delivery {
         };
         let verdict = match accounts::admit(app, &account.name).await? {
             Some(verdict) => Some(verdict),
-            None => limited(app, &account).await?,
+            None => limited(app, &account, self).await?,
         };
         Ok(verdict.map(|verdict| (verdict, POLICY)))
     }
@@ -317,12 +320,14 @@ async fn prepare<'a>(
     let secret = String::from_utf8(secret.unwrap_or_default()).unwrap_or_default();
     let granted = match tokens::granted(app, codec, &account, &secret).await {
         Ok(granted) => granted,
-        Err(verdict) => {
+        Err(mut verdict) => {
+            Hidden::new(to, &secret, "").remove_from(&mut verdict);
             accounts::note(app, &account.name, &verdict).await?;
             return Ok(Err(verdict));
         }
     };
     let token = granted.as_ref().map(|granted| granted.token.value.as_str());
+    let hidden = Hidden::new(to, &secret, token.unwrap_or_default());
     let reply_to = reply_to(app, &account, requested).await?;
     let instance = instance(app).await?;
     let message = Message {
@@ -358,7 +363,7 @@ async fn prepare<'a>(
                     let reason = "the access token is not valid any more";
                     return (Verdict::retry(reason), POLICY);
                 }
-                judge(codec, &account, &to, &response)
+                judge(codec, &account, &to, &hidden, &response)
             }),
         },
         Request::Mail(mail) => Prepared::Other {
@@ -367,6 +372,7 @@ async fn prepare<'a>(
                 codec,
                 account,
                 to,
+                hidden,
             }),
             start,
         },
@@ -410,6 +416,7 @@ struct Mailed {
     codec: &'static dyn Channel,
     account: channel_account::Defined,
     to: String,
+    hidden: Hidden,
 }
 
 #[async_trait]
@@ -430,40 +437,72 @@ impl Transport for Mailed {
         let reply = app.mailer.send(&self.mail).await;
         let code = reply.as_ref().ok().map(|reply| reply.code);
         let response = Response::Mail(reply);
-        let (verdict, policy) = judge(self.codec, &self.account, &self.to, &response);
+        let (verdict, policy) = judge(self.codec, &self.account, &self.to, &self.hidden, &response);
         (code, verdict, policy)
     }
 }
 
 /// Counts one message in the rate limit of the channel account (the configured sender) and returns `None`. If the
-/// limit is already reached, returns a verdict (the result of the attempt) that postpones the attempt.
-async fn limited(app: &App, account: &channel_account::Defined) -> Result<Option<Verdict>, Error> {
-    let Some(per_minute) = account.per_minute else {
+/// limit is already reached, returns a verdict (the result of the attempt) that postpones the attempt until the turn of
+/// the message.
+async fn limited(
+    app: &App,
+    account: &channel_account::Defined,
+    delivery: &Delivery,
+) -> Result<Option<Verdict>, Error> {
+    let (Some(per_minute), Some(requested)) = (account.per_minute, &delivery.requested) else {
         return Ok(None);
     };
-    let wait = rate::take(app, &account.name, per_minute).await?;
+    let turn = Turn {
+        id: turn_id(requested),
+        is_critical: is_critical(app, requested).await?,
+        since: requested.due,
+        is_new: delivery.attempts.made == 0,
+    };
+    let wait = rate::take_turn(app, &account.name, per_minute, &turn).await?;
     Ok(wait.map(|after_ms| Verdict::Throttled {
         reason: format!("the account may send {per_minute} messages in one minute").into(),
         after_ms,
     }))
 }
 
+/// Returns a text that identifies a delivery among the deliveries of its account.
+fn turn_id(requested: &Requested) -> String {
+    let digest = requested.digest.as_ref();
+    let digest = digest.map_or("", |of_digest| of_digest.digest.as_str());
+    let due = requested.due.0.to_string();
+    let mut id = hex(&command_id(&[
+        "turn",
+        &requested.notification,
+        digest,
+        &due,
+    ]));
+    id.truncate(TURN_DIGITS);
+    id
+}
+
+/// Returns true if the message is about a critical ticket. A digest is not critical, because critical notifications do not
+/// wait for a digest.
+async fn is_critical(app: &App, requested: &Requested) -> Result<bool, Error> {
+    if requested.digest.is_some() {
+        return Ok(false);
+    }
+    let loaded = app.ledger.load::<Notification>(&requested.notification);
+    let fact = loaded.await?.aggregate.0.requested;
+    Ok(fact.is_some_and(|fact| fact.is_critical))
+}
+
 /// Returns the verdict (the result of the attempt) for a response, and the policy for further attempts. The
-/// verdict contains no addresses.
+/// verdict contains no addresses and no secrets.
 fn judge(
     codec: &dyn Channel,
     account: &channel_account::Defined,
     to: &str,
+    hidden: &Hidden,
     response: &Response,
 ) -> (Verdict, Policy) {
     let mut verdict = codec.verdict_for(account, to, response);
-    if let Verdict::Retry { reason, .. }
-    | Verdict::Throttled { reason, .. }
-    | Verdict::Refused { reason, .. }
-    | Verdict::Unknown { reason } = &mut verdict
-    {
-        *reason = without_addresses(reason, to).into();
-    }
+    hidden.remove_from(&mut verdict);
     if let Verdict::Refused {
         class: class @ (FailureClass::Credential | FailureClass::Permanent),
         code,
@@ -486,43 +525,4 @@ fn judge(
         _ => POLICY,
     };
     (verdict, policy)
-}
-
-/// Replaces the address of the person and all e-mail addresses in the response of a provider. Events and logs are
-/// not encrypted, so they must not contain addresses.
-fn without_addresses(reason: &str, to: &str) -> String {
-    let words = reason.split_whitespace().map(|word| {
-        let is_address = word.contains('@') || !to.is_empty() && word.contains(to);
-        if is_address { ADDRESS } else { word }
-    });
-    words.collect::<Vec<_>>().join(" ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stored_reason_contains_no_address() {
-        for (reason, to, expected) in [
-            (
-                "550 5.1.1 <lisi@example.com>: Recipient address rejected",
-                "lisi@example.com",
-                "550 5.1.1 <address> Recipient address rejected",
-            ),
-            (
-                "550 5.1.1 other@example.com unknown",
-                "lisi@example.com",
-                "550 5.1.1 <address> unknown",
-            ),
-            (
-                "no user dt-lisi, sorry",
-                "dt-lisi",
-                "no user <address> sorry",
-            ),
-            ("connection refused", "", "connection refused"),
-        ] {
-            assert_eq!(without_addresses(reason, to), expected);
-        }
-    }
 }

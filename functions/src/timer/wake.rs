@@ -48,7 +48,7 @@ pub async fn wake(app: &App, registry: Registry, every_ms: Option<i64>) -> Resul
                 );
                 continue;
             };
-            let message = due::message(&stream, &deadline, at, deadlines.queue, now);
+            let message = due::message(&stream, &deadline, at, deadlines.queue);
             app.queue
                 .put(message.queue, &message.id, &message.body, message.due)
                 .await?;

@@ -438,7 +438,7 @@ fn without_code(response: &HttpResponse, part: &str) -> Verdict {
 pub(super) mod testing {
     use domain::notification::content::Action;
 
-    use super::super::contract::content;
+    use super::super::contract::{content, text_of};
     use super::*;
 
     /// Texts that contain control characters of Markdown, JSON or mentions.
@@ -450,22 +450,15 @@ pub(super) mod testing {
         "@all @dt-2 <@dt-2> <font color=red>x</font>",
     ];
 
-    /// Returns texts of random characters. A simple generator with a fixed start makes the texts repeatable.
+    /// Returns texts of random characters. The texts are always the same.
     pub(crate) fn random_texts(count: usize) -> Vec<String> {
-        const CHARACTERS: [char; 24] = [
-            'a', '字', '[', ']', '(', ')', '<', '>', '@', '#', '*', '`', '"', '\\', '&', ';', '\n',
-            '\r', '\u{0}', '\u{202e}', '!', '_', '{', '😀',
+        const CHARACTERS: [&str; 24] = [
+            "a", "字", "[", "]", "(", ")", "<", ">", "@", "#", "*", "`", "\"", "\\", "&", ";",
+            "\n", "\r", "\u{0}", "\u{202e}", "!", "_", "{", "😀",
         ];
-        let mut state: u32 = 7;
-        let mut next = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            usize::from(state.to_be_bytes()[0])
-        };
-        let mut text = || -> String {
-            let length = next() % 40;
-            (0..length).map(|_| CHARACTERS[next() % 24]).collect()
-        };
-        (0..count).map(|_| text()).collect()
+        let mut state = 7_u64;
+        let texts = (0..count).map(|number| text_of(&CHARACTERS, number * 7 % 40, &mut state));
+        texts.collect()
     }
 
     /// Returns a test message in which every text of the ticket is `text`.

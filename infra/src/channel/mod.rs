@@ -20,6 +20,8 @@ pub mod email;
 pub mod fcm;
 pub mod feishu;
 pub mod feishu_robot;
+#[cfg(test)]
+mod hostile;
 pub mod memory;
 pub mod public_account;
 pub mod push;

@@ -214,7 +214,7 @@ pub(super) fn wait_ms(response: &HttpResponse) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::contract::content;
+    use super::super::contract::{content, text_of};
     use super::*;
 
     fn parsed(content: &Content, buttons: Buttons) -> Value {
@@ -354,15 +354,8 @@ mod tests {
         let parts = [
             "<", ">", "at>", "{", "}", "$", "@", "\"", "\\", "*", "[", "](", ")", "\n", "工", "a",
         ];
-        let mut state = 7_u32;
-        let generated = (0..300).map(|_| {
-            let mut text = String::new();
-            for _ in 0..12 {
-                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                text.push_str(parts[(state >> 24) as usize % parts.len()]);
-            }
-            text
-        });
+        let mut state = 7_u64;
+        let generated = (0..300).map(|_| text_of(&parts, 12, &mut state));
         let all: Vec<String> = fixed
             .iter()
             .map(|text| (*text).to_owned())

@@ -304,7 +304,7 @@ fn shorter(text: &str, bytes: usize) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::super::Response;
-    use super::super::contract::content;
+    use super::super::contract::{content, text_of};
     use super::*;
 
     /// Texts that try to inject control syntax.
@@ -347,17 +347,9 @@ pub(super) mod tests {
             "…",
             "😀",
         ];
-        let mut state = 1_u32;
-        let mut next = |most: usize| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            usize::try_from(state >> 16).expect("16 bits fit") % most
-        };
-        let mut texts = Vec::new();
-        for _ in 0..count {
-            let length = next(60);
-            texts.push((0..length).map(|_| parts[next(parts.len())]).collect());
-        }
-        texts
+        let mut state = 1_u64;
+        let texts = (0..count).map(|number| text_of(&parts, number * 7 % 60, &mut state));
+        texts.collect()
     }
 
     /// Returns messages with nasty texts in all members. Some of them are much larger than a message may be.

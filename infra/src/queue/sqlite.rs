@@ -162,6 +162,16 @@ impl Queue for Sqlite {
     }
 }
 
+/// Makes all messages available that a worker took and did not finish, defer or park. Messages with
+/// more than `abandoned_max` deliveries without a result do not change.
+///
+/// A deferred message also becomes available if one of its earlier deliveries had no result. The
+/// worker then defers it again.
+pub(crate) fn release(connection: &Connection, abandoned_max: u32) -> rusqlite::Result<()> {
+    let sql = "UPDATE messages SET due = 0 WHERE reason IS NULL AND abandoned BETWEEN 1 AND ?1";
+    connection.execute(sql, [abandoned_max]).map(drop)
+}
+
 /// Adds a message to a queue. If the queue already contains a message with the same id, the
 /// function changes nothing.
 pub(crate) fn put_message(
@@ -175,4 +185,36 @@ pub(crate) fn put_message(
         .prepare_cached("INSERT OR IGNORE INTO messages (queue, id, due, attempts, abandoned, body) VALUES (?1, ?2, ?3, 0, 0, ?4)")?
         .execute(params![queue, id, due, body])
         .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_releases_messages_of_the_last_process_a_few_times() {
+        let connection = Connection::open_in_memory().expect("a database");
+        connection.execute_batch(CREATE).expect("a table");
+        let add = |id: &str, abandoned: u32, reason: Option<&str>| {
+            put_message(&connection, "q", id, b"", 60_000).expect("put");
+            let sql = "UPDATE messages SET abandoned = ?2, reason = ?3 WHERE id = ?1";
+            connection
+                .execute(sql, params![id, abandoned, reason])
+                .expect("changed");
+        };
+        add("new", 0, None);
+        add("taken", 1, None);
+        add("taken often", 3, None);
+        add("ends the process", 4, None);
+        add("parked", 1, Some("unreadable"));
+        release(&connection, 3).expect("released");
+        let mut statement = connection
+            .prepare("SELECT id FROM messages WHERE due = 0 ORDER BY id")
+            .expect("a query");
+        let ids = statement
+            .query_map([], |row| row.get::<_, String>(0))
+            .expect("rows");
+        let ids: Vec<String> = ids.map(|id| id.expect("an id")).collect();
+        assert_eq!(ids, ["taken", "taken often"]);
+    }
 }

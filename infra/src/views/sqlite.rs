@@ -72,6 +72,26 @@ pub(crate) fn followed(directory: &Path) -> Result<Option<i64>, Error> {
     read().map_err(|error| failed("read the position of the views", error))
 }
 
+/// Makes the queue messages available that a process took and did not finish before it ended. The
+/// caller must hold the lock of the directory, so no other process works on these messages. Without
+/// this function, the messages would stay hidden until the end of their lease.
+///
+/// A message that was abandoned [`RELEASED_MAX`] times stays hidden until the end of its lease,
+/// because it is possible that this message itself ends the process.
+pub(crate) fn release_messages(directory: &Path) -> Result<(), Error> {
+    if followed(directory)?.is_none() {
+        return Ok(());
+    }
+    let path = directory.join("views.db");
+    let connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    queue::release(&connection, RELEASED_MAX)
+        .map_err(|error| failed("release the messages of the last process", error))
+}
+
+/// Maximum number of abandoned deliveries after which a message is available at the next start of a
+/// desk. See [`release_messages`].
+const RELEASED_MAX: u32 = 3;
+
 /// The names of the counted lists, by the name of their view. A counted list is an index with row
 /// counters. Its rows can be counted without reading every row.
 type Lists = HashMap<String, BTreeSet<String>>;
@@ -386,10 +406,11 @@ struct Row {
     own: String,
 }
 
-/// Returns the stored index rows of a document.
+/// Returns the stored index rows of a document. The statement names the index: without statistics, SQLite would read all rows
+/// of the view (`findings/sqlite-primary-key-is-preferred-to-a-longer-index.sh`).
 fn rows_of(transaction: &Connection, view: &str, key: &str) -> rusqlite::Result<Vec<Row>> {
     let mut statement = transaction.prepare_cached(
-        "SELECT name, value, facets, own FROM entries WHERE view = ?1 AND key = ?2",
+        "SELECT name, value, facets, own FROM entries INDEXED BY entries_by_key WHERE view = ?1 AND key = ?2",
     )?;
     statement
         .query_map([view, key], |row| {
@@ -1109,7 +1130,7 @@ impl Views for Sqlite {
         self.0
             .writer
             .write(&format!("remove {view} {key}"), move |connection| {
-                let transaction = connection.transaction()?;
+                let transaction = connection.savepoint()?;
                 let rows = rows_of(&transaction, &view, &key)?;
                 let file = File {
                     connection: &transaction,
@@ -1131,7 +1152,7 @@ impl Views for Sqlite {
         self.0
             .writer
             .write(&format!("clear {view}"), move |connection| {
-                let transaction = connection.transaction()?;
+                let transaction = connection.savepoint()?;
                 for table in ["entries", "counters", "facets", "documents"] {
                     transaction
                         .execute(&format!("DELETE FROM {table} WHERE view = ?1"), [&view])?;
@@ -1194,8 +1215,7 @@ impl PageWriter for Sqlite {
             .0
             .writer
             .write(&what, move |connection| {
-                let transaction = connection
-                    .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+                let transaction = connection.savepoint()?;
                 for message in &messages {
                     put_message(
                         &transaction,

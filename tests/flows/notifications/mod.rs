@@ -5,6 +5,7 @@
 mod acting;
 mod approvers;
 mod availability;
+mod burst;
 mod calendars;
 mod digests;
 mod escalations;
@@ -20,6 +21,7 @@ mod sending;
 mod sequential;
 mod subscriptions;
 mod templates;
+mod upgrade;
 mod why_person;
 mod workflow_rules;
 
@@ -109,6 +111,14 @@ impl Channels {
     async fn restart_without_views(self) -> Self {
         let http = self.desk.app.http.clone();
         let mut desk = self.desk.restart_without_views().await;
+        desk.app.http = http;
+        Self { desk, ..self }
+    }
+
+    /// Restarts the desk. The views (stored lists) and the queues are kept.
+    async fn restart(self) -> Self {
+        let http = self.desk.app.http.clone();
+        let mut desk = self.desk.restart().await;
         desk.app.http = http;
         Self { desk, ..self }
     }

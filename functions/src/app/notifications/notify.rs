@@ -38,8 +38,13 @@ pub const NOT_READABLE: &str = "the person may not read the ticket";
 /// The reason why an approver gets no message about a script that does not wait for an approval any more.
 pub const NOT_AWAITED: &str = "the script does not wait for an approval any more";
 
+/// The desk compares the time of an event with the time of the first notification policy only if the event is older than this,
+/// in milliseconds: 10 minutes.
+const LATE_MS: i64 = 600_000;
+
 /// Creates a notification for a person, because a ticket waits for this person. `id` is the id of the notification. If
-/// the notification already exists, does nothing. If the desk has no notification policy, creates no notification.
+/// the notification already exists, does nothing. If the desk has no notification policy, or had none at the time of the
+/// event, creates no notification.
 pub async fn request(app: &App, id: &str, notify: Notify) -> Result<(), Error> {
     let policy = app
         .configuration
@@ -48,6 +53,9 @@ pub async fn request(app: &App, id: &str, notify: Notify) -> Result<(), Error> {
     let Some(policy) = &policy.0 else {
         return Ok(());
     };
+    if is_before_policy(app, notify.about.at).await? {
+        return Ok(());
+    }
     let ticket = ticket(app, &notify.about.ticket).await?;
     let priority = ticket.priority().map(|priority| priority.key.clone());
     let (correlation, cause) = (notify.about.correlation.clone(), notify.about.cause.clone());
@@ -107,6 +115,17 @@ pub(super) fn urgent_by(policy: &notification_policy::Defined, requested: Reques
         is_critical: policy.critical.contains(key),
         ..requested
     }
+}
+
+/// Returns true if the desk had no notification policy at the time `at` of an event. After a loss of the views, the desk reads
+/// all events again. An event from the time before the first policy must not cause a notification then.
+async fn is_before_policy(app: &App, at: Moment) -> Result<bool, Error> {
+    if at.plus_ms(LATE_MS) > app.ledger.clock.now() {
+        return Ok(false);
+    }
+    let stream = format!("notification_policy-{DEFAULT_POLICY}");
+    let first = app.ledger.store.forward(&stream, 1, 1).await?;
+    Ok(first.first().is_some_and(|commit| at < commit.at))
 }
 
 /// Creates a notification for each operator that the notification policy names. `id` identifies this call.

@@ -75,7 +75,7 @@ pub fn apply(
     let messages = deadlines
         .iter()
         .filter(|(id, due)| changed.contains(*id) && due.0 <= now.0 + SOON_MS)
-        .map(|(id, due)| message(stream, id, *due, queue, now))
+        .map(|(id, due)| message(stream, id, *due, queue))
         .collect();
     let body = serde_json::to_vec(&deadlines).unwrap_or_default();
     let put = Put {
@@ -94,13 +94,10 @@ pub fn apply(
 
 /// Returns the message for a deadline. The message id depends only on the stream, the deadline id
 /// and the time. The same deadline therefore always gives the same message id.
-pub fn message(
-    stream: &str,
-    deadline: &str,
-    at: Moment,
-    queue: &'static str,
-    now: Moment,
-) -> NewMessage {
+///
+/// The message is due at the time of the deadline, also if this time has passed. Messages about
+/// earlier deadlines are therefore taken first.
+pub fn message(stream: &str, deadline: &str, at: Moment, queue: &'static str) -> NewMessage {
     let due = Due {
         stream: stream.to_owned(),
         deadline: deadline.to_owned(),
@@ -110,7 +107,7 @@ pub fn message(
         queue,
         id: due.id(),
         body: serde_json::to_vec(&Work::Due(due)).unwrap_or_default(),
-        due: at.max(now),
+        due: at,
     }
 }
 

@@ -250,7 +250,7 @@ fn address(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::contract::content;
+    use super::super::super::contract::{content, text_of};
     use super::*;
 
     const NASTY: [&str; 10] = [
@@ -412,7 +412,7 @@ mod tests {
                 "\n", "a b",
             ];
             let count = self.below(most + 1);
-            (0..count).map(|_| PARTS[self.below(16)]).collect()
+            text_of(&PARTS, count, &mut self.0)
         }
     }
 
