@@ -20,9 +20,28 @@ pub fn band(policy: Option<&notification_policy::Defined>, key: &str) -> Band {
     let Some(policy) = policy else {
         return Band::default();
     };
-    let is_urgent = policy.urgent.iter().any(|urgent| urgent == key);
-    let default = if is_urgent { Band::High } else { Band::Medium };
+    let has = |keys: &[String]| keys.iter().any(|one| one == key);
+    let default = if has(&policy.critical) {
+        Band::Critical
+    } else if has(&policy.urgent) {
+        Band::High
+    } else {
+        Band::Medium
+    };
     policy.bands.get(key).copied().unwrap_or(default)
+}
+
+/// Returns true if messages about tickets with the priority `key` are urgent: the list `urgent` of the policy contains it,
+/// or its band is `critical` or `high`.
+pub fn is_urgent(policy: &notification_policy::Defined, key: &str) -> bool {
+    policy.urgent.iter().any(|one| one == key)
+        || matches!(band(Some(policy), key), Band::Critical | Band::High)
+}
+
+/// Returns true if messages about tickets with the priority `key` are critical: the list `critical` of the policy contains
+/// it, or its band is `critical`.
+pub fn is_critical(policy: &notification_policy::Defined, key: &str) -> bool {
+    policy.critical.iter().any(|one| one == key) || band(Some(policy), key) == Band::Critical
 }
 
 /// Returns the computed priority of a notification at the time `now`.

@@ -111,8 +111,8 @@ pub(super) fn requested(notify: Notify, priority: String) -> Requested {
 pub(super) fn urgent_by(policy: &notification_policy::Defined, requested: Requested) -> Requested {
     let key = &requested.priority;
     Requested {
-        is_urgent: requested.fact == Fact::EscalationStep || policy.urgent.contains(key),
-        is_critical: policy.critical.contains(key),
+        is_urgent: requested.fact == Fact::EscalationStep || priority::is_urgent(policy, key),
+        is_critical: priority::is_critical(policy, key),
         ..requested
     }
 }
