@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use events::digest::{Flushed, Item};
-use events::notification::{DeliveryEnded, Fact, Role};
+use events::notification::{DeliveryEnded, Fact, Progress, Role};
 use events::notification_policy::Occasion;
 use events::ticket::{CallbackTarget, Relation};
 use events::{AppCode, Moment, NodeId, PersonId, TicketSn, WorkflowId};
@@ -95,11 +95,31 @@ pub enum Intent {
     AddToDigest(Box<AddToDigest>),
     /// Requests that a channel account (a configured sender) sends the message of a digest.
     SendDigest(Box<SendDigest>),
+    /// Requests that a channel account (a configured sender) answers a message of a person. The member `inbound` is the name
+    /// of the stream with the message. The member `sealed` is the encrypted answer in Base64.
+    SendAnswer {
+        inbound: String,
+        account: String,
+        sealed: String,
+    },
     /// Requests that a notification stores the end of one of its deliveries. A delivery sends the message
     /// through one channel account (a configured sender).
     EndDelivery {
         notification: String,
         ended: DeliveryEnded,
+        cause: String,
+        correlation: String,
+    },
+    /// Requests that the notifications about a node or a ticket store that their messages are outdated.
+    MarkOutdated(Box<MarkOutdated>),
+    /// Requests that a sent message shows the progress of the work, and no outdated buttons. The member `delivery` is
+    /// the name of the stream of the delivery that sent the message.
+    UpdateMessage {
+        delivery: String,
+        /// The channel of the account that sent the message.
+        channel: String,
+        to: Progress,
+        by: Option<PersonId>,
         cause: String,
         correlation: String,
     },
@@ -209,6 +229,21 @@ pub struct NotifySubscribers {
     pub about: About,
 }
 
+/// The data that the desk needs to find the notifications that an event makes outdated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarkOutdated {
+    pub ticket: TicketSn,
+    /// The node with its round. `None` if all notifications of the ticket are outdated.
+    pub node: Option<(NodeId, u32)>,
+    /// The only person whose notifications are outdated. `None` if this does not depend on the person.
+    pub person: Option<PersonId>,
+    pub to: Progress,
+    /// The person who acted. `None` if the desk itself acted.
+    pub by: Option<PersonId>,
+    pub cause: String,
+    pub correlation: String,
+}
+
 /// The data that the desk needs to add a notification to a digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddToDigest {
@@ -316,9 +351,13 @@ impl Intent {
             | Self::StartReminders(_)
             | Self::CheckEscalations { .. }
             | Self::AddToDigest(_)
+            | Self::MarkOutdated(_)
             | Self::EndDelivery { .. }
             | Self::SuppressAddress { .. } => "notify",
-            Self::StartDelivery { .. } | Self::SendDigest(_) => "send",
+            Self::StartDelivery { .. }
+            | Self::SendDigest(_)
+            | Self::UpdateMessage { .. }
+            | Self::SendAnswer { .. } => "send",
             Self::RelateTicket { .. } | Self::EndChildTicket { .. } => "ticket",
         }
     }
@@ -338,11 +377,16 @@ impl Intent {
             Self::NotifySubscribers(notify) => notify.about.ticket.0.clone(),
             Self::StartEscalation(start) => start.node.to_string(),
             Self::StartReminders(start) => start.node.to_string(),
-            Self::StartDelivery { account, .. } => account.clone(),
+            Self::StartDelivery { account, .. } | Self::SendAnswer { account, .. } => {
+                account.clone()
+            }
             Self::AddToDigest(add) => add.account.clone(),
             Self::SendDigest(send) => send.flushed.account.clone(),
             Self::EndDelivery { notification, .. } => notification.clone(),
-            Self::SuppressAddress { delivery, .. } => delivery.clone(),
+            Self::SuppressAddress { delivery, .. } | Self::UpdateMessage { delivery, .. } => {
+                delivery.clone()
+            }
+            Self::MarkOutdated(mark) => mark.ticket.0.clone(),
             Self::WithdrawApplications { ticket, .. }
             | Self::WriteBack { ticket, .. }
             | Self::CheckEscalations { ticket, .. }

@@ -13,6 +13,12 @@ use crate::{Moment, PersonId, Personal, TicketSn};
 /// twice.
 pub const ATTEMPT: &str = "attempt";
 
+/// The name of the deadline at which the next attempt to update the sent message starts.
+pub const UPDATE: &str = "update";
+
+/// The name of the deadline at which the desk requests the receipt of the message from the provider.
+pub const RECEIPT: &str = "receipt";
+
 event_enum! {
     /// The events of one delivery.
     #[expect(clippy::large_enum_variant, reason = "each stream has one event of the large variant")]
@@ -23,6 +29,12 @@ event_enum! {
         Postponed "delivery.postponed" 1,
         Succeeded "delivery.succeeded" 1,
         Failed "delivery.failed" 1,
+        UpdateRequested "delivery.update_requested" 1,
+        UpdateFailed "delivery.update_failed" 1,
+        Updated "delivery.updated" 1,
+        ReceiptScheduled "delivery.receipt_scheduled" 1,
+        ReceiptEnded "delivery.receipt_ended" 1,
+        Bounced "delivery.bounced" 1,
     }
     deadlines |event: &DeliveryEvent| match event {
         DeliveryEvent::Requested(requested) => vec![DeadlineChange::set(ATTEMPT, requested.due)],
@@ -30,6 +42,15 @@ event_enum! {
         DeliveryEvent::AttemptFailed(failed) => vec![DeadlineChange::set(ATTEMPT, failed.due)],
         DeliveryEvent::Postponed(postponed) => vec![DeadlineChange::set(ATTEMPT, postponed.due)],
         DeliveryEvent::Succeeded(_) | DeliveryEvent::Failed(_) => vec![DeadlineChange::clear(ATTEMPT)],
+        DeliveryEvent::UpdateRequested(requested) => vec![DeadlineChange::set(UPDATE, requested.due)],
+        DeliveryEvent::UpdateFailed(failed) => vec![match failed.due {
+            Some(due) => DeadlineChange::set(UPDATE, due),
+            None => DeadlineChange::clear(UPDATE),
+        }],
+        DeliveryEvent::Updated(_) => vec![DeadlineChange::clear(UPDATE)],
+        DeliveryEvent::ReceiptScheduled(scheduled) => vec![DeadlineChange::set(RECEIPT, scheduled.due)],
+        DeliveryEvent::ReceiptEnded(_) => vec![DeadlineChange::clear(RECEIPT)],
+        DeliveryEvent::Bounced(_) => Vec::new(),
     };
 }
 
@@ -68,7 +89,8 @@ pub struct OfDigest {
 /// attempts send this message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Requested {
-    /// The name of the stream with the events of the notification. For a digest, this is its first notification.
+    /// The name of the stream with the events of the notification. For a digest, this is its first notification. For an
+    /// answer to a mail of the person, this is the stream with this mail.
     pub notification: String,
     /// The digest, if the message lists several notifications.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -94,11 +116,12 @@ pub struct Requested {
 }
 impl Requested {
     /// Returns the names of the streams of all notifications in the message. A message that is not a digest has one
-    /// notification.
+    /// notification, and an answer to a mail has none.
     pub fn notifications(&self) -> impl Iterator<Item = &str> {
         let single = self.digest.is_none().then_some(&self.notification);
         let many = self.digest.iter().flat_map(|digest| &digest.notifications);
-        single.into_iter().chain(many).map(String::as_str)
+        let all = single.into_iter().chain(many).map(String::as_str);
+        all.filter(|stream| !stream.starts_with("inbound-"))
     }
 }
 impl Personals for Requested {
@@ -164,3 +187,112 @@ pub struct Failed {
     pub reason: String,
 }
 impl Personals for Failed {}
+
+/// How far the work is to which a notification refers. The order is from the earliest to the latest state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Progress {
+    /// A person has acknowledged or claimed the node.
+    Acknowledged,
+    /// The node does not wait any more, or the recipient has voted.
+    Done,
+    /// The ticket has ended.
+    Ended,
+}
+
+/// An update of the sent message was requested. The updated message shows the progress of the work and no outdated
+/// buttons. The request replaces an earlier one that is not done yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateRequested {
+    pub to: Progress,
+    /// The person who acted. The value is absent if the desk itself acted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<PersonId>,
+    pub due: Moment,
+    /// The time after which no further attempt follows.
+    pub expires: Moment,
+}
+impl Personals for UpdateRequested {}
+
+/// An attempt to update the sent message failed. The message that the person sees is not changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateFailed {
+    pub attempt: u32,
+    pub class: FailureClass,
+    /// The code in the response of the provider. This member is empty if the response contained no code.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub code: String,
+    pub reason: String,
+    /// The time of the next attempt. The value is absent if no further attempt follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Moment>,
+}
+impl Personals for UpdateFailed {}
+
+/// The provider accepted the update of the sent message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Updated {
+    pub attempt: u32,
+    pub to: Progress,
+}
+impl Personals for Updated {}
+
+/// The desk requests the receipt of the message from the provider at the time `due`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptScheduled {
+    /// The number of the request. The first one is 1.
+    pub poll: u32,
+    pub due: Moment,
+    /// The reason why the request before got no receipt, or an empty text.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+impl Personals for ReceiptScheduled {}
+
+/// What the provider reported about a message that it had accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Receipt {
+    /// The person has read the message.
+    Read,
+    /// The provider has not delivered the message to the person, although it had accepted it.
+    Undelivered,
+    /// The provider did not report until the last request that the person has read the message.
+    Missing,
+}
+
+/// The provider reported a receipt, or the desk sends no further request for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptEnded {
+    pub receipt: Receipt,
+    /// The code of the provider for an undelivered message, or the reason of the last failed request.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+impl Personals for ReceiptEnded {}
+
+/// What a report about an accepted message says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BounceKind {
+    /// A mail server accepted the message, but could not deliver it later.
+    Bounce,
+    /// The recipient marked the message as unwanted.
+    Complaint,
+}
+
+/// A report arrived after a provider had accepted the message: the recipient did not get it, or does not want it.
+/// Only the first report about a message is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bounced {
+    pub kind: BounceKind,
+    pub class: FailureClass,
+    /// The code in the report, such as `5.1.1`. This member is empty if the report contains no code.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub code: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// The name of the stream with the report, `inbound-<hash>`.
+    pub report: String,
+}
+impl Personals for Bounced {}

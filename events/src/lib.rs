@@ -43,6 +43,8 @@ pub mod draft;
 pub mod escalation;
 pub mod escalation_chain;
 pub mod execution;
+pub mod experiment;
+pub mod feedback;
 pub mod field;
 pub mod finding;
 pub mod idempotency_key;
@@ -55,6 +57,7 @@ pub mod notification;
 pub mod notification_policy;
 pub mod notification_template;
 pub mod number_sequence;
+pub mod onboarding;
 pub mod person;
 pub mod personal;
 pub mod platform;
@@ -157,6 +160,8 @@ aggregates! {
     escalation: EscalationEvent,
     escalation_chain: EscalationChainEvent,
     execution: ExecutionEvent,
+    experiment: ExperimentEvent,
+    feedback: FeedbackEvent,
     field: FieldEvent,
     idempotency_key: IdempotencyKeyEvent,
     inbound: InboundEvent,
@@ -167,6 +172,7 @@ aggregates! {
     notification_policy: NotificationPolicyEvent,
     notification_template: NotificationTemplateEvent,
     number_sequence: NumberSequenceEvent,
+    onboarding: OnboardingEvent,
     person: PersonEvent,
     platform: PlatformEvent,
     reaction: ReactionEvent,

@@ -5,7 +5,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::delivery::FailureClass;
+pub use crate::delivery::Progress;
 use crate::event::{DeadlineChange, Personals, event_enum};
+use crate::experiment::Assignment;
 use crate::person::QuietHours;
 use crate::preference::Band;
 pub use crate::preference::Category;
@@ -23,6 +25,9 @@ pub const EXPIRE: &str = "expire";
 /// no account has accepted the message until then.
 pub const FALLBACK: &str = "fallback";
 
+/// The name of the deadline at which a snoozed notification is unseen in the inbox again.
+pub const SNOOZE: &str = "snooze";
+
 event_enum! {
     /// The events of one notification.
     NotificationEvent of "notification" {
@@ -34,6 +39,8 @@ event_enum! {
         Completed "notification.completed" 1,
         Read "notification.read" 1,
         Acted "notification.acted" 1,
+        InboxChanged "notification.inbox_changed" 1,
+        Outdated "notification.outdated" 1,
     }
     deadlines |event: &NotificationEvent| match event {
         NotificationEvent::Held(held) => vec![DeadlineChange::set(RELEASE, held.until)],
@@ -48,7 +55,12 @@ event_enum! {
         }],
         NotificationEvent::DeliveryEnded(ended) if ended.is_accepted => vec![DeadlineChange::clear(FALLBACK)],
         NotificationEvent::Completed(_) => [RELEASE, EXPIRE, FALLBACK].map(DeadlineChange::clear).into(),
-        NotificationEvent::Requested(_) | NotificationEvent::DeliveryEnded(_) | NotificationEvent::Read(_) | NotificationEvent::Acted(_) => Vec::new(),
+        NotificationEvent::Read(_) => vec![DeadlineChange::clear(SNOOZE)],
+        NotificationEvent::InboxChanged(changed) => vec![match changed.until {
+            Some(until) => DeadlineChange::set(SNOOZE, until),
+            None => DeadlineChange::clear(SNOOZE),
+        }],
+        NotificationEvent::Requested(_) | NotificationEvent::DeliveryEnded(_) | NotificationEvent::Acted(_) | NotificationEvent::Outdated(_) => Vec::new(),
     };
 }
 
@@ -132,6 +144,19 @@ impl Fact {
         Self::LoadHigh,
         Self::ExecutionApproval,
     ];
+
+    /// Returns true if the recipient must work on a node of the ticket because of the fact. Another person or the
+    /// recipient can do this work, so the messages about it can become outdated.
+    pub fn is_work(self) -> bool {
+        matches!(
+            self,
+            Self::ApprovalNeeded
+                | Self::WorkAssigned
+                | Self::Reminded
+                | Self::Escalated
+                | Self::EscalationStep
+        )
+    }
 
     /// Returns the category of the fact.
     pub fn category(self) -> Category {
@@ -246,6 +271,10 @@ pub enum HeldReason {
     InMeeting,
     /// The recipient has reserved the current time for work without disturbance.
     Focused,
+    /// An experiment, or the result of one, sends the message later.
+    Experiment,
+    /// The recipient usually answers at a later hour.
+    LearnedTime,
 }
 
 /// The desk holds the notification, because the recipient must not be disturbed at the current time. The desk sends
@@ -265,6 +294,9 @@ pub struct Held {
     /// an appointment holds the notification for the first time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub presence_limit: Option<Moment>,
+    /// The variant of an experiment that decides the time of the messages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub experiment: Option<Assignment>,
 }
 
 impl Held {
@@ -419,6 +451,9 @@ pub struct Routed {
     /// The computed priority of the notification. Old events have no priority.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Computed>,
+    /// The variant of an experiment that decided the time of the messages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub experiment: Option<Assignment>,
 }
 impl Personals for Routed {}
 
@@ -495,3 +530,66 @@ pub struct Acted {
     pub by: PersonId,
 }
 impl Personals for Acted {}
+
+/// The state of a notification in the inbox of its recipient.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InboxState {
+    /// No client has shown the notification to the recipient.
+    #[default]
+    Unseen,
+    /// A client has shown the notification in a list, or the recipient marked it as unread.
+    Seen,
+    /// The recipient has read the notification.
+    Read,
+    /// The recipient has removed the notification from the inbox. The archive contains it.
+    Archived,
+    /// The inbox does not show the notification until a time that the recipient has chosen.
+    Snoozed,
+}
+
+impl InboxState {
+    /// All states, in the order of the documentation.
+    pub const ALL: [Self; 5] = [
+        Self::Unseen,
+        Self::Seen,
+        Self::Read,
+        Self::Archived,
+        Self::Snoozed,
+    ];
+
+    /// Returns the name of the state at the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unseen => "unseen",
+            Self::Seen => "seen",
+            Self::Read => "read",
+            Self::Archived => "archived",
+            Self::Snoozed => "snoozed",
+        }
+    }
+}
+
+/// The state of the notification in the inbox changed. The event `notification.read` stores the change to `read`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InboxChanged {
+    pub to: InboxState,
+    /// The time at which a snoozed notification is unseen again. Only the state `snoozed` has this member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Moment>,
+    /// The person who changed the state. The value is absent if a snooze ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<PersonId>,
+}
+impl Personals for InboxChanged {}
+
+/// The messages of the notification show an old state of the ticket, because the work to which it refers has
+/// progressed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outdated {
+    pub to: Progress,
+    /// The person who acted. The value is absent if the desk itself acted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<PersonId>,
+}
+impl Personals for Outdated {}

@@ -69,8 +69,26 @@ pub struct Defined {
     /// The address for questions of people (`system.support_email` in notification templates).
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub support_email: String,
+    /// On average, one of this number of notifications asks its recipient for feedback. The value 0 switches the questions
+    /// off.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub feedback_one_in: u32,
+    /// True if the winner of an experiment is applied without a person.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub applies_winner: bool,
+    /// True if the desk learns at which hours each person answers, and sends updates at these hours.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub learns_times: bool,
 }
 impl Personals for Defined {}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands fields over by reference"
+)]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
 
 /// A rule that limits or raises how often channels send messages. An empty list applies to all values.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -71,6 +71,10 @@ pub struct PreferencesChanged {
     /// False if the person wants a message of its own for each notification. An absent value means true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub is_aggregated: Option<bool>,
+    /// False if the desk must not learn from the answers of the person. The person then takes part in no experiment. An
+    /// absent value means true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is_learned: Option<bool>,
     /// The document with which the preferences were set (requirements/notifications.md, 用户偏好配置), if they were
     /// set with such a document. The document contains addresses, so it is encrypted with the key of the person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -82,6 +86,11 @@ impl PreferencesChanged {
     /// Returns true if the desk may collect several notifications in one message to the person.
     pub fn is_aggregated(&self) -> bool {
         self.is_aggregated.unwrap_or(true)
+    }
+
+    /// Returns true if the desk may learn from the answers of the person.
+    pub fn is_learned(&self) -> bool {
+        self.is_learned.unwrap_or(true)
     }
 }
 

@@ -135,3 +135,37 @@ pub struct ChannelPreference {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub categories: Option<Vec<Category>>,
 }
+
+impl ChannelPreference {
+    /// Returns true if the person gets messages of this category.
+    pub fn wants(&self, category: Category) -> bool {
+        let categories = self.categories.as_ref();
+        self.frequency != Frequency::Off
+            && categories.is_none_or(|wanted| wanted.contains(&category))
+    }
+
+    /// Switches one category off or on. A channel that is switched off as a whole is switched on for this category
+    /// only.
+    pub fn switch(&mut self, category: Category, is_on: bool) {
+        if self.wants(category) == is_on {
+            return;
+        }
+        let all = Category::NAMES
+            .iter()
+            .filter_map(|name| Category::read(name));
+        if self.frequency == Frequency::Off {
+            self.frequency = Frequency::Immediate;
+            self.categories = Some(Vec::new());
+        }
+        let mut wanted = self
+            .categories
+            .take()
+            .unwrap_or_else(|| all.clone().collect());
+        wanted.retain(|one| *one != category);
+        if is_on {
+            wanted.push(category);
+        }
+        let is_complete = all.clone().all(|one| wanted.contains(&one));
+        self.categories = (!is_complete).then_some(wanted);
+    }
+}

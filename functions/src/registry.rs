@@ -44,7 +44,10 @@ use domain::notification::chat_identity::ChatIdentity;
 use domain::notification::delivery::Delivery;
 use domain::notification::digest::Digest;
 use domain::notification::escalation::Escalation;
+use domain::notification::experiment::Experiment;
+use domain::notification::feedback::Feedback;
 use domain::notification::node_reminder::NodeReminder;
+use domain::notification::onboarding::Onboarding;
 use domain::notification::person::Person;
 use domain::notification::rota::Rota;
 use domain::notification::template::NotificationTemplate;
@@ -52,12 +55,12 @@ use domain::number_sequence::NumberSequence;
 use domain::projections::desk_board::DeskBoard;
 use domain::reaction::Birth;
 use domain::reactions::{
-    check_escalations, evaluate_rules, handle_inbound, notify_approvers, notify_assignee,
-    notify_interested, notify_on_call, notify_operators, notify_subscribers, notify_waiting,
-    propagate_ticket_state, relate_tickets, report_degraded, report_delivery, report_unreached,
-    send_callback, start_api_call, start_application, start_deliveries, start_digest_deliveries,
-    start_dispatch, start_escalation, start_reminders, submit_application, suppress_address,
-    write_back,
+    check_escalations, evaluate_rules, handle_inbound, mark_outdated, notify_approvers,
+    notify_assignee, notify_interested, notify_on_call, notify_operators, notify_subscribers,
+    notify_waiting, propagate_ticket_state, relate_tickets, report_degraded, report_delivery,
+    report_unreached, send_callback, start_api_call, start_application, start_deliveries,
+    start_digest_deliveries, start_dispatch, start_escalation, start_reminders, submit_application,
+    suppress_address, update_messages, write_back,
 };
 use domain::ticket::Ticket;
 use domain::views::callback_card::CallbackCard;
@@ -66,7 +69,7 @@ use domain::views::workflow_card::WorkflowCard;
 use domain::workflow::Workflow;
 
 use crate::app::fleet::{messages, missions};
-use crate::app::notifications::{digests, escalations, notify, reminders};
+use crate::app::notifications::{digests, escalations, experiments, notify, reminders};
 use crate::app::{attachments, drafts};
 use crate::queue::automate::{api_call, execution};
 use crate::queue::{callback, send, sync, ticket};
@@ -133,6 +136,10 @@ pub static REGISTRY: Registry = &[
             Reaction {
                 name: check_escalations::NAME,
                 react: check_escalations::react,
+            },
+            Reaction {
+                name: mark_outdated::NAME,
+                react: mark_outdated::react,
             },
         ],
         deadlines: Some(Deadlines {
@@ -233,6 +240,10 @@ pub static REGISTRY: Registry = &[
                 name: report_unreached::NAME,
                 react: report_unreached::react,
             },
+            Reaction {
+                name: update_messages::NAME,
+                react: update_messages::react,
+            },
         ],
         deadlines: Some(Deadlines {
             queue: "notify",
@@ -264,7 +275,7 @@ pub static REGISTRY: Registry = &[
         ],
         deadlines: Some(Deadlines {
             queue: "send",
-            fire: |app, due| Box::pin(send::attempt(app, &due.stream)),
+            fire: |app, due| Box::pin(send::fire(app, due)),
         }),
         ..Row::NEW
     },
@@ -290,8 +301,17 @@ pub static REGISTRY: Registry = &[
         }),
         ..Row::NEW
     },
+    &Row::<Experiment, Experiment> {
+        deadlines: Some(Deadlines {
+            queue: "notify",
+            fire: |app, due| Box::pin(experiments::fire(app, due)),
+        }),
+        ..Row::NEW
+    },
+    &Row::<Feedback, Feedback>::NEW,
     &Row::<EscalationChain, EscalationChain>::NEW,
     &Row::<Rota, Rota>::NEW,
+    &Row::<Onboarding, NoCard<_>>::NEW,
     &Row::<Person, NoCard<_>>::NEW,
     &Row::<Account, NoCard<_>>::NEW,
     &Row::<ChannelAccount, ChannelAccount> {

@@ -57,6 +57,8 @@ pub mod ledger;
 #[cfg(feature = "local")]
 pub mod local;
 pub mod login;
+pub mod mail;
+pub mod mailbox;
 pub mod meter;
 pub mod pages;
 pub mod policy;
@@ -71,6 +73,7 @@ pub mod source;
 #[cfg(feature = "local")]
 mod sqlite;
 pub mod store;
+pub mod text;
 pub mod views;
 
 pub use error::{Error, Kind};

@@ -11,6 +11,7 @@ use crate::directory::{Directory, file::File};
 use crate::fleet::{Fleet, NoFleet};
 use crate::http::{HttpClient, closed::Closed};
 use crate::login::{Login, memory::Memory as NoLogin};
+use crate::mailbox::{Mailboxes, NoMailboxes};
 use crate::queue::Queue;
 use crate::sandbox::{NoSandbox, Sandbox};
 use crate::secrets::{Secrets, stored::Stored};
@@ -36,6 +37,8 @@ pub struct Ports {
     pub fleet: Arc<dyn Fleet>,
     /// Sends mails to mail relays.
     pub mailer: Arc<dyn Mailer>,
+    /// Reads the mailboxes of the desk.
+    pub mailboxes: Arc<dyn Mailboxes>,
     /// Reads and unlocks accounts in directories.
     pub accounts: Arc<dyn Accounts>,
     /// Runs shell scripts in a sandbox (an isolated environment).
@@ -72,6 +75,7 @@ impl Ports {
             directory: Arc::new(File::default()),
             fleet: Arc::new(NoFleet),
             mailer: Arc::new(NoMailer),
+            mailboxes: Arc::new(NoMailboxes),
             accounts: Arc::new(NoAccounts),
             sandbox: Arc::new(NoSandbox),
         }

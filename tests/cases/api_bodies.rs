@@ -52,6 +52,7 @@ fn filled(path: &str, sn: &str) -> String {
         "{person}" => "none".into(),
         "{account}" => "mail".into(),
         "{channel}" => "email".into(),
+        "{step}" => "enable_advanced_features".into(),
         "{attachment}" => "att-00000000000000000000000000000000".into(),
         other => other.to_owned(),
     };
@@ -349,7 +350,7 @@ pub(crate) fn operations(document: &Value) -> Vec<(String, String, Value)> {
 /// Operations that reject even a valid body in this test, and the status of the response. Status 404 means
 /// that the item in the path does not exist in this test. Status 409 means that the state of the ticket does
 /// not allow the operation. Status 403 means that only the person in the path may execute the operation.
-const REJECTED: [(&str, u16); 26] = [
+const REJECTED: [(&str, u16); 36] = [
     ("POST /v1/applications", 404),
     ("POST /v1/applications/{application}/withdraw", 404),
     ("POST /v1/callbacks/{callback}/resend", 404),
@@ -361,9 +362,17 @@ const REJECTED: [(&str, u16); 26] = [
     ("POST /v1/executions/{execution}/approve", 404),
     ("POST /v1/executions/{execution}/reject", 404),
     ("PUT /v1/executions/{execution}/parameters", 404),
+    ("POST /v1/experiments/{experiment}/apply", 404),
+    ("POST /v1/experiments/{experiment}/stop", 404),
+    ("POST /v1/experiments/{experiment}/withdraw", 404),
     ("POST /v1/notification-templates/{key}/publish", 409),
     ("POST /v1/notification-templates/{key}/test", 404),
+    ("POST /v1/notifications/{notification}/archive", 404),
     ("POST /v1/notifications/{notification}/read", 404),
+    ("POST /v1/notifications/{notification}/restore", 404),
+    ("POST /v1/notifications/{notification}/seen", 404),
+    ("POST /v1/notifications/{notification}/snooze", 404),
+    ("POST /v1/notifications/{notification}/unread", 404),
     ("POST /v1/tickets/{sn}/claim", 409),
     ("POST /v1/tickets/{sn}/distribute", 409),
     ("POST /v1/tickets/{sn}/retry", 409),
@@ -375,6 +384,11 @@ const REJECTED: [(&str, u16); 26] = [
     ("POST /v1/people/{person}/addresses/{kind}/release", 404),
     ("POST /v1/people/{person}/addresses/{kind}/verify", 403),
     ("POST /v1/people/{person}/forget", 404),
+    ("POST /v1/people/{person}/notification-feedback", 403),
+    (
+        "POST /v1/people/{person}/notification-recommendations/{recommendation}/apply",
+        404,
+    ),
     ("POST /v1/workflows/{id}/deploy", 404),
 ];
 

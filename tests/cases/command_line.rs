@@ -685,6 +685,54 @@ async fn exit_codes_separate_findings_failures_and_a_running_desk() {
     }
 }
 
+/// The backup program of Opsgenie writes one folder for each kind of object, and one file for each object.
+#[test]
+fn import_oncall_reads_the_folder_of_an_opsgenie_backup() {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path().join("OpsGenieBackups");
+    let user = json!({ "type": "user", "id": "u1", "username": "zhangsan@example.com" });
+    let rotation = json!({
+        "id": "r1", "name": "weekly", "startDate": "2026-11-16T01:00:00Z", "type": "weekly", "length": 1, "participants": [user],
+    });
+    let schedule =
+        json!({ "id": "s1", "name": "ops", "timezone": "Asia/Shanghai", "rotations": [rotation] });
+    for (kind, file, content) in [
+        (
+            "users",
+            "zhangsan.json",
+            json!({ "user": { "id": "u1", "username": "zhangsan@example.com" } }),
+        ),
+        ("schedules", "ops.json", json!({ "schedule": schedule })),
+        ("schedules", "readme.txt", json!("no export")),
+        ("heartbeats", "ping.json", json!({ "name": "ping" })),
+    ] {
+        std::fs::create_dir_all(folder.join(kind)).unwrap();
+        std::fs::write(folder.join(kind).join(file), content.to_string()).unwrap();
+    }
+    let path = directory.path().to_str().unwrap();
+    let shown = printed(&["import-oncall", path]);
+    for expected in [
+        "mapped   rotation weekly",
+        "rota ops",
+        "people with addresses: 1; not stored",
+    ] {
+        assert!(shown.contains(expected), "{expected}: {shown}");
+    }
+    let shown: Value =
+        serde_json::from_str(&printed(&["import-oncall", path, "--json"])).expect("JSON");
+    assert_eq!(
+        (&shown["people_with_addresses"], &shown["is_stored"]),
+        (&json!(1), &json!(false))
+    );
+    std::fs::write(folder.join("users").join("wrong.json"), "{").unwrap();
+    let output = run(&["import-oncall", path]);
+    let reason = text(&output.stderr);
+    assert!(
+        !output.status.success() && reason.contains("wrong.json: the file is not JSON"),
+        "{reason}"
+    );
+}
+
 /// Every command has the option `--json`. The help texts contain no words from a list of unsuitable words,
 /// for example `somebody` (cases/first-use.md, section 6).
 #[test]

@@ -15,7 +15,7 @@ const PNG: &[u8] = b"\x89PNG\r\n\x1a\n and so on";
 const PROGRAM: &[u8] = b"MZ\x90\x00\x03\x00\x00\x00\x04\x00\x00\x00\xff\xff\x00\x00";
 
 /// Returns a request that the app `TRUSTED` sends on behalf of a user.
-fn request_of(
+pub(crate) fn request_of(
     method: &str,
     path: &str,
     user: &str,

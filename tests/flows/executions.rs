@@ -267,8 +267,8 @@ async fn a_rule_applies_to_a_ticket_that_is_opened_immediately_after_it() {
     assert_eq!(reached, automated.desk.head().await, "one page");
     // The follower cannot know which messages are needed, so it creates all: a search for rules, the start of an
     // escalation, the start of reminders and a search for subscriptions for each of the two nodes, a check of
-    // escalations after the first node, and a notification.
-    assert_eq!(automated.waiting().await, [2, 8]);
+    // escalations and a search for outdated notifications after the first node, and a notification.
+    assert_eq!(automated.waiting().await, [2, 9]);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 mod apns;
 mod cmsi;
 mod dingtalk;
+mod dingtalk_stream;
 mod fcm;
 mod feishu;
 mod slack;

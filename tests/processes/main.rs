@@ -15,6 +15,8 @@ mod external_bk_itsm;
 mod fleet;
 mod generated_clients;
 mod helpdesk;
+mod inbox;
+mod mail;
 mod notifications;
 mod package;
 mod privacy;

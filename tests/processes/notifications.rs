@@ -32,14 +32,14 @@ const LIFETIME: Duration = Duration::from_secs(3);
 const HELD_MS: i64 = 15_000;
 
 /// A mail relay that writes each mail to a file.
-struct Relay {
-    port: u16,
+pub(crate) struct Relay {
+    pub(crate) port: u16,
     file: PathBuf,
     _process: Process,
 }
 
 impl Relay {
-    async fn start(folder: &std::path::Path) -> Self {
+    pub(crate) async fn start(folder: &std::path::Path) -> Self {
         let port = free_port();
         let file = folder.join("mails.jsonl");
         let mut command = Command::new(root().join("target/python/bin/python"));
@@ -62,7 +62,7 @@ impl Relay {
     }
 
     /// Returns all stored mails, in the order of their arrival.
-    fn mails(&self) -> Vec<Value> {
+    pub(crate) fn mails(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(&self.file).unwrap_or_default();
         let lines = text.lines().filter(|line| !line.is_empty());
         lines
@@ -95,7 +95,7 @@ fn robot_account(name: &str, url: &str) -> String {
 
 /// Opens an approval ticket with the lowest priority for the user lisi. Returns the ticket number, or `None`
 /// if no response arrived.
-async fn submit(desk: &Desk) -> Option<String> {
+pub(crate) async fn submit(desk: &Desk) -> Option<String> {
     let mut request = approval_request();
     for field in request["fields"].as_array_mut().expect("fields") {
         if field["key"] == "impact" || field["key"] == "urgency" {

@@ -161,6 +161,7 @@ impl World {
                 }),
                 zone: "UTC".into(),
                 presence_limit: None,
+                experiment: None,
             }));
         }
         if self.dice.below(10) == 0 {
@@ -179,6 +180,7 @@ impl World {
             fallback_due: None,
             expires: self.now.plus_ms(DAY_MS),
             priority: None,
+            experiment: None,
         }))
     }
 

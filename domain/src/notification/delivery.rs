@@ -3,8 +3,8 @@
 //! makes another attempt.
 
 use events::delivery::{
-    AttemptFailed, AttemptStarted, DeliveryEvent, Failed, FailureClass, Postponed, Requested,
-    Succeeded,
+    AttemptFailed, AttemptStarted, Bounced, DeliveryEvent, Failed, FailureClass, Postponed,
+    Requested, Succeeded,
 };
 use events::task_type::Repetition;
 use events::{Moment, Personal};
@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::attempt::{Attempts, Policy, Report, Verdict, jitter};
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 use crate::envelope::Envelope;
+use crate::notification::message_update::{RequestUpdate, Update, UpdateReport};
+use crate::notification::receipt::{self, ReceiptReport, ReceiptState};
 use crate::views::Card;
 
 /// The retry policy of deliveries. The desk makes up to 12 attempts in at most 29 minutes, and in about 15 minutes on
@@ -41,6 +43,17 @@ pub enum Command {
     },
     /// Stores the outcome of the current attempt to send the message.
     Record(Report),
+    /// Requests an update of the sent message. If the message cannot be updated, or shows this state or a later one,
+    /// the command does nothing.
+    RequestUpdate(RequestUpdate),
+    /// Stores the response to a request for the receipt of the sent message. If the request is not the current one, the
+    /// command does nothing.
+    RecordReceipt(ReceiptReport),
+    /// Stores the outcome of an attempt to update the sent message. If the attempt is not the current one, the
+    /// command does nothing.
+    RecordUpdate(UpdateReport),
+    /// Stores a report that the recipient did not get the message. Only the first report is stored.
+    Bounce(Bounced),
 }
 
 /// The reasons why the desk rejects a command for a delivery.
@@ -83,6 +96,18 @@ pub struct Delivery {
     /// True if the provider refused the complete message because of its size. The next attempt sends a short message.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_short: bool,
+    /// The receipt of the sent message. The value is absent if the provider reports no receipts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<ReceiptState>,
+    /// The newest update of the sent message. The value is absent if no update was requested.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update: Option<Update>,
+    /// The number of updates that the provider has accepted.
+    #[serde(default)]
+    pub updates: u32,
+    /// The report that the recipient did not get the message, or does not want it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bounced: Option<Bounced>,
 }
 
 impl Decider for Delivery {
@@ -103,6 +128,8 @@ impl Decider for Delivery {
             (Command::Request(_), Some(_)) => reject(Rejection::AlreadyRequested),
             (Command::Request(requested), None) => Ok(vec![(**requested).clone().into()]),
             (_, None) => reject(Rejection::NotRequested),
+            (Command::Bounce(_), _) if self.bounced.is_some() => Ok(Vec::new()),
+            (Command::Bounce(bounced), _) => Ok(vec![bounced.clone().into()]),
             (Command::Begin { attempt, .. } | Command::Record(Report { attempt, .. }), _)
                 if *attempt != self.attempts.next() || !self.is_open() =>
             {
@@ -118,7 +145,16 @@ impl Decider for Delivery {
                 }
                 .into(),
             ]),
-            (Command::Record(report), Some(requested)) => Ok(vec![self.record(requested, report)]),
+            (Command::Record(report), Some(requested)) => {
+                let mut events = vec![self.record(requested, report)];
+                events.extend(receipt::first(report));
+                Ok(events)
+            }
+            (Command::RecordReceipt(report), Some(_)) => Ok(self.record_receipt(report)),
+            (Command::RequestUpdate(request), Some(_)) => Ok(self.request_update(request)),
+            (Command::RecordUpdate(report), Some(requested)) => {
+                Ok(self.record_update(requested, report))
+            }
         }
     }
 
@@ -156,6 +192,28 @@ impl Decider for Delivery {
                 self.attempts.end(failed.attempt);
                 self.end = Some(End::Failed(failed.clone()));
             }
+            DeliveryEvent::ReceiptScheduled(scheduled) => {
+                self.receipt = Some(ReceiptState::Scheduled {
+                    poll: scheduled.poll,
+                    due: scheduled.due,
+                });
+            }
+            DeliveryEvent::ReceiptEnded(ended) => {
+                self.receipt = Some(ReceiptState::Ended(ended.receipt));
+            }
+            DeliveryEvent::UpdateRequested(requested) => self.update = Some(requested.into()),
+            DeliveryEvent::UpdateFailed(failed) => {
+                if let Some(update) = &mut self.update {
+                    update.fail(failed);
+                }
+            }
+            DeliveryEvent::Updated(_) => {
+                self.updates += 1;
+                if let Some(update) = &mut self.update {
+                    update.due = None;
+                }
+            }
+            DeliveryEvent::Bounced(bounced) => self.bounced = Some(bounced.clone()),
         }
     }
 
@@ -288,6 +346,7 @@ impl Card for Delivery {
         match &self.end {
             None => rows.push(("open", age)),
             Some(End::Failed(_)) => rows.push(("failed", age)),
+            Some(End::Succeeded(_)) if self.bounced.is_some() => rows.push(("failed", age)),
             Some(End::Succeeded(_)) => {}
         }
         rows
@@ -404,6 +463,34 @@ mod tests {
             ),
             "{second:?}"
         );
+    }
+
+    #[test]
+    fn the_first_report_after_the_acceptance_is_stored() {
+        let bounced = |code: &str| Bounced {
+            kind: events::delivery::BounceKind::Bounce,
+            class: FailureClass::RecipientInvalid,
+            code: code.into(),
+            reason: "unknown user".into(),
+            report: "inbound-1".into(),
+        };
+        let bounce = |code| Command::Bounce(bounced(code));
+        let not_requested = Delivery::default().decide(&bounce("5.1.1"), &());
+        assert_eq!(
+            not_requested,
+            Err(DecideError::Rejected(Rejection::NotRequested))
+        );
+        let mut events = given(Repetition::AtLeastOnce);
+        let verdict = Verdict::succeeded(BTreeMap::new());
+        let accepted = fold::<Delivery>(&events).decide(&report(1, verdict, 10), &());
+        events.extend(accepted.unwrap());
+        let first = fold::<Delivery>(&events).decide(&bounce("5.1.1"), &());
+        assert_eq!(first, Ok(vec![bounced("5.1.1").into()]));
+        events.extend(first.unwrap());
+        let delivery = fold::<Delivery>(&events);
+        assert!(!delivery.is_open());
+        assert!(delivery.index().iter().any(|(name, _)| *name == "failed"));
+        assert_eq!(delivery.decide(&bounce("5.2.1"), &()), Ok(Vec::new()));
     }
 
     #[test]

@@ -14,26 +14,37 @@ pub mod content;
 pub mod delivery;
 pub mod digest;
 pub mod escalation;
+pub mod experiment;
+pub mod feedback;
 pub mod grammar;
 pub mod health;
 pub mod imported;
+pub mod inbox;
+pub mod learning;
+pub mod measure;
+pub mod message_update;
 pub mod node_reminder;
+pub mod onboarding;
 pub mod person;
 pub mod priority;
 pub mod quiet;
+pub mod receipt;
 pub mod recipients;
+pub mod recommend;
 pub mod rota;
 pub mod routing;
 pub mod subscription;
 pub mod suppression;
 pub mod team;
 pub mod template;
+pub mod timing;
 pub mod trial;
 
 use events::Moment;
+use events::experiment::Assignment;
 use events::notification::{
-    Acted, Completed, DeliveryEnded, FallbackStarted, Held, Mode, NotificationEvent, Outcome, Read,
-    Requested, Role, Route, Routed, SkipReason, Skipped,
+    Acted, Completed, DeliveryEnded, FallbackStarted, Held, InboxState, Mode, NotificationEvent,
+    Outcome, Outdated, Requested, Role, Route, Routed, SkipReason, Skipped,
 };
 use serde::{Deserialize, Serialize};
 
@@ -73,7 +84,15 @@ pub enum Command {
     FallBack {
         at: Moment,
     },
-    MarkRead(Read),
+    /// Stores that the messages show an old state of the ticket. A state that is not later than the known one adds no
+    /// event.
+    MarkOutdated(Outdated),
+    /// Changes the state of the notification in the inbox. A change that has no effect adds no event.
+    ChangeInbox(inbox::Change),
+    /// Ends the snooze of the notification. Before the end that the person chose, the command does nothing.
+    EndSnooze {
+        at: Moment,
+    },
     /// Stores that the recipient used an action of the notification, such as an approval. A repetition does nothing.
     Act(Acted),
 }
@@ -85,6 +104,8 @@ pub enum Rejection {
     AlreadyRequested,
     #[error("the notification is not requested")]
     NotRequested,
+    #[error("a snooze must end in the future, and at most {days} days from now", days = inbox::SNOOZE_DAYS_MAX)]
+    SnoozeOutOfRange,
 }
 
 /// The phase of a notification, such as held during quiet hours or completed.
@@ -111,11 +132,28 @@ pub struct Notification {
     /// deliveries ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ended: Vec<DeliveryEnded>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub is_read: bool,
+    /// How far the work is to which the notification refers. The value is absent if nobody has acted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outdated: Option<Outdated>,
+    /// The state of the notification in the inbox.
+    #[serde(default)]
+    pub inbox: InboxState,
+    /// The end of the snooze. The value is absent if the notification is not snoozed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snoozed_until: Option<Moment>,
+    /// The end of the last snooze that ended by itself. The inbox sorts the notification by this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub returned: Option<Moment>,
     /// The names of the actions that the recipient used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub acted: Vec<String>,
+    /// The variant of an experiment that decided the time of the messages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub experiment: Option<Assignment>,
+    /// The time at which the recipient first read the notification or used an action of it. Only cards (stored summaries)
+    /// contain the value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered_at: Option<Moment>,
 }
 
 impl Decider for Notification {
@@ -153,7 +191,11 @@ impl Decider for Notification {
                 vec![completed(&self.ended, "the channels did not answer in time").into()]
             }
             (Command::FallBack { at }, Phase::Sending) => self.fall_back(*at),
-            (Command::MarkRead(read), _) if !self.is_read => vec![read.clone().into()],
+            (Command::MarkOutdated(outdated), _) if self.is_outdated_by(outdated) => {
+                vec![outdated.clone().into()]
+            }
+            (Command::ChangeInbox(change), _) => return self.change_inbox(change),
+            (Command::EndSnooze { at }, _) => self.end_snooze(*at),
             (Command::Act(acted), _) if !self.acted.contains(&acted.action) => {
                 vec![acted.clone().into()]
             }
@@ -161,7 +203,7 @@ impl Decider for Notification {
                 Command::Release { .. }
                 | Command::Expire { .. }
                 | Command::FallBack { .. }
-                | Command::MarkRead(_)
+                | Command::MarkOutdated(_)
                 | Command::Act(_),
                 _,
             ) => Vec::new(),
@@ -171,9 +213,13 @@ impl Decider for Notification {
     fn evolve(&mut self, event: &NotificationEvent) {
         match event {
             NotificationEvent::Requested(requested) => self.requested = Some(requested.clone()),
-            NotificationEvent::Held(held) => self.phase = Phase::Held(held.clone()),
+            NotificationEvent::Held(held) => {
+                self.phase = Phase::Held(held.clone());
+                self.assign(held.experiment.as_ref());
+            }
             NotificationEvent::Routed(routed) => {
                 self.phase = Phase::Sending;
+                self.assign(routed.experiment.as_ref());
                 self.routed = Some(routed.clone());
             }
             NotificationEvent::FallbackStarted(started) => self.start_fallback(started),
@@ -181,7 +227,14 @@ impl Decider for Notification {
             NotificationEvent::Completed(completed) => {
                 self.phase = Phase::Completed(completed.clone());
             }
-            NotificationEvent::Read(_) => self.is_read = true,
+            NotificationEvent::Read(_) => self.enter_inbox_state(InboxState::Read, None),
+            NotificationEvent::Outdated(outdated) => self.outdated = Some(outdated.clone()),
+            NotificationEvent::InboxChanged(changed) => {
+                if changed.by.is_none() {
+                    self.returned = self.snoozed_until;
+                }
+                self.enter_inbox_state(changed.to, changed.until);
+            }
             NotificationEvent::Acted(acted) => self.acted.push(acted.action.clone()),
         }
     }
@@ -235,6 +288,21 @@ impl Notification {
             Phase::Completed(completed) => completed.outcome != Outcome::NotNeeded,
             Phase::Held(_) | Phase::Sending => true,
         }
+    }
+
+    /// Stores the variant of an experiment. The first variant stays, because the notification was measured with it.
+    fn assign(&mut self, assignment: Option<&Assignment>) {
+        if self.experiment.is_none() {
+            self.experiment = assignment.cloned();
+        }
+    }
+
+    /// Returns the stream of the experiment that measures the notification. Returns `None` if no running experiment had
+    /// assigned the recipient to a group.
+    pub fn measured_by(&self) -> Option<&str> {
+        let assignment = self.experiment.as_ref()?;
+        let is_measured = !assignment.is_applied && !assignment.experiment.is_empty();
+        is_measured.then_some(assignment.experiment.as_str())
     }
 
     fn expires(&self) -> Moment {
@@ -307,6 +375,17 @@ impl Notification {
         }
     }
 
+    /// Returns true if the notification refers to work of its recipient, and if the work is further than the known
+    /// state.
+    fn is_outdated_by(&self, outdated: &Outdated) -> bool {
+        let refers_to_work = self
+            .requested
+            .as_ref()
+            .is_some_and(|one| one.fact.is_work());
+        let known = self.outdated.as_ref().map(|known| known.to);
+        refers_to_work && self.is_in_inbox() && known < Some(outdated.to)
+    }
+
     /// Returns true if the notification is urgent and no channel accepted a message, although at least one channel could
     /// reach the person. The operators must then reach the person in another way. Notifications of operators are excluded,
     /// because a notification about a notification would not end.
@@ -343,15 +422,21 @@ fn completed<'a>(ended: impl IntoIterator<Item = &'a DeliveryEnded>, failure: &s
 
 /// Defines in which lists of the view `notification` a notification appears. There are lists of all
 /// notifications, of the open notifications, and of the notifications that only the inbox shows. Each ticket
-/// has a list of its notifications. Each person has a list for the inbox and a list of the unread
-/// notifications.
+/// has a list of its notifications. Each person has the lists of the inbox, see [`inbox`].
 impl Card for Notification {
     type Event = NotificationEvent;
     const VIEW: &'static str = "notification";
-    const COUNTED: &'static [&'static str] = &["inbox", "unread"];
+    const COUNTED: &'static [&'static str] = inbox::LISTS;
 
     fn fold(&mut self, envelope: &Envelope<NotificationEvent>) {
         self.evolve(&envelope.event);
+        let is_answer = matches!(
+            envelope.event,
+            NotificationEvent::Read(_) | NotificationEvent::Acted(_)
+        );
+        if is_answer && self.answered_at.is_none() {
+            self.answered_at = Some(envelope.happened_at());
+        }
     }
 
     fn index(&self) -> Vec<(&'static str, String)> {
@@ -363,19 +448,23 @@ impl Card for Notification {
             ("notification", age.clone()),
             ("ticket", format!("{}|{age}", requested.ticket)),
         ];
+        if let Some(experiment) = self.measured_by() {
+            rows.push(("experiment", format!("{experiment}|{age}")));
+        }
         if self.is_open() {
             rows.push(("open", age.clone()));
         }
         if matches!(&self.phase, Phase::Completed(one) if one.outcome == Outcome::InboxOnly) {
             rows.push(("inbox_only", age.clone()));
         }
-        if self.is_in_inbox() {
-            rows.push(("inbox", format!("{}|{age}", requested.person)));
-            if !self.is_read {
-                rows.push(("unread", format!("{}|{age}", requested.person)));
-            }
-        }
+        rows.extend(self.inbox_rows());
         rows
+    }
+
+    /// Returns the category of the notification and its urgency, and the number of the ticket. The lists of the inbox
+    /// are filtered by these values.
+    fn facets(&self) -> String {
+        self.inbox_facets()
     }
 }
 
@@ -416,6 +505,7 @@ mod tests {
             }),
             zone: "Asia/Shanghai".into(),
             presence_limit: None,
+            experiment: None,
         }
     }
 
@@ -433,6 +523,7 @@ mod tests {
             fallback_due: None,
             expires: Moment(9_000),
             priority: None,
+            experiment: None,
         }
     }
 
@@ -671,24 +762,6 @@ mod tests {
     }
 
     #[test]
-    fn a_notification_is_read_once() {
-        let read = Read { by: "p-1".into() };
-        let mut given = vec![requested().into(), held().into()];
-        check(
-            given.clone(),
-            Command::MarkRead(read.clone()),
-            vec![read.clone().into()],
-        );
-        given.push(read.clone().into());
-        check(given, Command::MarkRead(read.clone()), Vec::new());
-        let rejected = Err(DecideError::Rejected(Rejection::NotRequested));
-        assert_eq!(
-            Notification::default().decide(&Command::MarkRead(read), &()),
-            rejected
-        );
-    }
-
-    #[test]
     fn an_action_is_used_once() {
         let acted = |action: &str| Acted {
             action: action.into(),
@@ -723,14 +796,28 @@ mod tests {
         let mut history = vec![requested().into(), held().into()];
         assert_eq!(
             names(&history),
-            ["notification", "ticket", "open", "inbox", "unread"]
+            [
+                "notification",
+                "ticket",
+                "open",
+                "inbox",
+                "unread",
+                "unseen"
+            ]
         );
         history.push(ended_with(Outcome::InboxOnly, "x"));
         assert_eq!(
             names(&history),
-            ["notification", "ticket", "inbox_only", "inbox", "unread"]
+            [
+                "notification",
+                "ticket",
+                "inbox_only",
+                "inbox",
+                "unread",
+                "unseen"
+            ]
         );
-        history.push(Read { by: "p-1".into() }.into());
+        history.push(events::notification::Read { by: "p-1".into() }.into());
         assert_eq!(
             names(&history),
             ["notification", "ticket", "inbox_only", "inbox"]

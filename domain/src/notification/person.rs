@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use events::person::{AddressReleased, AddressSuppressed, PersonEvent, PreferencesChanged};
+use events::preference::{Category, ChannelPreference};
 use events::{PersonId, Personal};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,17 @@ pub enum Command {
     Suppress(AddressSuppressed),
     /// Uses a suppressed address again.
     Release(AddressReleased),
+    /// Switches the messages of some categories to one kind of address off or on. All other preferences keep their
+    /// values.
+    SwitchCategories {
+        /// The kind of address, such as `email`.
+        kind: String,
+        /// The default of the team of the person. It applies if the person made no choice for this kind of address.
+        default: ChannelPreference,
+        categories: Vec<Category>,
+        is_on: bool,
+        by: PersonId,
+    },
 }
 
 /// The reasons why a command for the preferences is rejected. The enum has no variants, because the desk never
@@ -56,6 +68,34 @@ impl Decider for Person {
                 vec![released.clone().into()]
             }
             Command::Release(_) => Vec::new(),
+            Command::SwitchCategories {
+                kind,
+                default,
+                categories,
+                is_on,
+                by,
+            } => {
+                let mut changed = self.0.clone().unwrap_or_default();
+                for personal in events::Personals::personals(&mut changed) {
+                    personal.sealed = None;
+                }
+                let choices = &mut changed.channels;
+                let choice = choices
+                    .entry(kind.clone())
+                    .or_insert_with(|| default.clone());
+                let known = choice.clone();
+                categories
+                    .iter()
+                    .for_each(|category| choice.switch(*category, *is_on));
+                if known == *choice {
+                    Vec::new()
+                } else {
+                    // The document of the person does not contain this change, so it is not returned any more.
+                    changed.document = None;
+                    changed.by = by.clone();
+                    self.change(&changed)
+                }
+            }
         })
     }
 
@@ -185,6 +225,58 @@ mod tests {
             .map(|one| one.value.clone())
             .collect();
         assert_eq!(values, ["a@b.example", "https://calendar.example/1.ics"]);
+    }
+
+    #[test]
+    fn categories_are_switched_off_and_on_and_other_preferences_stay() {
+        let mut stored = preferences("a@b.example");
+        stored.document = Some(Personal::new("p-1".into(), "document".into()));
+        let mut person = Person(Some(stored.clone()), BTreeMap::new());
+        let switch = |categories: &[Category], is_on| Command::SwitchCategories {
+            kind: "email".into(),
+            default: ChannelPreference::default(),
+            categories: categories.to_vec(),
+            is_on,
+            by: "p-1".into(),
+        };
+        let off = switch(&[Category::Commented, Category::Updated], false);
+        let events = person.decide(&off, &()).unwrap();
+        events.iter().for_each(|event| person.evolve(event));
+        let changed = person.0.clone().unwrap();
+        assert_eq!(changed.addresses, stored.addresses);
+        assert_eq!(changed.document, None, "the document is old");
+        let choice = &changed.channels["email"];
+        assert!(!choice.wants(Category::Commented) && !choice.wants(Category::Updated));
+        assert!(choice.wants(Category::Approval) && choice.wants(Category::Resolved));
+        assert_eq!(person.decide(&off, &()), Ok(Vec::new()), "a second time");
+        let on = switch(&[Category::Commented, Category::Updated], true);
+        let events = person.decide(&on, &()).unwrap();
+        events.iter().for_each(|event| person.evolve(event));
+        assert!(person.0.clone().unwrap().channels["email"].wants(Category::Commented));
+        assert_eq!(person.decide(&on, &()), Ok(Vec::new()));
+        // Without a preference, all messages are sent already.
+        let none = Person::default();
+        assert_eq!(none.decide(&on, &()), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_category_is_switched_in_the_default_of_the_team_if_the_person_made_no_choice() {
+        let of_team = ChannelPreference {
+            categories: Some(vec![Category::Approval, Category::Commented]),
+            ..ChannelPreference::default()
+        };
+        let off = Command::SwitchCategories {
+            kind: "email".into(),
+            default: of_team,
+            categories: vec![Category::Commented],
+            is_on: false,
+            by: "p-1".into(),
+        };
+        let mut person = Person::default();
+        let events = person.decide(&off, &()).unwrap();
+        events.iter().for_each(|event| person.evolve(event));
+        let choice = person.0.unwrap().channels["email"].clone();
+        assert_eq!(choice.categories, Some(vec![Category::Approval]));
     }
 
     #[test]

@@ -257,6 +257,9 @@ mod tests {
             single_publisher: false,
             system_name: String::new(),
             support_email: String::new(),
+            feedback_one_in: 0,
+            applies_winner: false,
+            learns_times: false,
         };
         let bands = ["3", "2", "1", ""].map(|key| band(Some(&policy), key));
         assert_eq!(bands, [Band::High, Band::Medium, Band::Low, Band::Medium]);

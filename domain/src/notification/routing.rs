@@ -119,6 +119,7 @@ pub fn consider(situation: &Situation<'_>) -> (Routed, Option<Held>) {
                 .filter(|_| because == HeldReason::QuietHours),
             zone: situation.zone.iana_name().unwrap_or("UTC").to_owned(),
             presence_limit,
+            experiment: None,
         }),
     };
     (routed, held)
@@ -152,6 +153,7 @@ fn routes(situation: &Situation<'_>) -> Routed {
         fallback_due: is_timed.then(|| situation.now.plus_ms(FALLBACK_MS)),
         expires: latest.plus_ms(EXPIRES_MS),
         priority: Some(situation.computed),
+        experiment: None,
     }
 }
 
@@ -263,6 +265,18 @@ fn effective(
         }
     }
     (frequency, clause)
+}
+
+/// Returns true if the policy always sends some messages of a category through a channel, because it has a floor for
+/// them. A preference of a person cannot switch off these messages.
+pub fn requires(policy: &notification_policy::Defined, category: Category, channel: &str) -> bool {
+    policy.rules.iter().any(|rule| {
+        let is_floor = rule.floor.is_some_and(|floor| floor > Frequency::Off);
+        let (categories, channels) = (&rule.categories, &rule.channels);
+        is_floor
+            && (categories.is_empty() || categories.contains(&category))
+            && (channels.is_empty() || channels.iter().any(|one| one == channel))
+    })
 }
 
 /// Returns true if a rule of the policy applies. An empty list of the rule applies to all values.
@@ -408,6 +422,9 @@ mod tests {
                 single_publisher: false,
                 system_name: String::new(),
                 support_email: String::new(),
+                feedback_one_in: 0,
+                applies_winner: false,
+                learns_times: false,
             }),
             accounts: BTreeMap::from([
                 ("mail".to_owned(), account("mail", "email")),

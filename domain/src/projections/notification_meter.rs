@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use events::delivery::{DeliveryEvent, FailureClass};
+use events::delivery::{DeliveryEvent, FailureClass, Receipt};
 use events::notification::{Fact, NotificationEvent, Outcome};
 use events::preference::Category;
 use events::ticket::TicketEvent;
@@ -222,6 +222,8 @@ impl NotificationMeter {
             NotificationEvent::Requested(_)
             | NotificationEvent::Routed(_)
             | NotificationEvent::DeliveryEnded(_)
+            | NotificationEvent::InboxChanged(_)
+            | NotificationEvent::Outdated(_)
             | NotificationEvent::Acted(_) => {}
         }
     }
@@ -264,7 +266,21 @@ impl NotificationMeter {
                 }
             }
             DeliveryEvent::Failed(failed) => sent.end = Some(Err(failed.class)),
-            DeliveryEvent::Requested(_) | DeliveryEvent::AttemptStarted(_) => {}
+            DeliveryEvent::ReceiptEnded(ended) if ended.receipt == Receipt::Read => {
+                for notification in &sent.notifications {
+                    if let Some(notice) = self.notices.get_mut(notification) {
+                        notice.is_read = true;
+                    }
+                }
+            }
+            DeliveryEvent::Requested(_)
+            | DeliveryEvent::AttemptStarted(_)
+            | DeliveryEvent::UpdateRequested(_)
+            | DeliveryEvent::UpdateFailed(_)
+            | DeliveryEvent::Updated(_)
+            | DeliveryEvent::ReceiptScheduled(_)
+            | DeliveryEvent::ReceiptEnded(_)
+            | DeliveryEvent::Bounced(_) => {}
         }
     }
 

@@ -5,6 +5,7 @@
 pub mod check_escalations;
 pub mod evaluate_rules;
 pub mod handle_inbound;
+pub mod mark_outdated;
 pub mod notify_approvers;
 pub mod notify_assignee;
 pub mod notify_interested;
@@ -27,6 +28,7 @@ pub mod start_escalation;
 pub mod start_reminders;
 pub mod submit_application;
 pub mod suppress_address;
+pub mod update_messages;
 pub mod write_back;
 
 use std::collections::BTreeMap;

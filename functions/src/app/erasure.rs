@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::draft::Draft;
+use domain::notification::feedback::Feedback;
 use domain::views::Card;
 use domain::views::ticket_card::TicketCard;
 use events::attachment::AttachmentEvent;
@@ -200,11 +201,12 @@ async fn clean(
 }
 
 /// Returns the number of stored documents that contain values of a person. These documents are
-/// drafts and cards (the stored summaries of tickets). If `anew` is true, this function also writes
+/// drafts, cards (the stored summaries of tickets) and feedback on notifications. If `anew` is true, this function also writes
 /// each of these documents again without the values.
 async fn documents(app: &App, pid: &PersonId, anew: bool) -> Result<u64, Error> {
     Ok(documents_of::<TicketCard>(app, pid, anew).await?
-        + documents_of::<Draft>(app, pid, anew).await?)
+        + documents_of::<Draft>(app, pid, anew).await?
+        + documents_of::<Feedback>(app, pid, anew).await?)
 }
 
 async fn documents_of<C: Card>(app: &App, pid: &PersonId, anew: bool) -> Result<u64, Error> {

@@ -55,6 +55,7 @@ use infra::fleet::Fleet;
 use infra::http::HttpClient;
 use infra::ledger::NoContext;
 use infra::login::Login;
+use infra::mailbox::Mailboxes;
 use infra::queue::Queue;
 use infra::sandbox::Sandbox;
 use infra::secrets::Secrets;
@@ -70,6 +71,9 @@ use crate::app::fleet::robots::KnownRobots;
 use crate::app::followed::Followed;
 use crate::app::identity::Credentials;
 use crate::app::limits::Limits;
+use crate::app::notifications::bot_keys::BotKeys;
+use crate::app::notifications::certificates::Certificates;
+use crate::app::notifications::inbox_feed::InboxFeed;
 use crate::app::notifications::tokens::Tokens;
 use crate::app::numbers::Numbers;
 use crate::app::outbound::Targets;
@@ -148,6 +152,8 @@ pub struct Parts {
     pub fleet: Arc<dyn Fleet>,
     /// Sends mails to mail relays.
     pub mailer: Arc<dyn Mailer>,
+    /// Reads the mailboxes of the desk.
+    pub mailboxes: Arc<dyn Mailboxes>,
     /// Reads and unlocks user accounts in directories (such as LDAP servers).
     pub accounts: Arc<dyn Accounts>,
     /// Runs the shell scripts of the automation in a sandbox.
@@ -172,11 +178,17 @@ pub struct Parts {
     pub targets: Targets,
     /// The access tokens of channel accounts.
     pub tokens: Arc<Tokens>,
+    /// The published keys of the Bot Framework.
+    pub bot_keys: Arc<BotKeys>,
+    /// The certificates with which providers sign their messages.
+    pub certificates: Arc<Certificates>,
     pub settings: Arc<Settings>,
     /// The position in the feed (the sequence of all commits) of the last commit that is included in the
     /// cards (stored summaries). After a change, the API waits until the cards include the change. Ticket
     /// lists therefore contain the change after the response.
     pub followed: Arc<Followed>,
+    /// Reads the changes of inboxes for the clients that wait for them.
+    pub inbox_feed: Arc<InboxFeed>,
     /// The configuration that decides which requests for work become messages.
     pub subscriptions: Arc<Subscriptions>,
     /// True after the desk has started to shut down. Long responses, such as the live updates of the web
@@ -232,6 +244,7 @@ impl App {
             directory,
             fleet,
             mailer,
+            mailboxes,
             accounts,
             sandbox,
             secrets,
@@ -264,8 +277,11 @@ impl App {
             sending: Arc::default(),
             targets: Targets::default(),
             tokens: Arc::default(),
+            bot_keys: Arc::default(),
+            certificates: Arc::default(),
             settings: Arc::new(settings),
             followed: Arc::default(),
+            inbox_feed: Arc::default(),
             stopping: watch::channel(false).0,
             ledger,
             views,
@@ -277,6 +293,7 @@ impl App {
             directory,
             fleet,
             mailer,
+            mailboxes,
             accounts,
             sandbox,
             fleet_messages: Arc::default(),

@@ -53,10 +53,20 @@ struct Last {
 /// unknown, and the account waits for one minute. The number of messages therefore never exceeds the limit,
 /// even after a loss of the views.
 pub async fn take(app: &App, name: &str, per_minute: u32) -> Result<Option<i64>, Error> {
-    let most = usize::try_from(per_minute).unwrap_or(usize::MAX).max(1);
-    change(app, name, most, |last, now| {
+    take_in(app, name, per_minute, PERIOD_MS).await
+}
+
+/// Requests permission as [`take`], with at most `most` messages in any period of `period_ms` milliseconds.
+pub async fn take_in(
+    app: &App,
+    name: &str,
+    most: u32,
+    period_ms: i64,
+) -> Result<Option<i64>, Error> {
+    let most = usize::try_from(most).unwrap_or(usize::MAX).max(1);
+    change(app, name, most, period_ms, |last, now| {
         let wait = match last.times.front() {
-            Some(oldest) if last.times.len() >= most => Some((oldest.0 + PERIOD_MS - now.0).max(1)),
+            Some(oldest) if last.times.len() >= most => Some((oldest.0 + period_ms - now.0).max(1)),
             _ => None,
         };
         if wait.is_none() {
@@ -80,7 +90,7 @@ pub async fn take_turn(
     turn: &Turn,
 ) -> Result<Option<i64>, Error> {
     let most = usize::try_from(per_minute).unwrap_or(usize::MAX).max(1);
-    change(app, name, most, |last, now| {
+    change(app, name, most, PERIOD_MS, |last, now| {
         let due = last.admit(most, now, turn);
         due.map(|due| (due.0 - now.0).max(1))
     })
@@ -88,11 +98,13 @@ pub async fn take_turn(
 }
 
 /// Changes the document of the account or source `name`, and returns the result of `decide`. If another worker changes the
-/// document at the same time, calls `decide` again with the new document.
+/// document at the same time, calls `decide` again with the new document. Times older than `period_ms` milliseconds are
+/// removed before.
 async fn change(
     app: &App,
     name: &str,
     most: usize,
+    period_ms: i64,
     decide: impl Fn(&mut Last, Moment) -> Option<i64> + Send + Sync,
 ) -> Result<Option<i64>, Error> {
     for _ in 0..ATTEMPTS_MAX {
@@ -109,7 +121,7 @@ async fn change(
         while last
             .times
             .front()
-            .is_some_and(|at| at.plus_ms(PERIOD_MS) <= now)
+            .is_some_and(|at| at.plus_ms(period_ms) <= now)
         {
             last.times.pop_front();
         }

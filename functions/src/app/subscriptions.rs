@@ -10,6 +10,7 @@ use infra::Error;
 
 use crate::app::context::Configuration;
 use crate::app::notifications::definitions::DEFAULT_POLICY;
+use crate::app::notifications::progress;
 use crate::app::notifications::reminders::period;
 
 /// Decides whether an intent (a request for work) becomes a message.
@@ -95,10 +96,12 @@ impl Wanted for Subscriptions {
                 let mut all = policy.0.iter().flat_map(|policy| &policy.subscriptions);
                 Ok(all.any(|one| one.on.contains(&request.occasion)))
             }
-            Intent::Notify(_) | Intent::NotifyOperators(_) => {
+            Intent::Notify(_) | Intent::NotifyOperators(_) | Intent::MarkOutdated(_) => {
                 let policy = self.configuration.notification_policy(DEFAULT_POLICY);
                 Ok(policy.await?.0.is_some())
             }
+            // Most channels cannot change a message that they have sent.
+            Intent::UpdateMessage { channel, .. } => Ok(progress::is_updatable(channel)),
             _ => Ok(true),
         }
     }

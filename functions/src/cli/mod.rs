@@ -54,7 +54,7 @@ pub enum Command {
     Demo(demo::Demo),
     /// Import an incident log of another system. Each row becomes an event.
     Import(import::Import),
-    /// Import escalation chains and rotas from an export of Grafana OnCall or Opsgenie.
+    /// Import escalation chains, rotas and addresses from an export of Grafana OnCall or Opsgenie.
     #[command(name = "import-oncall")]
     ImportOnCall(import_oncall::ImportOnCall),
     /// Try a new notification policy on past events.

@@ -27,6 +27,7 @@ use infra::http::egress::Egress;
 use infra::ledger::NoContext;
 use infra::local::{self, Accepted};
 use infra::login::{Login, http::Http as HttpLogin, memory::Memory as NoLogin};
+use infra::mailbox::imap::Imap;
 use infra::sandbox::Sandbox;
 use infra::sandbox::bubblewrap::Bubblewrap;
 use infra::views::{Document, Views};
@@ -317,6 +318,7 @@ impl Serve {
         };
         let egress = egress.with_loopback(self.wanted.demo);
         let mailer = Arc::new(Smtp::new(egress.clone()));
+        let mailboxes = Arc::new(Imap::new(egress.clone()));
         let accounts = accounts.unwrap_or_else(|| Arc::new(Ldap::new(egress.clone())));
         let program = std::env::current_exe()
             .map_err(|error| format!("cannot find the own program: {error}"))?;
@@ -332,6 +334,7 @@ impl Serve {
             directory,
             fleet,
             mailer,
+            mailboxes,
             accounts,
             sandbox,
             ..local

@@ -39,6 +39,8 @@ const WEBHOOK: &str = "webhook/";
 const CHANNEL: &str = crate::queue::send::CHANNEL;
 /// The names of the secrets with which chat platforms sign their messages begin with this text.
 const INBOUND: &str = crate::app::notifications::inbound::SECRET;
+/// The names of the passwords of mailboxes begin with this text.
+const MAILBOX: &str = infra::mailbox::SECRET;
 /// The mode bits of a file that allow its group and all other users to read the file.
 const OTHERS_READ: u32 = 0o044;
 
@@ -101,7 +103,7 @@ pub struct Wanted {
     pub api_secrets: Vec<String>,
     /// Store the secret of an integration, a webhook, a channel account or a platform.
     ///
-    /// KIND is `integration`, `webhook`, `channel` or `platform`.
+    /// KIND is `integration`, `webhook`, `channel`, `inbound`, `mailbox` or `platform`.
     #[arg(long = "secret", value_name = "KIND/NAME=FILE")]
     pub secrets: Vec<String>,
     /// Define integrations (connected systems) and application kinds from a TOML file (docs/integrations.md).
@@ -327,13 +329,13 @@ impl Wanted {
             let (name, file) = pair
                 .split_once('=')
                 .filter(|(name, _)| {
-                    let kinds = [INTEGRATION, WEBHOOK, CHANNEL, INBOUND, PLATFORM].into_iter();
+                    let kinds = [INTEGRATION, WEBHOOK, CHANNEL, INBOUND, MAILBOX, PLATFORM].into_iter();
                     let mut names = kinds.filter_map(|kind| name.strip_prefix(kind));
                     names.any(|name| !name.is_empty())
                 })
                 .ok_or_else(|| {
                     CommandError::Usage(format!(
-                        "--secret {}: write {INTEGRATION}NAME=FILE, {WEBHOOK}NAME=FILE, {CHANNEL}NAME=FILE, {INBOUND}NAME=FILE or {PLATFORM}NAME=FILE",
+                        "--secret {}: write {INTEGRATION}NAME=FILE, {WEBHOOK}NAME=FILE, {CHANNEL}NAME=FILE, {INBOUND}NAME=FILE, {MAILBOX}NAME=FILE or {PLATFORM}NAME=FILE",
                         pair.split('=').next().unwrap_or_default()
                     ))
                 })?;

@@ -19,8 +19,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::{prometheus, server};
+use super::{dingtalk_stream, prometheus, server};
 use crate::app::fleet::robots;
+use crate::app::notifications::mailboxes;
 use crate::app::subscriptions::{Everything, Wanted};
 use crate::catalog::{self, FUNCTIONS, Trigger};
 use crate::mqtt::fleet_message;
@@ -70,6 +71,9 @@ const ROBOT_MESSAGES_MAX: usize = 256;
 /// Time between two checks whether a robot has a new interface (the first level of its MQTT
 /// topics).
 const INTERFACES_EVERY: Duration = Duration::from_secs(2);
+
+/// Time between two checks whether the time of a mailbox has come.
+const MAILBOXES_EVERY: Duration = Duration::from_secs(5);
 
 /// The connection to the broker of the robots.
 pub struct Robots {
@@ -139,10 +143,12 @@ impl Desk {
         if let Some(robots) = robots {
             tasks.spawn(until(stopped.clone(), receiving(app.clone(), robots)));
         }
+        tasks.spawn(until(stopped.clone(), reading_mailboxes(app.clone())));
         tasks.spawn(until(
             stopped.clone(),
             publishing(app.clone(), directory.to_owned()),
         ));
+        tasks.spawn(until(stopped.clone(), dingtalk_stream::run(app.clone())));
         let router = http::router_with(app.clone(), prometheus::routes());
         tasks.spawn(server::run(listener, router, stopped));
         Ok(Self {
@@ -459,6 +465,19 @@ pub async fn sweeping(app: &App, ms: u64) {
         tick.tick().await;
         if let Err(error) = timer::wake::wake(app, REGISTRY, None).await {
             wait_after(&error, "sweep the deadlines").await;
+        }
+    }
+}
+
+/// Reads the mailboxes of the desk in an endless loop. The time of the next check of each mailbox is stored. Only a
+/// local desk reads mailboxes, because a cloud function does not run all the time.
+async fn reading_mailboxes(app: App) {
+    let mut tick = tokio::time::interval(MAILBOXES_EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        if let Err(error) = mailboxes::poll(&app).await {
+            wait_after(&error, "read the mailboxes").await;
         }
     }
 }

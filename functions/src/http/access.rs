@@ -29,6 +29,11 @@ const BEFORE_PERSON: [&str; 3] = ["people", "inbox", "why"];
 const CALLBACKS: &str = "/callbacks/";
 /// The beginning of the path of an action link. The path ends with a token, which the log must not contain.
 const ACT: &str = "/act/";
+/// The beginning of the path of a page with questions about a notification. The path ends with a token too.
+const FEEDBACK: &str = "/feedback/";
+/// The beginning of the path with which people switch off mails. The path ends with a token, which the log must not
+/// contain.
+const UNSUBSCRIBE: &str = "/unsubscribe/";
 
 /// Returns the path of a request for the log, without private data. The name or the id of a person
 /// becomes `{person}`, as in `/v1/people/{person}/forget`. The secret in a path for messages of
@@ -44,8 +49,10 @@ fn logged_path(path: &str) -> String {
             .collect();
         return format!("{CALLBACKS}{source}/{{secret}}");
     }
-    if path.starts_with(ACT) {
-        return format!("{ACT}{{token}}");
+    for prefix in [ACT, FEEDBACK, UNSUBSCRIBE] {
+        if path.starts_with(prefix) {
+            return format!("{prefix}{{token}}");
+        }
     }
     let mut follows_people = false;
     let parts = path.split('/').map(|part| {
@@ -146,6 +153,8 @@ mod tests {
             "/callbacks/bk-itsm/{secret}"
         );
         assert_eq!(logged_path("/act/YWNr"), "/act/{token}");
+        assert_eq!(logged_path("/feedback/YWNr"), "/feedback/{token}");
+        assert_eq!(logged_path("/unsubscribe/YWNr"), "/unsubscribe/{token}");
         assert_eq!(
             logged_path("/v1/people/lisi/forget"),
             "/v1/people/{person}/forget"

@@ -1,5 +1,6 @@
-//! Receives messages that people send from chats, at `/callbacks/channels/{platform}/{account}`. A message with a valid
-//! signature is stored before the response is sent. The queue `notify` executes its command later.
+//! Receives messages that people send from chats and by mail, at `/callbacks/channels/{platform}/{account}`. A
+//! message with a valid signature is stored before the response is sent. The queue `notify` executes its command
+//! later.
 
 use axum::Router;
 use axum::body::Body;
@@ -8,14 +9,14 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use infra::Kind;
-use infra::inbound::{Answer, Refusal, Request, decoded};
+use infra::inbound::{Answer, Refusal, Request, decoded, find};
 
 use super::body::{self, NotRead};
 use crate::App;
 use crate::app::notifications::inbound::{self, NotReceived};
 
-/// The largest accepted size of a message, in bytes. The whole message is in one event.
-const MESSAGE_BYTES_MAX: usize = 128 << 10;
+/// The largest accepted size of a request to an unknown platform, in bytes.
+const UNKNOWN_BYTES_MAX: usize = 1 << 10;
 
 /// Returns the routes for the messages of chat platforms.
 pub(super) fn routes() -> Router<App> {
@@ -33,7 +34,8 @@ async fn receive(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let body = match body::read(body, MESSAGE_BYTES_MAX).await {
+    let most = find(&platform).map_or(UNKNOWN_BYTES_MAX, infra::inbound::Inbound::body_bytes_max);
+    let body = match body::read(body, most).await {
         Ok(body) => body,
         Err(reason) => {
             let status = match reason {
@@ -61,6 +63,7 @@ async fn receive(
         headers: &headers,
         query: &query,
         body: &body,
+        certificate: None,
     };
     match inbound::receive(&app, &platform, &account, &request).await {
         Ok(Answer { content_type, body }) => {

@@ -1,7 +1,7 @@
 //! Processes the messages of the queue `notify`. A message creates a notification for one person, adds a notification
 //! to a digest, stores in a notification that one of its deliveries ended, suppresses an address that a provider reported
-//! as wrong, or starts or ends an escalation or the reminders of a node. Other messages execute the commands that
-//! people send from chats.
+//! as wrong, marks notifications as outdated, or starts or ends an escalation or the reminders of a node. Other messages
+//! execute the commands that people send from chats.
 
 use domain::intent::Intent;
 use events::Meta;
@@ -11,7 +11,7 @@ use infra::queue::Message;
 use super::wrong_queue;
 use crate::App;
 use crate::app::notifications::{
-    addresses, digests, escalations, inbound, notify, reminders, subscribers,
+    addresses, digests, escalations, inbound, notify, progress, reminders, subscribers,
 };
 
 /// Executes the intent (a request for work) of one message from this queue.
@@ -26,6 +26,7 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
         }
         Intent::AddToDigest(request) => digests::add(app, &message.id, *request).await,
         Intent::StartReminders(start) => reminders::start(app, *start).await,
+        Intent::MarkOutdated(mark) => progress::mark(app, &message.id, *mark).await,
         Intent::StartEscalation(start) => escalations::start(app, &message.id, *start).await,
         Intent::CheckEscalations {
             ticket,

@@ -4,16 +4,18 @@
 
 mod digest;
 mod hidden;
+mod receipt;
+mod update;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::attempt::{Attempts, Policy, Report, Verdict};
-use domain::intent::Intent;
+use domain::intent::{Due, Intent};
 use domain::notification::content::Content;
 use domain::notification::delivery::{Command, Delivery, POLICY, Rejection};
 use domain::notification::{Notification, Phase};
-use events::delivery::{FailureClass, Requested};
+use events::delivery::{FailureClass, RECEIPT, Requested, UPDATE};
 use events::person::PreferencesChanged;
 use events::task_type::Repetition;
 use events::{Meta, Personal, channel_account};
@@ -30,14 +32,16 @@ use super::runner::{self, Outgoing, Prepared, Sent, Start, Transport};
 use super::wrong_queue;
 use crate::App;
 use crate::app::notifications::templates::{self, formats};
+use crate::app::notifications::tokens::Granted;
 use crate::app::notifications::{
-    accounts, actions, message, notify, preferences, reply_address, tokens,
+    accounts, actions, feedback, message, notify, preferences, replies, reply_address, tokens,
+    unsubscribe,
 };
 use crate::app::rate::{self, Turn};
 use crate::app::tickets;
 
 /// The names of the secrets of channel accounts (configured senders of messages) begin with this text.
-pub const CHANNEL: &str = "channel/";
+pub const CHANNEL: &str = accounts::SECRET;
 /// Time in milliseconds between the expiry of a delivery and the expiry of its notification: 10 minutes. During this
 /// time, the end of the last delivery can still be stored in the notification.
 const REPORT_MS: i64 = 600_000;
@@ -54,13 +58,33 @@ const URGENT_MS: i64 = 30 * 60_000;
 const TURN_DIGITS: usize = 12;
 /// Number of hexadecimal digits in the id with which the desk marks its messages.
 const INSTANCE_DIGITS: usize = 16;
+/// The name of the channel whose messages have a link to switch them off.
+const EMAIL: &str = "email";
 
 /// Executes the intent (a request for work) of one message from this queue. Creates a delivery and makes its
 /// first attempt.
 pub async fn execute(app: &App, message: &queue::Message, intent: Intent) -> Result<(), Error> {
-    if let Intent::SendDigest(send) = intent {
-        return digest::start(app, &message.id, *send).await;
-    }
+    let intent = match intent {
+        Intent::SendDigest(send) => return digest::start(app, &message.id, *send).await,
+        Intent::UpdateMessage {
+            delivery,
+            to,
+            by,
+            cause,
+            correlation,
+            ..
+        } => {
+            let meta = Meta::system(correlation, cause);
+            let request = update::request(app, &message.id, &delivery, (to, by), meta);
+            return Box::pin(request).await;
+        }
+        Intent::SendAnswer {
+            inbound,
+            account,
+            sealed,
+        } => return replies::deliver(app, &inbound, &account, &sealed).await,
+        intent => intent,
+    };
     let Intent::StartDelivery {
         notification,
         account,
@@ -82,6 +106,15 @@ pub async fn execute(app: &App, message: &queue::Message, intent: Intent) -> Res
     let command = Command::Request(Box::new(requested));
     runner::open::<Delivery>(&app.ledger, &command_envelope, &command).await?;
     attempt(app, &stream).await
+}
+
+/// Continues a delivery at one of its deadlines.
+pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
+    match due.deadline.as_str() {
+        UPDATE => update::attempt(app, &due.stream).await,
+        RECEIPT => receipt::poll(app, &due.stream).await,
+        _ => attempt(app, &due.stream).await,
+    }
 }
 
 /// Makes the next attempt of the delivery in the given stream. Does nothing before the time of this attempt.
@@ -121,6 +154,9 @@ async fn request(app: &App, notification: &str, account: &str) -> Result<Option<
         repetition,
         address,
     } = sender(app, account, &preferences).await?;
+    let buttons = content.actions.len();
+    let asks = feedback::offered(app, notification, fact, &channel, language, buttons).await?;
+    content.actions.extend(asks);
     let content = templates::apply(app, fact, &card, &channel, language, &zone, content).await?;
     let content = serde_json::to_value(content).unwrap_or_default();
     Ok(Some(Requested {
@@ -276,23 +312,10 @@ async fn prepare<'a>(
         let reason = "the message is too old";
         return Ok(Err(Verdict::refused(FailureClass::Transient, "", reason)));
     }
-    let defined = app
-        .configuration
-        .channel_account(&requested.account)
-        .await?;
-    let Some((account, codec)) =
-        defined.and_then(|one| channel::find(&one.channel).map(|codec| (one, codec)))
-    else {
-        let reason = "the channel account is not defined";
-        return Ok(Err(Verdict::refused(FailureClass::Permanent, "", reason)));
+    let (account, codec) = match usable(app, &requested.account).await? {
+        Ok(usable) => usable,
+        Err(verdict) => return Ok(Err(verdict)),
     };
-    if !account.is_enabled {
-        let reason = "the channel account is switched off";
-        return Ok(Err(Verdict::refused(FailureClass::Permanent, "", reason)));
-    }
-    if let Some(verdict) = accounts::waits(app, &account.name).await? {
-        return Ok(Err(verdict));
-    }
     let content = serde_json::from_value::<Content>(requested.content.value.clone()).ok();
     let (Some(to), Some(content)) = (requested.to.value.as_str(), content) else {
         let reason = "the address or the content was erased";
@@ -312,23 +335,17 @@ async fn prepare<'a>(
     } else {
         content.flattened()
     };
-    let secret = app
-        .ledger
-        .keys
-        .secret(&format!("{CHANNEL}{}", account.name))
-        .await?;
-    let secret = String::from_utf8(secret.unwrap_or_default()).unwrap_or_default();
-    let granted = match tokens::granted(app, codec, &account, &secret).await {
-        Ok(granted) => granted,
-        Err(mut verdict) => {
-            Hidden::new(to, &secret, "").remove_from(&mut verdict);
-            accounts::note(app, &account.name, &verdict).await?;
-            return Ok(Err(verdict));
-        }
+    let Credentials { secret, granted } = match credentials(app, codec, &account, to).await? {
+        Ok(credentials) => credentials,
+        Err(verdict) => return Ok(Err(verdict)),
     };
     let token = granted.as_ref().map(|granted| granted.token.value.as_str());
     let hidden = Hidden::new(to, &secret, token.unwrap_or_default());
     let reply_to = reply_to(app, &account, requested).await?;
+    let unsubscribe = match requested.channel.as_str() {
+        EMAIL => unsubscribe::address(app, requested).await?,
+        _ => None,
+    };
     let instance = instance(app).await?;
     let message = Message {
         account: &account,
@@ -338,8 +355,7 @@ async fn prepare<'a>(
         id: stream.trim_start_matches("delivery-"),
         token: token.unwrap_or_default(),
         reply_to: reply_to.as_deref(),
-        // There is no page that switches off one kind of message for one channel.
-        unsubscribe: None,
+        unsubscribe: unsubscribe.as_deref(),
         instance: &instance,
         requested: requested.due,
         now: app.ledger.clock.now(),
@@ -379,6 +395,59 @@ async fn prepare<'a>(
     }))
 }
 
+/// Returns the definition of an account and the codec of its channel. Returns a verdict (the result of an attempt) as
+/// the inner `Err` if the account cannot send now.
+async fn usable(
+    app: &App,
+    name: &str,
+) -> Result<Result<(channel_account::Defined, &'static dyn Channel), Verdict>, Error> {
+    let defined = app.configuration.channel_account(name).await?;
+    let Some((account, codec)) =
+        defined.and_then(|one| channel::find(&one.channel).map(|codec| (one, codec)))
+    else {
+        let reason = "the channel account is not defined";
+        return Ok(Err(Verdict::refused(FailureClass::Permanent, "", reason)));
+    };
+    if !account.is_enabled {
+        let reason = "the channel account is switched off";
+        return Ok(Err(Verdict::refused(FailureClass::Permanent, "", reason)));
+    }
+    Ok(match accounts::waits(app, &account.name).await? {
+        Some(verdict) => Err(verdict),
+        None => Ok((account, codec)),
+    })
+}
+
+/// The secret of an account, and its access token if the channel needs one.
+struct Credentials {
+    secret: String,
+    granted: Option<Granted>,
+}
+
+/// Returns the credentials of an account. Returns a verdict (the result of an attempt) as the inner `Err` if the
+/// provider grants no access token.
+async fn credentials(
+    app: &App,
+    codec: &dyn Channel,
+    account: &channel_account::Defined,
+    to: &str,
+) -> Result<Result<Credentials, Verdict>, Error> {
+    let secret = app
+        .ledger
+        .keys
+        .secret(&format!("{CHANNEL}{}", account.name))
+        .await?;
+    let secret = String::from_utf8(secret.unwrap_or_default()).unwrap_or_default();
+    Ok(match tokens::granted(app, codec, account, &secret).await {
+        Ok(granted) => Ok(Credentials { secret, granted }),
+        Err(mut verdict) => {
+            Hidden::new(to, &secret, "").remove_from(&mut verdict);
+            accounts::note(app, &account.name, &verdict).await?;
+            Err(verdict)
+        }
+    })
+}
+
 /// Returns the address for replies to a message. Returns `None` if the account has no setting `reply_to`. All attempts to send
 /// a message have the same address.
 async fn reply_to(
@@ -390,7 +459,8 @@ async fn reply_to(
         .settings
         .get("reply_to")
         .and_then(serde_json::Value::as_str);
-    let Some(mailbox) = mailbox.filter(|mailbox| !mailbox.is_empty()) else {
+    let is_about_ticket = !requested.ticket.0.is_empty();
+    let Some(mailbox) = mailbox.filter(|mailbox| !mailbox.is_empty() && is_about_ticket) else {
         return Ok(None);
     };
     let key = app.token_keys().await?.newest;
@@ -460,10 +530,28 @@ async fn limited(
         is_new: delivery.attempts.made == 0,
     };
     let wait = rate::take_turn(app, &account.name, per_minute, &turn).await?;
-    Ok(wait.map(|after_ms| Verdict::Throttled {
+    Ok(wait.map(|after_ms| throttled(per_minute, after_ms)))
+}
+
+/// Counts one update of a message, or one request for a receipt, in the rate limit of the channel account. If the limit is
+/// already reached, returns a verdict (the result of the attempt) that postpones the attempt. Messages that wait for their
+/// turn go first.
+async fn limited_update(
+    app: &App,
+    account: &channel_account::Defined,
+) -> Result<Option<Verdict>, Error> {
+    let Some(per_minute) = account.per_minute else {
+        return Ok(None);
+    };
+    let wait = rate::take(app, &account.name, per_minute).await?;
+    Ok(wait.map(|after_ms| throttled(per_minute, after_ms)))
+}
+
+fn throttled(per_minute: u32, after_ms: i64) -> Verdict {
+    Verdict::Throttled {
         reason: format!("the account may send {per_minute} messages in one minute").into(),
         after_ms,
-    }))
+    }
 }
 
 /// Returns a text that identifies a delivery among the deliveries of its account.
@@ -482,12 +570,15 @@ fn turn_id(requested: &Requested) -> String {
 }
 
 /// Returns true if the message is about a critical ticket. A digest is not critical, because critical notifications do not
-/// wait for a digest.
+/// wait for a digest. An answer to a mail is not critical, because it belongs to no notification.
 async fn is_critical(app: &App, requested: &Requested) -> Result<bool, Error> {
     if requested.digest.is_some() {
         return Ok(false);
     }
-    let loaded = app.ledger.load::<Notification>(&requested.notification);
+    let Some(notification) = requested.notifications().next() else {
+        return Ok(false);
+    };
+    let loaded = app.ledger.load::<Notification>(notification);
     let fact = loaded.await?.aggregate.0.requested;
     Ok(fact.is_some_and(|fact| fact.is_critical))
 }
@@ -503,6 +594,7 @@ fn judge(
 ) -> (Verdict, Policy) {
     let mut verdict = codec.verdict_for(account, to, response);
     hidden.remove_from(&mut verdict);
+    receipt::expect(codec, account, &mut verdict);
     if let Verdict::Refused {
         class: class @ (FailureClass::Credential | FailureClass::Permanent),
         code,

@@ -153,6 +153,11 @@ fn app(secret: &str) -> Result<App, String> {
         })
 }
 
+/// Returns the key and the secret of an app.
+pub(super) fn credentials(secret: &str) -> Result<(String, String), String> {
+    app(secret).map(|app| (app.app_key, app.app_secret))
+}
+
 /// Checks the credentials of an app.
 pub(super) fn check_app(secret: &str) -> Result<(), String> {
     app(secret).map(drop)
@@ -182,9 +187,10 @@ pub(super) fn post(url: String, token: Option<&str>, body: String) -> HttpReques
     }
 }
 
-/// Returns a POST request to a newer interface. `path` begins with a slash.
+/// Returns a POST request to a newer interface. `path` begins with a slash. The request has no token if `token` is empty.
 pub(super) fn new_post(account: &Defined, path: &str, token: &str, body: String) -> HttpRequest {
-    post(format!("{}{path}", base(account, API)), Some(token), body)
+    let token = Some(token).filter(|token| !token.is_empty());
+    post(format!("{}{path}", base(account, API)), token, body)
 }
 
 /// Returns how an app gets its access token from the newer interface.

@@ -10,13 +10,19 @@ use events::delivery::FailureClass;
 use serde_json::{Map, Value, json};
 
 use super::dingtalk::{self, BUTTONS_MAX};
+use super::dingtalk_stream;
 use super::{
-    Access, Channel, Outgoing, Request, Response, Token, accepted, check_url, of_http, only, text,
+    Access, Answering, Channel, Outgoing, Request, Response, Token, Updates, accepted, check_url,
+    cut, of_http, only, text,
 };
-use crate::http::{HttpError, HttpResponse};
+use crate::http::{HttpError, HttpRequest, HttpResponse};
 
 /// The path of the interface that creates and delivers cards.
 const PATH: &str = "/v1.0/card/instances/createAndDeliver";
+/// The path of the interface that changes the values of cards.
+const UPDATE_PATH: &str = "/v1.0/card/instances";
+/// Maximum size of the answer in a card, in bytes.
+const ANSWER_BYTES_MAX: usize = 1_000;
 /// Maximum number of cards in one minute. DingTalk allows 20 requests per second to an organization without a paid plan.
 const PER_MINUTE: u32 = 1_200;
 /// Maximum size of the values of a card, in bytes. The vendor names no limit, so the limit of other messages applies.
@@ -49,9 +55,11 @@ impl Channel for DingtalkCard {
             "robot_code",
             "card_template_id",
             "callback_route_key",
+            "stream",
         ];
         only(account, &known)?;
         check_url(account, "url")?;
+        dingtalk_stream::check(account)?;
         dingtalk::check_name(account, "robot_code")?;
         dingtalk::check_name(account, "card_template_id")?;
         if account.settings.contains_key("callback_route_key") {
@@ -78,16 +86,10 @@ impl Channel for DingtalkCard {
 
     fn request(&self, outgoing: &Outgoing<'_>) -> Result<Request, String> {
         let account = outgoing.account;
-        let make = |content: &Content, is_cut: bool| {
-            let values = values(content, is_cut);
-            serde_json::to_string(&values).unwrap_or_default()
-        };
-        let values = dingtalk::fitted(outgoing.content, VALUES_MAX, make);
-        let values: Value = serde_json::from_str(&values).unwrap_or_default();
         let mut body = json!({
             "cardTemplateId": text(account, "card_template_id"),
             "outTrackId": outgoing.id,
-            "cardData": { "cardParamMap": values },
+            "cardData": { "cardParamMap": fitted(outgoing.content) },
             // The address is the id of a user in the organization. This is type 1.
             "userIdType": 1,
             "openSpaceId": format!("dtv1.card//IM_ROBOT.{}", outgoing.to),
@@ -99,7 +101,9 @@ impl Channel for DingtalkCard {
             },
         });
         let key = text(account, "callback_route_key");
-        if !key.is_empty() {
+        if dingtalk_stream::is_streamed(account) {
+            body["callbackType"] = "STREAM".into();
+        } else if !key.is_empty() {
             body["callbackType"] = "HTTP".into();
             body["callbackRouteKey"] = key.into();
         }
@@ -111,9 +115,87 @@ impl Channel for DingtalkCard {
         )))
     }
 
+    /// Shows the answer in the variable `answer` of the card. If the action is done, the other variables change too.
+    fn answer(&self, answering: &Answering<'_>) -> Result<Option<HttpRequest>, String> {
+        let card = answering.place.message.as_str();
+        if card.is_empty() {
+            return Ok(None);
+        }
+        let mut new: Map<String, Value> = match answering.content {
+            Some(content) => {
+                let make = |content: &Content, is_cut: bool| {
+                    serde_json::to_string(&values(content, is_cut)).unwrap_or_default()
+                };
+                let values = dingtalk::fitted(content, VALUES_MAX, make);
+                serde_json::from_str(&values).unwrap_or_default()
+            }
+            None => Map::new(),
+        };
+        let answer = cut(&dingtalk::plain(answering.text), ANSWER_BYTES_MAX);
+        new.insert("answer".into(), answer.into());
+        let body = json!({
+            "outTrackId": card,
+            "cardData": { "cardParamMap": new },
+            "cardUpdateOptions": { "updateCardDataByKey": true },
+        });
+        let (account, token) = (answering.account, answering.token);
+        Ok(Some(HttpRequest {
+            method: "PUT".into(),
+            ..dingtalk::new_post(account, UPDATE_PATH, token, body.to_string())
+        }))
+    }
+
     fn verdict(&self, response: &Response) -> Verdict {
         of_http(response, judge)
     }
+
+    fn updates(&self, _account: &Defined) -> Updates {
+        Updates::Always
+    }
+
+    fn update(
+        &self,
+        outgoing: &Outgoing<'_>,
+        message: &str,
+        _state: &str,
+    ) -> Result<HttpRequest, String> {
+        let body = json!({
+            "outTrackId": message,
+            "cardData": { "cardParamMap": fitted(outgoing.content) },
+            "cardUpdateOptions": { "updateCardDataByKey": true },
+        });
+        let request = dingtalk::new_post(
+            outgoing.account,
+            UPDATE_PATH,
+            outgoing.token,
+            body.to_string(),
+        );
+        Ok(HttpRequest {
+            method: "PUT".into(),
+            ..request
+        })
+    }
+
+    fn update_verdict(&self, response: &Response) -> Verdict {
+        of_http(response, |response| match dingtalk::new_body(response) {
+            Err(verdict) => verdict,
+            Ok(body) if body.get("success").and_then(Value::as_bool) == Some(false) => {
+                let reason = "DingTalk reports no success and no code";
+                Verdict::refused(FailureClass::Permanent, "success", reason)
+            }
+            Ok(_) => accepted("", ""),
+        })
+    }
+}
+
+/// Returns the values of the variables of a card within the size limit.
+fn fitted(content: &Content) -> Value {
+    let make = |content: &Content, is_cut: bool| {
+        let values = values(content, is_cut);
+        serde_json::to_string(&values).unwrap_or_default()
+    };
+    let values = dingtalk::fitted(content, VALUES_MAX, make);
+    serde_json::from_str(&values).unwrap_or_default()
 }
 
 /// Returns the values of the variables of a card. Each value is a text. The variables of buttons that the message does not have
@@ -216,6 +298,31 @@ pub(super) mod tests {
         assert!(values.values().all(Value::is_string), "{values:?}");
         assert_eq!(values.len(), 5 + 4 * BUTTONS_MAX);
         body
+    }
+
+    #[test]
+    fn an_update_sends_new_values_and_empty_buttons() {
+        let (account, content) = (app(), content());
+        let outgoing = outgoing(&account, SECRET, "dt-1", &content);
+        let request = DingtalkCard.update(&outgoing, "d1", "done").unwrap();
+        assert_eq!(request.method, "PUT");
+        assert_eq!(
+            request.url,
+            format!("https://api.dingtalk.com{UPDATE_PATH}")
+        );
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        assert_eq!(body["outTrackId"], "d1");
+        assert_eq!(body["cardData"]["cardParamMap"]["action_1_label"], "");
+        let verdict = |body: &[u8]| {
+            DingtalkCard.update_verdict(&Response::Http(Ok(HttpResponse::of(200, body))))
+        };
+        let accepted = verdict(br#"{"success":true,"result":true}"#);
+        assert!(
+            matches!(accepted, Verdict::Succeeded { .. }),
+            "{accepted:?}"
+        );
+        let refused = verdict(br#"{"success":false}"#);
+        assert!(matches!(refused, Verdict::Refused { .. }), "{refused:?}");
     }
 
     #[test]

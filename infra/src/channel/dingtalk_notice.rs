@@ -7,6 +7,7 @@
 
 use domain::attempt::Verdict;
 use domain::notification::content::{Action, Content};
+use domain::notification::receipt::Reported;
 use events::Moment;
 use events::channel_account::Defined;
 use serde_json::{Value, json};
@@ -15,12 +16,20 @@ use super::dingtalk::{self, BUTTONS_MAX};
 use super::{
     Access, Channel, Outgoing, Request, Response, Token, accepted, check_url, of_http, only,
 };
-use crate::http::{HttpError, HttpResponse, Url};
+use crate::http::{HttpError, HttpRequest, HttpResponse, Url};
 
 /// The default base URL. The channel account (the settings with which messages are sent) can contain another URL.
 const URL: &str = "https://oapi.dingtalk.com";
 /// The path of the interface that sends notices.
 const PATH: &str = "/topapi/message/corpconversation/asyncsend_v2";
+/// The path of the interface that reports the result of a notice.
+const RESULT_PATH: &str = "/topapi/message/corpconversation/getsendresult";
+/// The lists of people in the result of a notice who do not get the notice.
+const UNDELIVERED: [&str; 3] = [
+    "invalid_user_id_list",
+    "forbidden_user_id_list",
+    "failed_user_id_list",
+];
 /// Maximum number of notices in one minute. DingTalk refuses further requests of the app with the code 90006.
 const PER_MINUTE: u32 = 1_500;
 /// Maximum size of the member `msg`, in bytes.
@@ -99,6 +108,46 @@ impl Channel for DingtalkNotice {
     fn verdict(&self, response: &Response) -> Verdict {
         of_http(response, judge)
     }
+
+    fn receipt_request(
+        &self,
+        account: &Defined,
+        token: &str,
+        message: &str,
+    ) -> Option<Result<HttpRequest, String>> {
+        Some(receipt_request(account, token, message))
+    }
+
+    fn receipt(&self, to: &str, response: &HttpResponse) -> Result<Reported, String> {
+        let answer = dingtalk::old_answer(response)
+            .map_err(|_| "the response of DingTalk is not readable".to_owned())?;
+        if answer.code != 0 {
+            return Err(format!("DingTalk answered with the code {}", answer.code));
+        }
+        let is_in = |list: &str| {
+            let members = answer.body["send_result"][list].as_array();
+            members.is_some_and(|members| members.iter().any(|member| member == to))
+        };
+        if is_in("read_user_id_list") {
+            return Ok(Reported::Read);
+        }
+        let undelivered = UNDELIVERED.iter().find(|list| is_in(list));
+        Ok(undelivered.map_or(Reported::NotYet, |list| {
+            Reported::Undelivered((*list).to_owned())
+        }))
+    }
+}
+
+/// Returns a request for the result of a notice.
+fn receipt_request(account: &Defined, token: &str, message: &str) -> Result<HttpRequest, String> {
+    let task: u64 = message
+        .parse()
+        .map_err(|_| "the id of the message is not the number of a task".to_owned())?;
+    let url = format!("{}{RESULT_PATH}", dingtalk::base(account, URL));
+    let mut url: Url = url.parse().map_err(|_| "`url` is not a URL".to_owned())?;
+    url.query_pairs_mut().append_pair("access_token", token);
+    let body = json!({ "agent_id": agent(account), "task_id": task });
+    Ok(dingtalk::post(url.into(), None, body.to_string()))
 }
 
 /// Returns the number of the app of an account, or zero if the setting is invalid.
@@ -187,6 +236,38 @@ pub(super) mod tests {
         let size = body["msg"].to_string().len();
         assert!(size <= MESSAGE_MAX, "{size}");
         body
+    }
+
+    #[test]
+    fn a_receipt_is_read_from_the_lists_of_the_result() {
+        let account = app();
+        let request = DingtalkNotice.receipt_request(&account, "t", "77");
+        let request = request.expect("receipts").expect("a request");
+        let expected = format!("{URL}{RESULT_PATH}?access_token=t");
+        assert_eq!((request.method.as_str(), request.url), ("POST", expected));
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        assert_eq!(body, json!({ "agent_id": 4_220, "task_id": 77 }));
+        let wrong = DingtalkNotice.receipt_request(&account, "t", "x");
+        assert!(wrong.expect("receipts").is_err());
+        for (list, expected) in [
+            ("read_user_id_list", Reported::Read),
+            ("unread_user_id_list", Reported::NotYet),
+            (
+                "failed_user_id_list",
+                Reported::Undelivered("failed_user_id_list".into()),
+            ),
+        ] {
+            let mut body = json!({ "errcode": 0, "send_result": {} });
+            body["send_result"][list] = json!(["dt-1"]);
+            let response = HttpResponse::of(200, body.to_string().as_bytes());
+            assert_eq!(DingtalkNotice.receipt("dt-1", &response), Ok(expected));
+            let other = DingtalkNotice.receipt("dt-2", &response);
+            assert_eq!(other, Ok(Reported::NotYet));
+        }
+        for body in [r#"{"errcode":88,"errmsg":"x"}"#, "<html>"] {
+            let response = HttpResponse::of(200, body.as_bytes());
+            assert!(DingtalkNotice.receipt("dt-1", &response).is_err(), "{body}");
+        }
     }
 
     #[test]

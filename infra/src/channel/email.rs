@@ -8,12 +8,15 @@ use std::time::{Duration, UNIX_EPOCH};
 use domain::attempt::Verdict;
 use domain::notification::content::{Content, Line, one_line};
 use events::channel_account::Defined;
+use events::delivery::FailureClass;
 use lettre::Address;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
 use serde_json::Value;
 
 use super::{Channel, Mail, MailError, MailTls, Outgoing, Request, Response, TIMEOUT, only, text};
+use crate::mail::INSTANCE;
+use crate::mailbox;
 
 /// Maximum length of the subject of a mail, in characters.
 const SUBJECT_MAX: usize = 150;
@@ -22,8 +25,8 @@ const SUBJECT_MAX: usize = 150;
 /// (RFC 5321, section 4.5.3.1.1).
 const REPLY_LOCAL_MAX: usize = 16;
 
-/// The header with the id of the desk that sent a mail.
-pub const INSTANCE: &str = "X-Ledgerdesk-Instance";
+/// The checks of the sender of a mail that an account can require. The first one is the default.
+const SENDER_CHECKS: [&str; 3] = ["dmarc", "dkim", "spf"];
 
 /// The channel that sends messages by e-mail.
 #[derive(Clone, Copy, Debug)]
@@ -59,8 +62,19 @@ impl Channel for Email {
     fn check(&self, account: &Defined) -> Result<(), String> {
         only(
             account,
-            &["host", "port", "tls", "from", "user", "reply_to"],
+            &[
+                "host",
+                "port",
+                "tls",
+                "from",
+                "user",
+                "reply_to",
+                "authserv_id",
+                "sender_check",
+                mailbox::KEY,
+            ],
         )?;
+        mailbox::settings(account)?;
         let host = text(account, "host");
         let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '_');
         if host.is_empty() || !host.chars().all(is_host) {
@@ -69,7 +83,15 @@ impl Channel for Email {
         port(account)?;
         tls(account)?;
         from(account)?;
-        for key in ["host", "tls", "from", "user", "reply_to"] {
+        for key in [
+            "host",
+            "tls",
+            "from",
+            "user",
+            "reply_to",
+            "authserv_id",
+            "sender_check",
+        ] {
             if account
                 .settings
                 .get(key)
@@ -79,6 +101,15 @@ impl Channel for Email {
             }
         }
         check_reply_to(text(account, "reply_to"))?;
+        let method = text(account, "sender_check");
+        if !method.is_empty() && !SENDER_CHECKS.contains(&method) {
+            return Err("`sender_check` must be dmarc, dkim or spf".into());
+        }
+        if !method.is_empty() && text(account, "authserv_id").is_empty() {
+            return Err(
+                "`sender_check` needs `authserv_id`, the name of the relay in the results".into(),
+            );
+        }
         if tls(account)? == MailTls::None && !text(account, "user").is_empty() {
             return Err("`user` needs `tls`, because the password must be encrypted".into());
         }
@@ -124,6 +155,23 @@ impl Channel for Email {
             Response::Http(_) => Verdict::retry("a mail is not sent by HTTP"),
         }
     }
+}
+
+/// Returns the class of the failure in a report that arrived after a relay had accepted a mail. `status` is a code of
+/// RFC 3463, such as `5.1.1`.
+pub fn class_of_report(status: &str) -> FailureClass {
+    verdict::of_report(status)
+}
+
+/// Returns the check that proves the sender of a mail, as set by the account: the name of the relay that made the
+/// check, and the method (`dmarc`, `dkim` or `spf`). Returns `None` if the account trusts no relay.
+pub fn trusted_check(account: &Defined) -> Option<(&str, &str)> {
+    let server = text(account, "authserv_id");
+    let method = match text(account, "sender_check") {
+        "" => SENDER_CHECKS[0],
+        method => method,
+    };
+    (!server.is_empty()).then_some((server, method))
 }
 
 /// Returns the port of the mail relay of an account. If the account defines no port, the type of the encryption

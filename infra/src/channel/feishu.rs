@@ -4,6 +4,7 @@
 
 use domain::attempt::Verdict;
 use domain::notification::content::{Action, Content, labelled, one_line};
+use domain::notification::receipt::Reported;
 use events::Moment;
 use events::channel_account::Defined;
 use events::delivery::FailureClass;
@@ -11,8 +12,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Access, Channel, Outgoing, Request, Response, TIMEOUT, Token, accepted, check_url, cut,
-    of_http, only, text,
+    Access, Answering, Channel, Outgoing, Request, Response, TIMEOUT, Token, Updates, accepted,
+    check_url, cut, of_http, only, text,
 };
 use crate::http::{HttpError, HttpRequest, HttpResponse, RESPONSE_BYTES_MAX};
 
@@ -153,6 +154,23 @@ impl Channel for Feishu {
         Ok(Request::Http(request))
     }
 
+    /// Answers with a text below the message of the person, or below the card.
+    fn answer(&self, answering: &Answering<'_>) -> Result<Option<HttpRequest>, String> {
+        let message = answering.place.message.as_str();
+        if message.is_empty() {
+            return Ok(None);
+        }
+        let url = format!("{}/reply", message_url(answering.account, message)?);
+        // In a text, the character `<` begins the mention of a person.
+        let text = cut(&answering.text.replace('<', "＜"), TEXT_BYTES_MAX);
+        let body = json!({
+            "msg_type": "text",
+            "content": json!({ "text": text }).to_string(),
+            "uuid": answering.id,
+        });
+        Ok(Some(json_request("POST", url, answering.token, &body)))
+    }
+
     fn verdict(&self, response: &Response) -> Verdict {
         of_http(response, |response| match coded(response) {
             Err(verdict) => verdict,
@@ -162,6 +180,54 @@ impl Channel for Feishu {
             }
             Ok(answer) => refusal(response, &answer),
         })
+    }
+
+    /// Feishu reports who has read a message for 7 days. The person is only known if the message went to an id of a
+    /// person.
+    fn receipt_request(
+        &self,
+        account: &Defined,
+        token: &str,
+        message: &str,
+    ) -> Option<Result<HttpRequest, String>> {
+        let kind = kind(account);
+        let is_person = KINDS[..KINDS_OF_PEOPLE].contains(&kind);
+        is_person.then(|| {
+            let url = message_url(account, message)?;
+            let url = format!("{url}/read_users?user_id_type={kind}");
+            let mut request = HttpRequest::get(url, TIMEOUT, RESPONSE_BYTES_MAX);
+            let bearer = ("authorization".to_owned(), format!("Bearer {token}"));
+            request.headers.push(bearer);
+            Ok(request)
+        })
+    }
+
+    fn receipt(&self, to: &str, response: &HttpResponse) -> Result<Reported, String> {
+        let answer = coded(response).map_err(|_| "the response of Feishu is not readable")?;
+        if answer.code != 0 {
+            let (code, reason) = (answer.code, &answer.reason);
+            return Err(format!("Feishu answered with the code {code}: {reason}"));
+        }
+        let readers = answer.body["data"]["items"].as_array();
+        let is_reader = |reader: &Value| reader["user_id"] == to;
+        if readers.is_some_and(|readers| readers.iter().any(is_reader)) {
+            Ok(Reported::Read)
+        } else {
+            Ok(Reported::NotYet)
+        }
+    }
+
+    fn updates(&self, _account: &Defined) -> Updates {
+        Updates::Always
+    }
+
+    fn update(
+        &self,
+        outgoing: &Outgoing<'_>,
+        message: &str,
+        _state: &str,
+    ) -> Result<HttpRequest, String> {
+        update(outgoing, message)
     }
 }
 
@@ -637,6 +703,31 @@ pub(super) mod tests {
 
     fn answered(status: u16, body: &str) -> Response {
         Response::Http(Ok(HttpResponse::of(status, body.as_bytes())))
+    }
+
+    #[test]
+    fn a_receipt_names_the_person_who_has_read_the_message() {
+        let mut account = account("feishu");
+        let request = Feishu.receipt_request(&account, "t-1", "om_1");
+        let request = request.expect("receipts").expect("a request");
+        let url =
+            "https://open.feishu.cn/open-apis/im/v1/messages/om_1/read_users?user_id_type=open_id";
+        assert_eq!(
+            (request.method.as_str(), request.url.as_str()),
+            ("GET", url)
+        );
+        let bearer = ("authorization".to_owned(), "Bearer t-1".to_owned());
+        assert!(request.headers.contains(&bearer));
+        let body = br#"{"code":0,"data":{"items":[{"user_id_type":"open_id","user_id":"ou_1"}],"has_more":false}}"#;
+        let response = HttpResponse::of(200, body);
+        assert_eq!(Feishu.receipt("ou_1", &response), Ok(Reported::Read));
+        assert_eq!(Feishu.receipt("ou_2", &response), Ok(Reported::NotYet));
+        let refused = HttpResponse::of(200, br#"{"code":230050,"msg":"x"}"#);
+        assert!(Feishu.receipt("ou_1", &refused).is_err());
+        account
+            .settings
+            .insert("receive_id_type".into(), "chat_id".into());
+        assert!(Feishu.receipt_request(&account, "t-1", "om_1").is_none());
     }
 
     #[test]

@@ -6,6 +6,8 @@
 //! in [`ALL`]. A new channel needs no code for attempts, rate limits, leases (exclusive rights to make an
 //! attempt) and deadlines, because the queue worker already contains this code.
 
+#[cfg(test)]
+mod answers;
 pub mod apns;
 pub mod cmsi;
 #[cfg(test)]
@@ -16,6 +18,7 @@ pub mod dingtalk_app;
 pub mod dingtalk_card;
 pub mod dingtalk_notice;
 pub mod dingtalk_robot;
+pub mod dingtalk_stream;
 pub mod email;
 pub mod fcm;
 pub mod feishu;
@@ -42,11 +45,15 @@ use async_trait::async_trait;
 use domain::attempt::Verdict;
 use domain::notification::content::Content;
 use domain::notification::delivery::{CODE, MESSAGE};
+use domain::notification::receipt::Reported;
 use events::Moment;
 use events::channel_account::Defined;
 use events::delivery::FailureClass;
 
 use crate::http::{HttpError, HttpRequest, HttpResponse, Url};
+use crate::inbound::Place;
+pub use crate::mail::MailTls;
+pub use crate::text::cut;
 
 /// Maximum duration of one attempt to send a message.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
@@ -78,6 +85,24 @@ pub struct Outgoing<'a> {
     /// The time at which the delivery of the message was requested.
     pub requested: Moment,
     pub now: Moment,
+}
+
+/// The answer to a message that a person sent to a channel account, or to the press of a button.
+#[derive(Clone, Copy, Debug)]
+pub struct Answering<'a> {
+    pub account: &'a Defined,
+    /// The secret of the channel account.
+    pub secret: &'a str,
+    /// The access token of the account, see [`Channel::access`]. The text is empty if the channel needs no token.
+    pub token: &'a str,
+    /// The id of the person on the platform.
+    pub user: &'a str,
+    pub place: &'a Place,
+    pub text: &'a str,
+    /// The new content of the message with the pressed button. `None` if the message must not change.
+    pub content: Option<&'a Content>,
+    /// An id of the answer: 32 hexadecimal digits. A repeated answer has the same id.
+    pub id: &'a str,
 }
 
 /// A request that sends one message, by HTTP or by e-mail.
@@ -119,6 +144,15 @@ pub enum Access {
     Made(Token),
     /// The provider returns the token in the response to this request. [`Channel::token`] reads the response.
     Asked(HttpRequest),
+}
+
+/// How often a sent message can be replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Updates {
+    Never,
+    /// The provider accepts one replacement.
+    Once,
+    Always,
 }
 
 /// A way to send messages to people, such as e-mail.
@@ -174,9 +208,48 @@ pub trait Channel: Send + Sync {
     /// Converts a message to a request that sends the message. If the conversion is not possible, returns the reason as
     /// an English text.
     fn request(&self, outgoing: &Outgoing<'_>) -> Result<Request, String>;
+    /// Returns the request that answers a person. Returns `None` if the channel cannot answer. If the request cannot be
+    /// made, returns the reason as an English text. [`Channel::refuses_token`] reads the response.
+    fn answer(&self, _answering: &Answering<'_>) -> Result<Option<HttpRequest>, String> {
+        Ok(None)
+    }
     /// Converts the response to a verdict (the result of an attempt, such as success or failure). A successful verdict
     /// comes from [`accepted`].
     fn verdict(&self, response: &Response) -> Verdict;
+    /// Returns a request for the receipt of a sent message: whether the person has read it. `message` is the id of the
+    /// message from [`accepted`]. Returns `None` if the provider reports no receipts.
+    fn receipt_request(
+        &self,
+        _account: &Defined,
+        _token: &str,
+        _message: &str,
+    ) -> Option<Result<HttpRequest, String>> {
+        None
+    }
+    /// Reads the receipt in the response to the request of [`Channel::receipt_request`]. `to` is the address of the person.
+    /// Returns an English text if the response contains no receipt.
+    fn receipt(&self, _to: &str, _response: &HttpResponse) -> Result<Reported, String> {
+        Err("the channel has no receipts".into())
+    }
+    /// Returns how often a message that an account of this channel has sent can be replaced.
+    fn updates(&self, _account: &Defined) -> Updates {
+        Updates::Never
+    }
+    /// Returns a request that replaces a sent message by the content of `outgoing`. `message` is the id of the
+    /// message from [`accepted`]. `state` is a short text that shows how far the work is; a channel that cannot
+    /// replace the whole message shows it instead of the buttons. Returns an English text if no request is possible.
+    fn update(
+        &self,
+        _outgoing: &Outgoing<'_>,
+        _message: &str,
+        _state: &str,
+    ) -> Result<HttpRequest, String> {
+        Err("the channel cannot replace messages".into())
+    }
+    /// Converts the response to the request of [`Channel::update`] to a verdict.
+    fn update_verdict(&self, response: &Response) -> Verdict {
+        self.verdict(response)
+    }
     /// Converts the response to a verdict as [`Channel::verdict`], with the account and the address of the request. A channel
     /// implements this function if the account defines the meaning of codes, or if a response names addresses.
     fn verdict_for(&self, _account: &Defined, _to: &str, response: &Response) -> Verdict {
@@ -233,18 +306,6 @@ pub const ALL: &[&dyn Channel] = &[
 /// Returns the channel with the given name, or `None` if no channel has this name.
 pub fn find(name: &str) -> Option<&'static dyn Channel> {
     ALL.iter().find(|channel| channel.name() == name).copied()
-}
-
-/// The type of encryption for the connection to a mail relay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MailTls {
-    /// The connection is encrypted from the beginning (usually on port 465).
-    Implicit,
-    /// The connection begins without encryption. The command STARTTLS then starts the encryption (usually on
-    /// port 587). If the relay does not support this command, no message is sent.
-    Starttls,
-    /// The connection is not encrypted.
-    None,
 }
 
 /// One mail, with the settings of the mail relay that receives the mail from the desk.
@@ -343,19 +404,6 @@ fn check_url(account: &Defined, key: &str) -> Result<(), String> {
     } else {
         Err(format!("`{key}` must be an HTTP address without ? and #"))
     }
-}
-
-/// Returns the longest part of a text with at most `bytes` bytes. A text that is cut ends with an ellipsis.
-pub fn cut(text: &str, bytes: usize) -> String {
-    const ELLIPSIS: char = '…';
-    if text.len() <= bytes {
-        return text.to_owned();
-    }
-    let most = bytes.saturating_sub(ELLIPSIS.len_utf8());
-    let end = (0..=most).rev().find(|end| text.is_char_boundary(*end));
-    let mut part = text[..end.unwrap_or_default()].trim_end().to_owned();
-    part.push(ELLIPSIS);
-    part
 }
 
 /// Returns an error if a channel account contains a setting that is not in the list `known`. The error names the first

@@ -9,8 +9,8 @@ use events::delivery::FailureClass;
 use ring::rand::SystemRandom;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
-    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, UnparsedPublicKey,
-    VerificationAlgorithm,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, RsaPublicKeyComponents,
+    UnparsedPublicKey, VerificationAlgorithm,
 };
 use serde_json::{Value, json};
 
@@ -191,6 +191,19 @@ impl SigningKey {
         }
     }
 
+    /// Returns the modulus and the exponent of an RSA key in Base64 for URLs, as in a JSON Web Key (RFC 7518, section 6.3.1).
+    /// Returns `None` for another key.
+    pub fn components(&self) -> Option<(String, String)> {
+        let Pair::Rs256(pair) = &self.0 else {
+            return None;
+        };
+        let parts = RsaPublicKeyComponents::<Vec<u8>>::from(pair.public());
+        Some((
+            URL_SAFE_NO_PAD.encode(parts.n),
+            URL_SAFE_NO_PAD.encode(parts.e),
+        ))
+    }
+
     /// Returns a signed token. ES256 needs random numbers, so the signatures of two equal tokens differ.
     pub fn sign(&self, header: &Value, claims: &Value) -> Result<String, String> {
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
@@ -273,7 +286,7 @@ fn pem(der: &[u8]) -> String {
 
 /// Returns the PEM form of the RSA key of the tests. Its bytes are in Base64.
 #[cfg(test)]
-pub(super) fn test_rsa_key() -> String {
+pub(crate) fn test_rsa_key() -> String {
     pem(&STANDARD.decode(tests::RSA_KEY).expect("Base64"))
 }
 

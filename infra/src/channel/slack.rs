@@ -15,9 +15,11 @@ use serde_json::Value;
 
 use self::blocks::Buttons;
 use super::{
-    Channel, Outgoing, Request, Response, TIMEOUT, accepted, check_url, of_http, only, text,
+    Answering, Channel, Outgoing, Request, Response, TIMEOUT, Updates, accepted, check_url,
+    of_http, only, text,
 };
 use crate::http::{HttpRequest, HttpResponse, RESPONSE_BYTES_MAX};
+use crate::inbound::Place;
 
 /// The default base URL of the Web API. The channel account (the settings for one app) can contain another URL.
 const URL: &str = "https://slack.com/api";
@@ -87,8 +89,44 @@ impl Channel for Slack {
         call(outgoing, "chat.postMessage", &body)
     }
 
+    /// Answers in the conversation of the message. Slash commands and buttons have an address for answers instead.
+    fn answer(&self, answering: &Answering<'_>) -> Result<Option<HttpRequest>, String> {
+        let Place { chat, message, .. } = answering.place;
+        if !is_id(chat, CONVERSATIONS) {
+            return Ok(None);
+        }
+        let text = crate::inbound::slack::escaped(answering.text);
+        let mut body = serde_json::json!({
+            "channel": chat, "text": text, "parse": "none", "link_names": false,
+        });
+        if !message.is_empty() {
+            body["thread_ts"] = message.as_str().into();
+        }
+        let (account, secret) = (answering.account, answering.secret);
+        match call_as(account, secret, "chat.postMessage", &body)? {
+            Request::Http(request) => Ok(Some(request)),
+            Request::Mail(_) => Ok(None),
+        }
+    }
+
     fn verdict(&self, response: &Response) -> Verdict {
         of_http(response, judge)
+    }
+
+    fn updates(&self, _account: &Defined) -> Updates {
+        Updates::Always
+    }
+
+    fn update(
+        &self,
+        outgoing: &Outgoing<'_>,
+        message: &str,
+        _state: &str,
+    ) -> Result<HttpRequest, String> {
+        match update(outgoing, message)? {
+            Request::Http(request) => Ok(request),
+            Request::Mail(_) => Err("the channel sends no mails".into()),
+        }
     }
 }
 
@@ -146,14 +184,18 @@ fn body(outgoing: &Outgoing<'_>) -> Result<Value, String> {
 }
 
 fn call(outgoing: &Outgoing<'_>, method: &str, body: &Value) -> Result<Request, String> {
-    Slack.check_secret(outgoing.secret)?;
-    let base = match text(outgoing.account, "url") {
+    call_as(outgoing.account, outgoing.secret, method, body)
+}
+
+fn call_as(account: &Defined, secret: &str, method: &str, body: &Value) -> Result<Request, String> {
+    Slack.check_secret(secret)?;
+    let base = match text(account, "url") {
         "" => URL,
         url => url,
     };
     Ok(post(
         format!("{}/{method}", base.trim_end_matches('/')),
-        Some(outgoing.secret),
+        Some(secret),
         body,
     ))
 }

@@ -13,14 +13,25 @@ use serde_json::Value;
 
 use super::teams::{Buttons, is_code, is_guid, is_loopback, is_private, message, wait_ms};
 use super::{
-    Access, Channel, Outgoing, Request, Response, TIMEOUT, Token, accepted, of_http, only, text,
+    Access, Answering, Channel, Outgoing, Request, Response, TIMEOUT, Token, Updates, accepted,
+    of_http, only, text,
 };
 use crate::http::{HttpError, HttpRequest, HttpResponse, RESPONSE_BYTES_MAX, Url};
+use crate::inbound::Place;
 
 /// The default service URL: the address of the Bot Framework for Teams in the public cloud.
 const SERVICE_URL: &str = "https://smba.trafficmanager.net/teams";
 /// The default address for access tokens. A bot of a single tenant needs the address of its tenant.
 const TOKEN_URL: &str = "https://login.microsoftonline.com/botframework.com/oauth2/v2.0/token";
+/// The default address of the document that names the published keys of the Bot Framework.
+const METADATA_URL: &str = "https://login.botframework.com/v1/.well-known/openidconfiguration";
+/// The hosts that publish keys, with the issuer of the tokens that these keys sign.
+const KEY_HOSTS: &[(&str, &str)] = &[
+    ("login.botframework.com", ISSUER),
+    ("login.botframework.azure.us", "https://api.botframework.us"),
+];
+/// The issuer of the tokens of the public cloud.
+const ISSUER: &str = "https://api.botframework.com";
 /// The permission that the access token contains.
 const SCOPE: &str = "https://api.botframework.com/.default";
 /// The hosts to which the access token may be sent. An entry that begins with a point means all subdomains.
@@ -75,7 +86,10 @@ impl Channel for TeamsBot {
     }
 
     fn check(&self, account: &Defined) -> Result<(), String> {
-        only(account, &["app_id", "url", "token_url", "buttons"])?;
+        only(
+            account,
+            &["app_id", "url", "token_url", "metadata_url", "buttons"],
+        )?;
         if account
             .settings
             .get("buttons")
@@ -88,7 +102,7 @@ impl Channel for TeamsBot {
         }
         place(account, "url", SERVICE_URL, SERVICE_HOSTS)?;
         place(account, "token_url", TOKEN_URL, TOKEN_HOSTS)?;
-        Ok(())
+        metadata_url(account).map(drop)
     }
 
     fn check_secret(&self, secret: &str) -> Result<(), String> {
@@ -144,19 +158,93 @@ impl Channel for TeamsBot {
         activity("POST", outgoing, None).map(Request::Http)
     }
 
+    /// Replaces the card if its action is done, and otherwise answers with a text in the chat.
+    fn answer(&self, answering: &Answering<'_>) -> Result<Option<HttpRequest>, String> {
+        let Place {
+            service,
+            chat,
+            message: card,
+        } = answering.place;
+        TeamsBot
+            .check_address(chat)
+            .map_err(|reason| format!("the chat must {reason}"))?;
+        let url = service.parse::<Url>();
+        let url = url.map_err(|_| "the service URL of the message is not a URL".to_owned())?;
+        // The address comes from a message. The access token must not be sent to another host.
+        if !is_listed(&url, SERVICE_HOSTS) {
+            return Err(
+                "the service URL of the message is not an address of the Bot Framework".into(),
+            );
+        }
+        let replaced = answering.content.filter(|_| is_message(card));
+        if let Some(content) = replaced {
+            let body = message(content, buttons(answering.account), None);
+            return call("PUT", url, chat, Some(card), answering.token, body).map(Some);
+        }
+        let body = serde_json::json!({
+            "type": "message",
+            "textFormat": "plain",
+            "text": answering.text,
+        });
+        let body = body.to_string().into_bytes();
+        call("POST", url, chat, None, answering.token, body).map(Some)
+    }
+
     fn verdict(&self, response: &Response) -> Verdict {
         of_http(response, judge)
     }
+
+    fn updates(&self, _account: &Defined) -> Updates {
+        Updates::Always
+    }
+
+    fn update(
+        &self,
+        outgoing: &Outgoing<'_>,
+        message: &str,
+        _state: &str,
+    ) -> Result<HttpRequest, String> {
+        update(outgoing, message)
+    }
+
+    /// The response to an update does not always contain the id of the message.
+    fn update_verdict(&self, response: &Response) -> Verdict {
+        match (self.verdict(response), response) {
+            (Verdict::Unknown { .. }, Response::Http(Ok(response))) if response.is_success() => {
+                accepted(response.status.to_string(), "")
+            }
+            (verdict, _) => verdict,
+        }
+    }
+}
+
+/// Returns the address of the document that names the published keys of the Bot Framework for an account.
+pub fn metadata_url(account: &Defined) -> Result<Url, String> {
+    let hosts: Vec<&str> = KEY_HOSTS.iter().map(|(host, _)| *host).collect();
+    place(account, "metadata_url", METADATA_URL, &hosts)
+}
+
+/// Returns the issuer of the tokens that are signed by the keys at `url`. Returns `None` if the host of `url` may not publish
+/// keys.
+pub fn issuer(url: &Url) -> Option<&'static str> {
+    let hosts = KEY_HOSTS.iter();
+    let mut hosts = hosts.filter(|(host, _)| is_listed(url, &[*host]));
+    hosts.next().map(|(_, issuer)| *issuer)
 }
 
 /// Returns a request that replaces the message with the id `message` by the content of `outgoing`. The id comes from the
 /// response to the first request. [`TeamsBot`] also converts the response to this request to a verdict.
 pub fn update(outgoing: &Outgoing<'_>, message: &str) -> Result<HttpRequest, String> {
-    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, ':' | '_' | '-');
-    if message.is_empty() || !message.chars().all(is_allowed) {
+    if !is_message(message) {
         return Err("the id of the message is not valid".into());
     }
     activity("PUT", outgoing, Some(message))
+}
+
+/// Returns true if a text is the id of a message. The id becomes a part of the path.
+fn is_message(id: &str) -> bool {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, ':' | '_' | '-');
+    !id.is_empty() && id.len() <= 256 && id.chars().all(is_allowed)
 }
 
 fn activity(
@@ -164,20 +252,33 @@ fn activity(
     outgoing: &Outgoing<'_>,
     replaced: Option<&str>,
 ) -> Result<HttpRequest, String> {
-    let mut url = place(outgoing.account, "url", SERVICE_URL, SERVICE_HOSTS)?;
+    let url = place(outgoing.account, "url", SERVICE_URL, SERVICE_HOSTS)?;
+    let body = message(outgoing.content, buttons(outgoing.account), None);
+    call(method, url, outgoing.to, replaced, outgoing.token, body)
+}
+
+/// Returns a request for the activities of a chat. `url` is the service URL.
+fn call(
+    method: &str,
+    mut url: Url,
+    chat: &str,
+    replaced: Option<&str>,
+    token: &str,
+    body: Vec<u8>,
+) -> Result<HttpRequest, String> {
     url.path_segments_mut()
         .map_err(|()| "`url` is not the URL of a server".to_owned())?
         .pop_if_empty()
-        .extend(["v3", "conversations", outgoing.to, "activities"])
+        .extend(["v3", "conversations", chat, "activities"])
         .extend(replaced);
     Ok(HttpRequest {
         method: method.into(),
         url: url.into(),
         headers: vec![
             ("content-type".into(), "application/json".into()),
-            ("authorization".into(), format!("Bearer {}", outgoing.token)),
+            ("authorization".into(), format!("Bearer {token}")),
         ],
-        body: message(outgoing.content, buttons(outgoing.account), None),
+        body,
         timeout: TIMEOUT,
         response_bytes_max: RESPONSE_BYTES_MAX,
     })
@@ -191,19 +292,21 @@ fn place(account: &Defined, key: &str, default: &str, hosts: &[&str]) -> Result<
         Some(value) => value.as_str(),
     };
     let url = given.and_then(|given| given.parse::<Url>().ok());
-    let is_allowed = |url: &Url| {
-        let host = url.host_str().unwrap_or_default();
-        let is_listed = hosts
-            .iter()
-            .any(|allowed| host == *allowed || allowed.starts_with('.') && host.ends_with(allowed));
-        is_private(url) && url.query().is_none() && (is_listed || is_loopback(url))
-    };
-    url.filter(is_allowed).ok_or_else(|| {
+    url.filter(|url| is_listed(url, hosts)).ok_or_else(|| {
         format!(
             "`{key}` must be an https address without ? and # at one of {}",
             hosts.join(", ")
         )
     })
+}
+
+/// Returns true if a URL is an address at one of the given hosts, or on this machine.
+fn is_listed(url: &Url, hosts: &[&str]) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let is_listed = hosts
+        .iter()
+        .any(|allowed| host == *allowed || allowed.starts_with('.') && host.ends_with(allowed));
+    is_private(url) && url.query().is_none() && (is_listed || is_loopback(url))
 }
 
 /// The error in a response of the Bot Framework. The code is the HTTP status if the response names no code.
@@ -340,8 +443,8 @@ fn granted(response: &HttpResponse) -> Result<Token, Verdict> {
     })
 }
 
-/// Returns the kind of the buttons of an account. Only a program that receives the activities of the bot can process pressed
-/// buttons, so buttons are links unless the setting `buttons` is true.
+/// Returns the kind of the buttons of an account. Pressed buttons arrive only if the address for messages of the bot is that
+/// of the desk, so buttons are links unless the setting `buttons` is true.
 fn buttons(account: &Defined) -> Buttons {
     match account.settings.get("buttons") {
         Some(serde_json::Value::Bool(true)) => Buttons::Callbacks,
@@ -664,6 +767,20 @@ pub(super) mod tests {
         for id in ["", "..", "a/b", "a?b"] {
             assert!(update(&outgoing, id).is_err(), "{id}");
         }
+    }
+
+    #[test]
+    fn an_update_without_an_id_in_its_response_is_accepted() {
+        let response = Response::Http(Ok(HttpResponse::of(200, b"")));
+        assert!(matches!(
+            TeamsBot.verdict(&response),
+            Verdict::Unknown { .. }
+        ));
+        let updated = TeamsBot.update_verdict(&response);
+        assert!(matches!(updated, Verdict::Succeeded { .. }), "{updated:?}");
+        let missing = Response::Http(Ok(HttpResponse::of(404, b"{}")));
+        let updated = TeamsBot.update_verdict(&missing);
+        assert!(matches!(updated, Verdict::Refused { .. }), "{updated:?}");
     }
 
     #[test]

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use super::wechat::{self, Answer, ELLIPSIS, MINUTE_MS, Parts, narrow, plain};
 use super::{
-    Access, Channel, Outgoing, Request, Response, TIMEOUT, Token, accepted, check_url, cut,
-    of_http, only, text,
+    Access, Answering, Channel, Outgoing, Request, Response, TIMEOUT, Token, Updates, accepted,
+    check_url, cut, of_http, only, text,
 };
 use crate::http::{HttpError, HttpRequest, HttpResponse, RESPONSE_BYTES_MAX};
 
@@ -35,10 +35,13 @@ const BUTTONS_MAX: usize = 6;
 /// The lengths that WeCom recommends for the texts of a card with buttons, in columns. A Chinese character has two columns.
 const TITLE_COLUMNS: usize = 52;
 const INTRO_COLUMNS: usize = 60;
+const REPLACED_COLUMNS: usize = 40;
 const CLOSING_COLUMNS: usize = 224;
 const LABEL_COLUMNS: usize = 10;
 const VALUE_COLUMNS: usize = 52;
 const BUTTON_COLUMNS: usize = 20;
+/// Maximum size of the text of an answer, in bytes.
+const ANSWER_BYTES_MAX: usize = 2_000;
 /// The styles of a highlighted button and of any other button.
 const PRIMARY: u8 = 1;
 const SECONDARY: u8 = 2;
@@ -128,8 +131,66 @@ impl Channel for WecomApp {
         Ok(Request::Http(wechat::post(url, &body)))
     }
 
+    /// Replaces the buttons of a card by the result if the action is done, and otherwise sends a text. WeCom accepts the
+    /// code of a card once, so a refused action does not use it.
+    fn answer(&self, answering: &Answering<'_>) -> Result<Option<HttpRequest>, String> {
+        let account = answering.account;
+        wechat::check_member(answering.user).map_err(|reason| format!("the user must {reason}"))?;
+        let code = answering.place.message.as_str();
+        let is_card = answering.content.is_some() && !code.is_empty();
+        let (path, body) = if is_card {
+            let name = wechat::narrow(&wechat::plain(answering.text), BUTTON_COLUMNS);
+            let body = json!({
+                "userids": [answering.user],
+                "agentid": agent(account)?,
+                "response_code": code,
+                "button": { "replace_name": name },
+            });
+            ("update_template_card", body)
+        } else {
+            let text = cut(&wechat::plain(answering.text), ANSWER_BYTES_MAX);
+            let body = json!({
+                "touser": answering.user,
+                "agentid": agent(account)?,
+                "msgtype": "text",
+                "text": { "content": text },
+            });
+            ("send", body)
+        };
+        let address = format!("{}/cgi-bin/message/{path}", base(account));
+        let url = wechat::url(&address, &[("access_token", answering.token)])?;
+        Ok(Some(wechat::post(url, &body)))
+    }
+
     fn verdict(&self, response: &Response) -> Verdict {
         of_http(response, judge)
+    }
+
+    /// Only cards with buttons have a code for an update, and WeCom accepts this code once within 72 hours.
+    fn updates(&self, account: &Defined) -> Updates {
+        match has_buttons(account) {
+            Ok(true) => Updates::Once,
+            Ok(false) | Err(_) => Updates::Never,
+        }
+    }
+
+    /// The new card keeps its texts. A gray text that cannot be pressed replaces all buttons.
+    fn update(
+        &self,
+        outgoing: &Outgoing<'_>,
+        message: &str,
+        state: &str,
+    ) -> Result<HttpRequest, String> {
+        let account = outgoing.account;
+        let address = format!("{}/cgi-bin/message/update_template_card", base(account));
+        let url = wechat::url(&address, &[("access_token", outgoing.token)])?;
+        let body = json!({
+            "userids": [outgoing.to],
+            "agentid": agent(account)?,
+            "response_code": message,
+            "button": { "replace_name": narrow(&plain(state), REPLACED_COLUMNS) },
+        });
+        Ok(wechat::post(url, &body))
     }
 }
 
@@ -431,6 +492,27 @@ pub(super) mod tests {
         content.link.text = "Open the ticket".into();
         let (_, body) = sent(&app(false), &content, "d1");
         assert_eq!(body["textcard"]["btntxt"], "Open");
+    }
+
+    #[test]
+    fn an_update_replaces_the_buttons_by_the_state() {
+        let (account, content) = (app(true), content());
+        assert_eq!(WecomApp.updates(&account), Updates::Once);
+        assert_eq!(WecomApp.updates(&app(false)), Updates::Never);
+        let outgoing = outgoing(&account, SECRET, "lisi", &content);
+        let outgoing = Outgoing {
+            token: "t",
+            ..outgoing
+        };
+        let request = WecomApp.update(&outgoing, "r1", "已由张三确认").unwrap();
+        let address = format!("{URL}/cgi-bin/message/update_template_card?access_token=t");
+        assert_eq!((request.method.as_str(), request.url), ("POST", address));
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        let button = json!({ "replace_name": "已由张三确认" });
+        let expected = json!({
+            "userids": ["lisi"], "agentid": 1_000_002, "response_code": "r1", "button": button,
+        });
+        assert_eq!(body, expected);
     }
 
     #[test]

@@ -30,17 +30,9 @@ impl Client {
     /// requests) allow.
     pub fn new(egress: Egress) -> Result<Self, Error> {
         let egress = Arc::new(egress);
-        let client = crate::http::tls::client()
-            .timeout(TIMEOUT)
-            .connect_timeout(Duration::from_secs(5))
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .user_agent("ledgerdesk")
-            .dns_resolver(Arc::new(Allowed(egress.clone())))
-            .build()
-            .map_err(|error| {
-                Error::because(Kind::Misconfigured, "cannot make an HTTP client", error)
-            })?;
+        let client = builder(&egress).timeout(TIMEOUT).build().map_err(|error| {
+            Error::because(Kind::Misconfigured, "cannot make an HTTP client", error)
+        })?;
         Ok(Self { client, egress })
     }
 
@@ -64,6 +56,16 @@ impl Client {
             None => Ok(url),
         }
     }
+}
+
+/// Returns a builder of clients that obey the egress rules.
+fn builder(egress: &Arc<Egress>) -> reqwest::ClientBuilder {
+    crate::http::tls::client()
+        .connect_timeout(Duration::from_secs(5))
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .user_agent("ledgerdesk")
+        .dns_resolver(Arc::new(Allowed(egress.clone())))
 }
 
 /// A DNS resolver that returns only the addresses that the egress rules (rules for outgoing
@@ -117,6 +119,23 @@ impl HttpClient for Client {
             body,
             is_cut,
         })
+    }
+
+    /// Opens a connection with its own HTTP/1.1 client, because HTTP/2 has no such connections.
+    #[cfg(feature = "local")]
+    async fn connect(&self, url: &str) -> Result<Box<dyn super::socket::Socket>, String> {
+        let mut url: reqwest::Url = url.parse().map_err(|_| "the URL is not valid")?;
+        let scheme = match url.scheme() {
+            "wss" => "https",
+            "ws" => "http",
+            _ => return Err("the URL is neither ws nor wss".into()),
+        };
+        url.set_scheme(scheme)
+            .map_err(|()| "the URL is not valid")?;
+        let url = self.check(url.as_str())?;
+        let client = builder(&self.egress).http1_only().build();
+        let client = client.map_err(|error| error.to_string())?;
+        super::socket::open(&client, url).await
     }
 }
 

@@ -8,6 +8,7 @@ pub mod egress;
 pub mod memory;
 mod request;
 mod response;
+pub mod socket;
 pub mod tls;
 
 use async_trait::async_trait;
@@ -26,6 +27,11 @@ pub trait HttpClient: Send + Sync {
     }
     /// Sends a request and returns its response.
     async fn send(&self, request: &HttpRequest) -> Result<HttpResponse, HttpError>;
+    /// Opens a connection over which both sides send texts. `url` begins with `ws://` or `wss://`. If the connection cannot
+    /// be opened, returns the reason as an English text without secrets.
+    async fn connect(&self, _url: &str) -> Result<Box<dyn socket::Socket>, String> {
+        Err("this program opens no connections for texts".into())
+    }
 }
 
 /// Returns the scheme, the host and the port of a URL. Returns an empty text if the URL is invalid.

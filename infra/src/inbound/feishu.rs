@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Answer, Inbound, Message, Refusal, Request, Verified, WINDOW_MS, check_digest, check_time,
-    cipher, from_base64, is_equal, object, required, text,
+    Answer, Inbound, Message, Place, Refusal, Request, Verified, WINDOW_MS, check_digest,
+    check_time, cipher, from_base64, is_equal, object, required, text,
 };
 
 /// The form of the secret, for messages to operators.
@@ -32,8 +32,17 @@ impl Inbound for Feishu {
         "feishu"
     }
 
-    fn stored(&self) -> Answer {
-        Answer::json(&json!({}))
+    /// Returns a toast (a short text that disappears again) after the press of a button.
+    fn stored(&self, message: Option<&Message>) -> Answer {
+        if message.is_none_or(|message| message.value.is_none()) {
+            return Answer::json(&json!({}));
+        }
+        let (chinese, english) = ("已收到，正在处理。", "Received.");
+        Answer::json(&json!({ "toast": {
+            "type": "info",
+            "content": chinese,
+            "i18n": { "zh_cn": chinese, "en_us": english },
+        } }))
     }
 
     fn verify(
@@ -90,13 +99,14 @@ pub(super) fn decrypted(key: &str, sealed: &str) -> Result<Vec<u8>, Refusal> {
 }
 
 fn message(body: &Value) -> Result<Verified, Refusal> {
-    let (sender, said, value) = match text(body, "/header/event_type") {
+    let (sender, said, value, at) = match text(body, "/header/event_type") {
         "im.message.receive_v1" => {
             // The content of a message is JSON in a text.
             let content = text(body, "/event/message/content");
             let content = Value::Object(object(content.as_bytes())?);
             let said = text(&content, "/text").to_owned();
-            ("/event/sender/sender_id", said, None)
+            let at = text(body, "/event/message/message_id");
+            ("/event/sender/sender_id", said, None, at)
         }
         "card.action.trigger" => {
             let value = match text(body, "/event/action/value") {
@@ -104,7 +114,8 @@ fn message(body: &Value) -> Result<Verified, Refusal> {
                 value => value,
             };
             let value = required(value, "event/action/value")?;
-            ("/event/operator", String::new(), Some(value))
+            let at = text(body, "/event/context/open_message_id");
+            ("/event/operator", String::new(), Some(value), at)
         }
         _ => return Ok(Verified::Nothing),
     };
@@ -121,5 +132,9 @@ fn message(body: &Value) -> Result<Verified, Refusal> {
         text: said,
         value,
         reply: None,
+        place: (!at.is_empty()).then(|| Place {
+            message: at.to_owned(),
+            ..Place::default()
+        }),
     }))
 }

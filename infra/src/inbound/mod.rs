@@ -1,15 +1,19 @@
-//! Verifies messages that people send from chats (reference/notifications.md 2 and 3). Each platform has one file with a
-//! codec without side effects. A codec checks the signature over the unchanged bytes first, and reads the content after
-//! that. The caller stores each message under its id, so that a repeated message acts once.
+//! Verifies messages that people send from chats and by mail (reference/notifications.md 2 and 3). Each platform has
+//! one file with a codec without side effects. A codec checks the signature over the unchanged bytes first, and reads
+//! the content after that. The caller stores each message under its id, so that a repeated message acts once.
 //!
-//! **How to add a platform**: Add one file with an implementation of [`Inbound`], its `mod` line and its entry in [`ALL`].
-//! Add its negative cases to the table in `tests.rs`.
+//! **How to add a platform**: Add one file with an implementation of [`Inbound`], its `mod` line and its entry in
+//! [`ALL`]. Add its negative cases to the table in `tests.rs`.
 
 mod cipher;
 pub mod dingtalk;
 pub mod feishu;
+pub mod mail;
+pub mod ses;
 pub mod slack;
+pub mod sns;
 pub mod teams;
+pub mod teams_bot;
 #[cfg(test)]
 mod tests;
 pub mod twilio;
@@ -27,6 +31,8 @@ use serde_json::{Map, Value};
 const WINDOW_MS: i64 = 3_600_000;
 /// Maximum length of an id or of a value of a button, in bytes.
 const ID_BYTES_MAX: usize = 512;
+/// Maximum size of the body of a request of a chat platform, in bytes.
+const BODY_BYTES_MAX: usize = 128 << 10;
 /// Maximum number of nested levels of a JSON body.
 const DEPTH_MAX: usize = 64;
 
@@ -42,6 +48,9 @@ pub struct Request<'a> {
     pub query: &'a [(String, String)],
     /// The bytes of the body, as they arrived. Signatures are computed over these bytes.
     pub body: &'a [u8],
+    /// The certificate (PEM) with the key of the signature, for a platform that signs with such a key. The caller
+    /// gets it from the address of [`Inbound::certificate_url`].
+    pub certificate: Option<&'a str>,
 }
 
 impl<'a> Request<'a> {
@@ -76,6 +85,22 @@ pub struct ReplyTo {
     pub until: Option<Moment>,
 }
 
+/// The place of a message at its platform. The channel account needs it to answer through the interface of the platform,
+/// see [`crate::channel::Channel::answer`]. A member is empty if the platform does not need it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The base address of the interface that the platform names in the message.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub service: String,
+    /// The id of the conversation.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub chat: String,
+    /// The id of the message of the person, or of the message with the pressed button. WeCom and DingTalk have a code for a
+    /// card instead.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
 /// A message of a person, in the form that is common to all platforms.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
@@ -93,6 +118,9 @@ pub struct Message {
     pub value: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply: Option<ReplyTo>,
+    /// The place at which the channel account answers. `None` if `reply` names an address, or if nobody can answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
 }
 
 impl Message {
@@ -136,7 +164,12 @@ impl Answer {
 pub enum Verified {
     /// The platform tests the address and expects this answer.
     Challenge(Answer),
+    /// The platform waits for a request to this address before it sends messages. The address belongs to the platform.
+    Confirmation(String),
+    /// The platform will send no more messages.
+    Ended,
     Message(Message),
+    Mail(Box<mail::Mail>),
     /// The request is valid, but no person wrote or pressed anything.
     Nothing,
 }
@@ -153,6 +186,12 @@ pub enum Refusal {
     Sealed(&'static str),
     #[error("the verification token is wrong")]
     Token,
+    /// The signature of a token is right, but the token was made for another receiver or another request.
+    #[error("the token is wrong: {0}")]
+    Claim(&'static str),
+    /// The certificate or its address does not belong to the platform, or the certificate is not valid now.
+    #[error("the certificate is wrong: {0}")]
+    Certificate(&'static str),
     #[error("the signed time is too far from the time of the desk; the limit is {0} seconds")]
     Stale(i64),
     /// The request is not readable, so its sender is not verified.
@@ -198,9 +237,37 @@ pub trait Inbound: Send + Sync {
     fn reply(&self, text: &str) -> Value {
         serde_json::json!({ "text": text })
     }
-    /// Returns the response to a message that was stored.
-    fn stored(&self) -> Answer {
+    /// Returns the response to a message that was stored. `message` is `None` if the request contained no message.
+    fn stored(&self, _message: Option<&Message>) -> Answer {
         Answer::text("")
+    }
+    /// Returns true if the platform signs with keys that it publishes. The text that `verify` gets as its secret is then a
+    /// [`teams_bot::Trusted`] in JSON, and the desk stores no secret for the account.
+    fn has_published_keys(&self) -> bool {
+        false
+    }
+    /// Returns true if a person cannot know the address of the own chat account. The link of the account then stores the
+    /// address in the preferences of the person.
+    fn learns_address(&self) -> bool {
+        false
+    }
+    /// Returns true if a stored secret is meant for this platform. The ARN of a topic of Amazon is not secret, so it
+    /// must never be the key of a signature.
+    fn accepts_secret(&self, secret: &str) -> bool {
+        !is_arn(secret)
+    }
+    /// Returns the maximum size of the body of a request, in bytes.
+    fn body_bytes_max(&self) -> usize {
+        BODY_BYTES_MAX
+    }
+    /// Returns the address of the certificate with the key of the signature. The address belongs to the platform, and
+    /// the request belongs to one of the secrets. Returns `None` if the platform signs with a shared secret.
+    fn certificate_url(
+        &self,
+        _request: &Request<'_>,
+        _secrets: &[String],
+    ) -> Result<Option<String>, Refusal> {
+        Ok(None)
     }
     /// Checks a request with one secret, and reads its content.
     fn verify(&self, request: &Request<'_>, secret: &str, now: Moment)
@@ -213,9 +280,19 @@ pub const ALL: &[&dyn Inbound] = &[
     &dingtalk::Dingtalk,
     &wecom::Wecom,
     &teams::Teams,
+    &teams_bot::TeamsBot,
     &feishu::Feishu,
     &twilio::Twilio,
+    &mail::Relay,
+    &ses::Ses,
 ];
+
+/// Returns true if a platform learns addresses of this kind, see [`Inbound::learns_address`].
+#[must_use]
+pub fn is_learned(address_kind: &str) -> bool {
+    ALL.iter()
+        .any(|one| one.learns_address() && one.address_kind() == address_kind)
+}
 
 /// Returns the platform with the given name, or `None` if no platform has this name.
 #[must_use]
@@ -238,6 +315,11 @@ pub fn verify(
         }
     }
     Err(refusal)
+}
+
+/// Returns true if a stored secret is the ARN (the name) of an object of Amazon.
+fn is_arn(secret: &str) -> bool {
+    secret.trim_start().to_ascii_lowercase().starts_with("arn:")
 }
 
 /// Returns the decoded parameters of a query. The character `+` stays a plus sign, because values in Base64 contain it.

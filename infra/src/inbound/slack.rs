@@ -5,8 +5,8 @@ use ring::hmac::HMAC_SHA256;
 use serde_json::{Value, json};
 
 use super::{
-    Answer, Inbound, Message, Refusal, ReplyTo, Request, Verified, check_hmac, check_time, field,
-    form, from_hex, object, required, text,
+    Answer, Inbound, Message, Place, Refusal, ReplyTo, Request, Verified, check_hmac, check_time,
+    field, form, from_hex, object, required, text,
 };
 
 /// Maximum difference between the signed time and the clock of the desk, in milliseconds. Slack defines five minutes.
@@ -31,9 +31,7 @@ impl Inbound for Slack {
     }
 
     fn reply(&self, text: &str) -> Value {
-        // Slack reads these three characters as the beginning of a mention or a link.
-        let text = text.replace('&', "&amp;");
-        let text = text.replace('<', "&lt;").replace('>', "&gt;");
+        let text = escaped(text);
         json!({ "response_type": "ephemeral", "replace_original": false, "text": text })
     }
 
@@ -60,6 +58,12 @@ impl Inbound for Slack {
     }
 }
 
+/// Returns a text in which Slack finds no mention and no link.
+pub(crate) fn escaped(text: &str) -> String {
+    let text = text.replace('&', "&amp;");
+    text.replace('<', "&lt;").replace('>', "&gt;")
+}
+
 fn event(body: &Value) -> Result<Verified, Refusal> {
     if text(body, "/type") == "url_verification" {
         return Ok(Verified::Challenge(Answer::text(text(body, "/challenge"))));
@@ -78,6 +82,12 @@ fn event(body: &Value) -> Result<Verified, Refusal> {
         text: text(body, "/event/text").to_owned(),
         value: None,
         reply: None,
+        place: Some(Place {
+            chat: text(body, "/event/channel").to_owned(),
+            // The answer is in the thread of the message, if the message is in a thread.
+            message: text(body, "/event/thread_ts").to_owned(),
+            ..Place::default()
+        }),
     }))
 }
 
@@ -89,6 +99,7 @@ fn command(form: &[(String, String)], now: Moment) -> Result<Verified, Refusal> 
         text: field(form, "text").to_owned(),
         value: None,
         reply: reply(field(form, "response_url"), now),
+        place: None,
     }))
 }
 
@@ -110,6 +121,7 @@ fn button(payload: &Value, now: Moment) -> Result<Verified, Refusal> {
         text: String::new(),
         value: Some(required(value, "actions/0/value")?),
         reply: reply(text(payload, "/response_url"), now),
+        place: None,
     }))
 }
 

@@ -24,7 +24,7 @@ impl Inbound for Teams {
     }
 
     /// An outgoing webhook accepts only the response to its own request, and the desk processes the message later.
-    fn stored(&self) -> Answer {
+    fn stored(&self, _message: Option<&Message>) -> Answer {
         let text = "已收到，正在处理。Received. The ticket shows the result.";
         Answer::json(&json!({ "type": "message", "text": text }))
     }
@@ -55,6 +55,7 @@ impl Inbound for Teams {
             text: text(&body, "/text").replace("&nbsp;", " "),
             value: None,
             reply: None,
+            place: None,
         }))
     }
 }

@@ -21,7 +21,7 @@ impl Inbound for Twilio {
         "phone"
     }
 
-    fn stored(&self) -> Answer {
+    fn stored(&self, _message: Option<&Message>) -> Answer {
         Answer {
             content_type: "text/xml",
             body: "<Response/>".into(),
@@ -57,6 +57,7 @@ impl Inbound for Twilio {
             text: field(&form, "Body").to_owned(),
             value: None,
             reply: None,
+            place: None,
         }))
     }
 }

@@ -11,8 +11,8 @@ use ring::digest::SHA1_FOR_LEGACY_USE_ONLY;
 use serde::Deserialize;
 
 use super::{
-    Answer, Inbound, Message, Refusal, Request, Verified, WINDOW_MS, check_digest, check_time,
-    cipher, from_base64, is_equal, required, unreadable,
+    Answer, Inbound, Message, Place, Refusal, Request, Verified, WINDOW_MS, check_digest,
+    check_time, cipher, from_base64, is_equal, required, unreadable,
 };
 
 /// The block size of the padding, in bytes.
@@ -109,12 +109,17 @@ fn content(plain: &[u8], receive_id: &str) -> Result<Vec<u8>, Refusal> {
 fn message(elements: &[(String, String)]) -> Result<Verified, Refusal> {
     let of = |name| element(elements, name);
     let user = required(of("FromUserName"), "FromUserName")?;
-    let (id, text, value) = match (of("MsgType"), of("Event")) {
-        ("text", _) => (required(of("MsgId"), "MsgId")?, of("Content"), None),
+    let (id, text, value, code) = match (of("MsgType"), of("Event")) {
+        ("text", _) => (
+            required(of("MsgId"), "MsgId")?,
+            of("Content"),
+            None,
+            String::new(),
+        ),
         ("event", "template_card_event") => {
             let response = required(of("ResponseCode"), "ResponseCode")?;
             let value = required(of("EventKey"), "EventKey")?;
-            (response, "", Some(value))
+            (response.clone(), "", Some(value), response)
         }
         _ => return Ok(Verified::Nothing),
     };
@@ -125,6 +130,11 @@ fn message(elements: &[(String, String)]) -> Result<Verified, Refusal> {
         text: text.to_owned(),
         value,
         reply: None,
+        // With the code, the application can change the card once within 72 hours.
+        place: Some(Place {
+            message: code,
+            ..Place::default()
+        }),
     }))
 }
 

@@ -152,12 +152,12 @@ async fn a_command_without_a_ticket_means_the_only_unanswered_one() {
 #[tokio::test]
 async fn an_address_without_a_chat_cannot_be_linked() {
     let chat = Chat::open().await;
-    let path = "people/zhangsan/addresses/email/verify";
+    let path = "people/zhangsan/addresses/fcm/verify";
     let desk = &chat.channels.desk;
     let (status, problem) = desk.v1("POST", path, "zhangsan", json!({})).await;
     assert_eq!(status, 400, "{problem}");
     let text = problem.to_string();
-    assert!(text.contains("dingtalk, feishu"), "{text}");
+    assert!(text.contains("dingtalk, email, feishu"), "{text}");
 }
 
 #[tokio::test]

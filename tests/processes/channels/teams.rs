@@ -7,13 +7,18 @@ use std::sync::Arc;
 use domain::attempt::Verdict;
 use domain::notification::content::{Action, Content};
 use events::channel_account::Defined;
+use functions::cli::demo::fakes::bot_framework::{self, KEYS_PATH, METADATA_PATH};
 use functions::cli::demo::fakes::teams::{RETIRED, SERVICE_PATH, TOKEN_PATH, Teams};
 use infra::channel::contract::{account, content, outgoing, shown};
-use infra::channel::{Access, Channel, Outgoing, Request, Response, Token, find, teams_bot};
+use infra::channel::{
+    Access, Channel, Outgoing, Request, Response, TIMEOUT, Token, find, teams_bot,
+};
 use infra::clock::{Clock as _, SystemClock};
-use infra::http::HttpClient as _;
 use infra::http::client::Client;
 use infra::http::egress::Egress;
+use infra::http::{HttpClient as _, HttpRequest};
+use infra::inbound::Verified;
+use infra::inbound::teams_bot::{Trusted, published};
 use serde_json::{Value, json};
 use tests::foreign::installed;
 use tests::process::{free_port, root};
@@ -138,6 +143,62 @@ async fn client_libraries_use_the_imitation_of_teams() {
     assert_eq!(activities[0].message["text"], "changed");
     assert!(activities.iter().all(|activity| activity.chat == CHAT));
     assert_eq!(teams.issued(), 1, "the library stores its token");
+}
+
+#[tokio::test]
+async fn the_library_of_the_vendor_accepts_the_tokens_of_the_imitation() {
+    let (teams, url) = start().await;
+    let service = format!("{url}{SERVICE_PATH}");
+    let token = teams.framework().bearer(&service);
+    let mut command = Command::new(installed().join("teams/bin/python"));
+    command
+        .arg(root().join("tests/foreign/teams_token.py"))
+        .args([url.as_str(), APP.0, service.as_str(), token.as_str()]);
+    let results = printed(command).await;
+    println!("{results}");
+    assert_eq!(results["the token"], "accepted");
+    assert_eq!(results["changed claims"], "refused");
+    assert_eq!(teams.framework().reads(), 1, "the library caches the keys");
+}
+
+/// The desk checks the same token with the keys that it reads with its real HTTP client.
+#[tokio::test]
+async fn the_desk_accepts_the_tokens_of_the_imitation() {
+    let (teams, url) = start().await;
+    let client = client();
+    let get = async |path: &str| {
+        let request = HttpRequest::get(format!("{url}{path}"), TIMEOUT, 64 << 10);
+        client.send(&request).await.expect("a response").body
+    };
+    let metadata: Value = serde_json::from_slice(&get(METADATA_PATH).await).expect("JSON");
+    assert_eq!(metadata["jwks_uri"], format!("{url}{KEYS_PATH}"));
+    let trusted = Trusted {
+        app_id: APP.0.into(),
+        issuer: metadata["issuer"].as_str().expect("an issuer").into(),
+        keys: published(&get(KEYS_PATH).await).expect("keys"),
+    };
+    let service = format!("{url}{SERVICE_PATH}");
+    let activity = bot_framework::said(&service, CHAT, "1", "ack REQ1").to_string();
+    let token = teams.framework().bearer(&service);
+    let headers = [("authorization".to_owned(), token)];
+    let request = infra::inbound::Request {
+        is_get: false,
+        url: "",
+        headers: &headers,
+        query: &[],
+        body: activity.as_bytes(),
+        certificate: None,
+    };
+    let platform = infra::inbound::find("teams_bot").expect("the platform");
+    let secret = serde_json::to_string(&trusted).expect("JSON");
+    let verified = platform.verify(&request, &secret, SystemClock.now());
+    let Ok(Verified::Message(message)) = verified else {
+        panic!("{verified:?}")
+    };
+    assert_eq!(
+        (message.user.as_str(), message.text.as_str()),
+        (CHAT, "ack REQ1")
+    );
 }
 
 #[tokio::test]

@@ -13,6 +13,8 @@ use infra::{CommandEnvelope, Error, ExecuteError};
 use crate::App;
 use crate::app::breaker::{self, Breaker, Noted};
 
+/// The names of the secrets of channel accounts in the key store begin with this text.
+pub const SECRET: &str = "channel/";
 /// The pause of an account after its provider refused its credentials, in milliseconds: 5 minutes. An operator must correct
 /// them, and each further attempt could lock the account at the provider.
 const CREDENTIAL_PAUSE_MS: i64 = 300_000;

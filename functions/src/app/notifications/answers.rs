@@ -18,10 +18,14 @@ pub enum Answer {
         nodes: String,
     },
     Linked,
+    /// The person wants to rate a notification. The value is the URL of the page with the questions.
+    Questions(String),
     /// The desk refused the command. The text is in the language of the person.
     Refused(String),
     /// The chat account belongs to no person of the desk.
     NotLinked,
+    /// The chat account belongs to no person of the desk, and the person does not need to know its address.
+    CodeNeeded,
     /// The code is wrong or has expired.
     CodeWrong,
     /// The command names no ticket, and no notification of the person waits for an answer.
@@ -31,6 +35,10 @@ pub enum Answer {
     /// The ticket does not exist, or the person may not read it.
     TicketUnknown(String),
     TextMissing,
+    /// The person pressed the button for a comment. A button has no text, so the person must write a command.
+    CommentMissing(String),
+    /// A reply to a mail about one ticket names another ticket.
+    OtherTicket(String),
     /// No node waits for the vote of the person, or several nodes wait.
     NoSingleVote,
     Expired,
@@ -45,16 +53,19 @@ impl Answer {
     /// Returns the kind of the answer: `done`, `refused`, `unknown` or `error`.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Done { .. } | Self::Status { .. } | Self::Linked => "done",
+            Self::Done { .. } | Self::Status { .. } | Self::Linked | Self::Questions(_) => "done",
             Self::Unknown => "unknown",
             Self::Error => "error",
             Self::Refused(_)
             | Self::NotLinked
+            | Self::CodeNeeded
             | Self::CodeWrong
             | Self::TicketMissing
             | Self::TicketAmbiguous(_)
             | Self::TicketUnknown(_)
             | Self::TextMissing
+            | Self::CommentMissing(_)
+            | Self::OtherTicket(_)
             | Self::NoSingleVote
             | Self::Expired
             | Self::Used
@@ -80,8 +91,12 @@ impl Answer {
                 format!("{sn}：{status}，当前节点：{nodes}。")
             }
             Self::Linked => "绑定成功，现在可以在这里处理工单。发送“帮助”查看可用命令。".into(),
+            Self::Questions(url) => format!("请打开页面评价这条通知：{url}"),
             Self::Refused(reason) => format!("操作没有完成：{reason}"),
             Self::NotLinked => "此账号还没有绑定用户。请先在通知设置中填写此账号并获取绑定码，再在这里发送“绑定 绑定码”。".into(),
+            Self::CodeNeeded => {
+                "此账号还没有绑定用户。请在工单系统中获取绑定码，再在这里发送“绑定 绑定码”。".into()
+            }
             Self::CodeWrong => "绑定码错误或已过期，请重新获取绑定码。".into(),
             Self::TicketMissing => "请写明单号，例如：确认 REQ20261122000042。".into(),
             Self::TicketAmbiguous(all) => {
@@ -89,6 +104,10 @@ impl Answer {
             }
             Self::TicketUnknown(sn) => format!("没有单据 {sn}，或者您无权查看。"),
             Self::TextMissing => "请在命令后填写评论内容。".into(),
+            Self::CommentMissing(sn) => format!("请发送消息填写评论：评论 {sn} 内容"),
+            Self::OtherTicket(sn) => {
+                format!("这封邮件属于单据 {sn}，不能用来处理其他单据。请回复其他单据的邮件。")
+            }
             Self::NoSingleVote => {
                 "没有等待您审批的节点，或者有多个节点在等待。请在工单页面审批。".into()
             }
@@ -108,8 +127,10 @@ impl Answer {
                 format!("{sn}: {status}. Current nodes: {nodes}.")
             }
             Self::Linked => "Your account is linked. You can now process tickets here. Send \"help\" to see the commands.".into(),
+            Self::Questions(url) => format!("Open this page to rate the notification: {url}"),
             Self::Refused(reason) => format!("The command was refused: {reason}"),
             Self::NotLinked => "This account is linked with no user. Enter it in your notification preferences, request a code, and send \"link CODE\" here.".into(),
+            Self::CodeNeeded => "This account is linked with no user. Request a code in the service desk, and send \"link CODE\" here.".into(),
             Self::CodeWrong => "The code is wrong or has expired. Request a new code.".into(),
             Self::TicketMissing => {
                 "Name the ticket, for example: ack REQ20261122000042.".into()
@@ -121,6 +142,12 @@ impl Answer {
                 format!("The ticket {sn} does not exist, or you may not see it.")
             }
             Self::TextMissing => "Write the comment after the command.".into(),
+            Self::CommentMissing(sn) => format!("Send your comment as a message: comment {sn} TEXT"),
+            Self::OtherTicket(sn) => {
+                format!(
+                    "Your mail belongs to the ticket {sn}. Reply to a mail of the other ticket to change it."
+                )
+            }
             Self::NoSingleVote => "No node waits for your vote, or several nodes wait. Vote on the page of the ticket.".into(),
             Self::Expired => "This button has expired. Use the page of the ticket.".into(),
             Self::Used => "This button was used already.".into(),

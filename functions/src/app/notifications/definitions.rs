@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::calendars;
 use super::on_call::{ChainEntry, OnCall, RotaEntry};
+use super::policy_insight::{self, InsightEntry};
 use super::policy_rules::{self, RuleEntry};
 use super::subscribers::{self, SubscriptionEntry};
 use super::teams::{self, TeamEntry};
@@ -79,6 +80,8 @@ struct PolicyEntry {
     subscription: Vec<SubscriptionEntry>,
     #[serde(default)]
     escalation: EscalationEntry,
+    #[serde(default)]
+    insight: InsightEntry,
     #[serde(default)]
     single_publisher: bool,
     #[serde(default)]
@@ -288,6 +291,7 @@ fn policy(entry: PolicyEntry) -> Result<notification_policy::Defined, String> {
         team,
         subscription,
         escalation: EscalationEntry { chains },
+        insight,
         single_publisher,
         system_name,
         support_email,
@@ -328,6 +332,7 @@ fn policy(entry: PolicyEntry) -> Result<notification_policy::Defined, String> {
             ));
         }
     }
+    policy_insight::check(insight)?;
     Ok(notification_policy::Defined {
         name: DEFAULT_POLICY.into(),
         accounts,
@@ -343,6 +348,9 @@ fn policy(entry: PolicyEntry) -> Result<notification_policy::Defined, String> {
         single_publisher,
         system_name,
         support_email,
+        feedback_one_in: insight.feedback_one_in,
+        applies_winner: insight.apply_winner,
+        learns_times: insight.learn_times,
     })
 }
 

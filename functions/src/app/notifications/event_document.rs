@@ -254,6 +254,8 @@ async fn apply(
         }
         NotificationEvent::Requested(_)
         | NotificationEvent::Read(_)
+        | NotificationEvent::InboxChanged(_)
+        | NotificationEvent::Outdated(_)
         | NotificationEvent::Acted(_) => {}
     }
     Ok(())

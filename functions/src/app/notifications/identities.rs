@@ -1,18 +1,26 @@
 //! Links chat accounts with people. A person first stores the address of the chat account in the preferences. Then the
 //! person requests a code from the desk and sends it from the chat account. The code proves the person, and the signature
 //! of the platform proves the chat account. A display name or a mail address in a message proves nothing.
+//!
+//! A person cannot know the address of some chat accounts, such as the id of the chat with a bot of Teams. The link of such an
+//! account stores the address.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::notification::chat_identity::ChatIdentity;
 use events::chat_identity::Linked;
 use events::{Meta, Moment, PersonId};
-use infra::ledger::NoContext;
+use infra::inbound::is_learned;
+use infra::ledger::{NoContext, command_id as id_of};
 use infra::{CommandEnvelope, Error, ExecuteError};
 use serde_json::Value;
 
 use super::preferences;
 use crate::App;
+
+/// The address in codes for chat accounts whose address the person does not know. Such a code is valid for every chat account
+/// of its kind.
+const ANY: &str = "";
 
 /// Time for which a code is valid, in milliseconds (10 minutes).
 pub const CODE_VALID_MS: i64 = 600_000;
@@ -27,10 +35,15 @@ pub struct Code {
 }
 
 /// Returns a code for the chat account that the preferences of the person name. Returns `None` if the preferences have no
-/// address of this kind.
+/// address of this kind, and the link does not store the address.
 pub async fn issue(app: &App, person: &PersonId, kind: &str) -> Result<Option<Code>, Error> {
-    let Some(address) = address_of(app, person, kind).await? else {
-        return Ok(None);
+    let address = if is_learned(kind) {
+        ANY.to_owned()
+    } else {
+        let Some(address) = address_of(app, person, kind).await? else {
+            return Ok(None);
+        };
+        address
     };
     let key = app.token_keys().await?.newest;
     let expires = app.ledger.clock.now().plus_ms(CODE_VALID_MS);
@@ -50,19 +63,27 @@ pub async fn link(
 ) -> Result<Option<PersonId>, Error> {
     let now = app.ledger.clock.now();
     let keys = app.token_keys().await?;
-    let Some(person) = keys.first(|key| person_in(key, code, kind, address, now)) else {
+    let address = plain(kind, address);
+    let address = address.as_str();
+    let is_learned = is_learned(kind);
+    let in_code = if is_learned { ANY } else { address };
+    let Some(person) = keys.first(|key| person_in(key, code, kind, in_code, now)) else {
         return Ok(None);
     };
-    if address_of(app, &person, kind).await?.as_deref() != Some(address) {
+    let meta = Meta {
+        actor: person.clone(),
+        ..Meta::system(cause, cause)
+    };
+    if is_learned {
+        let id = id_of(&["address", kind, address, code]);
+        preferences::set_address(app, &person, kind, address, id, meta.clone()).await?;
+    } else if address_of(app, &person, kind).await?.as_deref() != Some(address) {
         return Ok(None);
     }
     let command_envelope = CommandEnvelope {
         stream: stream_of(app, kind, address).await?,
         command_id,
-        meta: Meta {
-            actor: person.clone(),
-            ..Meta::system(cause, cause)
-        },
+        meta,
     };
     let linked = Linked {
         person: person.clone(),
@@ -78,13 +99,14 @@ pub async fn link(
 /// Returns the person to whom a chat account belongs. Returns `None` if the account is not linked, or if the person has
 /// removed the address from the preferences.
 pub async fn person_of(app: &App, kind: &str, address: &str) -> Result<Option<PersonId>, Error> {
-    let stream = stream_of(app, kind, address).await?;
+    let address = plain(kind, address);
+    let stream = stream_of(app, kind, &address).await?;
     let state = app.ledger.load::<ChatIdentity>(&stream).await?.aggregate.0;
     let Some(linked) = state.0 else {
         return Ok(None);
     };
     let current = address_of(app, &linked.person, kind).await?;
-    Ok((current.as_deref() == Some(address)).then_some(linked.person))
+    Ok((current.as_deref() == Some(address.as_str())).then_some(linked.person))
 }
 
 /// Returns the address of a person from the preferences.
@@ -92,7 +114,16 @@ async fn address_of(app: &App, person: &PersonId, kind: &str) -> Result<Option<S
     let preferences = preferences::read(app, person).await?;
     let address = preferences.addresses.get(kind);
     let address = address.and_then(|address| address.value.as_str());
-    Ok(address.map(str::to_owned))
+    Ok(address.map(|address| plain(kind, address)))
+}
+
+/// Returns an address in the form that is compared. Letter case makes no difference in mail addresses.
+fn plain(kind: &str, address: &str) -> String {
+    if kind == "email" {
+        address.to_ascii_lowercase()
+    } else {
+        address.to_owned()
+    }
 }
 
 /// Returns the name of the stream of a chat account. The name contains a hash with a secret key, so it does not reveal

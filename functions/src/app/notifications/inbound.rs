@@ -1,9 +1,10 @@
-//! Receives the messages that people send from chats, and executes their commands. A message is first verified and stored.
-//! The queue `notify` executes its command later, as the person to whom the chat account is linked.
+//! Receives the messages that people send from chats and by mail, and executes their commands. A message is first
+//! verified and stored. The queue `notify` executes its command later, as the person to whom the chat account is
+//! linked. The module [`mails`](super::mails) processes mails.
 
-use std::time::Duration;
-
+use domain::notification::Notification;
 use domain::notification::action::Action;
+use domain::notification::content::Content;
 use domain::notification::grammar::{self, Said, Verb};
 use domain::permission::Operation;
 use domain::ticket::{Command, Ticket};
@@ -12,16 +13,19 @@ use events::channel_account::Defined;
 use events::person::Language;
 use events::ticket::NodeStatus;
 use events::{Meta, NodeId, Origin, PersonId, TicketSn};
-use infra::http::{HttpRequest, Url, origin};
-use infra::inbound::{self, Answer as Response, Inbound, Message, Refusal, ReplyTo, Verified};
+use infra::inbound::mail::{self, Mail};
+use infra::inbound::{
+    self, Answer as Response, Inbound, Message, Refusal, Verified, dingtalk, teams_bot,
+};
 use infra::ledger::command_id;
 use infra::{Error, ExecuteError};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::actions::{self, NotActed};
+use super::actions::{self, NotActed, Pending};
 use super::answers::Answer;
-use super::{identities, preferences, unanswered};
+use super::replies::{self, Reply};
+use super::{bot_keys, certificates, feedback, identities, mails, message, notify};
+use super::{preferences, unanswered};
 use crate::App;
 use crate::app::itsm::callbacks;
 use crate::app::limits::Of;
@@ -37,10 +41,8 @@ const LIMITED_AS: &str = "channel messages";
 const SUBJECT: &str = "channel_account-";
 /// Maximum length of the name of an account in an address, in bytes.
 const ACCOUNT_BYTES_MAX: usize = 64;
-/// Maximum time to send an answer.
-const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
-/// Maximum size of the response to an answer, in bytes.
-const RESPONSE_BYTES_MAX: usize = 4_096;
+/// Maximum number of bytes of an unreadable message that the desk stores. A larger message does not fit into one event.
+const UNREADABLE_BYTES_MAX: usize = 128 << 10;
 
 /// The reason why a message was not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -56,9 +58,32 @@ pub enum NotReceived {
 
 /// The stored form of a message.
 #[derive(Serialize, Deserialize)]
-struct Stored {
-    platform: String,
-    message: Message,
+pub(super) struct Stored {
+    pub(super) platform: String,
+    #[serde(default)]
+    pub(super) message: Message,
+    /// The mail, if the message is a mail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) mail: Option<Box<Mail>>,
+}
+
+impl Stored {
+    /// Returns the form that is stored, as bytes.
+    fn bytes(platform: &dyn Inbound, message: Message, mail: Option<Box<Mail>>) -> Vec<u8> {
+        let stored = Self {
+            platform: platform.name().to_owned(),
+            message,
+            mail,
+        };
+        serde_json::to_vec(&stored).unwrap_or_default()
+    }
+}
+
+/// Returns a stored message. `inbound` is the name of its stream.
+pub(super) async fn stored(app: &App, inbound: &str) -> Result<Stored, Error> {
+    let body = callbacks::body_of(app, inbound).await?.unwrap_or_default();
+    let stored = serde_json::from_slice(&body);
+    stored.map_err(|error| Error::corrupt(format!("{inbound}: {error}")))
 }
 
 /// Verifies a request of a platform, and stores its message. Returns the response to the platform. A repeated message is
@@ -76,27 +101,100 @@ pub async fn receive(
     }
     let now = app.ledger.clock.now();
     app.limits.asked(Of::new(LIMITED_AS, Some(account)), now)?;
-    let secrets = secrets(app, account).await?;
+    let defined = app.configuration.channel_account(account).await?;
+    let defined = defined.filter(|defined| defined.is_enabled);
+    let defined = defined.ok_or(NotReceived::Unknown)?;
+    let secrets = if platform.has_published_keys() {
+        published(app, platform, &defined, request).await?
+    } else {
+        let mut stored = secrets(app, account).await?;
+        stored.retain(|secret| platform.accepts_secret(secret));
+        stored
+    };
     if secrets.is_empty() {
         return Err(NotReceived::Unknown);
     }
-    let defined = app.configuration.channel_account(account).await?;
-    if defined.is_none_or(|defined| !defined.is_enabled) {
-        return Err(NotReceived::Unknown);
+    let certificate = match platform.certificate_url(request, &secrets) {
+        Ok(Some(url)) => Some(certificates::certificate(app, &url).await?),
+        Ok(None) => None,
+        Err(refusal) => return Err(NotReceived::Refused(refusal)),
+    };
+    let request = &inbound::Request {
+        certificate: certificate.as_deref(),
+        ..*request
+    };
+    let verified = inbound::verify(platform, request, &secrets, now);
+    store(app, platform, account, verified, request.body).await
+}
+
+/// Stores a message that arrived over the connection of an account, see [`infra::channel::dingtalk_stream`]. Returns the
+/// response to the platform. `id` is the id of the frame.
+pub async fn receive_streamed(
+    app: &App,
+    account: &str,
+    topic: &str,
+    id: &str,
+    data: &[u8],
+) -> Result<Response, NotReceived> {
+    let now = app.ledger.clock.now();
+    app.limits.asked(Of::new(LIMITED_AS, Some(account)), now)?;
+    let verified = dingtalk::streamed(topic, id, data);
+    store(app, &dingtalk::Dingtalk, account, verified, data).await
+}
+
+/// Stores a mail that the desk itself read from a mailbox. `account` is the name of the channel account of the
+/// mailbox. Returns false if the bytes are not a mail; the desk then keeps their beginning. A repeated mail is stored
+/// once.
+pub async fn store_mail(app: &App, account: &str, bytes: &[u8]) -> Result<bool, Error> {
+    let verified = match mail::parse(bytes) {
+        Ok(mail) => Ok(Verified::Mail(Box::new(mail))),
+        Err(reason) => Err(Refusal::Unreadable(reason)),
+    };
+    match store(app, &mail::Relay, account, verified, bytes).await {
+        Ok(_) => Ok(true),
+        Err(NotReceived::Technical(error)) => Err(error),
+        Err(NotReceived::Refused(_) | NotReceived::Unknown) => Ok(false),
     }
-    let (body, id, problem) = match inbound::verify(platform, request, &secrets, now) {
+}
+
+/// Stores the message in a verified request. `raw` is the body of the request. If it is unreadable, its beginning is stored.
+async fn store(
+    app: &App,
+    platform: &dyn Inbound,
+    account: &str,
+    verified: Result<Verified, Refusal>,
+    raw: &[u8],
+) -> Result<Response, NotReceived> {
+    let (body, id, response, problem) = match verified {
         Ok(Verified::Challenge(answer)) => return Ok(answer),
-        Ok(Verified::Nothing) => return Ok(platform.stored()),
+        Ok(Verified::Confirmation(url)) => {
+            certificates::confirm(app, &url).await?;
+            return Ok(platform.stored(None));
+        }
+        Ok(Verified::Ended) => {
+            tracing::error!(
+                account,
+                "the provider sends no more messages; subscribe again"
+            );
+            return Ok(platform.stored(None));
+        }
+        Ok(Verified::Nothing) => return Ok(platform.stored(None)),
         Ok(Verified::Message(message)) => {
             let id = message.id.clone();
-            let stored = Stored {
-                platform: platform.name().to_owned(),
-                message,
-            };
-            let body = serde_json::to_vec(&stored).unwrap_or_default();
-            (body, Some(id), None)
+            let response = platform.stored(Some(&message));
+            let body = Stored::bytes(platform, message, None);
+            (body, Some(id), response, None)
         }
-        Err(Refusal::Unreadable(reason)) => (request.body.to_vec(), None, Some(reason)),
+        Ok(Verified::Mail(mail)) => {
+            let id = mail.id.clone();
+            let body = Stored::bytes(platform, Message::default(), Some(mail));
+            (body, Some(id), platform.stored(None), None)
+        }
+        Err(Refusal::Unreadable(reason)) => {
+            let kept = raw.len().min(UNREADABLE_BYTES_MAX);
+            let response = platform.stored(None);
+            (raw[..kept].to_vec(), None, response, Some(reason))
+        }
         Err(refusal) => return Err(NotReceived::Refused(refusal)),
     };
     callbacks::store_message(
@@ -111,9 +209,27 @@ pub async fn receive(
     )
     .await?;
     match problem {
-        None => Ok(platform.stored()),
+        None => Ok(response),
         Some(reason) => Err(NotReceived::Refused(Refusal::Unreadable(reason))),
     }
+}
+
+/// Returns the data with which a request is checked if the platform publishes its keys. The account must be an account of the
+/// channel with the same name. A request without a token is refused before the keys are read.
+async fn published(
+    app: &App,
+    platform: &dyn Inbound,
+    account: &Defined,
+    request: &inbound::Request<'_>,
+) -> Result<Vec<String>, NotReceived> {
+    if account.channel != platform.name() {
+        return Err(NotReceived::Unknown);
+    }
+    let Some(key) = teams_bot::key_id(request) else {
+        return Err(NotReceived::Refused(Refusal::Signature));
+    };
+    let trusted = bot_keys::trusted(app, account, Some(&key)).await?;
+    Ok(vec![serde_json::to_string(&trusted).unwrap_or_default()])
 }
 
 /// Returns the live secrets of an account, from the key store.
@@ -138,26 +254,59 @@ pub fn is_subject(subject: &str) -> bool {
 /// `subject` the name of the stream of the channel account.
 pub async fn handle(app: &App, inbound: &str, subject: &str, cause: &str) -> Result<(), Error> {
     let account = subject.trim_start_matches(SUBJECT);
-    let body = callbacks::body_of(app, inbound).await?.unwrap_or_default();
-    let stored = serde_json::from_slice::<Stored>(&body);
-    let stored = stored.map_err(|error| Error::corrupt(format!("{inbound}: {error}")))?;
+    let stored = stored(app, inbound).await?;
     let Some(platform) = inbound::find(&stored.platform) else {
         return Ok(());
     };
-    let (answer, language) = match answer(app, platform, &stored.message, inbound, cause).await {
+    if let Some(mail) = &stored.mail {
+        return mails::handle(app, inbound, account, platform.name(), mail, cause).await;
+    }
+    let answered = match answer(app, platform, &stored.message, inbound, cause).await {
         Ok(answered) => answered,
         Err(error) if error.is_transient() => return Err(error),
         Err(error) => {
             tracing::error!(%error, inbound, "cannot execute the command of a chat message");
-            (Answer::Error, Language::default())
+            Answered::of(Answer::Error, Language::default())
         }
     };
-    tracing::info!(inbound, answer = answer.kind(), "chat message processed");
-    if let Some(to) = &stored.message.reply {
+    let kind = answered.answer.kind();
+    tracing::info!(inbound, answer = kind, "chat message processed");
+    let text = answered.answer.text(answered.language);
+    let Stored { message, .. } = &stored;
+    if let Some(to) = &message.reply {
         let defined = app.configuration.channel_account(account).await?;
-        send(app, platform, defined.as_ref(), to, &answer.text(language)).await;
+        replies::send(app, platform, defined.as_ref(), to, &text).await;
+    } else if message.place.is_some() {
+        let content = match &answered.acted {
+            Some(acted) => after(app, acted, answered.language, &text).await,
+            None => Ok(None),
+        };
+        // The command is already done and must not be repeated, so a failure only makes the answer shorter.
+        let content = content.unwrap_or_else(|error| {
+            tracing::warn!(%error, inbound, "the new content of a message cannot be made");
+            None
+        });
+        replies::request(app, inbound, account, &Reply { text, content }).await?;
     }
     Ok(())
+}
+
+/// The result of a command.
+struct Answered {
+    answer: Answer,
+    language: Language,
+    /// The action of the button that the person pressed, if it is done.
+    acted: Option<Box<Pending>>,
+}
+
+impl Answered {
+    fn of(answer: Answer, language: Language) -> Self {
+        Self {
+            answer,
+            language,
+            acted: None,
+        }
+    }
 }
 
 /// Executes the command of a message as the person to whom the chat account is linked.
@@ -167,7 +316,7 @@ async fn answer(
     message: &Message,
     inbound: &str,
     cause: &str,
-) -> Result<(Answer, Language), Error> {
+) -> Result<Answered, Error> {
     let kind = platform.address_kind();
     let said = grammar::chat(&message.text);
     if message.value.is_none() && said.verb == Verb::Link {
@@ -180,8 +329,8 @@ async fn answer(
             }
         }
         return Ok(match linked {
-            Some(person) => (Answer::Linked, language_of(app, &person).await?),
-            None => (Answer::CodeWrong, Language::default()),
+            Some(person) => Answered::of(Answer::Linked, language_of(app, &person).await?),
+            None => Answered::of(Answer::CodeWrong, Language::default()),
         });
     }
     let mut found = None;
@@ -192,17 +341,23 @@ async fn answer(
         }
     }
     let Some(person) = found else {
-        return Ok((Answer::NotLinked, Language::default()));
+        let answer = if platform.learns_address() {
+            Answer::CodeNeeded
+        } else {
+            Answer::NotLinked
+        };
+        return Ok(Answered::of(answer, Language::default()));
     };
     let language = language_of(app, &person).await?;
-    let answer = match &message.value {
-        Some(value) => press(app, value, &person, language, inbound).await?,
-        None => execute(app, &said, &person, language, inbound, cause).await?,
-    };
-    Ok((answer, language))
+    if let Some(value) = &message.value {
+        return press(app, value, &person, language, inbound).await;
+    }
+    let arrived = (Origin::Chat, inbound, cause);
+    let answer = execute(app, &said, &person, language, arrived).await?;
+    Ok(Answered::of(answer, language))
 }
 
-async fn language_of(app: &App, person: &PersonId) -> Result<Language, Error> {
+pub(super) async fn language_of(app: &App, person: &PersonId) -> Result<Language, Error> {
     Ok(preferences::read(app, person).await?.language)
 }
 
@@ -213,18 +368,31 @@ async fn press(
     person: &PersonId,
     language: Language,
     inbound: &str,
-) -> Result<Answer, Error> {
+) -> Result<Answered, Error> {
+    if let Some(url) = feedback::page_of_button(app, value, person).await? {
+        return Ok(Answered::of(Answer::Questions(url), language));
+    }
+    let mut ticket = String::new();
     let acted = match actions::pending(app, value).await {
         // A button in a group can be pressed by another person.
         Ok(pending) if pending.claim.person != *person => Err(NotActed::Unknown),
-        Ok(_) => Box::pin(actions::act(app, value, "", None, Origin::Chat, inbound)).await,
+        Ok(pending) => {
+            ticket = pending.requested.ticket.to_string();
+            Box::pin(actions::act(app, value, "", None, Origin::Chat, inbound)).await
+        }
         Err(reason) => Err(reason),
     };
-    Ok(match acted {
-        Ok(pending) => Answer::Done {
-            action: pending.claim.action.label(language),
-            sn: pending.requested.ticket.to_string(),
-        },
+    let answer = match acted {
+        Ok(pending) => {
+            let answer = Answer::Done {
+                action: pending.claim.action.label(language),
+                sn: ticket,
+            };
+            return Ok(Answered {
+                acted: Some(Box::new(pending)),
+                ..Answered::of(answer, language)
+            });
+        }
         Err(NotActed::Rejected(rejection)) => {
             Answer::Refused(wording::named_rejection(app, language, &rejection).await?)
         }
@@ -232,19 +400,48 @@ async fn press(
         Err(NotActed::Expired) => Answer::Expired,
         Err(NotActed::Used) => Answer::Used,
         Err(NotActed::Stale | NotActed::Changed) => Answer::Stale,
-        Err(NotActed::TextRequired) => Answer::TextMissing,
+        Err(NotActed::TextRequired) => Answer::CommentMissing(ticket),
         Err(NotActed::Technical(error)) => return Err(error),
-    })
+    };
+    Ok(Answered::of(answer, language))
 }
 
-/// Executes a written command.
-async fn execute(
+/// Returns the new content of a message after one of its actions is done. The content shows the answer, and the buttons of the
+/// actions that the person can still do.
+async fn after(
+    app: &App,
+    acted: &Pending,
+    language: Language,
+    answer: &str,
+) -> Result<Option<Content>, Error> {
+    let (claim, requested) = (&acted.claim, &acted.requested);
+    let preferences = preferences::read(app, &claim.person).await?;
+    let zone = notify::zone(app, preferences.zone.as_deref());
+    let mut card = tickets::card(app, &requested.ticket).await?;
+    let card = card.get_or_insert_default();
+    let loaded = app
+        .ledger
+        .load::<Ticket>(&requested.ticket.stream())
+        .await?;
+    card.ticket = loaded.aggregate.0;
+    let mut content = message::content(app, requested, card, language, &zone).await?;
+    answer.clone_into(&mut content.intro);
+    let notification = app.ledger.load::<Notification>(&claim.notification).await?;
+    let used = notification.aggregate.0.acted;
+    content.actions = actions::offered(app, &claim.notification, requested, card, language).await?;
+    content
+        .actions
+        .retain(|action| !used.contains(&action.name));
+    Ok(Some(content))
+}
+
+/// Executes a written command. `origin` is the way on which the command arrived: a chat or a mail.
+pub(super) async fn execute(
     app: &App,
     said: &Said,
     person: &PersonId,
     language: Language,
-    inbound: &str,
-    cause: &str,
+    (origin, inbound, cause): (Origin, &str, &str),
 ) -> Result<Answer, Error> {
     let action = match said.verb {
         Verb::Acknowledge => Some(Action::Acknowledge),
@@ -281,7 +478,7 @@ async fn execute(
     let Some(command) = action.command(person, node, &said.text) else {
         return Ok(Answer::NoSingleVote);
     };
-    match act(app, sn, &command, person, inbound, cause).await {
+    match act(app, sn, &command, person, (origin, inbound, cause)).await {
         Ok(()) => Ok(Answer::Done {
             action: action.label(language),
             sn: sn.to_string(),
@@ -299,12 +496,11 @@ async fn act(
     sn: &TicketSn,
     command: &Command,
     person: &PersonId,
-    inbound: &str,
-    cause: &str,
+    (origin, inbound, cause): (Origin, &str, &str),
 ) -> Result<(), ExecuteError<Ticket>> {
     let meta = Meta {
         actor: person.clone(),
-        origin: Origin::Chat,
+        origin,
         ..Meta::system(inbound, cause)
     };
     let id = command_id(&["chat", inbound]);
@@ -343,60 +539,4 @@ fn status(card: &TicketCard, sn: &TicketSn, language: Language) -> Answer {
         status: wording::ticket_status(language, card.ticket.status_key()),
         nodes: nodes.join(", "),
     }
-}
-
-/// Sends an answer to the address in the message. The address must belong to the platform, or to the host of the channel
-/// account. A failure is only logged, because the command is already done.
-async fn send(
-    app: &App,
-    platform: &dyn Inbound,
-    account: Option<&Defined>,
-    to: &ReplyTo,
-    text: &str,
-) {
-    let has_expired = to.until.is_some_and(|until| until < app.ledger.clock.now());
-    if has_expired || !may_receive(platform, account, &to.url) {
-        tracing::warn!(
-            platform = platform.name(),
-            has_expired,
-            "no answer is sent to a chat message"
-        );
-        return;
-    }
-    let request = HttpRequest {
-        method: "POST".into(),
-        url: to.url.clone(),
-        headers: Vec::new(),
-        body: platform.reply(text).to_string().into_bytes(),
-        timeout: REPLY_TIMEOUT,
-        response_bytes_max: RESPONSE_BYTES_MAX,
-    };
-    let Some(_slot) = app.targets.enter(&origin(&to.url)) else {
-        tracing::warn!(
-            platform = platform.name(),
-            "an answer to a chat message was not sent, because too many requests are open"
-        );
-        return;
-    };
-    if app.http.send(&request).await.is_err() {
-        tracing::warn!(
-            platform = platform.name(),
-            "an answer to a chat message was not sent"
-        );
-    }
-}
-
-/// Returns true if answers may be sent to an address.
-fn may_receive(platform: &dyn Inbound, account: Option<&Defined>, url: &str) -> bool {
-    let Ok(url) = url.parse::<Url>() else {
-        return false;
-    };
-    let is_of_platform = url.scheme() == "https"
-        && url.port().is_none()
-        && platform.reply_host().is_some()
-        && url.host_str() == platform.reply_host();
-    let own = account.and_then(|account| account.settings.get("url"));
-    let own = own.and_then(Value::as_str).map(str::parse::<Url>);
-    let is_own = own.is_some_and(|own| own.is_ok_and(|own| own.origin() == url.origin()));
-    is_of_platform || is_own
 }

@@ -6,6 +6,7 @@ use domain::views::ticket_card::TicketCard;
 use events::Moment;
 use events::notification::{Fact, Requested, Role};
 use events::person::Language;
+use events::preference::Category;
 use events::workflow::Choice;
 use infra::Error;
 use jiff::tz::TimeZone;
@@ -201,6 +202,22 @@ pub(super) fn wording(fact: Fact, language: Language) -> (&'static str, &'static
             "High load of a person",
             "a person for whom the ticket waits has many open tickets. Consider a transfer.",
         ),
+    };
+    match language {
+        Language::Chinese => chinese,
+        Language::English => english,
+    }
+}
+
+/// Returns the name of a category for people.
+pub fn category_label(category: Category, language: Language) -> &'static str {
+    let (chinese, english) = match category {
+        Category::Approval => ("审批", "approvals"),
+        Category::Assigned => ("任务分配", "assigned work"),
+        Category::Escalated => ("升级", "escalations"),
+        Category::Updated => ("状态更新", "status updates"),
+        Category::Commented => ("评论", "comments"),
+        Category::Resolved => ("工单结束", "closed tickets"),
     };
     match language {
         Language::Chinese => chinese,

@@ -14,7 +14,7 @@ use domain::notification::{Command, Next, Notification, Phase, Rejection, priori
 use domain::permission::Operation;
 use domain::ticket::{Status, Ticket};
 use events::notification::{
-    DeliveryEnded, EXPIRE, FALLBACK, Fact, Held, RELEASE, Read, Requested, Role,
+    DeliveryEnded, EXPIRE, FALLBACK, Fact, Held, RELEASE, Requested, Role, SNOOZE,
 };
 use events::person::{AddressSuppressed, PreferencesChanged};
 use events::{
@@ -28,7 +28,7 @@ use jiff::tz::TimeZone;
 
 use super::addresses;
 use super::definitions::DEFAULT_POLICY;
-use super::{calendars, health, presence, recent, teams, work_notices};
+use super::{calendars, experiments, health, presence, recent, teams, work_notices};
 use crate::App;
 use crate::app::{tickets, times};
 
@@ -152,7 +152,7 @@ pub async fn request_for_operators(app: &App, id: &str, about: About) -> Result<
 /// Continues a notification at one of its deadlines. At the deadline `RELEASE`, the reason of the hold ends, such as
 /// the quiet hours of the person, and the message can be sent. At the deadline `FALLBACK`, another channel account (a
 /// configured sender) sends the message. At the deadline `EXPIRE`, the desk no longer waits for the results of the
-/// deliveries.
+/// deliveries. At the deadline `SNOOZE`, the inbox shows the notification again.
 pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
     let state = app
         .ledger
@@ -180,6 +180,7 @@ pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
         }
         EXPIRE => Command::Expire { at },
         FALLBACK => Command::FallBack { at },
+        SNOOZE => Command::EndSnooze { at },
         _ => return Ok(()),
     };
     let meta = Meta::system(requested.cause.clone(), requested.cause.clone());
@@ -206,32 +207,6 @@ pub async fn end_delivery(
     let command = Command::EndDelivery(ended.clone());
     execute(app, notification, command_id(&["end", id]), meta, &command).await?;
     health::count(app, notification, &ended).await
-}
-
-/// Marks the notification in the given stream as read and returns its new state. Returns `None` if the
-/// notification does not exist.
-pub async fn mark_read(app: &App, stream: &str, meta: Meta) -> Result<Option<Notification>, Error> {
-    let command_envelope = CommandEnvelope {
-        stream: stream.to_owned(),
-        command_id: app.ledger.fresh_id(),
-        meta: meta.clone(),
-    };
-    let command = Command::MarkRead(Read { by: meta.actor });
-    match app
-        .ledger
-        .execute::<Notification>(&command_envelope, &command, &NoContext)
-        .await
-    {
-        Ok(outcome) => {
-            #[cfg(feature = "local")]
-            if !outcome.events.is_empty() {
-                app.sending.engaged("read");
-            }
-            Ok(Some(outcome.state))
-        }
-        Err(ExecuteError::Rejected(Rejection::NotRequested)) => Ok(None),
-        Err(failure) => Err(failure.unexpected()),
-    }
 }
 
 async fn execute(
@@ -288,9 +263,12 @@ async fn next(
         recent::count(app, &requested.person, &requested.cause).await?
     };
     let now = app.ledger.clock.now();
-    Ok(Next::Decided(decide(
-        &reach.situation(requested, held, recent, now),
-    )))
+    let decision = decide(&reach.situation(requested, held, recent, now));
+    if reach.accounts.is_empty() {
+        return Ok(Next::Decided(decision));
+    }
+    let decision = experiments::moved_decision(app, &reach, requested, held, decision, now);
+    Ok(Next::Decided(decision.await?))
 }
 
 /// Returns true if the execution of a script still waits for an approval. `cause` is the id of one of its events: the
@@ -327,7 +305,7 @@ pub(super) struct Reach {
     pub(super) zone: TimeZone,
     calendar: Option<calendar::Defined>,
     appointments: Vec<Busy>,
-    policy: Option<notification_policy::Defined>,
+    pub(super) policy: Option<notification_policy::Defined>,
     accounts: BTreeMap<String, channel_account::Defined>,
     suppressed: BTreeMap<String, AddressSuppressed>,
 }

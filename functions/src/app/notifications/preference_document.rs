@@ -109,6 +109,7 @@ pub fn read(
         addresses,
         channels,
         is_aggregated: stored.is_aggregated,
+        is_learned: stored.is_learned,
         document: Some(Value::Object(document.clone())),
     })
 }

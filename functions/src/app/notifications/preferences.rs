@@ -36,9 +36,37 @@ pub struct Preferences {
     pub channels: BTreeMap<String, ChannelPreference>,
     /// False if the person wants a message of its own for each notification. `None` means true.
     pub is_aggregated: Option<bool>,
+    /// False if the desk must not learn from the answers of the person. `None` means true.
+    pub is_learned: Option<bool>,
     /// The document of the request, if the request has the form of
     /// [`preference_document`](super::preference_document).
     pub document: Option<Value>,
+}
+
+impl Preferences {
+    /// Returns the stored preferences in the form of a request, for example to change one of them.
+    pub(super) fn of(stored: &PreferencesChanged) -> Self {
+        let text = |personal: &Personal| personal.value.as_str().map(str::to_owned);
+        let addresses = stored.addresses.iter();
+        Self {
+            language: stored.language,
+            zone: stored.zone.clone(),
+            quiet: stored.quiet.clone(),
+            do_not_disturb_until: stored.do_not_disturb_until,
+            calendar: stored.calendar.clone(),
+            presence: stored.presence.as_ref().and_then(text),
+            addresses: addresses
+                .filter_map(|(kind, address)| Some((kind.clone(), text(address)?)))
+                .collect(),
+            channels: stored.channels.clone(),
+            is_aggregated: stored.is_aggregated,
+            is_learned: stored.is_learned,
+            document: stored
+                .document
+                .as_ref()
+                .map(|document| document.value.clone()),
+        }
+    }
 }
 
 /// An error in the preferences of a request. `field` is the JSON pointer (RFC 6901) of the wrong member, and
@@ -209,6 +237,38 @@ pub async fn read(app: &App, person: &PersonId) -> Result<PreferencesChanged, Er
     Ok(state.aggregate.0.0.unwrap_or_default())
 }
 
+/// Stores one address in the preferences of a person. The other preferences do not change.
+pub async fn set_address(
+    app: &App,
+    person: &PersonId,
+    kind: &str,
+    address: &str,
+    command_id: [u8; 16],
+    meta: Meta,
+) -> Result<(), Error> {
+    let mut changed = read(app, person).await?;
+    for personal in events::Personals::personals(&mut changed) {
+        personal.sealed = None;
+    }
+    let address = Personal::new(person.clone(), address.into());
+    changed.addresses.insert(kind.to_owned(), address);
+    changed.by = meta.actor.clone();
+    let command_envelope = CommandEnvelope {
+        stream: stream(person),
+        command_id,
+        meta,
+    };
+    app.ledger
+        .execute::<Person>(
+            &command_envelope,
+            &Command::Change(Box::new(changed)),
+            &NoContext,
+        )
+        .await
+        .map(drop)
+        .map_err(ExecuteError::unexpected)
+}
+
 /// Replaces all preferences of a person, and returns the stored preferences. `meta` is the metadata for the
 /// new event.
 pub async fn write(
@@ -227,6 +287,7 @@ pub async fn write(
         addresses,
         channels,
         is_aggregated,
+        is_learned,
         document,
     } = preferences;
     let sealed =
@@ -241,6 +302,7 @@ pub async fn write(
         addresses: addresses.into_iter().map(sealed).collect(),
         channels,
         is_aggregated: is_aggregated.filter(|is_aggregated| !is_aggregated),
+        is_learned: is_learned.filter(|is_learned| !is_learned),
         document: document.map(|document| Personal::new(person.clone(), document)),
         by: meta.actor.clone(),
     };

@@ -38,6 +38,17 @@ pub fn sign(
     is_valid.then(|| format!("{signed}@{domain}"))
 }
 
+/// Returns the ticket that an address for replies names. The signature is not checked, so this proves nothing.
+/// Returns `None` for an address of another form.
+pub fn ticket_in(address: &str) -> Option<TicketSn> {
+    let (local, _) = address.rsplit_once('@')?;
+    let (_, tag) = local.rsplit_once('+')?;
+    let (ticket, token) = tag.rsplit_once('.')?;
+    let is_token = token.len() == DAY_DIGITS + MAC_DIGITS
+        && token.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (is_token && !ticket.is_empty()).then(|| ticket.to_ascii_uppercase().as_str().into())
+}
+
 /// Checks an address to which a person has sent a mail, and returns the ticket. Mail programs may change upper case to lower
 /// case. Returns `None` if this desk did not create the address for this person, or if it has expired.
 pub fn check(key: &[u8; 32], address: &str, person: &PersonId, now: Moment) -> Option<TicketSn> {
@@ -84,6 +95,7 @@ mod tests {
         let person = PersonId::from("p-1");
         let ticket = Some(TicketSn::from("REQ20261122000042"));
         assert_eq!(check(&KEY, &address, &person, AT), ticket);
+        assert_eq!(ticket_in(&address), ticket);
         let lower = address.to_ascii_lowercase();
         assert_eq!(
             check(&KEY, &lower, &person, AT),
@@ -121,6 +133,7 @@ mod tests {
             "itsm+REQ1.513\u{e9}aaaaaaaaaaaaaaaaaaa@example.com",
         ] {
             assert_eq!(check(&KEY, address, &"p-1".into(), AT), None, "{address}");
+            assert_eq!(ticket_in(address), None, "{address}");
         }
     }
 

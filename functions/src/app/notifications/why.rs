@@ -4,10 +4,11 @@ use domain::Envelope;
 use domain::notification::action::Action;
 use domain::notification::delivery::Delivery;
 use domain::views::Card as _;
-use events::delivery::{DeliveryEvent, FailureClass};
+use events::delivery::{BounceKind, Bounced, DeliveryEvent, FailureClass, Receipt};
 use events::digest::DigestEvent;
 use events::notification::{
-    Fact, Held, HeldReason, NotificationEvent, Outcome, Requested, Role, SkipReason,
+    Fact, Held, HeldReason, InboxChanged, InboxState, NotificationEvent, Outcome, Requested, Role,
+    SkipReason,
 };
 use events::person::{Language, QuietHours};
 use events::{Event, Moment};
@@ -19,8 +20,8 @@ use crate::App;
 use crate::app::history::history_from;
 use crate::app::notifications::message::wording;
 use crate::app::notifications::notify::{NOT_AWAITED, NOT_READABLE};
-use crate::app::notifications::why_routing;
 use crate::app::notifications::work_notices::WORKFLOW_IS_SILENT;
+use crate::app::notifications::{progress, why_routing};
 use crate::app::times;
 
 /// Maximum number of deliveries that the explanation of one notification contains. A delivery is the sending
@@ -86,7 +87,11 @@ pub async fn steps(
 
 fn rank(event: &str) -> u8 {
     match event {
-        "notification.completed" | "notification.read" | "notification.acted" => 2,
+        "notification.completed"
+        | "notification.read"
+        | "notification.acted"
+        | "notification.inbox_changed"
+        | "notification.outdated" => 2,
         _ if event.starts_with("delivery.") || event.starts_with("digest.") => 1,
         _ => 0,
     }
@@ -235,6 +240,8 @@ impl Words<'_> {
                     text.push_str(&why_routing::of_route(route, self.language, self.zone));
                 }
                 text.push_str(&why_routing::of_priority(routed.priority, self.language));
+                let experiment = routed.experiment.as_ref();
+                text.push_str(&why_routing::of_experiment(experiment, self.language));
                 text
             }
             NotificationEvent::FallbackStarted(started) => {
@@ -282,6 +289,14 @@ impl Words<'_> {
                 "此人已在收件箱中阅读通知。".into(),
                 "The person read the notification in the inbox.".into(),
             ),
+            NotificationEvent::InboxChanged(changed) => self.inbox_changed(changed),
+            NotificationEvent::Outdated(outdated) => self.pick(
+                format!("工单有新进展（{}）。", progress::wording(outdated.to, None, Language::Chinese)),
+                format!(
+                    "The work has progressed: {}.",
+                    progress::wording(outdated.to, None, Language::English)
+                ),
+            ),
             NotificationEvent::Acted(acted) => {
                 let label = |language| {
                     Action::named(&acted.action).map_or("?", |action| action.label(language))
@@ -295,6 +310,35 @@ impl Words<'_> {
                 )
             }
         }
+    }
+
+    fn inbox_changed(&self, changed: &InboxChanged) -> String {
+        let (chinese, english): (String, String) = match (changed.to, changed.until) {
+            (InboxState::Unseen, _) if changed.by.is_none() => (
+                "稍后提醒时间已到，通知重新出现在收件箱中".into(),
+                "The snooze ended, and the inbox shows the notification again".into(),
+            ),
+            (InboxState::Snoozed, Some(until)) => {
+                let until = self.time(until);
+                (
+                    format!("此人选择稍后提醒，通知隐藏到 {until}"),
+                    format!("The person snoozed the notification until {until}"),
+                )
+            }
+            (InboxState::Archived, _) => (
+                "此人已归档通知".into(),
+                "The person archived the notification".into(),
+            ),
+            (InboxState::Seen, _) => (
+                "此人已在收件箱中看到通知，尚未阅读".into(),
+                "The person saw the notification in the inbox and has not read it".into(),
+            ),
+            (InboxState::Unseen | InboxState::Read | InboxState::Snoozed, _) => (
+                "此人将通知移回收件箱".into(),
+                "The person moved the notification back into the inbox".into(),
+            ),
+        };
+        self.pick(format!("{chinese}。"), format!("{english}."))
     }
 
     fn held(&self, held: &Held) -> String {
@@ -322,11 +366,21 @@ impl Words<'_> {
                 "此人正在专注工作".into(),
                 "The person has reserved time for work, which holds".into(),
             ),
+            (HeldReason::Experiment, _) => (
+                "按发送时间实验的方案延后发送".into(),
+                "The variant of an experiment holds".into(),
+            ),
+            (HeldReason::LearnedTime, _) => (
+                "此人通常在稍后的时段处理通知".into(),
+                "The person usually answers at a later hour, which holds".into(),
+            ),
         };
-        self.pick(
+        let of_experiment = why_routing::of_experiment(held.experiment.as_ref(), self.language);
+        let text = self.pick(
             format!("{chinese}，消息保留到 {until}。"),
             format!("{english} the message until {until}."),
-        )
+        );
+        format!("{text}{of_experiment}")
     }
 
     fn skipped(&self, account: &str, reason: SkipReason) -> String {
@@ -362,6 +416,69 @@ impl Words<'_> {
                     format!("The message is postponed until {due} ({reason})."),
                 )
             }
+            DeliveryEvent::ReceiptScheduled(scheduled) => {
+                let due = self.time(scheduled.due);
+                self.pick(
+                    format!("将于 {due} 查询此人是否已读。"),
+                    format!("The desk asks at {due} whether the person has read the message."),
+                )
+            }
+            DeliveryEvent::ReceiptEnded(ended) => {
+                let reason = &ended.reason;
+                match ended.receipt {
+                    Receipt::Read => self.pick(
+                        "服务方报告：此人已读。".into(),
+                        "The provider reports that the person has read the message.".into(),
+                    ),
+                    Receipt::Undelivered => self.pick(
+                        format!("服务方报告：消息未送达（{reason}）。"),
+                        format!(
+                            "The provider reports that it did not deliver the message ({reason})."
+                        ),
+                    ),
+                    Receipt::Missing => self.pick(
+                        "服务方没有报告此人已读。".into(),
+                        "The provider did not report that the person has read the message.".into(),
+                    ),
+                }
+            }
+            DeliveryEvent::UpdateRequested(requested) => self.pick(
+                format!(
+                    "将更新已发送的消息（{}）。",
+                    progress::wording(requested.to, None, Language::Chinese)
+                ),
+                format!(
+                    "The sent message will be updated: {}.",
+                    progress::wording(requested.to, None, Language::English)
+                ),
+            ),
+            DeliveryEvent::UpdateFailed(failed) => {
+                let (number, reason) = (failed.attempt, &failed.reason);
+                let (chinese, english) = match failed.due.map(|due| self.time(due)) {
+                    Some(due) => (
+                        format!("，将于 {due} 重试"),
+                        format!(" The next attempt is at {due}."),
+                    ),
+                    None => (
+                        "，消息保持不变".to_owned(),
+                        " The message stays as it is.".to_owned(),
+                    ),
+                };
+                self.pick(
+                    format!("第 {number} 次更新失败：{reason}{chinese}。"),
+                    format!("Attempt {number} to update the message failed: {reason}.{english}"),
+                )
+            }
+            DeliveryEvent::Updated(updated) => self.pick(
+                format!(
+                    "已发送的消息已更新（{}）。",
+                    progress::wording(updated.to, None, Language::Chinese)
+                ),
+                format!(
+                    "The sent message was updated: {}.",
+                    progress::wording(updated.to, None, Language::English)
+                ),
+            ),
             DeliveryEvent::Succeeded(succeeded) => self.pick(
                 format!("服务方已接受消息（代码 {}）。", succeeded.code),
                 format!(
@@ -385,6 +502,26 @@ impl Words<'_> {
                     ),
                 )
             }
+            DeliveryEvent::Bounced(bounced) => self.bounced(bounced),
+        }
+    }
+}
+
+impl Words<'_> {
+    fn bounced(&self, bounced: &Bounced) -> String {
+        let (code, reason) = (&bounced.code, &bounced.reason);
+        match bounced.kind {
+            BounceKind::Bounce => {
+                let (chinese, english) = class(bounced.class);
+                self.pick(
+                    format!("消息被退回（{chinese} {code}）：{reason}。"),
+                    format!("The message came back ({english} {code}): {reason}."),
+                )
+            }
+            BounceKind::Complaint => self.pick(
+                format!("收件人将消息标记为垃圾邮件：{reason}。"),
+                format!("The recipient marked the message as unwanted: {reason}."),
+            ),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use events::Moment;
 use events::digest::DigestEvent;
+use events::experiment::{Assignment, Variant};
 use events::notification::{Clause, Computed, Mode, Route, Routed, Strategy};
 use events::person::Language;
 use jiff::tz::TimeZone;
@@ -127,6 +128,39 @@ pub(super) fn of_priority(computed: Option<Computed>, language: Language) -> Str
         format!("优先级：{factors}（{band}），策略：{chinese}。"),
         format!(" Priority: {factors} ({band}), strategy {english}."),
     )
+}
+
+/// Returns a sentence about the experiment that decided the time of the message. Returns an empty text without an experiment.
+pub(super) fn of_experiment(assignment: Option<&Assignment>, language: Language) -> String {
+    let Some(assignment) = assignment else {
+        return String::new();
+    };
+    let (chinese, english) = match assignment.variant {
+        Variant::Immediate => ("立即发送", "send at once"),
+        Variant::Delayed => ("延后 15 分钟发送", "send 15 minutes later"),
+        Variant::Smart => (
+            "在此人通常处理通知的时段发送",
+            "send at the hours at which the person answers",
+        ),
+    };
+    let id = assignment.experiment.trim_start_matches("experiment-");
+    match (id, assignment.is_applied) {
+        ("", _) => pick(
+            language,
+            format!("通知策略允许学习发送时间：{chinese}。"),
+            format!(" The policy allows learned times: {english}."),
+        ),
+        (id, true) => pick(
+            language,
+            format!("实验 {id} 的结果适用于所有人：{chinese}。"),
+            format!(" The result of the experiment {id} applies to all people: {english}."),
+        ),
+        (id, false) => pick(
+            language,
+            format!("此人参加实验 {id}，方案：{chinese}。"),
+            format!(" The person takes part in the experiment {id}: {english}."),
+        ),
+    }
 }
 
 /// Returns a sentence about an event of a digest that concerns the notification with the stream `notification`. Returns

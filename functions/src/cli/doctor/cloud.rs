@@ -10,6 +10,7 @@ use domain::views::ticket_card::TicketCard;
 use events::Moment;
 use infra::aws::Cloud;
 use infra::aws::inspect::{KEYS_ALONE, TableFacts, WHOLE_ITEMS};
+use infra::channel::dingtalk_stream::is_streamed;
 use infra::queue::sqs::dead;
 use infra::views::Range;
 use infra::{Error, Kind};
@@ -73,8 +74,17 @@ pub(super) async fn look(cloud: &Cloud, site: Option<&str>) -> Vec<Finding> {
         findings.push(board(cloud).await);
         findings.push(parked_streams(cloud).await);
         findings.push(tampering(cloud).await);
+        streamed(cloud, &mut findings).await;
         integrations(cloud, site, &mut findings).await;
         escalation_chains(cloud, &mut findings).await;
+        match mailboxes(cloud).await {
+            Ok(found) => findings.extend(found),
+            Err(error) => findings.push(wrong(
+                "mailboxes",
+                error.to_string(),
+                advice(cloud, &error, "dynamodb:Query"),
+            )),
+        }
     }
     findings
 }
@@ -138,6 +148,57 @@ async fn escalation_chains(cloud: &Cloud, findings: &mut Vec<Finding>) {
             advice(cloud, &error, "dynamodb:Query"),
         )),
     }
+}
+
+/// Reports each channel account that needs a connection which is always open. Cloud functions keep no connections, so the
+/// messages of such an account would never arrive.
+async fn streamed(cloud: &Cloud, findings: &mut Vec<Finding>) {
+    let found = async {
+        let app = target::app(cloud.ports.clone())
+            .map_err(|reason| Error::new(Kind::Misconfigured, reason))?;
+        let mut found = Vec::new();
+        for name in app.configuration.channel_account_names().await? {
+            let defined = app.configuration.channel_account(&name).await?;
+            if defined.is_some_and(|one| one.is_enabled && is_streamed(&one)) {
+                found.push(name);
+            }
+        }
+        Ok::<_, Error>(found)
+    };
+    match found.await {
+        Ok(names) => findings.extend(names.into_iter().map(|name| {
+            wrong(
+                format!("channel account {name}"),
+                "its setting `stream` needs a connection that is always open, and a desk in the cloud has none",
+                "remove `stream` from the account, and enter the address /callbacks/channels/dingtalk/ACCOUNT at DingTalk",
+            )
+        })),
+        Err(error) => findings.push(wrong(
+            "channel accounts",
+            error.to_string(),
+            advice(cloud, &error, "dynamodb:Query"),
+        )),
+    }
+}
+
+/// Returns one finding for each channel account with a mailbox. Only a local desk reads mailboxes, because reading
+/// needs a program that runs all the time.
+async fn mailboxes(cloud: &Cloud) -> Result<Vec<Finding>, Error> {
+    let app = target::app(cloud.ports.clone())
+        .map_err(|reason| Error::new(Kind::Misconfigured, reason))?;
+    let mut findings = Vec::new();
+    for name in app.configuration.channel_account_names().await? {
+        let defined = app.configuration.channel_account(&name).await?;
+        let settings = defined.map(|defined| defined.settings).unwrap_or_default();
+        if settings.contains_key(infra::mailbox::KEY) {
+            findings.push(wrong(
+                format!("mailbox {name}"),
+                "a desk in the cloud does not read mailboxes (IMAP)",
+                "remove `mailbox` from the account; let the mail server send mails to /callbacks/channels/mail, or use Amazon SES",
+            ));
+        }
+    }
+    Ok(findings)
 }
 
 /// Returns the names of the event streams of all integrations, from the list in the views (stored tables).

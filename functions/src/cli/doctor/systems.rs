@@ -10,6 +10,7 @@ use infra::channel::{self, email};
 use infra::fleet::mqtt::Address;
 use infra::http::Url;
 use infra::local::Configured;
+use infra::mailbox;
 use infra::{Error, Ledger};
 use serde_json::Value;
 
@@ -46,6 +47,8 @@ impl<'a> Systems<'a> {
         let mut findings = Vec::new();
         for stream in &configured.channel_accounts {
             findings.push(self.channel_account(stream).await.unwrap_or_else(unread));
+            let of_mailbox = self.mailbox(stream).await;
+            findings.extend(of_mailbox.unwrap_or_else(|error| Some(unread(error))));
         }
         let directory = self
             .directory
@@ -121,6 +124,26 @@ impl<'a> Systems<'a> {
             },
             (None, None) => fine(what, "its address is not checked"),
         })
+    }
+
+    /// Checks the mailbox of a channel account. Returns `None` if the account has no mailbox or is switched off.
+    async fn mailbox(&self, stream: &str) -> Result<Option<Finding>, Error> {
+        let state = self.ledger.load::<ChannelAccount>(stream).await?;
+        let Some(defined) = state.aggregate.0.0.filter(|defined| defined.is_enabled) else {
+            return Ok(None);
+        };
+        let what = format!("mailbox {}", defined.name);
+        let settings = match mailbox::settings(&defined) {
+            Ok(Some(settings)) => settings,
+            Ok(None) => return Ok(None),
+            Err(reason) => return Ok(Some(wrong(what, reason, SETUP))),
+        };
+        let name = format!("{}{}", mailbox::SECRET, defined.name);
+        if self.ledger.keys.secret(&name).await?.is_none() {
+            return Ok(Some(no_secret(what, &name)));
+        }
+        let host = settings.host.trim_matches(['[', ']']);
+        Ok(Some(self.of_server(&what, host, settings.port).await))
     }
 
     async fn platform(&self, stream: &str) -> Result<Finding, Error> {

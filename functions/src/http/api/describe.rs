@@ -223,7 +223,7 @@ fn described(operation: &Operation, schemas: &mut SchemaGenerator) -> Value {
         Kind::Upload => &["507"],
         Kind::Takes(_) if path.starts_with("/v1/uploads") => &["507"],
         Kind::Download => &["304", "410", "416"],
-        Kind::Read | Kind::Acts(_) | Kind::Takes(_) | Kind::Removes => &[],
+        Kind::Read | Kind::Acts(_) | Kind::Takes(_) | Kind::Removes | Kind::Events => &[],
     });
     statuses.extend(PROBLEMS_OF_ALL);
     let body = operation.reply.map(|reply| Value::from(reply(schemas)));
@@ -233,6 +233,7 @@ fn described(operation: &Operation, schemas: &mut SchemaGenerator) -> Value {
         .map(|status| {
             let answer = match status {
                 "200" | "206" if matches!(kind, Kind::Download) => json!({ "description": "the content of the file; the header Content-Type is the media type of the file", "content": { "application/octet-stream": { "schema": binary } } }),
+                "200" if matches!(kind, Kind::Events) => json!({ "description": "server-sent events", "content": { "text/event-stream": { "schema": { "type": "string" } } } }),
                 "200" | "201" => {
                     let schema = body
                         .clone()
@@ -281,6 +282,10 @@ fn described(operation: &Operation, schemas: &mut SchemaGenerator) -> Value {
             json!({ "name": "If-None-Match", "in": "header", "schema": { "type": "string" }, "description": "the tag of the representation that the caller has" }),
         );
     }
+    if matches!(kind, Kind::Events) {
+        parameters.push(json!({ "name": "Last-Event-ID", "in": "header", "schema": { "type": "string" },
+            "description": "the id of the last event that the client got; takes precedence over `after`" }));
+    }
     if matches!(kind, Kind::Download) {
         parameters.push(json!({ "name": "Range", "in": "header", "schema": { "type": "string" } }));
     }
@@ -288,7 +293,7 @@ fn described(operation: &Operation, schemas: &mut SchemaGenerator) -> Value {
     match kind {
         Kind::Upload => body_of_upload(path, &mut described),
         Kind::Acts(members) | Kind::Takes(members) => described["requestBody"] = body_of(members),
-        Kind::Read | Kind::Removes | Kind::Download => {}
+        Kind::Read | Kind::Removes | Kind::Download | Kind::Events => {}
     }
     described
 }

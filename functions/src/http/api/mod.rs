@@ -19,17 +19,23 @@ mod dictionary;
 mod drafts;
 mod escalations;
 mod executions;
+mod experiments;
+mod feedback;
 mod fields;
 mod forms;
+mod inbox;
+mod inbox_events;
 mod integrations;
 mod notification_events;
 mod notification_templates;
 mod notifications;
+mod onboarding;
 pub mod openapi;
 mod people;
 mod policy_trials;
 mod preference_documents;
 mod problem;
+mod recommendations;
 mod repeats;
 mod reply;
 mod reports;
@@ -79,12 +85,17 @@ const RESOURCES: &[Resource] = &[
     robots::RESOURCE,
     notifications::RESOURCE,
     notification_events::RESOURCE,
+    inbox::RESOURCE,
     preference_documents::RESOURCE,
     why_person::RESOURCE,
     channel_accounts::RESOURCE,
     addresses::RESOURCE,
     calendars::RESOURCE,
     escalations::RESOURCE,
+    feedback::RESOURCE,
+    experiments::RESOURCE,
+    onboarding::RESOURCE,
+    recommendations::RESOURCE,
     notification_templates::RESOURCE,
     policy_trials::RESOURCE,
     reports::RESOURCE,

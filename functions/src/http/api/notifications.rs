@@ -1,17 +1,19 @@
-//! Handles notifications in the API `/v1`. The operations show the inbox of a person, explain each
-//! notification, and read and change the notification preferences of a person. Other operations
-//! list all notifications and their deliveries. Only superusers can read the notifications of other
-//! people.
+//! Handles notifications in the API `/v1`. The operations explain each notification, and read and
+//! change the notification preferences of a person. Other operations list all notifications and
+//! their deliveries. Only superusers can read the notifications of other people. The inbox is in
+//! [`super::inbox`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::notification::delivery::{Delivery, End};
+use domain::notification::receipt::ReceiptState;
 use domain::notification::{Notification, Phase};
 use domain::permission::Operation as Permission;
 use events::app::Scope;
-use events::delivery::FailureClass;
+use events::delivery::{FailureClass, Receipt};
 use events::notification::{
-    Category, Computed, Fact, HeldReason, Mode, Outcome, Role, Route, SkipReason, Skipped, Strategy,
+    Category, Computed, Fact, HeldReason, InboxState, Mode, Outcome, Progress, Role, Route,
+    SkipReason, Skipped, Strategy,
 };
 use events::person::{Language, PreferencesChanged};
 use events::preference::{Band, ChannelPreference, Frequency};
@@ -30,6 +32,7 @@ use super::resource::{
     Answer, Asks, Call, Operation, PAGE, PAGE_SIZE, Resource, get, list, post, put, segments,
 };
 use super::shape::{Member, Shape, optional, quoted, required};
+use crate::App;
 use crate::app::notifications::preferences::{self, Preferences};
 use crate::app::notifications::{identities, notify, why};
 use crate::app::{permissions, times};
@@ -54,6 +57,7 @@ const CHANNEL: &[Member] = &[
 ];
 const CHANNELS: Member = optional("channels", Shape::Map(&Shape::Object(CHANNEL)));
 const AGGREGATION: Member = optional("aggregation", Shape::Flag);
+const LEARNING: Member = optional("learning", Shape::Flag);
 
 const OPERATIONS: &[Operation] = &[
     list(
@@ -78,18 +82,6 @@ const OPERATIONS: &[Operation] = &[
         &[("language", Asks::Word(LANGUAGES))],
     )
     .returning::<Explanation>(),
-    post(
-        "/v1/notifications/{notification}/read",
-        "marks a notification as read",
-        &[],
-    )
-    .returning::<ShownNotification>(),
-    list(
-        "/v1/inbox/{person}",
-        "lists the notifications of a person, latest first; for this person and superusers",
-        &[("state", Asks::Word(&["all", "unread"])), PAGE, PAGE_SIZE],
-    )
-    .returning::<NotificationPage>(),
     list(
         "/v1/deliveries",
         "lists the deliveries of notifications by time, latest first; for superusers",
@@ -118,6 +110,7 @@ const OPERATIONS: &[Operation] = &[
             ADDRESSES,
             CHANNELS,
             AGGREGATION,
+            LEARNING,
         ],
     )
     .returning::<ShownPreferences>(),
@@ -140,7 +133,7 @@ struct NotificationPage {
 /// A notification: one fact for one person.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Notification"))]
-struct ShownNotification {
+pub(super) struct ShownNotification {
     id: String,
     #[cfg_attr(test, schemars(schema_with = "schema::fact"))]
     fact: Option<Fact>,
@@ -153,7 +146,18 @@ struct ShownNotification {
     /// The time of the event that caused the notification.
     at: Option<Time>,
     is_urgent: bool,
+    /// Whether the person has read the notification, or has archived it.
     is_read: bool,
+    /// The state of the notification in the inbox.
+    #[cfg_attr(test, schemars(schema_with = "schema::inbox_state"))]
+    inbox: InboxState,
+    /// The time at which a snoozed notification is in the inbox again.
+    snoozed_until: Option<Time>,
+    /// How far the work is to which the notification refers. Null if nobody has acted.
+    #[cfg_attr(test, schemars(schema_with = "schema::progress"))]
+    progress: Option<Progress>,
+    #[cfg_attr(test, schemars(schema_with = "schema::category_or_null"))]
+    category: Option<Category>,
     state: NotificationState,
     held_until: Option<Time>,
     /// Why the notification is held.
@@ -302,6 +306,9 @@ struct ShownDelivery {
     class: Option<FailureClass>,
     code: Option<String>,
     reason: Option<String>,
+    /// What the provider reported after it had accepted the message. Null if it reported nothing.
+    #[cfg_attr(test, schemars(schema_with = "schema::receipt"))]
+    receipt: Option<Receipt>,
 }
 
 /// The state of a delivery.
@@ -312,6 +319,9 @@ enum DeliveryState {
     Open,
     Accepted,
     Failed,
+    /// The provider accepted the message, but a later report says that the recipient did not get it or does not want
+    /// it.
+    Bounced,
 }
 
 /// The notification preferences of a person.
@@ -336,6 +346,8 @@ struct ShownPreferences {
     channels: BTreeMap<String, ShownChannel>,
     /// Whether the desk may collect several notifications in one message.
     aggregation: bool,
+    /// Whether the desk may learn from the answers of the person, and whether the person takes part in experiments.
+    learning: bool,
 }
 
 /// The preferences of a person for one kind of address.
@@ -385,10 +397,8 @@ fn answer(call: Call) -> Answer {
         match (call.method.as_str(), segments(&call.path).as_slice()) {
             (_, ["notifications"]) => all(request).await,
             (_, ["notifications", id]) => one(request, id).await,
-            (_, ["notifications", id, "why"]) => explain(request, id).await,
-            (_, ["notifications", id, _]) => read(request, id).await,
+            (_, ["notifications", id, _]) => explain(request, id).await,
             (_, ["deliveries"]) => deliveries(request).await,
-            (_, ["inbox", person]) => inbox(request, person).await,
             ("PUT", [_, person, _]) => change(request, person).await,
             (_, [_, person, _, kind, _]) => verify_address(request, person, kind).await,
             (_, [_, person, ..]) => shown_preferences(request, person).await,
@@ -433,19 +443,9 @@ async fn all(request: Asked) -> ApiResult {
     page(&request, &list).await
 }
 
-async fn inbox(request: Asked, person: &str) -> ApiResult {
-    let pid = request.app.people.find(person).await?;
-    permitted(&request, Permission::ReadPerson, &pid).await?;
-    let index = match request.asked_for("state") {
-        Some("unread") => "unread",
-        _ => "inbox",
-    };
-    page(&request, &CardList::below(index, pid.as_str())).await
-}
-
 /// Returns a response with one page of the notifications in `list`.
 async fn page(request: &Asked, list: &CardList) -> ApiResult {
-    let body = |stream: &str, card: &Notification| shown(request, stream, card);
+    let body = |stream: &str, card: &Notification| shown(&request.app, stream, card);
     let (count, notifications) = page_of(request, list, body).await?;
     Ok(ok(&NotificationPage {
         count,
@@ -476,7 +476,15 @@ fn delivery(request: &Asked, stream: &str, card: &Delivery) -> ShownDelivery {
             failure.map(|one| one.code.clone()),
             failure.map(|one| one.reason.clone()),
         ),
-        Some(End::Succeeded(end)) => (DeliveryState::Accepted, None, Some(end.code.clone()), None),
+        Some(End::Succeeded(end)) => match &card.bounced {
+            None => (DeliveryState::Accepted, None, Some(end.code.clone()), None),
+            Some(bounced) => (
+                DeliveryState::Bounced,
+                Some(bounced.class),
+                Some(bounced.code.clone()),
+                Some(bounced.reason.clone()),
+            ),
+        },
         Some(End::Failed(end)) => (
             DeliveryState::Failed,
             Some(end.class),
@@ -486,9 +494,10 @@ fn delivery(request: &Asked, stream: &str, card: &Delivery) -> ShownDelivery {
     };
     ShownDelivery {
         id: stream.trim_start_matches("delivery-").to_owned(),
-        notification: requested.map(|one| {
-            let notification = one.notification.trim_start_matches("notification-");
-            notification.to_owned()
+        // An answer to a mail belongs to no notification.
+        notification: requested.and_then(|one| {
+            let notification = one.notification.strip_prefix("notification-");
+            notification.map(str::to_owned)
         }),
         ticket: requested.map(|one| one.ticket.to_string()),
         account: requested.map(|one| one.account.clone()),
@@ -499,6 +508,10 @@ fn delivery(request: &Asked, stream: &str, card: &Delivery) -> ShownDelivery {
         class,
         code: code.filter(|code| !code.is_empty()),
         reason,
+        receipt: match card.receipt {
+            Some(ReceiptState::Ended(receipt)) => Some(receipt),
+            Some(ReceiptState::Scheduled { .. }) | None => None,
+        },
     }
 }
 
@@ -506,7 +519,7 @@ fn stream(id: &str) -> Result<String, Problem> {
     stream_of("notification", id).ok_or_else(|| missing(id))
 }
 
-fn missing(id: &str) -> Problem {
+pub(super) fn missing(id: &str) -> Problem {
     Problem::not_found(format!("there is no notification {}", quoted(id)))
 }
 
@@ -535,15 +548,7 @@ pub(super) async fn allowed(
 
 async fn one(request: Asked, id: &str) -> ApiResult {
     let (stream, state, _) = allowed(&request, Permission::ReadPerson, id).await?;
-    Ok(ok(&shown(&request, &stream, &state)))
-}
-
-async fn read(request: Asked, id: &str) -> ApiResult {
-    let (stream, _, actor) = allowed(&request, Permission::ChangePerson, id).await?;
-    let meta = request.meta(actor);
-    let state = notify::mark_read(&request.app, &stream, meta).await?;
-    let state = state.ok_or_else(|| missing(id))?;
-    Ok(ok(&shown(&request, &stream, &state)))
+    Ok(ok(&shown(&request.app, &stream, &state)))
 }
 
 /// Returns a code for a chat account. Only the person gets the code, because the owner of the chat account then acts as
@@ -601,14 +606,15 @@ async fn explain(request: Asked, id: &str) -> ApiResult {
         None => String::new(),
     };
     Ok(ok(&Explanation {
-        notification: shown(&request, &stream, &state),
+        notification: shown(&request.app, &stream, &state),
         person,
         steps: steps.collect(),
     }))
 }
 
-fn shown(request: &Asked, stream: &str, state: &Notification) -> ShownNotification {
-    let at = |at: Moment| time(&request.app, at);
+/// Returns the notification in the given stream as the API shows it.
+pub(super) fn shown(app: &App, stream: &str, state: &Notification) -> ShownNotification {
+    let at = |at: Moment| time(app, at);
     let requested = state.requested.as_ref();
     let (phase, outcome, reason, until) = match &state.phase {
         Phase::New => (NotificationState::New, None, None, None),
@@ -661,7 +667,11 @@ fn shown(request: &Asked, stream: &str, state: &Notification) -> ShownNotificati
         node_name: requested.and_then(|one| not_empty(&one.name)),
         at: requested.map(|one| at(one.at)),
         is_urgent: requested.is_some_and(|one| one.is_urgent),
-        is_read: state.is_read,
+        is_read: state.is_read(),
+        inbox: state.inbox,
+        snoozed_until: state.snoozed_until.map(at),
+        progress: state.outdated.as_ref().map(|outdated| outdated.to),
+        category: requested.map(|one| one.fact.category()),
         state: phase,
         held_until: until,
         held_because: match &state.phase {
@@ -729,6 +739,7 @@ fn wanted(request: &Asked) -> Result<Preferences, Problem> {
         addresses: addresses.map_err(|_| wrong("/addresses"))?,
         channels: channels.map_err(|_| wrong("/channels"))?,
         is_aggregated: Some(request.flag("aggregation", true)?),
+        is_learned: Some(request.flag("learning", true)?),
         document: None,
     })
 }
@@ -779,5 +790,6 @@ fn preferences_body(request: &Asked, preferences: &PreferencesChanged) -> ShownP
             .map(|(kind, choice)| (kind.clone(), channel_body(choice)))
             .collect(),
         aggregation: preferences.is_aggregated(),
+        learning: preferences.is_learned(),
     }
 }

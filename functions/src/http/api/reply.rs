@@ -145,6 +145,7 @@ impl schemars::JsonSchema for Open {
 #[cfg(test)]
 pub(super) mod schema {
     use domain::itsm::application::Status;
+    use events::notification::InboxState;
     use events::preference::{Category, Frequency};
     use events::ticket::ServiceKind;
     use schemars::{Schema, SchemaGenerator, json_schema};
@@ -267,10 +268,25 @@ pub(super) mod schema {
     pub(in crate::http::api) fn notification_outcome(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": ["string", "null"], "enum": ["accepted", "inbox_only", "not_needed", null] })
     }
+    pub(in crate::http::api) fn inbox_state(_: &mut SchemaGenerator) -> Schema {
+        words(&InboxState::ALL.map(InboxState::name))
+    }
+    pub(in crate::http::api) fn receipt(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "null"], "enum": ["read", "undelivered", "missing", null] })
+    }
+    pub(in crate::http::api) fn progress(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "null"], "enum": ["acknowledged", "done", "ended", null] })
+    }
+    pub(in crate::http::api) fn category_or_null(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": ["string", "null"],
+            "enum": ["approval", "assigned", "escalated", "updated", "commented", "resolved", null],
+        })
+    }
     pub(in crate::http::api) fn held_reason(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": ["string", "null"],
-            "enum": ["quiet_hours", "do_not_disturb", "not_working", "in_meeting", "focused", null],
+            "enum": ["quiet_hours", "do_not_disturb", "not_working", "in_meeting", "focused", "experiment", "learned_time", null],
         })
     }
     pub(in crate::http::api) fn skip_reason(_: &mut SchemaGenerator) -> Schema {

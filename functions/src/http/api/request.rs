@@ -53,6 +53,9 @@ pub(super) struct Asked {
     pub(super) language: Language,
     /// The value of the header `Range`, which requests a part of a file.
     pub(super) range: Option<String>,
+    /// The value of the header `Last-Event-ID`: the id of the last server-sent event that the client
+    /// got before its connection was lost.
+    pub(super) last_event_id: Option<String>,
     /// The beginning of the relative URL for a new object. For a request to `/v1/tickets`, the
     /// beginning is `tickets/`. The header `Location` of the response contains this beginning and
     /// the id of the new object.
@@ -89,7 +92,7 @@ impl Asked {
         }
         let members = match operation.kind {
             Kind::Acts(members) | Kind::Takes(members) => members,
-            Kind::Read | Kind::Removes | Kind::Upload | Kind::Download => &[],
+            Kind::Read | Kind::Removes | Kind::Upload | Kind::Download | Kind::Events => &[],
         };
         let flaws = body_flaws(members, &self.body, "");
         if !flaws.is_empty() {
@@ -212,6 +215,7 @@ impl Asked {
             language: language::accepted(headers),
             content_type: given("Content-Type")?.unwrap_or_default(),
             range: given("Range")?,
+            last_event_id: given("Last-Event-ID")?,
             below,
             app,
         };

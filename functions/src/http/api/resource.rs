@@ -94,6 +94,8 @@ pub(super) enum Kind {
     Upload,
     /// The operation returns the content of a file.
     Download,
+    /// The operation returns server-sent events.
+    Events,
 }
 
 /// The type of a query parameter.
@@ -209,7 +211,7 @@ impl Operation {
 
     /// Returns whether the operation changes data.
     pub(super) fn is_change(&self) -> bool {
-        !matches!(self.kind, Kind::Read | Kind::Download)
+        !matches!(self.kind, Kind::Read | Kind::Download | Kind::Events)
     }
 
     /// Sets whether an operation ignores, accepts or requires the header `Idempotency-Key`.
@@ -245,6 +247,15 @@ pub(super) const fn list(
     query: &'static [Parameter],
 ) -> Operation {
     Operation::of("GET", path, summary, Kind::Read).asking(query)
+}
+
+/// Describes an operation that returns server-sent events.
+pub(super) const fn event_stream(
+    path: &'static str,
+    summary: &'static str,
+    query: &'static [Parameter],
+) -> Operation {
+    Operation::of("GET", path, summary, Kind::Events).asking(query)
 }
 
 pub(super) const fn post(

@@ -10,6 +10,7 @@ mod applications;
 mod assets;
 mod deliveries;
 mod executions;
+mod feedback;
 mod flow;
 mod frame;
 mod live;
@@ -19,6 +20,7 @@ mod session;
 mod table;
 mod texts;
 mod tickets;
+mod unsubscribe;
 mod work;
 
 use std::collections::BTreeMap;
@@ -77,6 +79,8 @@ pub(super) fn routes() -> Router<App> {
     let mut router = assets::routes()
         .merge(session::routes())
         .merge(act::routes())
+        .merge(feedback::routes())
+        .merge(unsubscribe::routes())
         .merge(live::routes());
     for page in PAGES {
         let show = move |State(app): State<App>, parameters: RawPathParams, request: Request| {

@@ -84,7 +84,7 @@ impl Hidden {
     }
 
     /// Returns a text in which a placeholder replaces each word with an address or a secret.
-    fn removed(&self, text: &str) -> String {
+    pub(super) fn removed(&self, text: &str) -> String {
         let words = text.split_whitespace().map(|word| {
             if self.starts.iter().any(|start| word.contains(start)) {
                 SECRET

@@ -41,6 +41,20 @@ pub(super) fn judge(reply: &MailReply) -> Verdict {
     }
 }
 
+/// Returns the class of the failure in a report that arrived after a relay had accepted the mail. `status` is a code
+/// of RFC 3463, such as `5.1.1`. A code that is not permanent means that the mail servers tried for a long time.
+pub(super) fn of_report(status: &str) -> FailureClass {
+    match enhanced(status) {
+        Some((5, subject, detail)) => match of_enhanced(0, subject, detail) {
+            // The login of the desk has worked, so a report is never about the credentials of the account.
+            FailureClass::Credential => FailureClass::Permanent,
+            class => class,
+        },
+        Some(_) => FailureClass::Transient,
+        None => FailureClass::Permanent,
+    }
+}
+
 fn later(reason: String, after_ms: i64) -> Verdict {
     Verdict::Retry {
         reason: reason.into(),
@@ -102,6 +116,22 @@ fn enhanced(text: &str) -> Option<(u16, u16, u16)> {
 mod tests {
     use super::*;
     use FailureClass::{Credential, Permanent, RecipientInvalid, TooLarge};
+
+    #[test]
+    fn a_report_has_the_class_of_its_code() {
+        for (status, class) in [
+            ("5.1.1", RecipientInvalid),
+            ("5.2.1", RecipientInvalid),
+            ("5.2.2", Permanent),
+            ("5.7.26", Permanent),
+            ("5.3.4", TooLarge),
+            ("4.4.7", FailureClass::Transient),
+            ("", Permanent),
+            ("unknown", Permanent),
+        ] {
+            assert_eq!(of_report(status), class, "{status}");
+        }
+    }
 
     /// What must follow from a reply.
     #[derive(Clone, Copy, Debug)]

@@ -316,6 +316,11 @@ fn held_words(held: HeldReason) -> (&'static str, &'static str) {
         HeldReason::NotWorking => ("非工作时间保留", "held outside the working hours"),
         HeldReason::InMeeting => ("会议期间保留", "held during an appointment"),
         HeldReason::Focused => ("专注时间内保留", "held during focused time"),
+        HeldReason::Experiment => ("按实验延迟发送", "sent later because of an experiment"),
+        HeldReason::LearnedTime => (
+            "在此人通常回应的时间发送",
+            "sent at an hour at which the person usually answers",
+        ),
     }
 }
 

@@ -84,6 +84,7 @@ pub async fn send_test(
         fallback_due: None,
         expires: now.plus_ms(EXPIRES_MS),
         priority: None,
+        experiment: None,
     };
     let id = blake3::hash(&app.ledger.fresh_id()).to_hex()[..32].to_owned();
     let command_envelope = CommandEnvelope {

@@ -4,6 +4,7 @@
 pub mod apns;
 pub mod atlas;
 pub mod bk_itsm;
+pub mod bot_framework;
 pub mod cmsi;
 pub mod dingtalk;
 pub mod dingtalk_app;

@@ -14,6 +14,8 @@ use infra::clock::Clock;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use super::bot_framework::{self, BotFramework};
+
 /// The path of the service URL of bots.
 pub const SERVICE_PATH: &str = "/teams";
 /// The path of the login server for access tokens.
@@ -70,6 +72,7 @@ pub struct Teams {
     app: (String, String),
     workflow: (String, String),
     clock: Arc<dyn Clock>,
+    framework: BotFramework,
     seen: Mutex<Seen>,
 }
 
@@ -132,6 +135,7 @@ impl Teams {
         Self {
             app: owned(app),
             workflow: owned(workflow),
+            framework: BotFramework::new(app.0, clock.clone()),
             clock,
             seen: Mutex::default(),
         }
@@ -143,6 +147,11 @@ impl Teams {
         format!(
             "/workflows/{id}/triggers/manual/paths/invoke?api-version=2016-06-01&sp=%2Ftriggers%2Fmanual%2Frun&sv=1.0&sig={signature}"
         )
+    }
+
+    /// Returns the service that signs the requests to the bot.
+    pub fn framework(&self) -> &BotFramework {
+        &self.framework
     }
 
     /// Adds a personal chat of the bot. With a status and a code, the chat refuses every message.
@@ -353,6 +362,7 @@ impl Teams {
             )
             .route("/common/discovery/instance", get(discovery))
             .nest(SERVICE_PATH, bot)
+            .merge(bot_framework::routes())
             .with_state(self);
         axum::serve(listener, router).await
     }

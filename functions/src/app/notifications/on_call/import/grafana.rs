@@ -1,95 +1,70 @@
 //! Maps an export of Grafana OnCall: the list responses of its public API for schedules, shifts, escalation chains,
-//! escalation policies (the steps of chains) and users.
+//! escalation policies (the steps of chains), users and teams.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use domain::notification::rota::local_time;
+use events::PersonId;
 use events::escalation_chain::{self, Hours, OnlyIf, Step, Target};
-use events::rota::{self, Day, Layer, Override, Shift, Window};
-use events::{Moment, PersonId};
-use jiff::SignedDuration;
-use jiff::civil::DateTime;
+use events::rota;
 use serde_json::Value;
 
-use super::super::chains::{REPEAT_MAX, WAIT_MAX_MIN};
-use super::super::person;
-use super::{Import, Names, Outcome, line, list, number, renamed, text, texts};
-use crate::app::times;
+use super::super::chains::REPEAT_MAX;
+use super::lists::{inner_list, is_true, list, number, text, texts};
+use super::people::{People, Teams, of_grafana, teams_of_grafana};
+use super::shifts;
+use super::steps::{Extra, bounded, repeated};
+use super::{Mapping, Names, renamed};
 
-const DAY_S: i64 = 86_400;
-/// The abbreviations of days in the export, with the days of the desk.
-const DAYS: [(&str, Day); 7] = [
-    ("MO", Day::Mon),
-    ("TU", Day::Tue),
-    ("WE", Day::Wed),
-    ("TH", Day::Thu),
-    ("FR", Day::Fri),
-    ("SA", Day::Sat),
-    ("SU", Day::Sun),
-];
+/// The wait of a step without a duration, in seconds.
+const WAIT_DEFAULT_S: u32 = 300;
 
-/// The people of the export by their ids.
-type Users = BTreeMap<String, PersonId>;
-
-pub(super) fn map(export: &Value, accounts: &[String]) -> Result<Import, String> {
-    let mut import = Import::default();
-    let users = users(export, &mut import)?;
-    let rotas = schedules(export, &users, &mut import)?;
-    chains(export, &users, &rotas, accounts, &mut import)?;
-    Ok(import)
-}
-
-fn users(export: &Value, import: &mut Import) -> Result<Users, String> {
-    let mut users = Users::new();
-    for user in list(export, "users")? {
-        let name = text(user, "username");
-        let outcome = match person("user", name) {
-            Ok(person) => {
-                users.insert(text(user, "id").to_owned(), person);
-                Outcome::Partly(vec![
-                    "only the user name is used; the person sets addresses in the preferences"
-                        .into(),
-                ])
-            }
-            Err(reason) => Outcome::Skipped(reason),
-        };
-        import.report.push(line("user", name, outcome));
-    }
-    Ok(users)
-}
-
-/// Maps all schedules. Returns the name of the rota for the id of each mapped schedule.
-fn schedules(
+pub(super) fn map(
     export: &Value,
-    users: &Users,
-    import: &mut Import,
-) -> Result<BTreeMap<String, String>, String> {
-    let shifts = list(export, "on_call_shifts")?;
+    accounts: &[String],
+    mapping: &mut Mapping,
+) -> Result<(), String> {
+    let people = of_grafana(export, mapping)?;
+    schedules(export, &people, mapping)?;
+    let teams = teams_of_grafana(export, &people)?;
+    chains(export, &people, &teams, accounts, mapping)?;
+    left_out(export, mapping)
+}
+
+/// Maps all schedules to rotas.
+fn schedules(export: &Value, people: &People, mapping: &mut Mapping) -> Result<(), String> {
+    let shifts = inner_list(export, "on_call_shifts", "on_call_shift")?;
     let by_id: BTreeMap<&str, &Value> = shifts.iter().map(|one| (text(one, "id"), *one)).collect();
-    let (mut names, mut rotas) = (Names::default(), BTreeMap::new());
-    for schedule in list(export, "schedules")? {
-        let foreign = text(schedule, "name");
+    for schedule in inner_list(export, "schedules", "schedule")? {
+        let (id, foreign) = (text(schedule, "id"), text(schedule, "name"));
         let mut notes = Vec::new();
         let mut rota = rota::Defined {
             name: String::new(),
             layers: Vec::new(),
             overrides: Vec::new(),
         };
-        for id in texts(schedule, "shifts") {
-            let Some(shift) = by_id.get(id.as_str()) else {
-                notes.push(format!("the shift {id} is not in the file"));
-                continue;
-            };
+        let listed = texts(schedule, "shifts");
+        let mut of_schedule = Vec::new();
+        for shift in &listed {
+            match by_id.get(shift.as_str()) {
+                Some(shift) => of_schedule.push(*shift),
+                None => notes.push(format!("the shift {shift} is not in the file")),
+            }
+        }
+        // The list of a schedule has no overrides that people made in the web interface. These shifts name the
+        // schedule.
+        let seen: BTreeSet<&str> = listed.iter().map(String::as_str).collect();
+        let others = by_id.iter().filter(|(id, _)| !seen.contains(*id));
+        let others = others.filter(|(_, shift)| !id.is_empty() && text(shift, "schedule") == id);
+        of_schedule.extend(others.map(|(_, shift)| *shift));
+        for shift in of_schedule {
             let name = text(shift, "name");
-            match add_shift(shift, text(schedule, "time_zone"), users, &mut rota) {
-                Ok(left_out) => {
-                    let outcome = Outcome::of(left_out);
-                    import.report.push(line("on_call_shift", name, outcome));
-                }
+            let is_listed = seen.contains(text(shift, "id"));
+            let zone = zone_of(schedule, is_listed);
+            match shifts::add(shift, zone, people, &mut rota) {
+                Ok(left_out) => mapping.report("on_call_shift", name, left_out),
                 Err(reason) => {
                     notes.push(format!("the shift {name} is left out"));
-                    let outcome = Outcome::Skipped(reason);
-                    import.report.push(line("on_call_shift", name, outcome));
+                    mapping.skip("on_call_shift", name, reason);
                 }
             }
         }
@@ -102,239 +77,76 @@ fn schedules(
             } else {
                 "no shift of the schedule can be mapped"
             };
-            let outcome = Outcome::Skipped(reason.into());
-            import.report.push(line("schedule", foreign, outcome));
+            mapping.skip("schedule", foreign, reason.to_owned());
             continue;
         }
-        rota.name = names.give("rota", foreign);
+        rota.name = mapping.names.give("rota", foreign);
         notes.extend(renamed(&rota.name, foreign));
-        rotas.insert(text(schedule, "id").to_owned(), rota.name.clone());
-        import
-            .report
-            .push(line("schedule", foreign, Outcome::of(notes)));
-        import.on_call.rotas.push(rota);
+        mapping.rotas.insert(id.to_owned(), rota.name.clone());
+        mapping.report("schedule", foreign, notes);
+        mapping.import.on_call.rotas.push(rota);
     }
-    Ok(rotas)
+    Ok(())
 }
 
-/// Adds the layers or the overrides of one shift to a rota. Returns the parts that are left out.
-fn add_shift(
-    shift: &Value,
-    schedule_zone: &str,
-    users: &Users,
-    rota: &mut rota::Defined,
-) -> Result<Vec<String>, String> {
-    let zones = [text(shift, "time_zone"), schedule_zone, "UTC"];
-    let zone = zones.into_iter().find(|zone| !zone.is_empty());
-    let zone = zone.unwrap_or("UTC");
-    times::zone(zone)?;
-    let start = local_time(text(shift, "start"))
-        .ok_or_else(|| "`start` is not a local date and time".to_owned())?;
-    let seconds = i64::from(number(shift, "duration", 0)?);
-    let kind = text(shift, "type");
-    let groups = groups(shift, kind, users)?;
-    let end = start
-        .checked_add(SignedDuration::from_secs(seconds))
-        .map_err(|_| "`duration` is too long".to_owned())?;
-    if kind == "override" {
-        let (from, to) = (instant(zone, start)?, instant(zone, end)?);
-        let people = groups.into_iter().flatten();
-        rota.overrides
-            .extend(people.map(|person| Override { person, from, to }));
-        return Ok(Vec::new());
-    }
-    let mut notes = Vec::new();
-    let (length, window, until) = match kind {
-        "single_event" => (Shift::Days(1), None, Some(local(end))),
-        "rolling_users" | "recurrent_event" => {
-            let (length, window) = rhythm(shift, kind, start, seconds)?;
-            if window
-                .as_ref()
-                .is_some_and(|window| !window.days.is_empty())
-            {
-                notes.push("a week begins on the day of `start`, and not on `week_start`".into());
-            }
-            let until = Some(text(shift, "until")).filter(|until| !until.is_empty());
-            let until = match until {
-                Some(until) => {
-                    Some(local_time(until).ok_or("`until` is not a local date and time")?)
-                }
-                None => None,
-            };
-            (length, window, until.map(local))
-        }
-        other => return Err(format!("the desk has no shifts of the type {other:?}")),
-    };
-    let rotation = text(shift, "rotation_start");
-    if !rotation.is_empty() && local_time(rotation) != Some(start) {
-        notes.push("`rotation_start` is left out; the rotation begins at `start`".into());
-    }
-    let size = groups.iter().map(Vec::len).max().unwrap_or_default();
-    // A group of several people becomes one layer for each of them. A smaller group repeats its first person.
-    for place in 0..size {
-        let people = groups
-            .iter()
-            .filter_map(|group| group.get(place).or(group.first()));
-        rota.layers.push(Layer {
-            people: people.cloned().collect(),
-            start: local(start),
-            until: until.clone(),
-            shift: length,
-            zone: zone.to_owned(),
-            window: window.clone(),
-            level: number(shift, "level", 0)?,
-        });
-    }
-    Ok(notes)
-}
-
-/// Returns the people of a shift in groups. The groups take turns. The people of one group are on call together.
-fn groups(shift: &Value, kind: &str, users: &Users) -> Result<Vec<Vec<PersonId>>, String> {
-    let named = |ids: Vec<String>| -> Result<Vec<PersonId>, String> {
-        let people = ids.into_iter().map(|id| {
-            let person = users.get(&id).cloned();
-            person.ok_or_else(|| format!("the user {id} is not in the file"))
-        });
-        people.collect()
-    };
-    let mut groups = if kind == "rolling_users" {
-        let entries = shift.get("rolling_users").and_then(Value::as_array);
-        let entries = entries.into_iter().flatten();
-        let groups = entries.map(|group| {
-            let ids = group.as_array().into_iter().flatten();
-            named(
-                ids.filter_map(|id| id.as_str().map(str::to_owned))
-                    .collect(),
-            )
-        });
-        groups.collect::<Result<Vec<_>, _>>()?
+/// Returns the time zone of a shift that has no zone of its own. The zone of a schedule counts only for shifts from the
+/// API or from Terraform (type `calendar`). The web interface writes all times in UTC, also if the schedule has a zone.
+fn zone_of(schedule: &Value, is_listed: bool) -> &str {
+    let zone = text(schedule, "time_zone");
+    if zone.is_empty() || text(schedule, "type") == "web" || !is_listed {
+        "UTC"
     } else {
-        vec![named(texts(shift, "users"))?]
-    };
-    if groups.is_empty() || groups.iter().any(Vec::is_empty) {
-        return Err("the shift has no people, or a turn without people".to_owned());
+        zone
     }
-    let first = number(shift, "start_rotation_from_user_index", 0)?;
-    let first = usize::try_from(first).unwrap_or_default() % groups.len();
-    groups.rotate_left(first);
-    Ok(groups)
-}
-
-/// Returns the length of a turn, and the part of each day in which the shift counts.
-fn rhythm(
-    shift: &Value,
-    kind: &str,
-    start: DateTime,
-    seconds: i64,
-) -> Result<(Shift, Option<Window>), String> {
-    let interval = number(shift, "interval", 1)?.max(1);
-    if has_entries(shift, "by_month") || has_entries(shift, "by_monthday") {
-        return Err("the desk has no shifts by month".to_owned());
-    }
-    let (length, period) = match text(shift, "frequency") {
-        "hourly" => (Shift::Hours(interval), 3_600),
-        "daily" => (Shift::Days(interval), DAY_S),
-        "weekly" => (Shift::Weeks(interval), 7 * DAY_S),
-        other => {
-            return Err(format!(
-                "the desk has no shifts with the frequency {other:?}"
-            ));
-        }
-    };
-    let days = texts(shift, "by_day");
-    let days = days
-        .iter()
-        .map(|day| {
-            let known = DAYS.iter().find(|(name, _)| *name == day.as_str());
-            known.map(|(_, day)| *day)
-        })
-        .collect::<Option<Vec<Day>>>()
-        .ok_or_else(|| "`by_day` has a day that the desk does not know".to_owned())?;
-    let whole = period * i64::from(interval);
-    if days.is_empty() && seconds == whole {
-        return Ok((length, None));
-    }
-    let is_daily = matches!(length, Shift::Days(_) | Shift::Weeks(_));
-    // In a repeated event, the other weeks of the interval have nobody on call.
-    let is_possible = is_daily
-        && (1..=DAY_S).contains(&seconds)
-        && (interval == 1 || (!days.is_empty() && kind == "rolling_users"));
-    if !is_possible {
-        return Err(
-            "the desk has no shifts that end before the next turn, except shifts within one day"
-                .to_owned(),
-        );
-    }
-    let end = start
-        .checked_add(SignedDuration::from_secs(seconds))
-        .map_err(|_| "`duration` is too long".to_owned())?;
-    let first_day = DAYS
-        .get(usize::try_from(start.weekday().to_monday_zero_offset()).unwrap_or_default())
-        .map(|(_, day)| *day);
-    let days = match length {
-        Shift::Weeks(_) if days.is_empty() => first_day.into_iter().collect(),
-        _ => days,
-    };
-    let window = Window {
-        from: start.strftime("%H:%M").to_string(),
-        to: end.strftime("%H:%M").to_string(),
-        days,
-    };
-    Ok((length, Some(window)))
-}
-
-fn has_entries(object: &Value, key: &str) -> bool {
-    let entries = object.get(key).and_then(Value::as_array);
-    entries.is_some_and(|entries| !entries.is_empty())
-}
-
-fn local(time: DateTime) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%S").to_string()
-}
-
-fn instant(zone: &str, local: DateTime) -> Result<Moment, String> {
-    let at = times::zone(zone)?.to_timestamp(local);
-    at.map(|at| Moment(at.as_millisecond()))
-        .map_err(|error| error.to_string())
 }
 
 fn chains(
     export: &Value,
-    users: &Users,
-    rotas: &BTreeMap<String, String>,
+    people: &People,
+    teams: &Teams,
     accounts: &[String],
-    import: &mut Import,
+    mapping: &mut Mapping,
 ) -> Result<(), String> {
-    let policies = list(export, "escalation_policies")?;
-    let mut names = Names::default();
-    for chain in list(export, "escalation_chains")? {
+    let policies = inner_list(export, "escalation_policies", "escalation_policy")?;
+    let (mut names, mut extra) = (Names::default(), Extra::default());
+    for chain in inner_list(export, "escalation_chains", "escalation_chain")? {
         let (id, foreign) = (text(chain, "id"), text(chain, "name"));
         let of_chain = policies.iter().copied();
         let mut of_chain: Vec<&Value> = of_chain
             .filter(|policy| text(policy, "escalation_chain_id") == id)
             .collect();
         of_chain.sort_by_key(|policy| policy.get("position").and_then(Value::as_i64));
-        let mut steps = Steps::new(accounts);
+        let mut steps = Steps {
+            accounts,
+            people,
+            teams,
+            extra: &mut extra,
+            steps: Vec::new(),
+            is_repeated: false,
+            wait_s: 0,
+            only_if: None,
+            notes: Vec::new(),
+        };
         for policy in of_chain {
-            if !steps.add(policy, users, rotas) {
+            if !steps.add(policy, mapping) {
                 break;
             }
         }
-        if steps.steps.is_empty() {
+        let (steps, repeat, mut notes) = steps.finish();
+        if steps.is_empty() {
             let reason = "no step of the chain notifies a person or a schedule";
-            let outcome = Outcome::Skipped(reason.into());
-            import
-                .report
-                .push(line("escalation_chain", foreign, outcome));
+            mapping.skip("escalation_chain", foreign, reason.to_owned());
             continue;
         }
-        let defined = steps.finish(names.give("chain", foreign));
-        steps.notes.extend(renamed(&defined.name, foreign));
-        let outcome = Outcome::of(steps.notes);
-        import
-            .report
-            .push(line("escalation_chain", foreign, outcome));
-        import.on_call.chains.push(defined);
+        let name = names.give("chain", foreign);
+        notes.extend(renamed(&name, foreign));
+        mapping.report("escalation_chain", foreign, notes);
+        let chains = &mut mapping.import.on_call.chains;
+        chains.push(escalation_chain::Defined {
+            name,
+            steps,
+            repeat,
+        });
     }
     Ok(())
 }
@@ -343,65 +155,60 @@ fn chains(
 #[expect(clippy::struct_field_names, reason = "the domain calls them steps")]
 struct Steps<'a> {
     accounts: &'a [String],
+    people: &'a People,
+    teams: &'a Teams,
+    extra: &'a mut Extra,
     steps: Vec<Step>,
-    repeat: u32,
+    is_repeated: bool,
     /// The wait since the last step, in seconds.
     wait_s: u32,
     only_if: Option<OnlyIf>,
     notes: Vec<String>,
 }
 
-impl<'a> Steps<'a> {
-    fn new(accounts: &'a [String]) -> Self {
-        Self {
-            accounts,
-            steps: Vec::new(),
-            repeat: 0,
-            wait_s: 0,
-            only_if: None,
-            notes: Vec::new(),
-        }
-    }
-
+impl Steps<'_> {
     /// Adds one escalation policy. Returns false if no further policy of the chain can be reached.
-    fn add(&mut self, policy: &Value, users: &Users, rotas: &BTreeMap<String, String>) -> bool {
+    fn add(&mut self, policy: &Value, mapping: &mut Mapping) -> bool {
         match text(policy, "type") {
-            "wait" => match number(policy, "duration", 0) {
+            "wait" => match number(policy, "duration", WAIT_DEFAULT_S) {
                 Ok(seconds) => self.wait_s = self.wait_s.saturating_add(seconds),
                 Err(reason) => self.notes.push(reason),
             },
             "notify_persons" => {
-                for id in texts(policy, "persons_to_notify") {
-                    match users.get(&id) {
-                        Some(person) => self.push(Target::Person(person.clone())),
-                        None => self.notes.push(format!("the user {id} is not in the file")),
-                    }
+                for person in self.named(policy, "persons_to_notify") {
+                    self.push(Target::Person(person));
                 }
             }
             "notify_person_next_each_time" => {
-                let ids = texts(policy, "persons_to_notify_next_each_time");
-                let people: Vec<PersonId> =
-                    ids.iter().filter_map(|id| users.get(id).cloned()).collect();
-                if people.len() < ids.len() {
-                    self.notes
-                        .push("a user of the turn is not in the file".into());
-                }
+                let people = self.named(policy, "persons_to_notify_next_each_time");
                 if !people.is_empty() {
                     self.push(Target::RoundRobin(people));
                 }
             }
+            "notify_team_members" => self.team(text(policy, "team_to_notify"), mapping),
             "notify_on_call_from_schedule" => {
                 let id = text(policy, "notify_on_call_from_schedule");
-                match rotas.get(id) {
+                match mapping.rotas.get(id) {
                     Some(name) => self.push(Target::Rota(name.clone())),
                     None => self.notes.push(format!("the schedule {id} is left out")),
                 }
             }
             "notify_if_time_from_to" => self.limit(policy),
             "repeat_escalation" => {
-                self.repeat = REPEAT_MAX;
+                self.is_repeated = true;
                 return false;
             }
+            "resolve" => {
+                self.notes.push(
+                    "the step of the type \"resolve\" is left out; the ticket stays open".into(),
+                );
+                return false;
+            }
+            "notify_if_num_alerts_in_window" => {
+                self.notes
+                    .push("the following steps do not depend on the number of alerts".into());
+            }
+            "" => self.notes.push("a step without a type is left out".into()),
             other => {
                 self.notes
                     .push(format!("the step of the type {other:?} is left out"));
@@ -410,15 +217,35 @@ impl<'a> Steps<'a> {
         true
     }
 
+    /// Returns the people of a policy. Adds a note for each id that is not in the file.
+    fn named(&mut self, policy: &Value, key: &str) -> Vec<PersonId> {
+        let mut people = Vec::new();
+        for id in texts(policy, key) {
+            match self.people.get(&id) {
+                Some(person) => people.push(person.clone()),
+                None => self.notes.push(format!("the user {id} is not in the file")),
+            }
+        }
+        people
+    }
+
+    fn team(&mut self, id: &str, mapping: &mut Mapping) {
+        let Some(team) = self.teams.get(id) else {
+            self.notes.push(format!("the team {id} is not in the file"));
+            return;
+        };
+        let label = format!("team {}", team.name);
+        match self.extra.all_of(&label, &team.members(None), mapping) {
+            Ok(target) => self.push(target),
+            Err(reason) => self.notes.push(reason),
+        }
+    }
+
     fn push(&mut self, notify: Target) {
         let minutes = self.wait_s.div_ceil(60);
-        if minutes > WAIT_MAX_MIN {
-            self.notes
-                .push(format!("a wait is shortened to {WAIT_MAX_MIN} minutes"));
-        }
         self.wait_s = 0;
         self.steps.push(Step {
-            wait_minutes: minutes.min(WAIT_MAX_MIN),
+            wait_minutes: bounded(minutes, &mut self.notes),
             notify,
             accounts: self.accounts.to_vec(),
             only_if: self.only_if.clone(),
@@ -443,17 +270,39 @@ impl<'a> Steps<'a> {
         self.notes.push(note.into());
     }
 
-    fn finish(&mut self, name: String) -> escalation_chain::Defined {
-        let has_wait = self.steps.iter().any(|step| step.wait_minutes > 0);
-        if self.repeat > 0 && !has_wait {
-            self.repeat = 0;
-            self.notes
-                .push("the repetition is left out, because no step waits".into());
-        }
-        escalation_chain::Defined {
-            name,
-            steps: std::mem::take(&mut self.steps),
-            repeat: self.repeat,
-        }
+    /// Returns the steps, the number of repetitions and the parts that are left out.
+    fn finish(mut self) -> (Vec<Step>, u32, Vec<String>) {
+        let count = if self.is_repeated { REPEAT_MAX } else { 0 };
+        let first = self.steps.first().map_or(0, |step| step.wait_minutes);
+        // The waits after the last step count before the next repetition.
+        let pause = self.wait_s.div_ceil(60).saturating_add(first);
+        let (steps, repeat) = repeated(self.steps, count, pause, &mut self.notes);
+        (steps, repeat, self.notes)
     }
+}
+
+/// Reports the objects that have no counterpart in the desk.
+fn left_out(export: &Value, mapping: &mut Mapping) -> Result<(), String> {
+    for swap in list(export, "shift_swaps")? {
+        let reason = "the desk has no swaps; enter an override of the rota";
+        mapping.skip("shift_swap", text(swap, "id"), reason.to_owned());
+    }
+    let mut rules: BTreeMap<&str, (usize, bool)> = BTreeMap::new();
+    for rule in list(export, "personal_notification_rules")? {
+        let (count, has_important) = rules.entry(text(rule, "user_id")).or_default();
+        *count += 1;
+        *has_important |= is_true(rule, "important");
+    }
+    for (user, (count, has_important)) in rules {
+        let important = if has_important {
+            ", also the rules for important steps"
+        } else {
+            ""
+        };
+        let reason = format!(
+            "{count} rules are left out{important}; the person chooses channels in the preferences"
+        );
+        mapping.skip("personal_notification_rules", user, reason);
+    }
+    Ok(())
 }

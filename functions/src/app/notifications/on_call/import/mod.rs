@@ -1,25 +1,60 @@
-//! Maps an export of Grafana OnCall or Opsgenie to escalation chains and rotas. The shapes are those of the public
-//! documentation of the two products. Each object of the export gets a line in a report.
+//! Maps an export of Grafana OnCall or Opsgenie to escalation chains, rotas and addresses of people. The shapes are
+//! those of the public documentation of the two products. Each object of the export gets a line in a report.
 
+mod contacts;
 mod grafana;
+mod lists;
 mod opsgenie;
+mod people;
+mod rotations;
+mod shifts;
+mod steps;
+mod windows;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use infra::Error;
 use serde_json::Value;
 
-use super::{OnCall, chains, rotas};
+pub use contacts::Contact;
+use lists::{inner_list, missing_pages};
 
-/// Maximum number of entries of one list of an export.
-const ENTRIES_MAX: usize = 5_000;
+use super::{OnCall, chains, rotas};
+use crate::App;
+
 /// Maximum number of characters in the name of a chain or a rota.
 const NAME_MAX: usize = 50;
+/// The lists of an export of Grafana OnCall or Opsgenie.
+const LISTS: [&str; 9] = [
+    "users",
+    "teams",
+    "schedules",
+    "on_call_shifts",
+    "shift_swaps",
+    "escalation_chains",
+    "escalation_policies",
+    "personal_notification_rules",
+    "escalations",
+];
 
 /// The result of the mapping.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Import {
     pub on_call: OnCall,
+    /// The addresses of people. The chains and rotas do not need them.
+    pub contacts: Vec<Contact>,
     pub report: Vec<Line>,
+}
+
+impl Import {
+    /// Stores the rotas and the chains. Then adds the addresses to the preferences of the people, and adds a line for
+    /// each of these people to the report.
+    pub async fn store(&mut self, app: &App) -> Result<(), Error> {
+        self.on_call.store(app).await?;
+        let lines = contacts::store(app, &self.contacts).await?;
+        self.report.extend(lines);
+        Ok(())
+    }
 }
 
 /// The result for one object of the export.
@@ -31,7 +66,7 @@ pub struct Line {
     pub outcome: Outcome,
 }
 
-/// What the import does with an object.
+/// The effect of the import for an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Mapped,
@@ -60,31 +95,69 @@ impl Outcome {
     }
 }
 
-/// Maps the JSON text of an export. `accounts` are the channel accounts of all steps. An empty list means the accounts of the
-/// notification policy. Returns an English text if the text is no export.
+/// The result so far, and the names that are in use.
+#[derive(Default)]
+struct Mapping {
+    import: Import,
+    /// The names of the rotas.
+    names: Names,
+    /// The names of the rotas by the keys of the schedules in the export.
+    rotas: BTreeMap<String, String>,
+}
+
+impl Mapping {
+    /// Reports that an object is left out.
+    fn skip(&mut self, kind: &'static str, name: &str, reason: String) {
+        let outcome = Outcome::Skipped(reason);
+        self.import.report.push(line(kind, name, outcome));
+    }
+
+    /// Reports an object that is mapped without the parts in `notes`.
+    fn report(&mut self, kind: &'static str, name: &str, notes: Vec<String>) {
+        let outcome = Outcome::of(notes);
+        self.import.report.push(line(kind, name, outcome));
+    }
+}
+
+/// Maps the JSON text of an export. `accounts` are the channel accounts of all steps. An empty list means the accounts
+/// of the notification policy. Returns an English text if the text is no export.
 pub fn read(text: &str, accounts: &[String]) -> Result<Import, String> {
     let export: Value =
         serde_json::from_str(text).map_err(|error| format!("the file is not JSON: {error}"))?;
+    map(&export, accounts)
+}
+
+/// Maps an export. The object has the lists of the export as members. Returns an English text if it has none of them.
+pub fn map(export: &Value, accounts: &[String]) -> Result<Import, String> {
     let has = |key: &str| export.get(key).is_some();
-    let schedules = list(&export, "schedules")?;
+    let schedules = inner_list(export, "schedules", "schedule")?;
     let has_rotations = schedules.iter().any(|one| one.get("rotations").is_some());
-    let mut import = if has("escalations") || has_rotations {
-        opsgenie::map(&export, accounts)?
+    let mut mapping = Mapping::default();
+    for key in LISTS {
+        if let Some(note) = missing_pages(export, key) {
+            mapping.report("list", key, vec![note]);
+        }
+    }
+    if has("escalations") || has_rotations {
+        opsgenie::map(export, accounts, &mut mapping)?;
     } else if has("escalation_chains") || has("on_call_shifts") {
-        grafana::map(&export, accounts)?
+        grafana::map(export, accounts, &mut mapping)?;
     } else {
         return Err(
             "the file has neither `escalation_chains` or `on_call_shifts` (Grafana OnCall) nor `escalations` (Opsgenie)"
                 .to_owned(),
         );
-    };
+    }
+    let mut import = mapping.import;
     drop_wrong(&mut import);
     Ok(import)
 }
 
 /// Removes the chains and the rotas that exceed a bound of the desk, and the chains that use a removed rota.
 fn drop_wrong(import: &mut Import) {
-    let Import { on_call, report } = import;
+    let Import {
+        on_call, report, ..
+    } = import;
     let mut removed = BTreeSet::new();
     on_call.rotas.retain(|rota| {
         let checked = rotas::check_bounds(rota);
@@ -116,49 +189,6 @@ fn line(kind: &'static str, name: &str, outcome: Outcome) -> Line {
         name: name.to_owned(),
         outcome,
     }
-}
-
-/// Returns a list of the export. The list is an array, or the list response of the API with the member `results` or `data`.
-/// A missing list is empty.
-fn list<'a>(export: &'a Value, key: &str) -> Result<Vec<&'a Value>, String> {
-    let Some(value) = export.get(key) else {
-        return Ok(Vec::new());
-    };
-    let inner = value.get("results").or_else(|| value.get("data"));
-    let Some(entries) = inner.unwrap_or(value).as_array() else {
-        return Err(format!(
-            "`{key}` must be a list, or a response with `results` or `data`"
-        ));
-    };
-    if entries.len() > ENTRIES_MAX {
-        return Err(format!("`{key}` has more than {ENTRIES_MAX} entries"));
-    }
-    Ok(entries.iter().collect())
-}
-
-/// Returns the text of a member. The text is empty if the member is missing or is no text.
-fn text<'a>(object: &'a Value, key: &str) -> &'a str {
-    object.get(key).and_then(Value::as_str).unwrap_or_default()
-}
-
-/// Returns the number of a member as `u32`. A missing member counts as `default`.
-fn number(object: &Value, key: &str, default: u32) -> Result<u32, String> {
-    match object.get(key) {
-        None | Some(Value::Null) => Ok(default),
-        Some(value) => value
-            .as_u64()
-            .and_then(|number| u32::try_from(number).ok())
-            .ok_or_else(|| format!("`{key}` is not a number that the desk supports")),
-    }
-}
-
-/// Returns the texts of a list.
-fn texts(object: &Value, key: &str) -> Vec<String> {
-    let entries = object.get(key).and_then(Value::as_array);
-    let entries = entries.into_iter().flatten();
-    entries
-        .filter_map(|entry| entry.as_str().map(str::to_owned))
-        .collect()
 }
 
 /// Gives each chain or rota a name of the desk: lower-case letters, digits and underscores.
@@ -223,5 +253,17 @@ mod tests {
         let import = read(text, &[]).unwrap();
         assert_eq!(import.report.len(), 1);
         assert!(import.on_call.chains.is_empty());
+    }
+
+    #[test]
+    fn a_missing_page_is_in_the_report() {
+        let text = r#"{"escalation_chains": {"count": 9, "next": "https://oncall.example/?page=2", "results": []}}"#;
+        let import = read(text, &[]).unwrap();
+        let line = &import.report[0];
+        assert_eq!(
+            (line.kind, line.name.as_str()),
+            ("list", "escalation_chains")
+        );
+        assert!(line.outcome.words().1.contains("0 of 9 entries"));
     }
 }

@@ -1,240 +1,124 @@
-//! Maps an export of Opsgenie: the list responses of its public API for schedules (with rotations), escalations (with rules)
-//! and users.
+//! Maps an export of Opsgenie: the responses of its public API for schedules (with rotations and overrides),
+//! escalations (with rules), users (with contacts) and teams (with members).
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-use events::PersonId;
 use events::escalation_chain::{self, Step, Target};
-use events::rota::{self, Day, Layer, Shift, Window};
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use events::rota;
 use serde_json::Value;
 
-use super::super::chains::{REPEAT_MAX, WAIT_MAX_MIN};
-use super::super::person;
-use super::{Import, Names, Outcome, line, list, number, renamed, text};
-use crate::app::times;
+use super::lists::{inner_list, inside, is_false, is_true, list, number, text};
+use super::people::{People, Team, Teams, of_opsgenie, teams_of_opsgenie};
+use super::rotations;
+use super::steps::{Extra, bounded, repeated};
+use super::{Mapping, Names, renamed};
 
-/// The names of the days in the export, with the days of the desk.
-const DAYS: [(&str, Day); 7] = [
-    ("monday", Day::Mon),
-    ("tuesday", Day::Tue),
-    ("wednesday", Day::Wed),
-    ("thursday", Day::Thu),
-    ("friday", Day::Fri),
-    ("saturday", Day::Sat),
-    ("sunday", Day::Sun),
-];
-
-pub(super) fn map(export: &Value, accounts: &[String]) -> Result<Import, String> {
-    let mut import = Import::default();
-    for user in list(export, "users")? {
-        let name = text(user, "username");
-        let outcome = match user_of(name) {
-            Ok(person) => {
-                let shown = person.unregistered_name().unwrap_or_default();
-                let mut notes = vec![
-                    "only the user name is used; the person sets addresses in the preferences"
-                        .into(),
-                ];
-                notes.extend(renamed(shown, name));
-                Outcome::Partly(notes)
-            }
-            Err(reason) => Outcome::Skipped(reason),
-        };
-        import.report.push(line("user", name, outcome));
-    }
-    let rotas = schedules(export, &mut import)?;
-    escalations(export, &rotas, accounts, &mut import)?;
-    Ok(import)
+pub(super) fn map(
+    export: &Value,
+    accounts: &[String],
+    mapping: &mut Mapping,
+) -> Result<(), String> {
+    let people = of_opsgenie(export, mapping)?;
+    let teams = teams_of_opsgenie(export, &people, mapping)?;
+    schedules(export, &people, &teams, mapping)?;
+    escalations(export, &people, &teams, accounts, mapping)?;
+    notification_rules(export, mapping)
 }
 
-/// Returns the person of a user name of the export. These user names are e-mail addresses. The part before the `@` is the
-/// user name in the desk.
-fn user_of(name: &str) -> Result<PersonId, String> {
-    person("user", name.split('@').next().unwrap_or_default())
-}
-
-/// Maps all schedules. Returns the name of the rota for the id and for the name of each mapped schedule.
-fn schedules(export: &Value, import: &mut Import) -> Result<BTreeMap<String, String>, String> {
-    let (mut names, mut rotas) = (Names::default(), BTreeMap::new());
-    for schedule in list(export, "schedules")? {
+fn schedules(
+    export: &Value,
+    people: &People,
+    teams: &Teams,
+    mapping: &mut Mapping,
+) -> Result<(), String> {
+    for entry in list(export, "schedules")? {
+        let schedule = inside(entry, "schedule");
         let foreign = text(schedule, "name");
-        if schedule.get("enabled") == Some(&Value::Bool(false)) {
-            let outcome = Outcome::Skipped("the schedule is disabled".into());
-            import.report.push(line("schedule", foreign, outcome));
+        if is_false(schedule, "enabled") {
+            mapping.skip("schedule", foreign, "the schedule is disabled".to_owned());
             continue;
         }
         let (mut layers, mut notes) = (Vec::new(), Vec::new());
+        let mut ids = BTreeSet::new();
         for rotation in list(schedule, "rotations")? {
             let name = text(rotation, "name");
-            match layers_of(rotation, text(schedule, "timezone")) {
+            ids.insert(text(rotation, "id"));
+            let mut left_out = Vec::new();
+            let zone = text(schedule, "timezone");
+            match rotations::layers(rotation, zone, people, teams, &mut left_out) {
                 Ok(found) => {
                     layers.extend(found);
-                    import.report.push(line("rotation", name, Outcome::Mapped));
+                    mapping.report("rotation", name, left_out);
                 }
                 Err(reason) => {
                     notes.push(format!("the rotation {name} is left out"));
-                    let outcome = Outcome::Skipped(reason);
-                    import.report.push(line("rotation", name, outcome));
+                    mapping.skip("rotation", name, reason);
                 }
             }
         }
         if layers.is_empty() {
-            let outcome = Outcome::Skipped("no rotation of the schedule can be mapped".into());
-            import.report.push(line("schedule", foreign, outcome));
+            let reason =
+                "no rotation of the schedule can be mapped; fetch the list with `expand=rotation`";
+            mapping.skip("schedule", foreign, reason.to_owned());
             continue;
         }
-        let name = names.give("rota", foreign);
+        // The backup of Opsgenie has the overrides beside the schedule.
+        let mut given = list(schedule, "overrides")?;
+        given.extend(list(entry, "scheduleOverrideList")?);
+        let overrides = rotations::overrides(&given, &ids, people, &mut notes);
+        let name = mapping.names.give("rota", foreign);
         notes.extend(renamed(&name, foreign));
-        for key in [text(schedule, "id"), foreign] {
-            rotas.insert(key.to_owned(), name.clone());
+        let keys = [text(schedule, "id"), foreign].into_iter();
+        for key in keys.filter(|key| !key.is_empty()) {
+            mapping.rotas.insert(key.to_owned(), name.clone());
         }
-        import
-            .report
-            .push(line("schedule", foreign, Outcome::of(notes)));
-        import.on_call.rotas.push(rota::Defined {
+        mapping.report("schedule", foreign, notes);
+        mapping.import.on_call.rotas.push(rota::Defined {
             name,
             layers,
-            overrides: Vec::new(),
+            overrides,
         });
     }
-    Ok(rotas)
-}
-
-/// Returns the layers of one rotation: one layer, or one for each restriction to a day of the week.
-fn layers_of(rotation: &Value, zone: &str) -> Result<Vec<Layer>, String> {
-    let zone = if zone.is_empty() { "UTC" } else { zone };
-    let time_zone = times::zone(zone)?;
-    let length = number(rotation, "length", 1)?.max(1);
-    let shift = match text(rotation, "type") {
-        "hourly" => Shift::Hours(length),
-        "daily" => Shift::Days(length),
-        "weekly" => Shift::Weeks(length),
-        other => return Err(format!("the desk has no rotations of the type {other:?}")),
-    };
-    let start = local(rotation, "startDate", &time_zone)?
-        .ok_or_else(|| "`startDate` is missing".to_owned())?;
-    let until = local(rotation, "endDate", &time_zone)?;
-    let mut people = Vec::new();
-    for participant in list(rotation, "participants")? {
-        match text(participant, "type") {
-            "user" => people.push(user_of(text(participant, "username"))?),
-            other => return Err(format!("a participant is {other:?}; the desk needs a user")),
-        }
-    }
-    if people.is_empty() {
-        return Err("the rotation has no participants".to_owned());
-    }
-    let windows = windows(rotation)?;
-    let layer = |window| Layer {
-        people: people.clone(),
-        start: start.clone(),
-        until: until.clone(),
-        shift,
-        zone: zone.to_owned(),
-        window,
-        level: 0,
-    };
-    Ok(if windows.is_empty() {
-        vec![layer(None)]
-    } else {
-        windows.into_iter().map(|one| layer(Some(one))).collect()
-    })
-}
-
-/// Returns a time of the export as local time of the schedule. Returns `None` if the member is missing.
-fn local(rotation: &Value, key: &str, zone: &TimeZone) -> Result<Option<String>, String> {
-    let given = text(rotation, key);
-    if given.is_empty() {
-        return Ok(None);
-    }
-    let at: Timestamp = given
-        .parse()
-        .map_err(|_| format!("`{key}` is not a time with its offset"))?;
-    let local = zone.to_datetime(at).strftime("%Y-%m-%dT%H:%M:%S");
-    Ok(Some(local.to_string()))
-}
-
-/// Returns the periods to which the rotation is restricted. The list is empty without a restriction.
-fn windows(rotation: &Value) -> Result<Vec<Window>, String> {
-    let Some(restriction) = rotation.get("timeRestriction").filter(|one| !one.is_null()) else {
-        return Ok(Vec::new());
-    };
-    match text(restriction, "type") {
-        "time-of-day" => {
-            let times = restriction.get("restriction").unwrap_or(&Value::Null);
-            Ok(vec![window(times, Vec::new())?])
-        }
-        "weekday-and-time-of-day" => {
-            let all = list(restriction, "restrictions")?;
-            all.into_iter().map(of_weekday).collect()
-        }
-        other => Err(format!("the desk has no restriction of the type {other:?}")),
-    }
-}
-
-fn window(times: &Value, days: Vec<Day>) -> Result<Window, String> {
-    let time = |hour: &str, minute: &str| -> Result<String, String> {
-        let (hour, minute) = (number(times, hour, 0)?, number(times, minute, 0)?);
-        Ok(format!("{:02}:{minute:02}", hour % 24))
-    };
-    Ok(Window {
-        from: time("startHour", "startMin")?,
-        to: time("endHour", "endMin")?,
-        days,
-    })
-}
-
-fn of_weekday(restriction: &Value) -> Result<Window, String> {
-    let day = |key: &str| {
-        let name = text(restriction, key);
-        let found = DAYS.iter().position(|(known, _)| *known == name);
-        found.ok_or_else(|| format!("`{key}` is not a day of the week"))
-    };
-    let (start, end) = (day("startDay")?, day("endDay")?);
-    let window = window(restriction, vec![DAYS[start].1])?;
-    let is_overnight = window.to <= window.from;
-    let expected = if is_overnight { (start + 1) % 7 } else { start };
-    if end == expected {
-        Ok(window)
-    } else {
-        Err("a restriction is longer than one day".to_owned())
-    }
+    Ok(())
 }
 
 fn escalations(
     export: &Value,
-    rotas: &BTreeMap<String, String>,
+    people: &People,
+    teams: &Teams,
     accounts: &[String],
-    import: &mut Import,
+    mapping: &mut Mapping,
 ) -> Result<(), String> {
-    let mut names = Names::default();
-    for escalation in list(export, "escalations")? {
+    let (mut names, mut extra) = (Names::default(), Extra::default());
+    for escalation in inner_list(export, "escalations", "escalation")? {
         let foreign = text(escalation, "name");
-        let mut notes = Vec::new();
-        let mapped = steps(escalation, rotas, accounts, &mut notes).and_then(|steps| {
-            let repeat = repeat(escalation, &steps, &mut notes)?;
-            Ok((steps, repeat))
-        });
-        let reason = match &mapped {
-            Ok((steps, _)) if steps.is_empty() => {
-                Some("no rule of the escalation notifies a user or a schedule".to_owned())
+        let mut rules = Rules {
+            people,
+            teams,
+            accounts,
+            extra: &mut extra,
+            notes: Vec::new(),
+        };
+        let mapped = rules.steps(escalation, mapping).and_then(|steps| {
+            if steps.is_empty() {
+                let reason = "no rule of the escalation notifies a user, a schedule or a team";
+                return Err(reason.to_owned());
             }
-            Ok(_) => None,
-            Err(reason) => Some(reason.clone()),
+            rules.repeated(escalation, steps)
+        });
+        let (steps, repeat) = match mapped {
+            Ok(mapped) => mapped,
+            Err(reason) => {
+                mapping.skip("escalation", foreign, reason);
+                continue;
+            }
         };
-        let (Ok((steps, repeat)), None) = (mapped, &reason) else {
-            let outcome = Outcome::Skipped(reason.unwrap_or_default());
-            import.report.push(line("escalation", foreign, outcome));
-            continue;
-        };
+        let mut notes = rules.notes;
         let name = names.give("chain", foreign);
         notes.extend(renamed(&name, foreign));
-        import
-            .report
-            .push(line("escalation", foreign, Outcome::of(notes)));
-        import.on_call.chains.push(escalation_chain::Defined {
+        mapping.report("escalation", foreign, notes);
+        let chains = &mut mapping.import.on_call.chains;
+        chains.push(escalation_chain::Defined {
             name,
             steps,
             repeat,
@@ -243,90 +127,173 @@ fn escalations(
     Ok(())
 }
 
-/// Maps the rules of an escalation. The delay of a rule counts from the start, and the wait of a step from the step before.
-fn steps(
-    escalation: &Value,
-    rotas: &BTreeMap<String, String>,
-    accounts: &[String],
-    notes: &mut Vec<String>,
-) -> Result<Vec<Step>, String> {
-    let mut rules = Vec::new();
-    for rule in list(escalation, "rules")? {
-        rules.push((delay_minutes(rule)?, rule));
+/// Maps the rules of one escalation.
+struct Rules<'a> {
+    people: &'a People,
+    teams: &'a Teams,
+    accounts: &'a [String],
+    extra: &'a mut Extra,
+    /// The parts that are left out.
+    notes: Vec<String>,
+}
+
+impl Rules<'_> {
+    /// Returns one step for each rule. The delay of a rule counts from the start, and the wait of a step from the step
+    /// before.
+    fn steps(&mut self, escalation: &Value, mapping: &mut Mapping) -> Result<Vec<Step>, String> {
+        let mut rules = Vec::new();
+        for rule in list(escalation, "rules")? {
+            rules.push((delay_minutes(rule)?, rule));
+        }
+        rules.sort_by_key(|(delay, _)| *delay);
+        let (mut steps, mut before) = (Vec::new(), 0);
+        for (delay, rule) in rules {
+            let notify = match self.target(rule, delay, mapping) {
+                Ok(notify) => notify,
+                Err(reason) => {
+                    let note = format!("the rule after {delay} minutes is left out: {reason}");
+                    self.notes.push(note);
+                    continue;
+                }
+            };
+            match text(rule, "condition") {
+                "" | "if-not-acked" => {}
+                condition => self.notes.push(format!(
+                    "the rule after {delay} minutes has the condition {condition:?}, but notifies only if nobody has acknowledged"
+                )),
+            }
+            let wait = bounded(delay - before, &mut self.notes);
+            before = delay;
+            steps.push(Step {
+                wait_minutes: wait,
+                notify,
+                accounts: self.accounts.to_vec(),
+                only_if: None,
+            });
+        }
+        Ok(steps)
     }
-    rules.sort_by_key(|(delay, _)| *delay);
-    let (mut steps, mut before) = (Vec::new(), 0);
-    for (delay, rule) in rules {
+
+    fn target(
+        &mut self,
+        rule: &Value,
+        delay: u32,
+        mapping: &mut Mapping,
+    ) -> Result<Target, String> {
         let recipient = rule.get("recipient").unwrap_or(&Value::Null);
-        let target = match text(recipient, "type") {
-            "user" => user_of(text(recipient, "username"))
-                .ok()
-                .map(Target::Person),
-            "schedule" => [text(recipient, "id"), text(recipient, "name")]
-                .into_iter()
-                .find_map(|key| rotas.get(key))
-                .map(|name| Target::Rota(name.clone())),
-            _ => None,
-        };
-        let Some(notify) = target else {
-            notes.push(format!(
-                "the rule after {delay} minutes is left out: its recipient is no user and no mapped schedule"
-            ));
-            continue;
-        };
-        if !matches!(text(rule, "condition"), "" | "if-not-acked") {
-            notes.push(format!(
-                "the rule after {delay} minutes notifies only if nobody has acknowledged"
-            ));
+        let keys = [text(recipient, "id"), text(recipient, "name")];
+        let mut keys = keys.into_iter();
+        let how = text(rule, "notifyType");
+        match text(recipient, "type") {
+            "user" => self.people.of(recipient).map(Target::Person),
+            "schedule" => {
+                let name = keys.find_map(|key| mapping.rotas.get(key)).cloned();
+                let name = name.ok_or("its schedule is left out")?;
+                if !matches!(how, "next" | "previous") {
+                    return Ok(Target::Rota(name));
+                }
+                self.notes.push(format!(
+                    "the rule after {delay} minutes notifies the {how} person of each rotation; overrides do not change this"
+                ));
+                let neighbor = self.extra.neighbor(&name, how, mapping);
+                neighbor.ok_or_else(|| "its schedule is left out".to_owned())
+            }
+            "team" => {
+                let teams = self.teams;
+                let team = keys.find_map(|key| teams.get(key));
+                let team = team.ok_or("its team is not in the file")?;
+                self.team(team, how, delay, mapping)
+            }
+            other => Err(format!(
+                "its recipient is {other:?}; the desk needs a user, a schedule or a team"
+            )),
         }
-        if !matches!(text(rule, "notifyType"), "" | "default") {
-            notes.push(format!(
-                "the rule after {delay} minutes notifies the people who are on call"
-            ));
-        }
-        let wait = delay - before;
-        if wait > WAIT_MAX_MIN {
-            notes.push(format!("a wait is shortened to {WAIT_MAX_MIN} minutes"));
-        }
-        before = delay;
-        steps.push(Step {
-            wait_minutes: wait.min(WAIT_MAX_MIN),
-            notify,
-            accounts: accounts.to_vec(),
-            only_if: None,
-        });
     }
-    Ok(steps)
+
+    fn team(
+        &mut self,
+        team: &Team,
+        how: &str,
+        delay: u32,
+        mapping: &mut Mapping,
+    ) -> Result<Target, String> {
+        let (word, admins) = match how {
+            "admins" => ("admins of the team", Some(true)),
+            "users" => ("users of the team", Some(false)),
+            _ => ("team", None),
+        };
+        let members = team.members(admins);
+        let label = format!("{word} {}", team.name);
+        match how {
+            "random" if !members.is_empty() => {
+                self.notes.push(format!(
+                    "the rule after {delay} minutes notifies the members of the team in turn, and not at random"
+                ));
+                return Ok(Target::RoundRobin(members));
+            }
+            "" | "default" => self.notes.push(format!(
+                "the rule after {delay} minutes notifies all members of the team; its routing rules are left out"
+            )),
+            _ => {}
+        }
+        self.extra.all_of(&label, &members, mapping)
+    }
+
+    /// Returns the steps with their repetitions, and the number of repetitions.
+    fn repeated(
+        &mut self,
+        escalation: &Value,
+        steps: Vec<Step>,
+    ) -> Result<(Vec<Step>, u32), String> {
+        let Some(repeat) = escalation.get("repeat").filter(|one| !one.is_null()) else {
+            return Ok((steps, 0));
+        };
+        for (key, note) in [
+            (
+                "resetRecipientStates",
+                "an acknowledgment stays valid in the repetitions (`resetRecipientStates` is left out)",
+            ),
+            (
+                "closeAlertAfterAll",
+                "the ticket stays open after the last repetition (`closeAlertAfterAll` is left out)",
+            ),
+        ] {
+            if is_true(repeat, key) {
+                self.notes.push(note.into());
+            }
+        }
+        let first = steps.first().map_or(0, |step| step.wait_minutes);
+        let pause = number(repeat, "waitInterval", 0)?.saturating_add(first);
+        let count = number(repeat, "count", 0)?;
+        Ok(repeated(steps, count, pause, &mut self.notes))
+    }
 }
 
 fn delay_minutes(rule: &Value) -> Result<u32, String> {
     let delay = rule.get("delay").unwrap_or(&Value::Null);
     let amount = number(delay, "timeAmount", 0)?;
     let factor = match text(delay, "timeUnit") {
+        "" | "minutes" => 1,
         "hours" => 60,
         "days" => 24 * 60,
-        _ => 1,
+        other => return Err(format!("the desk has no delays in {other:?}")),
     };
     Ok(amount.saturating_mul(factor))
 }
 
-fn repeat(escalation: &Value, steps: &[Step], notes: &mut Vec<String>) -> Result<u32, String> {
-    let Some(repeat) = escalation.get("repeat").filter(|one| !one.is_null()) else {
-        return Ok(0);
-    };
-    let count = number(repeat, "count", 0)?;
-    if count == 0 {
-        return Ok(0);
+/// Reports the notification rules of the users. `notificationRuleList` is the list in a file of the Opsgenie backup.
+fn notification_rules(export: &Value, mapping: &mut Mapping) -> Result<(), String> {
+    for entry in list(export, "users")? {
+        let user = inside(entry, "user");
+        let count = list(entry, "notificationRuleList")?.len()
+            + list(user, "notification_rules")?.len()
+            + list(user, "notificationRules")?.len();
+        if count > 0 {
+            let reason = format!(
+                "{count} rules are left out; the person chooses channels in the preferences"
+            );
+            mapping.skip("notification_rules", text(user, "username"), reason);
+        }
     }
-    if steps.iter().all(|step| step.wait_minutes == 0) {
-        notes.push("the repetition is left out, because no step waits".into());
-        return Ok(0);
-    }
-    if count > REPEAT_MAX {
-        notes.push(format!("the chain is repeated {REPEAT_MAX} times"));
-    }
-    if number(repeat, "waitInterval", 0)? > 0 {
-        notes.push("the wait before a repetition is the wait of the first step".into());
-    }
-    Ok(count.min(REPEAT_MAX))
+    Ok(())
 }

@@ -1,0 +1,69 @@
+//! Stores reports about mails that the desk sent: a mail server could not deliver the mail, or the recipient does not
+//! want it. Everybody can send such a report. A report names the delivery by its random id, which only the recipient
+//! and the mail servers know.
+
+use domain::notification::delivery::{Command, Delivery};
+use events::Meta;
+use events::delivery::{BounceKind, Bounced, FailureClass};
+use infra::channel::email;
+use infra::inbound::mail::{Report, ReportKind};
+use infra::ledger::{NoContext, command_id};
+use infra::{CommandEnvelope, Error, ExecuteError};
+
+use crate::App;
+
+/// The channel of mails.
+pub(super) const CHANNEL: &str = "email";
+/// The text that replaces mail addresses in a reason. Events are not encrypted, so they must not contain addresses.
+const ADDRESS: &str = "<address>";
+
+/// Stores one report in its delivery. `inbound` is the name of the stream of the report. A second call does nothing.
+pub(super) async fn record(
+    app: &App,
+    inbound: &str,
+    report: &Report,
+    cause: &str,
+) -> Result<(), Error> {
+    let kind = match report.kind {
+        ReportKind::Failed => BounceKind::Bounce,
+        ReportKind::Complaint => BounceKind::Complaint,
+        ReportKind::Other => return Ok(()),
+    };
+    let stream = format!("delivery-{}", report.delivery);
+    let state = app.ledger.load::<Delivery>(&stream).await?.aggregate.0;
+    let Some(requested) = state.requested.filter(|one| one.channel == CHANNEL) else {
+        tracing::warn!(inbound, "a report about an unknown mail is ignored");
+        return Ok(());
+    };
+    let to = requested.to.value.as_str().unwrap_or_default();
+    // A person can forward mails to another address. A report about that address says nothing about the address of the
+    // person.
+    let is_of_address = to.eq_ignore_ascii_case(&report.recipient);
+    let class = match email::class_of_report(&report.status) {
+        FailureClass::RecipientInvalid if !is_of_address => FailureClass::Permanent,
+        class => class,
+    };
+    if kind == BounceKind::Complaint && !is_of_address {
+        tracing::warn!(inbound, "a complaint about another address is ignored");
+        return Ok(());
+    }
+    let words = report.reason.split_whitespace();
+    let words = words.map(|word| if word.contains('@') { ADDRESS } else { word });
+    let bounced = Bounced {
+        kind,
+        class,
+        code: report.status.clone(),
+        reason: words.collect::<Vec<_>>().join(" "),
+        report: inbound.to_owned(),
+    };
+    let command_envelope = CommandEnvelope {
+        command_id: command_id(&["bounce", inbound, &stream]),
+        meta: Meta::system(inbound, cause),
+        stream,
+    };
+    app.ledger
+        .execute::<Delivery>(&command_envelope, &Command::Bounce(bounced), &NoContext)
+        .await
+        .map(drop)
+        .map_err(ExecuteError::unexpected)
+}

@@ -1,0 +1,165 @@
+//! Finds the proven sender of a mail.
+
+use domain::notification::Notification;
+use domain::notification::delivery::Delivery;
+use events::channel_account::Defined;
+use events::{PersonId, TicketSn};
+use infra::Error;
+use infra::channel::email;
+use infra::inbound::mail::{Mail, delivery_of, is_proven};
+use infra::inbound::{Inbound as _, ses};
+
+use super::KIND;
+use crate::App;
+use crate::app::cards::{CardList, documents};
+use crate::app::notifications::{identities, preferences, reply_address};
+
+/// Maximum number of addresses for replies that the desk checks in one mail.
+const ADDRESSES_MAX: usize = 5;
+/// Maximum number of earlier mails in which the desk looks for the person of an address for replies.
+const REFERENCES_MAX: usize = 10;
+/// Maximum number of notifications of a ticket in which the desk looks for the person of an address for replies.
+const NOTIFICATIONS_MAX: usize = 300;
+
+/// The proven sender of a mail.
+pub(super) struct Sender {
+    pub(super) person: PersonId,
+    /// The ticket to which the mail belongs.
+    pub(super) ticket: Option<TicketSn>,
+    /// True if the mail was sent to an address for replies, which is valid for the ticket only.
+    pub(super) is_reply: bool,
+}
+
+/// Returns true if the relay of the account, or SES, has checked that the mail comes from the domain of its sender.
+pub(super) fn is_checked(account: Option<&Defined>, platform: &str, mail: &Mail) -> bool {
+    if platform == ses::Ses.name() {
+        return is_proven(&mail.checked, ses::SERVER, "dmarc", &mail.from);
+    }
+    let trusted = account.and_then(email::trusted_check);
+    trusted.is_some_and(|(server, method)| is_proven(&mail.checked, server, method, &mail.from))
+}
+
+/// Returns the proven sender of a mail. Returns `None` if nothing proves the sender.
+pub(super) async fn sender(
+    app: &App,
+    mail: &Mail,
+    is_checked: bool,
+) -> Result<Option<Sender>, Error> {
+    if mail.from.is_empty() {
+        return Ok(None);
+    }
+    let candidates = mail.to.iter().filter_map(|address| {
+        let ticket = reply_address::ticket_in(address)?;
+        Some((address, ticket))
+    });
+    for (address, ticket) in candidates.take(ADDRESSES_MAX) {
+        let Some(person) = recipient(app, mail, address, &ticket).await? else {
+            continue;
+        };
+        // Another person can get the address from a forwarded mail, so the sender must be the person, too.
+        if is_address_of(app, &person, &mail.from).await? {
+            return Ok(Some(Sender {
+                person,
+                ticket: Some(ticket),
+                is_reply: true,
+            }));
+        }
+    }
+    if !is_checked {
+        return Ok(None);
+    }
+    let person = identities::person_of(app, KIND, &mail.from).await?;
+    Ok(person.map(|person| Sender {
+        person,
+        ticket: named_ticket(mail),
+        is_reply: false,
+    }))
+}
+
+/// Returns the person for whom the desk made an address for replies. The address itself does not name the person. The
+/// person got one of the mails to which this mail replies, or has a notification about the ticket.
+async fn recipient(
+    app: &App,
+    mail: &Mail,
+    address: &str,
+    ticket: &TicketSn,
+) -> Result<Option<PersonId>, Error> {
+    let keys = app.token_keys().await?;
+    let now = app.ledger.clock.now();
+    let is_of = |person: &PersonId| {
+        keys.first(|key| reply_address::check(key, address, person, now))
+            .is_some()
+    };
+    let ids = mail
+        .references
+        .iter()
+        .rev()
+        .filter_map(|id| delivery_of(id));
+    for id in ids.take(REFERENCES_MAX) {
+        let stream = format!("delivery-{id}");
+        let state = app.ledger.load::<Delivery>(&stream).await?.aggregate.0;
+        if let Some(requested) = state.requested.filter(|one| is_of(&one.person)) {
+            return Ok(Some(requested.person));
+        }
+    }
+    let list = CardList::below("ticket", ticket.as_str());
+    let found = documents::<Notification>(app, &list, 1, NOTIFICATIONS_MAX).await?;
+    let cards = found.cards::<Notification>(&app.ledger).await?;
+    let mut people = cards.into_iter().filter_map(|(_, card)| card.requested);
+    Ok(people
+        .find(|requested| is_of(&requested.person))
+        .map(|requested| requested.person))
+}
+
+/// Returns true if the preferences of a person contain this mail address.
+async fn is_address_of(app: &App, person: &PersonId, from: &str) -> Result<bool, Error> {
+    let preferences = preferences::read(app, person).await?;
+    let known = preferences.addresses.get(KIND);
+    let known = known.and_then(|known| known.value.as_str());
+    Ok(known.is_some_and(|known| known.eq_ignore_ascii_case(from)))
+}
+
+/// Returns the ticket that a mail names: in the ids of the mails to which it replies, or at the beginning of its
+/// subject, such as `[REQ2026112200001]`. The name proves nothing; the rights of the person are checked later.
+fn named_ticket(mail: &Mail) -> Option<TicketSn> {
+    let mut references = mail.references.iter().rev();
+    let of_references = references.find_map(|id| {
+        let (local, _) = id.split_once('@')?;
+        local.strip_prefix("ticket.").map(TicketSn::from)
+    });
+    of_references.or_else(|| {
+        let (_, rest) = mail.subject.split_once('[')?;
+        let (number, _) = rest.split_once(']')?;
+        let is_number = !number.is_empty()
+            && number.len() <= 64
+            && number
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        is_number.then(|| TicketSn::from(number))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ticket_is_named_by_references_or_by_the_subject() {
+        let of = |references: &[&str], subject: &str| {
+            let mail = Mail {
+                references: references.iter().map(|&id| id.to_owned()).collect(),
+                subject: subject.to_owned(),
+                ..Mail::default()
+            };
+            named_ticket(&mail).map(|sn| sn.0)
+        };
+        let found = Some("REQ20261122000042".to_owned());
+        assert_eq!(of(&["ticket.REQ20261122000042@desk.example"], ""), found);
+        assert_eq!(
+            of(&["other@desk.example"], "Re: [REQ20261122000042] x"),
+            found
+        );
+        assert_eq!(of(&[], "Re: [a b] x"), None);
+        assert_eq!(of(&[], "hello"), None);
+    }
+}

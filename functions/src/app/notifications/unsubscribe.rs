@@ -1,0 +1,280 @@
+//! Switches off the mails of some categories for one person (RFC 8058). Each mail about a notification has a link
+//! with a signed token. The token names the person and the categories, and it expires. Mail programs send the request
+//! of the link without a login, so the token is the only proof. The link does nothing except this switch.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use domain::notification::Notification;
+use domain::notification::person::{Command, Person, stream};
+use domain::notification::routing;
+use events::delivery::Requested;
+use events::person::PreferencesChanged;
+use events::preference::Category;
+use events::{Meta, Moment, Origin, PersonId};
+use infra::ledger::NoContext;
+use infra::{CommandEnvelope, Error, ExecuteError};
+
+use super::definitions::DEFAULT_POLICY;
+use super::{addresses, teams};
+use crate::App;
+
+/// Time for which a link is valid, in milliseconds (90 days).
+pub const VALID_MS: i64 = 90 * 24 * 3_600_000;
+/// The kind of address that the link concerns. Only mails have such a link.
+const KIND: &str = "email";
+/// The channel that the link concerns.
+const CHANNEL: &str = "email";
+/// Maximum length of a token in a request, in characters. Real tokens are shorter.
+const TOKEN_MAX: usize = 300;
+/// Maximum number of notifications of a digest whose categories the link switches off. The mail of a digest shows no
+/// more.
+const LISTED_MAX: usize = 20;
+
+/// What a valid token proves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    pub person: PersonId,
+    /// The categories of the notifications in the mail, without repetitions.
+    pub categories: Vec<Category>,
+    pub until: Moment,
+}
+
+/// Returns the token of a claim.
+pub fn sign(key: &[u8; 32], claim: &Claim) -> String {
+    let names: Vec<&str> = claim.categories.iter().map(|one| one.name()).collect();
+    let text = format!("{}.{}.{}", names.join("-"), claim.until.0, claim.person);
+    URL_SAFE_NO_PAD.encode(format!("{}.{text}", mac(key, &text)))
+}
+
+/// Returns the claim in a token. Returns `None` if this desk did not create the token. The time is not checked.
+pub fn read(key: &[u8; 32], token: &str) -> Option<Claim> {
+    if token.len() > TOKEN_MAX {
+        return None;
+    }
+    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(token.trim()).ok()?).ok()?;
+    let (given, text) = text.split_once('.')?;
+    // The comparison of two BLAKE3 hashes takes constant time.
+    if blake3::hash(given.as_bytes()) != blake3::hash(mac(key, text).as_bytes()) {
+        return None;
+    }
+    let mut parts = text.splitn(3, '.');
+    let names = parts.next()?.split('-');
+    let categories: Option<Vec<Category>> = names.map(Category::read).collect();
+    Some(Claim {
+        categories: categories?,
+        until: Moment(parts.next()?.parse().ok()?),
+        person: parts.next()?.into(),
+    })
+}
+
+fn mac(key: &[u8; 32], text: &str) -> String {
+    let of_links = blake3::keyed_hash(key, b"unsubscribe from mails");
+    let mac = blake3::keyed_hash(of_links.as_bytes(), text.as_bytes());
+    mac.to_hex().as_str()[..32].to_owned()
+}
+
+/// Returns the address with which the recipient switches off mails such as this one. All attempts to send the mail
+/// have the same address. Returns `None` if the public address of the desk does not use HTTPS, or if the mail is an
+/// answer to a mail of the person.
+pub async fn address(app: &App, requested: &Requested) -> Result<Option<String>, Error> {
+    let site = app.settings.site.trim_end_matches('/');
+    if !site.starts_with("https://") {
+        return Ok(None);
+    }
+    let mut categories = Vec::new();
+    for notification in requested.notifications().take(LISTED_MAX) {
+        let state = app.ledger.load::<Notification>(notification).await?;
+        let of_notification = state.aggregate.0.requested.map(|one| one.fact.category());
+        if let Some(category) = of_notification.filter(|one| !categories.contains(one)) {
+            categories.push(category);
+        }
+    }
+    if categories.is_empty() {
+        return Ok(None);
+    }
+    categories.sort();
+    let key = app.token_keys().await?.newest;
+    let claim = Claim {
+        person: requested.person.clone(),
+        categories,
+        until: requested.due.plus_ms(VALID_MS),
+    };
+    Ok(Some(format!("{site}/unsubscribe/{}", sign(&key, &claim))))
+}
+
+/// The reason why a link does nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    /// This desk did not create the link, or its person was erased.
+    #[error("the link is not valid")]
+    Unknown,
+    #[error("the link has expired")]
+    Expired,
+    #[error(transparent)]
+    Technical(#[from] Error),
+}
+
+/// The state of a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// The categories that the link concerns. The value is true if the person gets mails of the category.
+    pub categories: Vec<(Category, bool)>,
+    /// The categories of which the organization always sends some mails, because the policy has a floor for them.
+    pub required: Vec<Category>,
+}
+
+impl State {
+    /// Returns true if the person gets mails of at least one category of the link.
+    pub fn is_on(&self) -> bool {
+        self.categories.iter().any(|(_, is_on)| *is_on)
+    }
+}
+
+/// Checks a token and returns the state of its link. Changes nothing.
+pub async fn state(app: &App, token: &str) -> Result<State, Unusable> {
+    let claim = claim(app, token).await?;
+    let preferences = preferences(app, &claim.person).await?;
+    shown(app, &claim, preferences).await
+}
+
+/// Switches the mails of the categories of a token off, or on again if `wanted` is true. Returns the new state. A
+/// second call changes nothing.
+pub async fn switch(
+    app: &App,
+    token: &str,
+    wanted: bool,
+    correlation: &str,
+) -> Result<State, Unusable> {
+    let claim = claim(app, token).await?;
+    let person = &claim.person;
+    let known = preferences(app, person).await?;
+    let mut effective = with_team(app, person, known).await?;
+    let command_envelope = CommandEnvelope {
+        stream: stream(person),
+        command_id: app.ledger.fresh_id(),
+        meta: Meta {
+            actor: person.clone(),
+            origin: Origin::Web,
+            ..Meta::system(correlation, stream(person))
+        },
+    };
+    let command = Command::SwitchCategories {
+        kind: KIND.to_owned(),
+        default: effective.channels.remove(KIND).unwrap_or_default(),
+        categories: claim.categories.clone(),
+        is_on: wanted,
+        by: person.clone(),
+    };
+    let outcome = app
+        .ledger
+        .execute::<Person>(&command_envelope, &command, &NoContext)
+        .await
+        .map_err(ExecuteError::unexpected)?;
+    let preferences = outcome.state.0.unwrap_or_default();
+    shown(app, &claim, preferences).await
+}
+
+async fn claim(app: &App, token: &str) -> Result<Claim, Unusable> {
+    let keys = app.token_keys().await?;
+    let claim = keys.first(|key| read(key, token));
+    let claim = claim.ok_or(Unusable::Unknown)?;
+    if claim.until < app.ledger.clock.now() {
+        return Err(Unusable::Expired);
+    }
+    Ok(claim)
+}
+
+/// Returns the preferences of a person who was not erased.
+async fn preferences(app: &App, person: &PersonId) -> Result<PreferencesChanged, Unusable> {
+    let preferences = addresses::person(app, person).await?.0.unwrap_or_default();
+    let address = preferences.addresses.get(KIND);
+    if address.is_some_and(events::Personal::is_erased) {
+        return Err(Unusable::Unknown);
+    }
+    Ok(preferences)
+}
+
+/// Returns the preferences of a person with the defaults of the teams of the person.
+async fn with_team(
+    app: &App,
+    person: &PersonId,
+    preferences: PreferencesChanged,
+) -> Result<PreferencesChanged, Error> {
+    let policy = app
+        .configuration
+        .notification_policy(DEFAULT_POLICY)
+        .await?;
+    let policy = policy.0.as_ref();
+    let found = teams::preferences_of(app, person, preferences, policy).await?;
+    Ok(found.preferences)
+}
+
+async fn shown(
+    app: &App,
+    claim: &Claim,
+    preferences: PreferencesChanged,
+) -> Result<State, Unusable> {
+    let preferences = with_team(app, &claim.person, preferences).await?;
+    let policy = app
+        .configuration
+        .notification_policy(DEFAULT_POLICY)
+        .await?;
+    let policy = policy.0.as_ref();
+    let categories = claim.categories.iter().copied();
+    let choice = preferences.channels.get(KIND);
+    let is_on = |category: Category| choice.is_none_or(|choice| choice.wants(category));
+    let is_required =
+        |category: &Category| policy.is_some_and(|one| routing::requires(one, *category, CHANNEL));
+    Ok(State {
+        categories: categories.clone().map(|one| (one, is_on(one))).collect(),
+        required: categories.filter(is_required).collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim() -> Claim {
+        Claim {
+            person: "p0123456789abcdef01234567".into(),
+            categories: vec![Category::Approval, Category::Commented],
+            until: Moment(1_796_000_000_000),
+        }
+    }
+
+    #[test]
+    fn a_token_is_bound_to_its_desk_and_its_claim() {
+        let token = sign(&[1; 32], &claim());
+        assert!(token.len() <= 200, "{}", token.len());
+        assert_eq!(read(&[1; 32], &token), Some(claim()));
+        assert_eq!(read(&[2; 32], &token), None, "another desk");
+        let plain = String::from_utf8(URL_SAFE_NO_PAD.decode(&token).unwrap()).unwrap();
+        for (from, to) in [
+            ("approval-commented", "approval-resolved"),
+            ("1796", "1896"),
+            (".p0123", ".p1123"),
+        ] {
+            assert!(plain.contains(from), "{plain}");
+            let forged = URL_SAFE_NO_PAD.encode(plain.replace(from, to));
+            assert_eq!(read(&[1; 32], &forged), None, "{from}");
+        }
+        let long = "a".repeat(400);
+        for wrong in ["", "x", &token[1..], "AAAA", "我", &long] {
+            assert_eq!(read(&[1; 32], wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_token_of_all_categories_is_short_enough() {
+        let all = Claim {
+            categories: Category::NAMES
+                .iter()
+                .filter_map(|name| Category::read(name))
+                .collect(),
+            ..claim()
+        };
+        let token = sign(&[1; 32], &all);
+        assert_eq!(read(&[1; 32], &token), Some(all));
+    }
+}

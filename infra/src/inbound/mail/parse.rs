@@ -1,0 +1,222 @@
+//! Reads the parts of a mail that the desk needs. The sizes of all parts are limited.
+
+use mail_parser::decoders::html::html_to_text;
+use mail_parser::{Address, HeaderValue, Message, MessageParser, MimeHeaders as _, PartType};
+
+use super::results::results;
+use super::{Mail, report};
+use crate::mail::INSTANCE;
+
+/// Maximum size of the stored text of a mail, in bytes. A longer text is cut.
+const TEXT_BYTES_MAX: usize = 64 << 10;
+/// Maximum length of a subject, of the name of an attachment and of an id, in characters.
+const SHORT_MAX: usize = 300;
+/// Maximum length of an address (RFC 5321, section 4.5.3.1.3, without `<` and `>`), in bytes.
+const ADDRESS_BYTES_MAX: usize = 254;
+/// Maximum number of addresses, of references, and of attachments.
+const LIST_MAX: usize = 50;
+/// The beginnings of quoted mails in HTML: of most mail programs, of Gmail, of two versions of Outlook, and of QQ.
+const QUOTES: [&str; 5] = [
+    "<blockquote",
+    "<div class=\"gmail_quote",
+    "<div id=\"divrplyfwdmsg",
+    "<div id=\"appendonsend",
+    "<includetail",
+];
+/// The headers with which mail servers store the address of the receiver. The header `To` of a mail to a group or of
+/// a blind copy does not contain this address.
+const RECEIVERS: [&str; 3] = ["Delivered-To", "X-Original-To", "Envelope-To"];
+
+/// Reads a mail. Returns an English text if the bytes are not a mail.
+pub fn parse(bytes: &[u8]) -> Result<Mail, String> {
+    let message = MessageParser::default()
+        .parse(bytes)
+        .ok_or("it is not a mail")?;
+    let from = sender(&message);
+    if from.is_empty() && message.to().is_none() && message.message_id().is_none() {
+        return Err("the mail has no `From`, `To` and `Message-ID`".to_owned());
+    }
+    let reports = report::read(&message);
+    Ok(Mail {
+        id: id(&message, &from, bytes),
+        to: receivers(&message),
+        subject: short(message.subject().unwrap_or_default()),
+        references: references(&message),
+        text: text(&message),
+        attachments: if reports.is_empty() {
+            attachments(&message)
+        } else {
+            Vec::new()
+        },
+        automatic: automatic(&message),
+        checked: results(message.headers_raw()),
+        reports,
+        from,
+    })
+}
+
+/// Returns the values of a header, from the first to the last, each as one line.
+fn header(message: &Message<'_>, name: &str) -> Vec<String> {
+    let headers = message.headers_raw();
+    let found = headers.filter(|(given, _)| given.eq_ignore_ascii_case(name));
+    found.map(|(_, value)| one_line(value)).collect()
+}
+
+/// Returns the value of a header that is folded into several lines as one line.
+pub(super) fn one_line(value: &str) -> String {
+    value.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn short(text: &str) -> String {
+    one_line(text).chars().take(SHORT_MAX).collect()
+}
+
+/// Returns the only address in `From`. A mail with several senders proves the identity of no person.
+fn sender(message: &Message<'_>) -> String {
+    let count = header(message, "From").len();
+    let mut addresses = addresses(message.from());
+    match addresses.pop() {
+        Some(address) if addresses.is_empty() && count == 1 => address,
+        _ => String::new(),
+    }
+}
+
+fn addresses(list: Option<&Address<'_>>) -> Vec<String> {
+    let all = list.iter().flat_map(|list| list.iter());
+    let plain = all.filter_map(|one| one.address());
+    plain
+        .filter(|one| is_address(one))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn is_address(text: &str) -> bool {
+    text.len() <= ADDRESS_BYTES_MAX
+        && text.contains('@')
+        && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn receivers(message: &Message<'_>) -> Vec<String> {
+    let mut receivers = addresses(message.to());
+    receivers.extend(addresses(message.cc()));
+    for name in RECEIVERS {
+        let values = header(message, name).into_iter();
+        let plain = values.map(|value| value.trim_matches(['<', '>', ' ']).to_owned());
+        receivers.extend(plain.filter(|one| is_address(one)));
+    }
+    let mut unique: Vec<String> = Vec::new();
+    for one in receivers {
+        if unique.len() < LIST_MAX && !unique.contains(&one) {
+            unique.push(one);
+        }
+    }
+    unique
+}
+
+/// Returns the ids of the mails to which this mail replies. The last ones are the nearest, so these are kept.
+fn references(message: &Message<'_>) -> Vec<String> {
+    let mut ids = ids(message.references());
+    ids.extend(self::ids(message.in_reply_to()));
+    let first = ids.len().saturating_sub(LIST_MAX);
+    ids.split_off(first)
+}
+
+fn ids(value: &HeaderValue<'_>) -> Vec<String> {
+    let plain = |id: &str| short(id.trim_matches(['<', '>', ' ']));
+    match value {
+        HeaderValue::Text(id) => vec![plain(id)],
+        HeaderValue::TextList(ids) => ids.iter().map(|id| plain(id)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Returns the text of the mail. If the mail has only HTML, the text is made from it.
+fn text(message: &Message<'_>) -> String {
+    let mut text = String::new();
+    for part in message.text_bodies() {
+        let plain = match &part.body {
+            PartType::Html(html) => html_to_text(without_quote(html)),
+            _ => part.text_contents().unwrap_or_default().to_owned(),
+        };
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(&plain);
+        if text.len() > TEXT_BYTES_MAX {
+            break;
+        }
+    }
+    // A zero byte cannot be stored in all databases, and no person writes one.
+    crate::text::cut(&text.replace('\0', ""), TEXT_BYTES_MAX)
+}
+
+/// Returns the part of an HTML text before the quoted mail. The text that is made from HTML does not show what is
+/// quoted.
+fn without_quote(html: &str) -> &str {
+    let lower = html.to_ascii_lowercase();
+    let ends = QUOTES.iter().filter_map(|mark| lower.find(mark));
+    &html[..ends.min().unwrap_or(html.len())]
+}
+
+fn attachments(message: &Message<'_>) -> Vec<(String, usize)> {
+    let named = |part: &mail_parser::MessagePart<'_>| {
+        let kind = part.content_type().map(|kind| {
+            let subtype = kind.subtype().unwrap_or("*");
+            format!("{}/{subtype}", kind.ctype())
+        });
+        let name = part.attachment_name().map(short);
+        let name = name.filter(|name| !name.is_empty());
+        (name.or(kind).unwrap_or_default(), part.len())
+    };
+    message.attachments().take(LIST_MAX).map(named).collect()
+}
+
+/// Returns the header that shows that a program sent the mail (RFC 3834, section 5). Returns `None` for a mail of a
+/// person.
+fn automatic(message: &Message<'_>) -> Option<String> {
+    let first = |name: &str| header(message, name).into_iter().next();
+    let lower = |name: &str| first(name).map(|value| value.to_ascii_lowercase());
+    let shown = |name: &str, value: String| Some(short(&format!("{name}: {value}")));
+    if let Some(value) = lower("Auto-Submitted").filter(|value| !value.starts_with("no")) {
+        return shown("Auto-Submitted", value);
+    }
+    let precedence = ["bulk", "list", "junk", "auto_reply"];
+    if let Some(value) = lower("Precedence").filter(|value| precedence.contains(&value.as_str())) {
+        return shown("Precedence", value);
+    }
+    // Outlook writes `OOF` and other words into mails of people to prevent some answers. Only `All` and `AutoReply`
+    // mark a mail of a program.
+    if let Some(value) = lower("X-Auto-Response-Suppress").filter(|value| {
+        value
+            .split(',')
+            .any(|one| matches!(one.trim(), "all" | "autoreply"))
+    }) {
+        return shown("X-Auto-Response-Suppress", value);
+    }
+    for name in [
+        INSTANCE,
+        "X-Autoreply",
+        "X-Autorespond",
+        "X-Loop",
+        "List-Id",
+    ] {
+        if let Some(value) = first(name) {
+            return shown(name, value);
+        }
+    }
+    if first("Return-Path").is_some_and(|value| value == "<>") {
+        return shown("Return-Path", "<>".to_owned());
+    }
+    let is_report = message.is_content_type("multipart", "report");
+    is_report.then(|| "Content-Type: multipart/report".to_owned())
+}
+
+/// Returns the id of the mail in the desk. The id contains the sender, so another sender cannot use the message id of
+/// a mail to suppress it. A mail without a message id gets its id from its bytes.
+fn id(message: &Message<'_>, from: &str, bytes: &[u8]) -> String {
+    let hash = match message.message_id().filter(|id| !id.trim().is_empty()) {
+        Some(id) => blake3::hash(format!("{}|{}", from.to_ascii_lowercase(), id.trim()).as_bytes()),
+        None => blake3::hash(bytes),
+    };
+    hash.to_hex().to_string()
+}

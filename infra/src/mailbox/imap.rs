@@ -1,0 +1,225 @@
+//! Reads mailboxes over IMAP (RFC 3501). The egress rules (rules for outgoing connections) limit the addresses to
+//! which the desk connects.
+
+use std::fmt::Debug;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_imap::{Client, Session};
+use async_trait::async_trait;
+use futures_util::TryStreamExt as _;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use rustls_platform_verifier::Verifier;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::{Cursor, Mailboxes, Page, Settings};
+use crate::http::egress::Egress;
+use crate::inbound::mail::MAIL_BYTES_MAX;
+use crate::mail::MailTls;
+
+/// Maximum duration of one call.
+const TIMEOUT: Duration = Duration::from_mins(1);
+/// Maximum number of mails in one page.
+const MAILS_MAX: usize = 20;
+/// The size of the mails in a page after which the page ends, in bytes.
+const PAGE_BYTES: usize = 16 << 20;
+
+/// A connection with or without encryption.
+trait Wire: AsyncRead + AsyncWrite + Unpin + Debug + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Debug + Send> Wire for T {}
+
+/// Reads mailboxes over IMAP.
+pub struct Imap {
+    egress: Egress,
+}
+
+impl Imap {
+    pub fn new(egress: Egress) -> Self {
+        Self { egress }
+    }
+
+    /// Opens a connection to the server. Uses only addresses that the egress rules allow.
+    async fn connect(&self, settings: &Settings) -> Result<TcpStream, String> {
+        let host = settings.host.trim_matches(['[', ']']);
+        let is_named = self.egress.allows_host(host);
+        let found: Vec<SocketAddr> = match host.parse::<IpAddr>() {
+            Ok(address) => vec![(address, settings.port).into()],
+            Err(_) => tokio::net::lookup_host((host, settings.port))
+                .await
+                .map_err(|error| format!("cannot find the mail server {host}: {error}"))?
+                .collect(),
+        };
+        let allowed: Vec<SocketAddr> = found
+            .into_iter()
+            .filter(|address| is_named || self.egress.allows(address.ip()))
+            .collect();
+        if allowed.is_empty() {
+            return Err(format!(
+                "connections to the mail server {host} are not allowed (--egress)"
+            ));
+        }
+        TcpStream::connect(&*allowed)
+            .await
+            .map_err(|error| format!("cannot connect to the mail server {host}: {error}"))
+    }
+
+    /// Opens an encrypted connection, if the settings require it, and logs in.
+    async fn open(
+        &self,
+        settings: &Settings,
+        password: &str,
+    ) -> Result<Session<Box<dyn Wire>>, String> {
+        let stream = self.connect(settings).await?;
+        let stream: Box<dyn Wire> = match settings.tls {
+            MailTls::Implicit => Box::new(encrypted(&settings.host, stream).await?),
+            MailTls::None | MailTls::Starttls => Box::new(stream),
+        };
+        let mut client = Client::new(stream);
+        greeting(&mut client).await?;
+        if settings.tls == MailTls::Starttls {
+            client
+                .run_command_and_check_ok("STARTTLS", None)
+                .await
+                .map_err(|error| format!("the server refused STARTTLS: {error}"))?;
+            let stream = encrypted(&settings.host, client.into_inner()).await?;
+            client = Client::new(Box::new(stream) as Box<dyn Wire>);
+        }
+        let logged_in = client.login(&settings.user, password).await;
+        logged_in.map_err(|(error, _)| format!("the login failed: {error}"))
+    }
+}
+
+#[async_trait]
+impl Mailboxes for Imap {
+    async fn read(
+        &self,
+        settings: &Settings,
+        password: &str,
+        after: Option<Cursor>,
+    ) -> Result<Page, String> {
+        let reading = async {
+            let mut session = self.open(settings, password).await?;
+            let page = page(&mut session, &settings.folder, after).await;
+            // The page is complete, so the result of the logout is not important.
+            let _ = session.logout().await;
+            page
+        };
+        let page = tokio::time::timeout(TIMEOUT, reading).await;
+        page.unwrap_or_else(|_| Err("the mail server did not answer in time".to_owned()))
+    }
+}
+
+async fn greeting(client: &mut Client<Box<dyn Wire>>) -> Result<(), String> {
+    match client.read_response().await {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => Err("the mail server closed the connection".to_owned()),
+        Err(error) => Err(format!("the mail server sent no greeting: {error}")),
+    }
+}
+
+/// Encrypts a connection. The client trusts the root certificates of Mozilla, which are part of the program, and
+/// those of the machine, as for all other connections.
+async fn encrypted<T: Wire>(
+    host: &str,
+    stream: T,
+) -> Result<tokio_rustls::client::TlsStream<T>, String> {
+    let wrong = |error: &dyn std::fmt::Display| format!("cannot prepare TLS: {error}");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned();
+    let verifier =
+        Verifier::new_with_extra_roots(roots, provider.clone()).map_err(|error| wrong(&error))?;
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| wrong(&error))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    let name = host.trim_matches(['[', ']']).to_owned();
+    let name = ServerName::try_from(name).map_err(|error| wrong(&error))?;
+    TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await
+        .map_err(|error| format!("cannot encrypt the connection to the mail server: {error}"))
+}
+
+/// Reads the next mails. The folder is opened for reading only, so the flags of the mails do not change.
+async fn page(
+    session: &mut Session<Box<dyn Wire>>,
+    folder: &str,
+    after: Option<Cursor>,
+) -> Result<Page, String> {
+    let failed = |error: async_imap::error::Error| format!("cannot read the folder: {error}");
+    let opened = session.examine(folder).await.map_err(failed)?;
+    let validity = opened
+        .uid_validity
+        .ok_or("the mail server gives no lasting numbers to mails (UIDVALIDITY)")?;
+    let last = after
+        .filter(|after| after.validity == validity)
+        .map_or(0, |after| after.uid);
+    let mut page = Page {
+        cursor: Cursor {
+            validity,
+            uid: last,
+        },
+        ..Page::default()
+    };
+    let range = format!("UID {}:*", last.saturating_add(1));
+    let found = session.uid_search(&range).await.map_err(failed)?;
+    // The range always contains the last mail, even if its number is smaller.
+    let mut uids: Vec<u32> = found.into_iter().filter(|uid| *uid > last).collect();
+    uids.sort_unstable();
+    page.has_more = uids.len() > MAILS_MAX;
+    uids.truncate(MAILS_MAX);
+    if uids.is_empty() {
+        return Ok(page);
+    }
+    let set: Vec<String> = uids.iter().map(u32::to_string).collect();
+    let sizes = session
+        .uid_fetch(set.join(","), "(UID RFC822.SIZE)")
+        .await
+        .map_err(failed)?;
+    let sizes: Vec<async_imap::types::Fetch> = sizes.try_collect().await.map_err(failed)?;
+    let size_of = |uid: u32| {
+        let found = sizes.iter().find(|fetch| fetch.uid == Some(uid));
+        found.and_then(|fetch| fetch.size)
+    };
+    let (mut bytes, mut is_full) = (0, false);
+    for uid in uids {
+        if bytes >= PAGE_BYTES {
+            is_full = true;
+            break;
+        }
+        match size_of(uid) {
+            // Another program has removed the mail.
+            None => {}
+            Some(size) if size as usize > MAIL_BYTES_MAX => page.too_large.push((uid, size)),
+            Some(_) => {
+                if let Some(mail) = mail(session, uid).await.map_err(failed)? {
+                    bytes += mail.len();
+                    page.mails.push(mail);
+                }
+            }
+        }
+        page.cursor.uid = uid;
+    }
+    page.has_more |= is_full;
+    Ok(page)
+}
+
+/// Reads one mail. Returns `None` if another program has removed the mail.
+async fn mail(
+    session: &mut Session<Box<dyn Wire>>,
+    uid: u32,
+) -> Result<Option<Vec<u8>>, async_imap::error::Error> {
+    let fetched = session
+        .uid_fetch(uid.to_string(), "(UID BODY.PEEK[])")
+        .await?;
+    let fetched: Vec<async_imap::types::Fetch> = fetched.try_collect().await?;
+    let found = fetched.iter().find(|fetch| fetch.uid == Some(uid));
+    Ok(found.and_then(|fetch| fetch.body()).map(<[u8]>::to_vec))
+}

@@ -1,0 +1,230 @@
+//! These tests check the ways on which mails arrive: from a relay, from Amazon SES, and from a mailbox. They also check
+//! reports about undelivered mails.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use axum::http::Request;
+use functions::app::notifications::mailboxes;
+use infra::clock::Clock as _;
+use infra::http::{HttpClient, HttpError, HttpRequest, HttpResponse};
+use infra::inbound::sns::fake::{self, Unsigned};
+use infra::mailbox::memory::Memory;
+use serde_json::{Value, json};
+
+use super::{Channels, DAY_MS, MAIL, MAIL_ONLY, Mailbox, ZHANGSAN, header_of, reply};
+
+/// A report that a mail of the desk could not be delivered.
+fn report(mail: &str, recipient: &str, status: &str) -> String {
+    format!(
+        "Return-Path: <>\r\nFrom: MAILER-DAEMON@relay.example\r\nTo: desk@example.com\r\nMessage-ID: <d{status}@relay.example>\r\n\
+        MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n--b\r\n\
+        Content-Type: text/plain\r\n\r\nNot delivered.\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\n\
+        Reporting-MTA: dns; relay.example\r\n\r\nFinal-Recipient: rfc822; {recipient}\r\nAction: failed\r\nStatus: {status}\r\n\
+        Diagnostic-Code: smtp; 550 {status} <{recipient}> refused\r\n\r\n--b\r\nContent-Type: text/rfc822-headers\r\n\r\n\
+        Message-ID: {}\r\n\r\n--b--\r\n",
+        header_of(mail, "Message-ID"),
+    )
+}
+
+async fn delivery(mailbox: &Mailbox) -> Value {
+    let shown = mailbox
+        .channels
+        .get("deliveries?state=failed", "admin")
+        .await;
+    shown["deliveries"][0].clone()
+}
+
+#[tokio::test]
+async fn a_report_about_an_undelivered_mail_suppresses_the_address() {
+    let mailbox = Mailbox::open().await;
+    let (_, mail) = mailbox.notified().await;
+    assert_eq!(delivery(&mailbox).await, Value::Null);
+    mailbox.answers(&report(&mail, ZHANGSAN, "5.1.1")).await;
+    let shown = delivery(&mailbox).await;
+    assert_eq!(
+        (&shown["state"], &shown["class"], &shown["code"]),
+        (
+            &json!("bounced"),
+            &json!("recipient_invalid"),
+            &json!("5.1.1")
+        )
+    );
+    assert!(!shown.to_string().contains(ZHANGSAN), "{shown}");
+    let steps = mailbox.channels.why().await;
+    let bounced = steps.iter().find(|(event, ..)| event == "delivery.bounced");
+    let (_, _, text) = bounced.expect("a step");
+    assert!(text.contains("came back"), "{text}");
+    mailbox.channels.desk.clock.advance(1_000);
+    mailbox.channels.submit().await;
+    let shown = mailbox.channels.newest("zhangsan").await;
+    assert_eq!(shown["skipped"][0]["reason"], "suppressed", "{shown}");
+    assert_eq!(mailbox.channels.desk.mailer.take().len(), 0);
+}
+
+#[tokio::test]
+async fn a_report_about_another_address_or_a_full_mailbox_suppresses_nothing() {
+    for (recipient, status) in [("private@other.example", "5.1.1"), (ZHANGSAN, "5.2.2")] {
+        let mailbox = Mailbox::open().await;
+        let (_, mail) = mailbox.notified().await;
+        mailbox.answers(&report(&mail, recipient, status)).await;
+        let shown = delivery(&mailbox).await;
+        assert_eq!(
+            (&shown["state"], &shown["class"]),
+            (&json!("bounced"), &json!("permanent")),
+            "{status}"
+        );
+        mailbox.notified().await;
+    }
+}
+
+/// An HTTP client for the servers of Amazon SNS. It stores the URLs of all requests.
+#[derive(Default)]
+struct Sns(Mutex<Vec<String>>);
+
+#[async_trait]
+impl HttpClient for Sns {
+    async fn send(&self, request: &HttpRequest) -> Result<HttpResponse, HttpError> {
+        let mut urls = self.0.lock().expect("no holder panics");
+        urls.push(request.url.clone());
+        Ok(HttpResponse::of(200, fake::CERTIFICATE.as_bytes()))
+    }
+}
+
+/// Sends a message of SNS to the desk, and returns the status of the response.
+async fn publish(mailbox: &Mailbox, kind: &str, id: &str, message: &str, age_ms: i64) -> u16 {
+    let desk = &mailbox.channels.desk;
+    let at = desk.clock.now().plus_ms(-age_ms).0;
+    let at = jiff::Timestamp::from_millisecond(at).expect("a time");
+    let body = fake::signed(&Unsigned {
+        kind,
+        id,
+        message,
+        timestamp: &at.strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string(),
+    });
+    let request = Request::builder()
+        .method("POST")
+        .uri("/callbacks/channels/ses/mail")
+        .body(body.to_string().into())
+        .unwrap();
+    let (status, _) = desk.send(request).await;
+    desk.settle().await;
+    status.as_u16()
+}
+
+#[tokio::test]
+async fn ses_reports_bounces_and_forwards_mails_through_sns() {
+    let mut mailbox = Mailbox::open().await;
+    let server = Arc::new(Sns::default());
+    mailbox.channels.desk.app.http = server.clone();
+    let keys = mailbox.channels.desk.app.ledger.keys.clone();
+    let bounce = |delivery: &str, kind: &str| {
+        json!({
+            "notificationType": kind,
+            "mail": { "headers": [{ "name": "X-Ledgerdesk-Delivery", "value": delivery }] },
+            "bounce": { "bounceType": "Permanent", "bounceSubType": "General",
+                "bouncedRecipients": [{ "emailAddress": ZHANGSAN }] },
+        })
+        .to_string()
+    };
+    assert_eq!(
+        publish(&mailbox, "Notification", "m0", "{}", 0).await,
+        404,
+        "the account has no topic"
+    );
+    keys.keep_secret("inbound/mail", fake::TOPIC.as_bytes())
+        .await
+        .unwrap();
+    assert_eq!(
+        mailbox.forward("From: a@b.example\r\n\r\nx", 0).await,
+        404,
+        "a topic is no key of a signature"
+    );
+    let confirmation = publish(&mailbox, "SubscriptionConfirmation", "m1", "confirm", 0).await;
+    assert_eq!(confirmation, 200);
+    let urls = server.0.lock().unwrap().clone();
+    assert_eq!(urls.len(), 2, "{urls:?}");
+    assert!(urls[1].contains("Action=ConfirmSubscription"), "{urls:?}");
+    let (sn, mail) = mailbox.notified().await;
+    let content = reply(&mail, "ses1", ZHANGSAN, "The list is complete.");
+    let received = json!({ "notificationType": "Received", "receipt": {}, "content": content });
+    let received = received.to_string();
+    for _ in 0..2 {
+        let status = publish(&mailbox, "Notification", "m2", &received, 0).await;
+        assert_eq!(status, 200);
+    }
+    assert_eq!(mailbox.remarks(&sn).await, ["The list is complete."]);
+    let id = header_of(&mail, "X-Ledgerdesk-Delivery");
+    let old = publish(
+        &mailbox,
+        "Notification",
+        "m3",
+        &bounce(&id, "Bounce"),
+        400 * DAY_MS,
+    )
+    .await;
+    assert_eq!(old, 403);
+    assert_eq!(delivery(&mailbox).await, Value::Null);
+    let status = publish(&mailbox, "Notification", "m4", &bounce(&id, "Bounce"), 0).await;
+    assert_eq!(status, 200);
+    assert_eq!(delivery(&mailbox).await["state"], "bounced");
+    let addresses = mailbox
+        .channels
+        .get("people/zhangsan/addresses", "zhangsan")
+        .await;
+    assert!(addresses.to_string().contains("5.1.1"), "{addresses}");
+    assert_eq!(server.0.lock().unwrap().len(), 2, "the certificate is kept");
+}
+
+#[tokio::test]
+async fn an_unreadable_mail_is_kept_and_refused() {
+    let mailbox = Mailbox::open().await;
+    let head = mailbox.channels.desk.head().await;
+    assert_eq!(mailbox.forward("no mail", 0).await, 400);
+    let stored = mailbox.channels.desk.head().await;
+    assert!(stored > head, "the body is kept");
+}
+
+#[tokio::test]
+async fn a_mailbox_is_read_at_its_time_and_each_mail_acts_once() {
+    let account = "reply_to = \"itsm@example.com\"\n[account.mailbox]\nhost = \"imap.example\"\nuser = \"itsm\"\n";
+    let mut channels = Channels::open_with(&[MAIL, account, MAIL_ONLY].concat()).await;
+    let server = Arc::new(Memory::default());
+    channels.desk.app.mailboxes = server.clone();
+    let mailbox = Mailbox { channels };
+    mailbox.prefer("zhangsan", "en").await;
+    let (sn, mail) = mailbox.notified().await;
+    let desk = &mailbox.channels.desk;
+    let poll = async || {
+        mailboxes::poll(&desk.app).await.expect("a check");
+        desk.settle().await;
+    };
+    poll().await;
+    assert_eq!(server.reads(), 0, "the password is missing");
+    desk.app
+        .ledger
+        .keys
+        .keep_secret("mailbox/mail", b"secret")
+        .await
+        .unwrap();
+    desk.clock.advance(300_000);
+    for (number, text) in ["one", "two", "three"].into_iter().enumerate() {
+        server.add(&reply(&mail, &format!("b{number}"), ZHANGSAN, text));
+    }
+    server.add("no mail");
+    poll().await;
+    let mut remarks = mailbox.remarks(&sn).await;
+    remarks.sort();
+    assert_eq!(remarks, ["one", "three", "two"]);
+    let reads = server.reads();
+    poll().await;
+    assert_eq!(server.reads(), reads, "the time has not come");
+    desk.clock.advance(30_000);
+    poll().await;
+    assert_eq!(server.reads(), reads + 1);
+    server.renumber();
+    desk.clock.advance(30_000);
+    poll().await;
+    assert!(server.reads() > reads + 2, "all mails are read again");
+    assert_eq!(mailbox.remarks(&sn).await.len(), 3, "each mail acts once");
+}
