@@ -6,7 +6,7 @@
 #   The package requires SubscribeURL and Token in both types, so it knows both types.
 # Happens: only SubscriptionConfirmation uses this list. For UnsubscribeConfirmation, the package uses the list of Notification with
 #   SubscribeURL and without Token. The text differs from the signed text, so the signature is always "invalid".
-# Where a service desk meets it: somebody deletes the subscription of the bounces. SNS reports this once. A receiver that answers 403 to
+# Where a service desk meets it: a person deletes the subscription of the bounces. SNS reports this once. A receiver that answers 403 to
 #   invalid messages drops the report as a forgery, and from then on no bounce arrives, and no address is suppressed.
 # What to do: check this type with a text of your own (the members above), and inform an operator about it.
 # Exit status: 0 if the behavior is as described, 1 if it changed.
@@ -37,7 +37,7 @@ const documented = {
   SubscriptionConfirmation: ["Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"],
   UnsubscribeConfirmation: ["Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"],
 };
-const results = {};
+console.log(`sns-validator ${require("sns-validator/package.json").version}`);
 for (const [type, members] of Object.entries(documented)) {
   const message = {
     Type: type, MessageId: "m-1", TopicArn: "arn:aws:sns:eu-west-1:123456789012:bounces", Message: "text",
@@ -51,13 +51,16 @@ for (const [type, members] of Object.entries(documented)) {
   const text = members.filter((name) => name in message).map((name) => `${name}\n${message[name]}\n`).join("");
   message.Signature = crypto.sign("RSA-SHA256", Buffer.from(text), readFileSync(`${work}/key.pem`)).toString("base64");
   new Validator().validate(message, (error) => {
-    results[type] = error ? error.message : "valid";
-    console.log(`${type}: ${results[type]}`);
+    console.log(`${type}: ${error ? error.message : "valid"}`);
   });
 }
-const isAsDescribed = results.Notification === "valid" && results.SubscriptionConfirmation === "valid"
-  && results.UnsubscribeConfirmation === "The message signature is invalid.";
-process.exit(isAsDescribed ? 0 : 1);
 JS
-cd "$work"
-node check.js "$work"
+(cd "$work" && node check.js "$work") | tee "$work/seen"
+
+cat > "$work/expected" <<'OUT'
+sns-validator 0.3.5
+Notification: valid
+SubscriptionConfirmation: valid
+UnsubscribeConfirmation: The message signature is invalid.
+OUT
+diff "$work/expected" "$work/seen" || { echo "the behavior changed" >&2; exit 1; }

@@ -767,3 +767,29 @@ fn no_role_may_change_the_journal_or_write_to_unlisted_streams() {
         );
     }
 }
+
+/// Everybody who knows a secret of signatures can send messages as another system or as another person.
+#[test]
+fn only_the_function_that_checks_signatures_reads_their_secrets() {
+    let resources = resources();
+    let readers: Vec<_> = resources
+        .iter()
+        .filter(|(_, body)| {
+            body.contains("Type: AWS::IAM::Role") && body.contains("!GetAtt Keys.Arn")
+        })
+        .collect();
+    assert!(readers.len() > 5, "{}", readers.len());
+    for (name, body) in readers {
+        if name == "InboundRole" {
+            continue;
+        }
+        let denied = body.split("- Sid: ").skip(1);
+        let denied: Vec<&str> = denied
+            .filter(|statement| statement.contains("Effect: Deny"))
+            .collect();
+        for secrets in ["secret|inbound/*", "secret|mailbox/*", "secret|webhook/*"] {
+            let is_denied = denied.iter().any(|statement| statement.contains(secrets));
+            assert!(is_denied, "{name} may read {secrets}");
+        }
+    }
+}

@@ -271,7 +271,7 @@ pub struct ReceiptEnded {
 }
 impl Personals for ReceiptEnded {}
 
-/// What a report about an accepted message says.
+/// The content of a report about an accepted message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BounceKind {

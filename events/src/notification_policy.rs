@@ -69,8 +69,8 @@ pub struct Defined {
     /// The address for questions of people (`system.support_email` in notification templates).
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub support_email: String,
-    /// On average, one of this number of notifications asks its recipient for feedback. The value 0 switches the questions
-    /// off.
+    /// On average, one of this number of notifications contains questions for feedback. The value 0 switches the
+    /// questions off.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub feedback_one_in: u32,
     /// True if the winner of an experiment is applied without a person.

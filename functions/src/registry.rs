@@ -17,7 +17,6 @@
 
 use std::marker::PhantomData;
 
-use domain::StreamRole;
 use domain::account::Account;
 use domain::api_call::ApiCall;
 use domain::attachment::Attachment;
@@ -67,6 +66,8 @@ use domain::views::callback_card::CallbackCard;
 use domain::views::ticket_card::TicketCard;
 use domain::views::workflow_card::WorkflowCard;
 use domain::workflow::Workflow;
+use domain::{Decider, StreamRole};
+use events::Event;
 
 use crate::app::fleet::{messages, missions};
 use crate::app::notifications::{digests, escalations, experiments, notify, reminders};
@@ -74,11 +75,26 @@ use crate::app::{attachments, drafts};
 use crate::queue::automate::{api_call, execution};
 use crate::queue::{callback, send, sync, ticket};
 use crate::stream::follow::Reaction;
-use crate::stream::follow::aggregate::{Deadlines, NoCard, Registry, Row, find};
+use crate::stream::follow::aggregate::{Deadlines, NoCard, Registry, Row};
 use crate::stream::project::{Of, Projections};
 
-/// All aggregate types (kinds of objects with their own event stream) of the desk.
-pub static REGISTRY: Registry = &[
+/// Defines the list of all aggregate types from their rows. Also defines the list of their roles, which a program can use
+/// without the code of the rows.
+macro_rules! registry {
+    ($(&Row::<$decider:ty, $card:ty> $(:: $new:ident)? $({ $($fields:tt)* })?,)*) => {
+        /// All aggregate types (kinds of objects with their own event stream) of the desk.
+        pub static REGISTRY: Registry = &[
+            $(&Row::<$decider, $card> $(:: $new)? $({ $($fields)* })?),*
+        ];
+
+        /// The name and the role of each aggregate type.
+        const ROLES: &[(&str, StreamRole)] = &[
+            $((<<$decider as Decider>::Event as Event>::AGGREGATE, <$decider as Decider>::ROLE)),*
+        ];
+    };
+}
+
+registry![
     &Row::<Ticket, TicketCard> {
         reactions: &[
             Reaction {
@@ -385,5 +401,7 @@ pub fn counted() -> Vec<(&'static str, &'static str)> {
 /// data) uses this function for its report. The report lists all streams with the result true. An additional stream in
 /// the report is safer than a missing stream.
 pub fn is_configuration(stream: &str) -> bool {
-    find(REGISTRY, stream).is_none_or(|row| row.role() == StreamRole::Configuration)
+    let name = events::aggregate_of(stream);
+    let row = ROLES.iter().find(|(aggregate, _)| *aggregate == name);
+    row.is_none_or(|(_, role)| *role == StreamRole::Configuration)
 }

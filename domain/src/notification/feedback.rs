@@ -1,5 +1,5 @@
-//! Implements the aggregate of the feedback of one person in one month. A sampled notification asks the person three
-//! questions (requirements/notifications.md, FeedbackCollector). The name of the stream contains the person and the
+//! Implements the aggregate of the feedback of one person in one month. A sampled notification contains three questions
+//! to the person (requirements/notifications.md, FeedbackCollector). The name of the stream contains the person and the
 //! month, so a person is asked at most once in a month, although two messages can be sent at the same time.
 
 use events::feedback::{Asked, FeedbackEvent, Given};
@@ -26,9 +26,9 @@ pub enum Command {
 /// The reasons why a command is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    #[error("another notification has asked the person in this month")]
+    #[error("the person was asked about another notification in this month")]
     AskedByOther,
-    #[error("no notification has asked the person in this month")]
+    #[error("the person was not asked for feedback in this month")]
     NotAsked,
     #[error("the person has given feedback on this notification")]
     AlreadyGiven,
@@ -107,7 +107,7 @@ fn is_empty(given: &Given) -> bool {
         && given.comment.is_none()
 }
 
-/// Returns true if a notification asks for feedback. `notification` is the name of its stream, and on average one of
+/// Returns true if a notification contains questions. `notification` is the name of its stream, and on average one of
 /// `one_in` notifications asks. The answer for one notification is always the same. If `one_in` is 0, no notification
 /// asks.
 pub fn is_sampled(notification: &str, one_in: u32) -> bool {

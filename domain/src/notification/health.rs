@@ -1,5 +1,5 @@
-//! Decides whether most of the messages of a channel account fail. Two different limits keep the state from changing back
-//! and forth.
+//! Decides whether most of the messages of a channel account fail. Two different limits prevent frequent changes
+//! of the state.
 
 use events::Moment;
 use serde::{Deserialize, Serialize};
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_is_degraded_after_ten_results_and_recovers_after_five_successes() {
+    fn ten_results_degrade_an_account_and_five_successes_end_this() {
         assert!(changes(&[false; 9]).is_empty());
         assert_eq!(changes(&[false; 30]), [(10, true)]);
         let recovered = [[false; 10], [true; 10]].concat();

@@ -44,14 +44,14 @@ use events::Moment;
 use events::experiment::Assignment;
 use events::notification::{
     Acted, Completed, DeliveryEnded, FallbackStarted, Held, InboxState, Mode, NotificationEvent,
-    Outcome, Outdated, Requested, Role, Route, Routed, SkipReason, Skipped,
+    Outcome, Outdated, Requested, Role, Route, Routed, Skipped,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 use crate::envelope::Envelope;
 use crate::views::Card;
-use routing::{Decision, FALLBACK_MS};
+use routing::{Decision, FALLBACK_MS, is_choice};
 
 /// The decision on how the desk continues with a notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,7 +132,7 @@ pub struct Notification {
     /// deliveries ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ended: Vec<DeliveryEnded>,
-    /// How far the work is to which the notification refers. The value is absent if nobody has acted.
+    /// How far the work is to which the notification refers. The value is absent if no person has acted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outdated: Option<Outdated>,
     /// The state of the notification in the inbox.
@@ -255,10 +255,7 @@ fn follow(next: &Next) -> Vec<NotificationEvent> {
         Next::Decided(Decision::Send(routed)) => {
             let mut events = vec![routed.clone().into()];
             if routed.routes.is_empty() {
-                let is_off = |skipped: &Skipped| {
-                    use SkipReason::{Capped, CategoryOff, ChannelOff};
-                    matches!(skipped.reason, ChannelOff | CategoryOff | Capped)
-                };
+                let is_off = |skipped: &Skipped| is_choice(skipped.reason);
                 let reason = if routed.skipped.is_empty() {
                     "the policy names no channel account"
                 } else if routed.skipped.iter().any(is_off) {
@@ -278,6 +275,18 @@ impl Notification {
     /// the person) has not ended.
     pub fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Held(_) | Phase::Sending)
+    }
+
+    /// Returns true if no message was sent yet, because the notification is held, or because digests collect it.
+    pub fn is_waiting(&self) -> bool {
+        match &self.phase {
+            Phase::Held(_) => true,
+            Phase::Sending => {
+                let mut routes = self.routed.iter().flat_map(|routed| &routed.routes);
+                self.ended.is_empty() && routes.all(|route| !route.mode.is_immediate())
+            }
+            Phase::New | Phase::Completed(_) => false,
+        }
     }
 
     /// Returns true if the inbox of the recipient shows the notification. The inbox shows every notification
@@ -471,7 +480,7 @@ impl Card for Notification {
 #[cfg(test)]
 mod tests {
     use events::delivery::FailureClass;
-    use events::notification::Fact;
+    use events::notification::{Fact, SkipReason};
     use events::person::QuietHours;
 
     use super::*;
@@ -630,6 +639,28 @@ mod tests {
         let mut released = given();
         released.push(routed(&["mail"]).into());
         check(released, release(1_001), Vec::new());
+    }
+
+    #[test]
+    fn a_held_or_collected_notification_waits() {
+        let is_waiting = |event: NotificationEvent| {
+            fold::<Notification>(&[requested().into(), event]).is_waiting()
+        };
+        assert!(is_waiting(held().into()));
+        assert!(!is_waiting(routed(&["mail"]).into()));
+        let mut collected = routed(&["mail"]);
+        collected.routes[0].mode = Mode::Digest {
+            digest: "digest-1".into(),
+            due: Moment(600_000),
+            waits: true,
+        };
+        assert!(is_waiting(collected.clone().into()));
+        let history: [NotificationEvent; 3] = [
+            requested().into(),
+            collected.into(),
+            ended("mail", true).into(),
+        ];
+        assert!(!fold::<Notification>(&history).is_waiting());
     }
 
     #[test]

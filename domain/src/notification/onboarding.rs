@@ -71,7 +71,7 @@ pub fn stream(person: &PersonId) -> String {
     format!("onboarding-{person}")
 }
 
-/// What the desk knows about the settings and the messages of a person.
+/// The data about the settings and the messages of a person.
 #[derive(Clone, Copy, Debug)]
 pub struct Known<'a> {
     /// The preferences. `None` if the person has stored none.

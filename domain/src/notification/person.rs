@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_category_is_switched_in_the_default_of_the_team_if_the_person_made_no_choice() {
+    fn the_default_of_the_team_is_switched_for_a_person_without_a_choice() {
         let of_team = ChannelPreference {
             categories: Some(vec![Category::Approval, Category::Commented]),
             ..ChannelPreference::default()

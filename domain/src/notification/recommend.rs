@@ -18,7 +18,7 @@ pub const DESK_SENT_MIN: u32 = 100;
 pub const DESK_PEOPLE_MIN: usize = 10;
 
 /// The messages to people, and how many of their notifications were answered. An answer counts for all channels of its
-/// notification, because the desk does not know which message caused it.
+/// notification, because no data shows which message caused it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     pub sent: u32,
@@ -93,7 +93,7 @@ pub struct Recommendation {
     pub answered: u32,
 }
 
-/// Returns true if nobody has to act because of a notification of this category.
+/// Returns true if no person has to act because of a notification of this category.
 fn is_information(category: Category) -> bool {
     matches!(
         category,

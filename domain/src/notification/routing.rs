@@ -129,32 +129,53 @@ pub fn consider(situation: &Situation<'_>) -> (Routed, Option<Held>) {
 /// accounts of the notification policy, each with the reason why this account sends no message.
 fn routes(situation: &Situation<'_>) -> Routed {
     let (mut routes, mut skipped) = (Vec::new(), Vec::new());
-    let mut latest = situation.now;
+    // The times of the first and of the last message.
+    let (mut earliest, mut latest) = (None, situation.now);
     for name in situation.policy.iter().flat_map(|policy| &policy.accounts) {
         match route(situation, name) {
             Ok(route) => {
-                if let Mode::Digest { due, .. } = route.mode {
-                    latest = latest.max(due);
-                }
+                let due = match route.mode {
+                    Mode::Immediate => situation.now,
+                    Mode::Digest { due, .. } => due,
+                };
+                earliest = Some(earliest.map_or(due, |earliest: Moment| earliest.min(due)));
+                latest = latest.max(due);
                 routes.push(route);
             }
             Err(skip) => skipped.push(skip),
         }
     }
     let mut fallback = fallback(situation, &routes);
+    // A fallback does not replace a message that the person or the policy switched off, unless the message is urgent.
+    let is_off = |skip: &Skipped| is_choice(skip.reason);
+    let is_wanted = situation.is_urgent || !skipped.iter().any(is_off);
+    if routes.is_empty() && !is_wanted {
+        fallback.clear();
+    }
     if routes.is_empty() && !fallback.is_empty() {
         routes.push(fallback.remove(0));
     }
     let is_timed = situation.is_urgent && !fallback.is_empty();
+    // A digest sends its message later. Before this time, its account cannot accept it.
+    let earliest = earliest.unwrap_or(situation.now);
     Routed {
         routes,
         skipped,
         fallback,
-        fallback_due: is_timed.then(|| situation.now.plus_ms(FALLBACK_MS)),
+        fallback_due: is_timed.then(|| earliest.plus_ms(FALLBACK_MS)),
         expires: latest.plus_ms(EXPIRES_MS),
         priority: Some(situation.computed),
         experiment: None,
     }
+}
+
+/// Returns true if the person or the policy chose that an account sends no message. Otherwise, the account cannot send
+/// it.
+pub fn is_choice(reason: SkipReason) -> bool {
+    matches!(
+        reason,
+        SkipReason::ChannelOff | SkipReason::CategoryOff | SkipReason::Capped
+    )
 }
 
 /// Returns the reason why the channel account `name` sends no message about the notification. Returns `None` if the
@@ -303,7 +324,8 @@ fn collected(
     let (requested, due) = (situation.requested, situation.now.plus_ms(WINDOW_MS));
     let category = requested.fact.category();
     let digest = |key| stream(&requested.person, account, key);
-    if situation.recent > RECENT_MAX && situation.computed.band != Band::Critical {
+    let is_critical = situation.is_critical || situation.computed.band == Band::Critical;
+    if situation.recent > RECENT_MAX && !is_critical {
         let count = u32::try_from(situation.recent).unwrap_or(u32::MAX);
         let mode = Mode::Digest {
             digest: digest(Key::Many),
@@ -327,8 +349,16 @@ fn collected(
     (Mode::Immediate, clause)
 }
 
+/// Returns true if the person or the policy switched off messages like this notification on a channel.
+fn is_switched_off(situation: &Situation<'_>, channel: &str) -> bool {
+    let kind = (situation.address_kind)(channel).unwrap_or_default();
+    let choice = situation.preferences.channels.get(kind);
+    effective(situation, choice, channel).0 == Frequency::Off
+}
+
 /// Returns the accounts of the fallback list that can reach the recipient. An account that is in `routes` or that the
-/// list names twice is used only once, so that a fallback always ends.
+/// list names twice is used only once, so that a fallback always ends. An account that the person or the policy
+/// switched off sends only urgent messages.
 fn fallback(situation: &Situation<'_>, routes: &[Route]) -> Vec<Route> {
     let mut fallback: Vec<Route> = Vec::new();
     for name in situation.policy.iter().flat_map(|policy| &policy.fallback) {
@@ -336,7 +366,9 @@ fn fallback(situation: &Situation<'_>, routes: &[Route]) -> Vec<Route> {
             .iter()
             .chain(&fallback)
             .any(|one| one.account == *name);
-        if let (false, Ok(channel)) = (is_used, channel_to_person(situation, name)) {
+        if let (false, Ok(channel)) = (is_used, channel_to_person(situation, name))
+            && (situation.is_urgent || !is_switched_off(situation, &channel))
+        {
             fallback.push(Route {
                 account: name.clone(),
                 channel,
@@ -550,6 +582,49 @@ mod tests {
             "the first fallback is used at once"
         );
         assert_eq!((routed.fallback.len(), routed.fallback_due), (0, None));
+    }
+
+    #[test]
+    fn a_fallback_does_not_replace_a_message_that_the_person_switched_off() {
+        let mut case = case();
+        let address = Personal::new("p-1".into(), "dt-1".into());
+        case.preferences
+            .addresses
+            .insert("dingtalk".into(), address);
+        let policy = case.policy.as_mut().unwrap();
+        (policy.accounts, policy.fallback) = (vec!["mail".into()], vec!["robot".into()]);
+        assert_eq!(sent(&case, DAY).fallback.len(), 1);
+        prefer(&mut case, Frequency::Off, None);
+        let routed = sent(&case, DAY);
+        assert_eq!((routed.routes.len(), routed.fallback.len()), (0, 0));
+        case.is_urgent = true;
+        assert_eq!(sent(&case, DAY).routes[0].account, "robot");
+        // The account of the fallback list is switched off itself.
+        let off = case.preferences.channels.remove("email").unwrap();
+        case.preferences.channels.insert("dingtalk".into(), off);
+        assert_eq!(sent(&case, DAY).fallback.len(), 1);
+        case.is_urgent = false;
+        assert_eq!(sent(&case, DAY).fallback.len(), 0);
+    }
+
+    #[test]
+    fn an_urgent_message_in_a_batch_falls_back_after_the_batch() {
+        let mut case = Case {
+            is_urgent: true,
+            ..case()
+        };
+        let address = Personal::new("p-1".into(), "dt-1".into());
+        case.preferences
+            .addresses
+            .insert("dingtalk".into(), address);
+        let policy = case.policy.as_mut().unwrap();
+        (policy.accounts, policy.fallback) = (vec!["mail".into()], vec!["robot".into()]);
+        prefer(&mut case, Frequency::Batch, None);
+        let routed = sent(&case, DAY);
+        let Mode::Digest { due, .. } = routed.routes[0].mode else {
+            panic!("{routed:?}")
+        };
+        assert_eq!(routed.fallback_due, Some(due.plus_ms(FALLBACK_MS)));
     }
 
     #[test]

@@ -386,7 +386,7 @@ impl NotificationMeter {
         for notice in notices {
             answers.notifications += 1;
             answers.opened += u64::from(notice.is_opened());
-            // Nobody must answer a notification that was not needed any more.
+            // No person must answer a notification that was not needed any more.
             if !notice.asks || notice.outcome == Some(Outcome::NotNeeded) {
                 continue;
             }

@@ -75,7 +75,7 @@ impl Tickets {
         let event = &envelope.event;
         match event {
             TicketEvent::Finished(_) | TicketEvent::Closed(_) => self.ended += 1,
-            // The desk itself rates a ticket if nobody rated it. This is no opinion of a user.
+            // The desk itself rates a ticket if no person rated it. This is no opinion of a user.
             TicketEvent::Rated(rated) if !rated.by.is_system() => {
                 self.ratings += 1;
                 self.satisfied += u64::from(rated.stars >= SATISFIED_STARS);

@@ -30,9 +30,11 @@ pub fn react(envelope: &Envelope<NotificationEvent>, card: &Notification) -> Vec
         _ => return Vec::new(),
     };
     let routes = routed.routes.iter();
-    let is_critical = routed
-        .priority
-        .is_some_and(|computed| computed.band == Band::Critical);
+    // The policy can name a priority key as critical and give it another band.
+    let is_critical = card.requested.as_ref().is_some_and(|one| one.is_critical)
+        || routed
+            .priority
+            .is_some_and(|computed| computed.band == Band::Critical);
     routes
         .filter_map(|route| match &route.mode {
             Mode::Immediate => Some(Intent::StartDelivery {

@@ -13,8 +13,8 @@ pub const NAME: &str = "suppress_address";
 /// The code of an address that is suppressed because its owner marked a message as unwanted.
 const COMPLAINT: &str = "complaint";
 
-/// Returns a list with one intent (a request for work) if the delivery failed because of the address, if a report
-/// says later that the address is wrong, or if the recipient marked the message as unwanted. Otherwise, the list is
+/// Returns a list with one intent (a request for work) if the delivery failed because of the address, if a later
+/// report names the address as wrong, or if the recipient marked the message as unwanted. Otherwise, the list is
 /// empty. A delivery without a code of the provider did not send anything, for example because the person was erased.
 pub fn react(envelope: &Envelope<DeliveryEvent>, card: &Delivery) -> Vec<Intent> {
     let Some(requested) = &card.requested else {

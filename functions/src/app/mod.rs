@@ -45,6 +45,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
 
+use domain::Decider;
 use domain::config::DeskKey;
 use events::Meta;
 use infra::accounts::Accounts;
@@ -53,7 +54,7 @@ use infra::channel::Mailer;
 use infra::crash::Crash;
 use infra::fleet::Fleet;
 use infra::http::HttpClient;
-use infra::ledger::NoContext;
+use infra::ledger::{ContextLoader, NoContext};
 use infra::login::Login;
 use infra::mailbox::Mailboxes;
 use infra::queue::Queue;
@@ -303,6 +304,30 @@ impl App {
             keys: Arc::default(),
             token_keys: Arc::default(),
         })))
+    }
+
+    /// Executes a command that must never be rejected. A rejection becomes an error, see [`ExecuteError::unexpected`].
+    /// A second call with the same `command_id` does nothing.
+    pub(crate) async fn must_execute<D: Decider>(
+        &self,
+        stream: &str,
+        command_id: [u8; 16],
+        meta: Meta,
+        command: &D::Command,
+    ) -> Result<(), Error>
+    where
+        NoContext: ContextLoader<D>,
+    {
+        let command_envelope = CommandEnvelope {
+            stream: stream.to_owned(),
+            command_id,
+            meta,
+        };
+        self.ledger
+            .execute::<D>(&command_envelope, command, &NoContext)
+            .await
+            .map(drop)
+            .map_err(ExecuteError::unexpected)
     }
 
     /// Returns the secret keys of the desk. The first call reads the keys from the key store, and later calls

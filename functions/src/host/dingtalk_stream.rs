@@ -22,9 +22,9 @@ use crate::queue::send::CHANNEL;
 
 /// Time between two checks whether an account was added, changed or removed.
 const ACCOUNTS_EVERY: Duration = Duration::from_secs(10);
-/// The time without any sign of life after which the desk asks for one.
+/// The time without a frame of DingTalk after which the desk sends a ping.
 const SILENT: Duration = Duration::from_mins(1);
-/// Number of times that the desk asks for a sign of life before it opens a new connection.
+/// Number of pings without a response after which the desk opens a new connection.
 const PINGS_MAX: u32 = 2;
 /// Maximum time to send an answer.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -150,7 +150,7 @@ async fn answering(app: &App, account: &str, socket: &mut dyn Socket) -> Result<
     loop {
         let Ok(part) = timeout(SILENT, socket.next()).await else {
             if pings == PINGS_MAX {
-                return Err("DingTalk gave no sign of life".into());
+                return Err("DingTalk did not respond to pings".into());
             }
             pings += 1;
             in_time(socket.ping()).await?;

@@ -58,7 +58,8 @@ pub fn opened(response: &HttpResponse) -> Result<Url, String> {
     };
     let url = endpoint.parse::<Url>().ok();
     let url = url.filter(|url| url.scheme() == "wss" || (url.scheme() == "ws" && is_loopback(url)));
-    let mut url = url.ok_or("DingTalk gave no address that begins with wss://")?;
+    let mut url =
+        url.ok_or("the response of DingTalk contains no address that begins with wss://")?;
     url.query_pairs_mut().append_pair("ticket", ticket);
     Ok(url)
 }

@@ -9,7 +9,7 @@ pub const TEXT_BYTES_MAX: usize = 1 << 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
     Text(String),
-    /// The other side is alive, but sent no text.
+    /// A frame without a text, such as the response to a ping.
     Alive,
     /// The other side closed the connection.
     Closed,
@@ -21,7 +21,7 @@ pub trait Socket: Send {
     /// Waits for the next part. If the returned future is dropped, no part is lost.
     async fn next(&mut self) -> Result<Part, String>;
     async fn send(&mut self, text: String) -> Result<(), String>;
-    /// Asks the other side for a sign of life. The answer is [`Part::Alive`].
+    /// Sends a ping (RFC 6455, section 5.5.2). The response arrives as [`Part::Alive`].
     async fn ping(&mut self) -> Result<(), String>;
 }
 
@@ -81,7 +81,7 @@ mod opened {
         let expected = STANDARD.encode(expected);
         let accepted = response.headers().get("sec-websocket-accept");
         if accepted.is_none_or(|accepted| accepted.as_bytes() != expected.as_bytes()) {
-            return Err("the server gave a wrong answer to the handshake".into());
+            return Err("the server sent a wrong response to the handshake".into());
         }
         let upgraded = response.upgrade().await;
         let upgraded = upgraded.map_err(|error| error.without_url().to_string())?;

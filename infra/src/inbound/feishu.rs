@@ -14,6 +14,9 @@ use super::{
 /// The form of the secret, for messages to operators.
 const FORM: &str = "a JSON object with `encrypt_key` and `verification_token`";
 
+/// The answer to content that cannot be decrypted, or that is not an event after it was decrypted.
+const NO_EVENT: Refusal = Refusal::Sealed("it is not an event of Feishu");
+
 /// The codec for Feishu.
 pub struct Feishu;
 
@@ -62,8 +65,10 @@ impl Inbound for Feishu {
         let body = if sealed.is_empty() {
             outer
         } else {
-            let plain = decrypted(&secret.encrypt_key, sealed)?;
-            Value::Object(object(&plain).map_err(Refusal::before_check)?)
+            // The content is decrypted before the signature is checked. All errors give the same answer, so that a
+            // stranger learns nothing about the content (a padding oracle).
+            let plain = decrypted(&secret.encrypt_key, sealed).map_err(|_| NO_EVENT)?;
+            Value::Object(object(&plain).map_err(|_| NO_EVENT)?)
         };
         let token = match text(&body, "/header/token") {
             "" => text(&body, "/token"),

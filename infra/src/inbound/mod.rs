@@ -118,7 +118,7 @@ pub struct Message {
     pub value: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply: Option<ReplyTo>,
-    /// The place at which the channel account answers. `None` if `reply` names an address, or if nobody can answer.
+    /// The place at which the channel account answers. `None` if `reply` names an address, or if no answer is possible.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
 }

@@ -111,6 +111,7 @@ fn received(message: &Value) -> Result<Mail, Refusal> {
         header: 0,
         method: "dmarc".to_owned(),
         is_passed: text(message, "/receipt/dmarcVerdict/status") == "PASS",
+        is_failed: text(message, "/receipt/dmarcVerdict/status") == "FAIL",
         domain,
     }];
     let verdicts = [

@@ -748,7 +748,16 @@ fn refused_by_feishu() -> Vec<Refused> {
         ..Owned::default()
     };
     let missing = Refusal::Missing("x-lark-signature");
+    let damaged = json!({ "encrypt": STANDARD.encode([0_u8; 48]) });
+    let damaged = Owned {
+        body: damaged.to_string().into(),
+        ..Owned::default()
+    };
+    // Both cases must have the same refusal. Otherwise strangers could find out the content (a padding oracle).
+    let no_event = Refusal::Sealed("it is not an event of Feishu");
     vec![
+        case("wrong padding", damaged, 0, no_event.clone()),
+        case("right padding, no object", feishu(&json!("x")), 0, no_event),
         case(
             "400 days late",
             right(),

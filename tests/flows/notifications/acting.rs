@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use axum::body::Body;
-use axum::http::{Request, header};
+use axum::http::Request;
 use domain::notification::delivery::Delivery;
 use infra::channel::dingtalk_robot::sign;
 use infra::clock::Clock as _;
@@ -232,22 +232,6 @@ async fn links(channels: &Channels) -> Vec<(String, String)> {
         .collect()
 }
 
-async fn page(channels: &Channels, path: &str, form: Option<&str>) -> (u16, String) {
-    let request = Request::builder()
-        .uri(path)
-        .header(header::HOST, "desk")
-        .header(header::ACCEPT_LANGUAGE, "en");
-    let request = match form {
-        None => request.body(Body::empty()),
-        Some(form) => request
-            .method("POST")
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(form.to_owned().into()),
-    };
-    let (status, body) = channels.desk.send(request.unwrap()).await;
-    (status.as_u16(), String::from_utf8(body).expect("text"))
-}
-
 #[tokio::test]
 async fn a_link_acts_once_and_only_by_its_form() {
     let channels = Channels::open().await;
@@ -263,12 +247,12 @@ async fn a_link_acts_once_and_only_by_its_form() {
     };
     let (approve, reject, comment) = (named("approve"), named("reject"), named("comment"));
     let head = channels.desk.head().await;
-    let (status, shown) = page(&channels, &approve, None).await;
+    let (status, shown) = channels.page(&approve, None).await;
     assert_eq!(status, 200, "{shown}");
     assert!(shown.contains("Approve") && shown.contains(&sn), "{shown}");
-    page(&channels, &approve, None).await;
+    channels.page(&approve, None).await;
     assert_eq!(channels.desk.head().await, head, "a page acts 0 times");
-    let (status, _) = page(&channels, &approve, Some("seen=old&text=ok")).await;
+    let (status, _) = channels.page(&approve, Some("seen=old&text=ok")).await;
     assert_eq!(status, 409, "the content is not the one that was seen");
     assert_eq!(channels.desk.head().await, head);
     let marked = shown
@@ -277,7 +261,7 @@ async fn a_link_acts_once_and_only_by_its_form() {
         .expect("a fingerprint");
     let seen = marked.split('"').next().expect("a value");
     let form = format!("seen={seen}&text=ok");
-    let (status, done) = page(&channels, &approve, Some(&form)).await;
+    let (status, done) = channels.page(&approve, Some(&form)).await;
     assert_eq!(status, 200, "{done}");
     let story = channels.desk.story(&sn).await;
     let votes = story.iter().filter(|kind| kind.ends_with("vote_cast"));
@@ -285,21 +269,21 @@ async fn a_link_acts_once_and_only_by_its_form() {
     channels.desk.settle().await;
     let head = channels.desk.head().await;
     for form in [None, Some(form.as_str())] {
-        let (status, again) = page(&channels, &approve, form).await;
+        let (status, again) = channels.page(&approve, form).await;
         assert_eq!(status, 409, "{again}");
         assert!(again.contains("used already"), "{again}");
     }
-    let (status, _) = page(&channels, &reject, Some(&form)).await;
+    let (status, _) = channels.page(&reject, Some(&form)).await;
     assert!(
         matches!(status, 403 | 409),
         "the person has voted: {status}"
     );
-    let (status, _) = page(&channels, &comment, Some("seen=&text=+")).await;
+    let (status, _) = channels.page(&comment, Some("seen=&text=+")).await;
     assert_eq!(status, 400, "a comment needs a text");
-    let (status, _) = page(&channels, "/act/forged", None).await;
+    let (status, _) = channels.page("/act/forged", None).await;
     assert_eq!(status, 404);
     assert_eq!(channels.desk.head().await, head);
     channels.desk.clock.advance(8 * DAY_MS);
-    let (status, _) = page(&channels, &comment, None).await;
+    let (status, _) = channels.page(&comment, None).await;
     assert_eq!(status, 410);
 }

@@ -50,6 +50,34 @@ fn last(channels: &Channels) -> String {
 }
 
 #[tokio::test]
+async fn a_critical_message_does_not_wait_for_a_batch_with_any_band() {
+    let policy = [POLICY, "critical = [\"3\"]\nbands = { \"3\" = \"low\" }\n"].concat();
+    let channels = Channels::open_with(&[ROBOT, &policy].concat()).await;
+    let batch = json!({ "frequency": "batch", "batch_times": ["23:00"] });
+    prefer(&channels, batch).await;
+    channels.submit_with("1").await;
+    assert!(channels.robot.accepted().is_empty());
+    channels.submit_with("3").await;
+    assert!(!channels.robot.accepted().is_empty());
+}
+
+#[tokio::test]
+async fn repeated_events_after_a_loss_of_the_views_do_not_collect_new_messages() {
+    let channels = open().await;
+    for _ in 0..8 {
+        channels.submit().await;
+        wait(&channels, 11).await;
+    }
+    assert_eq!(channels.robot.accepted().len(), 8);
+    let channels = channels.restart_without_views().await;
+    channels.desk.settle().await;
+    channels.submit().await;
+    // Without its stored times, the account waits for one minute.
+    wait(&channels, 2).await;
+    assert_eq!(channels.robot.accepted().len(), 9);
+}
+
+#[tokio::test]
 async fn the_first_comment_is_sent_at_once_and_the_next_ones_together() {
     let channels = open().await;
     let sn = channels.submit().await;

@@ -117,13 +117,7 @@ async fn an_experiment_with_few_people_has_no_winner() {
     channels.reachable(None).await;
     let path = start(&channels).await;
     channels.submit().await;
-    let id = channels.newest("zhangsan").await["id"]
-        .as_str()
-        .expect("an id")
-        .to_owned();
-    let read = format!("notifications/{id}/read");
-    let (status, _) = channels.desk.v1("POST", &read, "zhangsan", json!({})).await;
-    assert_eq!(status, 200);
+    channels.read_newest("zhangsan").await;
     let texts: Vec<String> = channels
         .why()
         .await
@@ -193,13 +187,7 @@ async fn updates_wait_for_the_hour_at_which_the_person_answers() {
     let mut sn = String::new();
     for _ in 0..20 {
         sn = channels.submit().await;
-        let id = channels.newest("zhangsan").await["id"]
-            .as_str()
-            .expect("an id")
-            .to_owned();
-        let read = format!("notifications/{id}/read");
-        let (status, _) = channels.desk.v1("POST", &read, "zhangsan", json!({})).await;
-        assert_eq!(status, 200);
+        channels.read_newest("zhangsan").await;
         channels.desk.clock.advance(1_000);
         channels.desk.settle().await;
     }

@@ -1,8 +1,6 @@
 //! These tests check that sampled messages ask their recipient for feedback, that each person is asked once in a
 //! month and answers once, and that the report counts the answers.
 
-use axum::body::Body;
-use axum::http::{Request, header};
 use domain::notification::delivery::Delivery;
 use serde_json::{Value, json};
 
@@ -41,22 +39,6 @@ async fn pages(channels: &Channels) -> Vec<String> {
     paths
 }
 
-async fn page(channels: &Channels, path: &str, form: Option<&str>) -> (u16, String) {
-    let request = Request::builder()
-        .uri(path)
-        .header(header::HOST, "desk")
-        .header(header::ACCEPT_LANGUAGE, "en");
-    let request = match form {
-        None => request.body(Body::empty()),
-        Some(form) => request
-            .method("POST")
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(form.to_owned().into()),
-    };
-    let (status, body) = channels.desk.send(request.unwrap()).await;
-    (status.as_u16(), String::from_utf8(body).expect("text"))
-}
-
 #[tokio::test]
 async fn a_person_answers_once_and_is_asked_once_in_a_month() {
     let channels = asking().await;
@@ -65,7 +47,7 @@ async fn a_person_answers_once_and_is_asked_once_in_a_month() {
     assert_eq!(links.len(), 2, "one button on each account");
     let head = channels.desk.head().await;
     for link in &links {
-        let (status, shown) = page(&channels, link, None).await;
+        let (status, shown) = channels.page(link, None).await;
         assert_eq!(status, 200, "{shown}");
         assert!(
             shown.contains("useful") && shown.contains("DingTalk"),
@@ -73,18 +55,18 @@ async fn a_person_answers_once_and_is_asked_once_in_a_month() {
         );
     }
     for form in ["comment=+", "usefulness=9", "channel=fax", "timing=x"] {
-        let (status, shown) = page(&channels, &links[0], Some(form)).await;
+        let (status, shown) = channels.page(&links[0], Some(form)).await;
         assert_eq!(status, 400, "{form}: {shown}");
     }
     assert_eq!(channels.desk.head().await, head, "nothing was stored");
     let form = "usefulness=4&timing=2&channel=in_app&comment=too+many";
-    let (status, shown) = page(&channels, &links[0], Some(form)).await;
+    let (status, shown) = channels.page(&links[0], Some(form)).await;
     assert_eq!(status, 200, "{shown}");
     assert!(shown.contains("Collect messages"), "{shown}");
     channels.desk.settle().await;
     let head = channels.desk.head().await;
     for (link, form) in [(&links[0], None), (&links[1], Some(form))] {
-        let (status, shown) = page(&channels, link, form).await;
+        let (status, shown) = channels.page(link, form).await;
         assert_eq!(status, 409, "{shown}");
     }
     assert_eq!(channels.desk.head().await, head, "feedback is given once");
@@ -154,10 +136,10 @@ async fn a_forged_or_expired_link_shows_no_questions() {
     let channels = asking().await;
     channels.submit().await;
     let links = pages(&channels).await;
-    let (status, _) = page(&channels, "/feedback/forged", None).await;
+    let (status, _) = channels.page("/feedback/forged", None).await;
     assert_eq!(status, 404);
     channels.desk.clock.advance(31 * DAY_MS);
-    let (status, shown) = page(&channels, &links[0], None).await;
+    let (status, shown) = channels.page(&links[0], None).await;
     assert_eq!(status, 410, "{shown}");
 }
 
@@ -178,11 +160,11 @@ async fn a_low_rating_offers_to_collect_the_messages_of_the_channel() {
     channels.submit().await;
     let link = pages(&channels).await.remove(0);
     let collect = format!("{link}/collect");
-    let (status, _) = page(&channels, &collect, Some("")).await;
+    let (status, _) = channels.page(&collect, Some("")).await;
     assert_eq!(status, 404, "no feedback was given");
-    page(&channels, &link, Some("timing=1")).await;
+    channels.page(&link, Some("timing=1")).await;
     for _ in 0..2 {
-        let (status, shown) = page(&channels, &collect, Some("")).await;
+        let (status, shown) = channels.page(&collect, Some("")).await;
         assert_eq!(status, 200, "{shown}");
     }
     let preferences = channels

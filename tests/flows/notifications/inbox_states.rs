@@ -82,7 +82,7 @@ async fn each_state_has_its_lists_and_counts() {
 }
 
 #[tokio::test]
-async fn a_snoozed_notification_returns_as_the_newest_even_after_a_loss_of_the_views() {
+async fn a_snoozed_notification_returns_at_the_top_after_a_loss_of_the_views() {
     let channels = Channels::open_with("[policy]\naccounts = []").await;
     channels.submit().await;
     let id = channels.inbox_ids("").await.remove(0);

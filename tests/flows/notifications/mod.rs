@@ -42,6 +42,8 @@ mod workflow_rules;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use axum::body::Body;
+use axum::http::{Request, header};
 use functions::app::notifications::definitions::Definitions;
 use functions::cli::demo::fakes::dingtalk::Robot;
 use infra::channel::memory::Outcome;
@@ -198,9 +200,35 @@ impl Channels {
         shown
     }
 
+    /// Requests a page in English without a login. With a form, sends the form to the page. Returns the status and the
+    /// page.
+    async fn page(&self, path: &str, form: Option<&str>) -> (u16, String) {
+        let request = Request::builder()
+            .uri(path)
+            .header(header::HOST, "desk")
+            .header(header::ACCEPT_LANGUAGE, "en");
+        let request = match form {
+            None => request.body(Body::empty()),
+            Some(form) => request
+                .method("POST")
+                .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body(form.to_owned().into()),
+        };
+        let (status, body) = self.desk.send(request.unwrap()).await;
+        (status.as_u16(), String::from_utf8(body).expect("text"))
+    }
+
     /// Returns the newest notification in the inbox of a person.
     async fn newest(&self, person: &str) -> Value {
         self.get(&format!("inbox/{person}"), person).await["notifications"][0].clone()
+    }
+
+    /// Marks the newest notification in the inbox of a person as read.
+    async fn read_newest(&self, person: &str) {
+        let id = self.newest(person).await["id"].clone();
+        let path = format!("notifications/{}/read", id.as_str().expect("an id"));
+        let (status, answer) = self.desk.v1("POST", &path, person, json!({})).await;
+        assert_eq!(status, 200, "{answer}");
     }
 
     /// Returns the steps that explain how the newest notification of zhangsan was processed. Each entry

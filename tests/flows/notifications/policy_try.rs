@@ -96,6 +96,25 @@ async fn a_trial_counts_what_the_desk_sent_and_names_the_rule_that_changes_it() 
 }
 
 #[tokio::test]
+async fn the_settings_of_workflows_apply_in_a_trial() {
+    let silent = json!({ "notify_rule": "NONE" });
+    let mail_only = json!({ "notify_rule": "ONCE", "notify": ["EMAIL"] });
+    for (settings, expected) in [(silent, 0), (mail_only, 1)] {
+        let channels = Channels::open().await;
+        channels.reachable(None).await;
+        channels.with_rule(settings).await;
+        let sent = channels.desk.mailer.take().len() + channels.robot.accepted().len();
+        let found = tried(&channels.desk, BOTH).await;
+        assert_eq!(
+            (sent as u64, found.total.before.messages),
+            (expected, expected),
+            "{found:?}"
+        );
+        assert_eq!(found.total.after, found.total.before);
+    }
+}
+
+#[tokio::test]
 async fn a_person_who_gets_no_messages_any_more_is_named() {
     let channels = Channels::open().await;
     channels.reachable(None).await;
@@ -109,6 +128,18 @@ async fn a_person_who_gets_no_messages_any_more_is_named() {
         text.contains("people who get no messages any more: 1 zhangsan"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn a_person_without_addresses_is_not_changed_by_a_policy_with_fewer_accounts() {
+    let channels = Channels::open().await;
+    channels.submit().await;
+    let found = tried(&channels.desk, "[policy]\naccounts = [\"mail\"]\n").await;
+    // Neither the mail nor the robot reaches one of the two approvers.
+    assert_eq!(found.total.before.dropped, 4, "{found:?}");
+    assert_eq!(found.total.after.dropped, 2, "{found:?}");
+    assert_eq!(found.people_changed, 0, "{found:?}");
+    assert!(found.people.is_empty(), "{found:?}");
 }
 
 #[tokio::test]

@@ -83,7 +83,7 @@ async fn receipt(channels: &Channels) -> Value {
 }
 
 #[tokio::test]
-async fn a_notice_is_read_when_dingtalk_says_so_even_after_a_loss_of_the_views() {
+async fn a_notice_is_read_when_dingtalk_reports_it_after_a_loss_of_the_views() {
     let (channels, dingtalk) = sent(vec!["read_user_id_list", "unread_user_id_list"]).await;
     channels.desk.clock.advance(PAUSES_MS[0] - 1);
     channels.desk.settle().await;
@@ -122,7 +122,7 @@ async fn an_undelivered_notice_is_reported_and_stays_accepted() {
 }
 
 #[tokio::test]
-async fn the_desk_asks_at_most_five_times() {
+async fn the_desk_requests_a_receipt_at_most_five_times() {
     let (channels, dingtalk) = sent(Vec::new()).await;
     for pause in PAUSES_MS {
         channels.desk.clock.advance(pause);

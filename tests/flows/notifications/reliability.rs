@@ -141,6 +141,24 @@ async fn operators_learn_once_that_most_messages_of_an_account_fail() {
 }
 
 #[tokio::test]
+async fn old_failures_are_no_alarm_after_a_loss_of_the_views() {
+    let channels = Channels::open_with(&[MAIL, MAIL_ONLY].concat()).await;
+    channels.reachable(None).await;
+    for _ in 0..10 {
+        channels
+            .desk
+            .mailer
+            .plan(Ok(reply(554, "5.6.0 bad content")));
+        channels.submit().await;
+        wait(&channels, 2 * 3_600_000).await;
+    }
+    let channels = channels.restart_without_views().await;
+    channels.desk.settle().await;
+    let shown = channels.get("channel-accounts/mail", "admin").await;
+    assert_eq!(shown["is_degraded"], false, "{shown}");
+}
+
+#[tokio::test]
 async fn an_urgent_message_is_repeated_for_thirty_minutes_at_most() {
     let channels = Channels::open_with(&[MAIL, URGENT_MAIL_ONLY].concat()).await;
     channels.reachable(None).await;

@@ -220,7 +220,7 @@ async fn an_acknowledgement_causes_the_same_events_on_every_way() {
 }
 
 #[tokio::test]
-async fn a_message_of_400_days_ago_is_refused_on_every_platform_that_signs_a_time() {
+async fn a_message_of_400_days_ago_is_refused_by_each_platform_that_signs_time() {
     let everywhere = Everywhere::open().await;
     let (sn, token) = everywhere.ticket().await;
     let command = format!("status {sn}");

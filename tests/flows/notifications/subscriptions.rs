@@ -1,5 +1,6 @@
 //! These tests check the subscriptions of managers: key tickets by a condition, and people with many open tickets.
 
+use functions::app::notifications::definitions::Definitions;
 use serde_json::{Value, json};
 
 use super::Channels;
@@ -57,6 +58,19 @@ async fn a_manager_is_notified_of_tickets_that_meet_the_condition() {
     let mut events = shown["events"].as_array().expect("events").iter();
     let entered = events.rfind(|one| one["event"] == "ticket.node_entered");
     assert_eq!(entered.expect("the node is entered")["reason"], "notified");
+}
+
+#[tokio::test]
+async fn a_new_subscription_does_not_announce_old_events_after_a_loss_of_the_views() {
+    let channels = Channels::open_with("[policy]\naccounts = []\n").await;
+    channels.submit_with("3").await;
+    channels.desk.clock.advance(2 * 24 * 3_600_000);
+    let definitions = Definitions::read(KEY_TICKETS).expect("a valid file");
+    definitions.store(&channels.desk.app).await.expect("stored");
+    let channels = channels.restart_without_views().await;
+    assert_eq!(channels.with_fact("admin", "subscribed").await.len(), 0);
+    channels.submit_with("3").await;
+    assert_eq!(channels.with_fact("admin", "subscribed").await.len(), 1);
 }
 
 #[tokio::test]

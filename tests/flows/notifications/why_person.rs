@@ -1,5 +1,6 @@
 //! These tests check the explanation why a person got no notification about an event of a ticket.
 
+use functions::app::notifications::definitions::Definitions;
 use serde_json::{Value, json};
 
 use super::Channels;
@@ -104,6 +105,15 @@ async fn a_switched_off_notification_and_a_missing_policy_are_named() {
     );
     let (reason, _) = why(&desk, &sn, "wangwu", "ticket.remark_added").await;
     assert_eq!(reason, "no_policy");
+    desk.clock.advance(60_000);
+    let definitions = Definitions::read(POLICY).expect("a valid file");
+    definitions.store(&desk.app).await.expect("stored");
+    let (reason, text) = why(&desk, &sn, "wangwu", "ticket.remark_added").await;
+    assert_eq!(reason, "no_policy", "the policy is newer than the event");
+    assert!(
+        text.contains("had no notification policy at this time"),
+        "{text}"
+    );
 }
 
 #[tokio::test]

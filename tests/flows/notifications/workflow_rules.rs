@@ -9,7 +9,7 @@ const HOUR_MS: i64 = 3_600_000;
 
 impl Channels {
     /// Opens a ticket that waits for zhangsan. The workflow has the given settings. Returns the ticket number.
-    async fn with_rule(&self, settings: Value) -> String {
+    pub(super) async fn with_rule(&self, settings: Value) -> String {
         let mut workflow = json!({
             "name": "通知规则",
             "nodes": [
@@ -110,6 +110,23 @@ async fn quiet_hours_hold_one_reminder_and_not_all_of_them() {
     assert_eq!(channels.reminders().await, 1);
     channels.after_hours(1).await;
     assert_eq!(channels.desk.mailer.take().len(), 1, "it is 19:00");
+}
+
+#[tokio::test]
+async fn a_batch_contains_one_reminder_and_not_all_of_them() {
+    let channels = Channels::open_with(&[MAIL, "[policy]\naccounts = [\"mail\"]\n"].concat()).await;
+    let preferences = json!({
+        "addresses": { "email": "zhangsan@example.com" },
+        "channels": { "email": { "frequency": "batch", "batch_times": ["20:00"] } },
+    });
+    let (status, answer) = channels.prefer("zhangsan", preferences).await;
+    assert_eq!(status, 200, "{answer}");
+    let rule = json!({ "notify_rule": "RETRY", "notify_freq": 7_200 });
+    channels.with_rule(rule).await;
+    for _ in 0..4 {
+        channels.after_hours(2).await;
+    }
+    assert_eq!(channels.reminders().await, 1, "it is 18:00");
 }
 
 #[tokio::test]

@@ -2,8 +2,6 @@
 //! token belongs to one person and one notification, expires, and can be used once. When it is used, the desk checks the
 //! rights of the person and the state of the ticket again.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::notification::action::Action;
 use domain::notification::{Command, Notification, content};
 use domain::permission::Operation;
@@ -16,14 +14,15 @@ use events::{Meta, Moment, NodeId, Origin, PersonId};
 use infra::ledger::{NoContext, command_id};
 use infra::{CommandEnvelope, Error, ExecuteError};
 
+use super::signed_text;
 use crate::App;
 use crate::app::tickets;
 use crate::app::tickets::decide::{NotCast, Vote, decide};
 
 /// Time for which a token is valid, in milliseconds (one week).
 pub const VALID_MS: i64 = 7 * 24 * 3_600_000;
-/// Maximum length of a token in a request, in characters. Real tokens are shorter.
-const TOKEN_MAX: usize = 300;
+/// What the tokens are used for, see [`signed_text`]. The text must never change.
+const PURPOSE: &str = "action of a notification";
 /// The beginning of the names of the streams of notifications.
 const STREAM: &str = "notification-";
 /// A text for commands that need one. The commands are only tried, so the text is stored nowhere.
@@ -44,20 +43,12 @@ pub fn sign(key: &[u8; 32], claim: &Claim) -> String {
     let id = claim.notification.trim_start_matches(STREAM);
     let (action, until) = (claim.action.name(), claim.until.0);
     let text = format!("{action}.{until}.{id}.{}", claim.person);
-    URL_SAFE_NO_PAD.encode(format!("{}.{text}", mac(key, &text)))
+    signed_text::sign(key, PURPOSE, &text)
 }
 
 /// Returns the claim in a token. Returns `None` if this desk did not create the token. The time is not checked.
 pub fn read(key: &[u8; 32], token: &str) -> Option<Claim> {
-    if token.len() > TOKEN_MAX {
-        return None;
-    }
-    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(token.trim()).ok()?).ok()?;
-    let (given, text) = text.split_once('.')?;
-    // The comparison of two BLAKE3 hashes takes constant time.
-    if blake3::hash(given.as_bytes()) != blake3::hash(mac(key, text).as_bytes()) {
-        return None;
-    }
+    let text = signed_text::read(key, PURPOSE, token)?;
     let mut parts = text.splitn(4, '.');
     let action = Action::named(parts.next()?)?;
     let until = Moment(parts.next()?.parse().ok()?);
@@ -67,12 +58,6 @@ pub fn read(key: &[u8; 32], token: &str) -> Option<Claim> {
         person: parts.next()?.into(),
         until,
     })
-}
-
-fn mac(key: &[u8; 32], text: &str) -> String {
-    let of_actions = blake3::keyed_hash(key, b"action of a notification");
-    let mac = blake3::keyed_hash(of_actions.as_bytes(), text.as_bytes());
-    mac.to_hex().as_str()[..32].to_owned()
 }
 
 /// Returns the actions that the recipient of a notification can do now, as buttons for a message. `notification` is the
@@ -321,6 +306,9 @@ pub async fn act(
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::*;
 
     fn claim() -> Claim {

@@ -106,7 +106,7 @@ impl Answer {
             Self::TextMissing => "请在命令后填写评论内容。".into(),
             Self::CommentMissing(sn) => format!("请发送消息填写评论：评论 {sn} 内容"),
             Self::OtherTicket(sn) => {
-                format!("这封邮件属于单据 {sn}，不能用来处理其他单据。请回复其他单据的邮件。")
+                format!("这封邮件属于工单 {sn}，不能用来处理其他工单。请回复另一个工单的邮件。")
             }
             Self::NoSingleVote => {
                 "没有等待您审批的节点，或者有多个节点在等待。请在工单页面审批。".into()

@@ -36,8 +36,8 @@ pub(super) async fn record(
         return Ok(());
     };
     let to = requested.to.value.as_str().unwrap_or_default();
-    // A person can forward mails to another address. A report about that address says nothing about the address of the
-    // person.
+    // A person can forward mails to another address. A report about that address gives no information about the
+    // address of the person.
     let is_of_address = to.eq_ignore_ascii_case(&report.recipient);
     let class = match email::class_of_report(&report.status) {
         FailureClass::RecipientInvalid if !is_of_address => FailureClass::Permanent,

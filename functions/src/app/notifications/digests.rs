@@ -12,8 +12,8 @@ use domain::ticket::Ticket;
 use events::digest::FLUSH;
 use events::notification::{Category, SkipReason};
 use events::{Meta, TicketSn};
-use infra::ledger::{NoContext, command_id};
-use infra::{CommandEnvelope, Error, ExecuteError};
+use infra::Error;
+use infra::ledger::command_id;
 
 use super::definitions::DEFAULT_POLICY;
 use super::notify::{self, Reach, policy_of};
@@ -47,14 +47,8 @@ pub async fn add(app: &App, id: &str, request: AddToDigest) -> Result<(), Error>
         is_critical: request.is_critical,
     };
     let command = Command::Add(Box::new(add));
-    execute(
-        app,
-        &request.digest,
-        command_id(&["digest", id]),
-        meta,
-        &command,
-    )
-    .await
+    app.must_execute::<Digest>(&request.digest, command_id(&["digest", id]), meta, &command)
+        .await
 }
 
 /// Sends a digest at its deadline `FLUSH`. The decision uses the current preferences, policy and tickets: a changed
@@ -127,26 +121,8 @@ pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
     };
     let meta = Meta::system(due.stream.clone(), due.stream.clone());
     let id = command_id(&["fire", &due.id()]);
-    execute(app, &due.stream, id, meta, &command).await
-}
-
-async fn execute(
-    app: &App,
-    stream: &str,
-    command_id: [u8; 16],
-    meta: Meta,
-    command: &Command,
-) -> Result<(), Error> {
-    let command_envelope = CommandEnvelope {
-        stream: stream.to_owned(),
-        command_id,
-        meta,
-    };
-    app.ledger
-        .execute::<Digest>(&command_envelope, command, &NoContext)
+    app.must_execute::<Digest>(&due.stream, id, meta, &command)
         .await
-        .map(drop)
-        .map_err(ExecuteError::unexpected)
 }
 
 /// Returns the reason why an account sends no message, as an English text.

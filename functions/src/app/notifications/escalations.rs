@@ -163,7 +163,8 @@ pub async fn check(app: &App, id: &str, sn: &TicketSn, meta: Meta) -> Result<(),
         if let Some(ending) = ending_of(app, started, &ticket).await? {
             let command_id = command_id(&["end_escalation", id, &entry.key]);
             let command = Command::End(ending);
-            execute(app, &entry.key, command_id, meta.clone(), &command).await?;
+            app.must_execute::<Escalation>(&entry.key, command_id, meta.clone(), &command)
+                .await?;
         }
     }
     Ok(())
@@ -203,7 +204,8 @@ async fn step(app: &App, stream: &str) -> Result<bool, Error> {
         &number.to_string(),
     ]);
     if let Some(ending) = ending_of(app, started, &ticket).await? {
-        execute(app, stream, command_id, meta, &Command::End(ending)).await?;
+        app.must_execute::<Escalation>(stream, command_id, meta, &Command::End(ending))
+            .await?;
         return Ok(false);
     }
     let node_run = ticket.nodes.get(&started.node);
@@ -217,7 +219,8 @@ async fn step(app: &App, stream: &str) -> Result<bool, Error> {
         at: now,
         people,
     };
-    execute(app, stream, command_id, meta, &command).await?;
+    app.must_execute::<Escalation>(stream, command_id, meta, &command)
+        .await?;
     Ok(true)
 }
 
@@ -303,25 +306,6 @@ async fn ended(
     let history = history_from::<TicketEvent>(&app.ledger, stream, from).await?;
     let by = claimed_by(history.iter().map(|envelope| &envelope.event), node);
     Ok(by.cloned().map(Ending::Acknowledged))
-}
-
-async fn execute(
-    app: &App,
-    stream: &str,
-    command_id: [u8; 16],
-    meta: Meta,
-    command: &Command,
-) -> Result<(), Error> {
-    let command_envelope = CommandEnvelope {
-        stream: stream.to_owned(),
-        command_id,
-        meta,
-    };
-    app.ledger
-        .execute::<Escalation>(&command_envelope, command, &NoContext)
-        .await
-        .map(drop)
-        .map_err(ExecuteError::unexpected)
 }
 
 async fn load(app: &App, stream: &str) -> Result<Escalation, Error> {

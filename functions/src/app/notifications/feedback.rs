@@ -1,11 +1,9 @@
-//! Asks people for feedback on notifications, and stores their answers. The notification policy contains how many
-//! notifications ask. Each person is asked at most once in a calendar month (UTC). The signed link in the message
-//! identifies the person, so no login is necessary.
+//! Asks people for feedback on notifications, and stores their answers. The notification policy contains the share
+//! of notifications with questions. Each person is asked at most once in a calendar month (UTC). The signed link in the
+//! message identifies the person, so no login is necessary.
 
 use std::collections::BTreeSet;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::notification::content;
 use domain::notification::feedback::{self, Command, Feedback, IN_APP, Rejection};
 use domain::notification::recommend::Advice;
@@ -19,15 +17,15 @@ use infra::ledger::{NoContext, command_id};
 use infra::{CommandEnvelope, Error, ExecuteError};
 
 use super::definitions::DEFAULT_POLICY;
-use super::{preferences, recommendations};
+use super::{preferences, recommendations, signed_text};
 use crate::App;
 
 /// Time for which a link to the questions is valid, in milliseconds (30 days).
 pub const VALID_MS: i64 = 30 * 24 * 3_600_000;
 /// Maximum length of a comment, in characters.
 pub const COMMENT_MAX: usize = 1_000;
-/// Maximum length of a token in a request, in characters. Real tokens are shorter.
-const TOKEN_MAX: usize = 300;
+/// What the tokens are used for, see [`signed_text`]. The text must never change.
+const PURPOSE: &str = "feedback on a notification";
 /// The beginning of the names of the streams of feedback.
 const STREAM: &str = "feedback-";
 /// The name of the button that opens the questions.
@@ -36,7 +34,7 @@ const NAME: &str = "feedback";
 const BUTTONS_MAX: usize = 5;
 /// The highest rating after which the desk offers to collect the messages of the channel.
 const LOW_MAX: u8 = 2;
-/// The kind of address of short messages. They ask no questions, because each further link costs money.
+/// The kind of address of short messages. They contain no questions, because each further link costs money.
 const PHONE: &str = "phone";
 /// The kinds of addresses that the requirements name as answers (requirements/notifications.md, FeedbackCollector).
 const USUAL_KINDS: [&str; 3] = ["email", "openid", "dingtalk"];
@@ -60,7 +58,7 @@ pub enum NotGiven {
     Expired,
     #[error("feedback was given already")]
     Used,
-    #[error("no notification asks the person at the moment")]
+    #[error("the person is not asked for feedback at the moment")]
     NotAsked,
     #[error("the feedback contains no answer")]
     Empty,
@@ -92,8 +90,9 @@ pub struct Open {
     pub channels: Vec<String>,
 }
 
-/// Returns the button that opens the questions, if this notification asks for feedback. `notification` is the name of
-/// its stream, and `channel` the channel of the message. Urgent messages and messages for operators never ask.
+/// Returns the button that opens the questions, if this notification contains questions. `notification` is the name of
+/// its stream, and `channel` the channel of the message. Urgent messages and messages for operators never contain
+/// questions.
 pub async fn offered(
     app: &App,
     notification: &str,
@@ -353,29 +352,15 @@ pub async fn collect(app: &App, token: &str, correlation: &str) -> Result<(), No
 
 fn sign(key: &[u8; 32], stream: &str, until: Moment) -> String {
     let text = format!("{}.{}", until.0, stream.trim_start_matches(STREAM));
-    URL_SAFE_NO_PAD.encode(format!("{}.{text}", mac(key, &text)))
+    signed_text::sign(key, PURPOSE, &text)
 }
 
 /// Returns the stream in a token, and the time until which the token is valid. Returns `None` if this desk did not
 /// create the token.
 fn read(key: &[u8; 32], token: &str) -> Option<(String, Moment)> {
-    if token.len() > TOKEN_MAX {
-        return None;
-    }
-    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(token.trim()).ok()?).ok()?;
-    let (given, text) = text.split_once('.')?;
-    // The comparison of two BLAKE3 hashes takes constant time.
-    if blake3::hash(given.as_bytes()) != blake3::hash(mac(key, text).as_bytes()) {
-        return None;
-    }
+    let text = signed_text::read(key, PURPOSE, token)?;
     let (until, id) = text.split_once('.')?;
     Some((format!("{STREAM}{id}"), Moment(until.parse().ok()?)))
-}
-
-fn mac(key: &[u8; 32], text: &str) -> String {
-    let of_feedback = blake3::keyed_hash(key, b"feedback on a notification");
-    let mac = blake3::keyed_hash(of_feedback.as_bytes(), text.as_bytes());
-    mac.to_hex().as_str()[..32].to_owned()
 }
 
 /// Returns the label of an answer to the question about the channel.
@@ -419,6 +404,9 @@ pub fn questions(language: Language) -> [&'static str; 3] {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::*;
 
     #[test]

@@ -23,7 +23,8 @@ const ATTEMPTS_MAX: usize = 5;
 
 /// Counts the end of a delivery. `notification` is the name of the stream of its notification.
 ///
-/// A wrong address and a message that is too large are no failures of the account.
+/// A wrong address and a message that is too large are no failures of the account. The same applies to a notification
+/// that a digest did not send, for example because the person switched the channel off: it has no class.
 pub(super) async fn count(
     app: &App,
     notification: &str,
@@ -33,7 +34,8 @@ pub(super) async fn count(
         ended.class,
         Some(FailureClass::RecipientInvalid | FailureClass::TooLarge)
     );
-    if is_of_message {
+    let is_unsent = !ended.is_accepted && ended.class.is_none();
+    if is_of_message || is_unsent {
         return Ok(());
     }
     let account = &ended.account;

@@ -43,6 +43,9 @@ const SUBJECT: &str = "channel_account-";
 const ACCOUNT_BYTES_MAX: usize = 64;
 /// Maximum number of bytes of an unreadable message that the desk stores. A larger message does not fit into one event.
 const UNREADABLE_BYTES_MAX: usize = 128 << 10;
+/// Maximum size of the stored form of a message, in bytes. The desk stores only the beginning of a larger message, as
+/// of an unreadable one. A larger message could be too large for one event. A mailbox with such a mail would stop.
+const STORED_BYTES_MAX: usize = 150 << 10;
 
 /// The reason why a message was not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -196,6 +199,13 @@ async fn store(
             (raw[..kept].to_vec(), None, response, Some(reason))
         }
         Err(refusal) => return Err(NotReceived::Refused(refusal)),
+    };
+    let (body, id, problem) = if problem.is_none() && body.len() > STORED_BYTES_MAX {
+        let kept = raw.len().min(UNREADABLE_BYTES_MAX);
+        let reason = format!("the content is too large: more than {STORED_BYTES_MAX} bytes");
+        (raw[..kept].to_vec(), None, Some(reason))
+    } else {
+        (body, id, problem)
     };
     callbacks::store_message(
         app,

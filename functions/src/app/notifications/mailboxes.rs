@@ -31,16 +31,23 @@ struct State {
 }
 
 /// Reads the new mails of all mailboxes whose time has come. A mailbox that cannot be read does not stop the others.
+/// If a mail cannot be stored, the other mailboxes are still read, and the first such error is returned.
 pub async fn poll(app: &App) -> Result<(), Error> {
+    let mut failed = None;
     for name in app.configuration.channel_account_names().await? {
         let Some(account) = app.configuration.channel_account(&name).await? else {
             continue;
         };
-        if account.is_enabled && account.settings.contains_key(mailbox::KEY) {
-            one(app, &account).await?;
+        if !account.is_enabled || !account.settings.contains_key(mailbox::KEY) {
+            continue;
+        }
+        if let Err(error) = one(app, &account).await {
+            let account = name.as_str();
+            tracing::error!(account, %error, "cannot store the mails of a mailbox");
+            failed = failed.or(Some(error));
         }
     }
-    Ok(())
+    failed.map_or(Ok(()), Err)
 }
 
 /// Reads the new mails of one mailbox, if its time has come and no other worker reads it.

@@ -214,10 +214,10 @@ pub fn category_label(category: Category, language: Language) -> &'static str {
     let (chinese, english) = match category {
         Category::Approval => ("审批", "approvals"),
         Category::Assigned => ("任务分配", "assigned work"),
-        Category::Escalated => ("升级", "escalations"),
+        Category::Escalated => ("升级与督办", "escalations and reminders"),
         Category::Updated => ("状态更新", "status updates"),
         Category::Commented => ("评论", "comments"),
-        Category::Resolved => ("工单结束", "closed tickets"),
+        Category::Resolved => ("完成与终止", "completed and terminated tickets"),
     };
     match language {
         Language::Chinese => chinese,

@@ -42,6 +42,7 @@ pub mod recommendations;
 pub mod reminders;
 pub mod replies;
 pub mod reply_address;
+mod signed_text;
 pub mod standing_check;
 pub mod subscribers;
 mod teams;

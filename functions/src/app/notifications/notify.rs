@@ -38,9 +38,14 @@ pub const NOT_READABLE: &str = "the person may not read the ticket";
 /// The reason why an approver gets no message about a script that does not wait for an approval any more.
 pub const NOT_AWAITED: &str = "the script does not wait for an approval any more";
 
-/// The desk compares the time of an event with the time of the first notification policy only if the event is older than this,
-/// in milliseconds: 10 minutes.
+/// An event that is older than this is late, in milliseconds: 10 minutes. The desk then checks whether it processes the
+/// event again.
 const LATE_MS: i64 = 600_000;
+
+/// Maximum age in milliseconds of an event whose recipients are in the current policy, such as the operators: one day.
+/// After a loss of the views, the desk reads all events again. People whom the policy names since then must not be
+/// notified of them.
+const AGE_MAX_MS: i64 = 24 * 3_600_000;
 
 /// Creates a notification for a person, because a ticket waits for this person. `id` is the id of the notification. If
 /// the notification already exists, does nothing. If the desk has no notification policy, or had none at the time of the
@@ -53,7 +58,10 @@ pub async fn request(app: &App, id: &str, notify: Notify) -> Result<(), Error> {
     let Some(policy) = &policy.0 else {
         return Ok(());
     };
-    if is_before_policy(app, notify.about.at).await? {
+    let stream = format!("notification-{id}");
+    if is_late(app, notify.about.at)
+        && (is_before_policy(app, notify.about.at).await? || exists(app, &stream).await?)
+    {
         return Ok(());
     }
     let ticket = ticket(app, &notify.about.ticket).await?;
@@ -67,7 +75,7 @@ pub async fn request(app: &App, id: &str, notify: Notify) -> Result<(), Error> {
         next(app, &requested, &ticket, Some(policy), None).await?
     };
     let command_envelope = CommandEnvelope {
-        stream: format!("notification-{id}"),
+        stream,
         command_id: command_id(&["notify", id]),
         meta: Meta::system(correlation, cause),
     };
@@ -117,19 +125,42 @@ pub(super) fn urgent_by(policy: &notification_policy::Defined, requested: Reques
     }
 }
 
+fn is_late(app: &App, at: Moment) -> bool {
+    at.plus_ms(LATE_MS) <= app.ledger.clock.now()
+}
+
 /// Returns true if the desk had no notification policy at the time `at` of an event. After a loss of the views, the desk reads
 /// all events again. An event from the time before the first policy must not cause a notification then.
 async fn is_before_policy(app: &App, at: Moment) -> Result<bool, Error> {
-    if at.plus_ms(LATE_MS) > app.ledger.clock.now() {
-        return Ok(false);
-    }
-    let stream = format!("notification_policy-{DEFAULT_POLICY}");
-    let first = app.ledger.store.forward(&stream, 1, 1).await?;
-    Ok(first.first().is_some_and(|commit| at < commit.at))
+    let since = policy_since(app).await?;
+    Ok(since.is_some_and(|since| at < since))
 }
 
-/// Creates a notification for each operator that the notification policy names. `id` identifies this call.
+/// Returns the time of the first notification policy. Returns `None` if the desk never had a policy.
+pub(super) async fn policy_since(app: &App) -> Result<Option<Moment>, Error> {
+    let stream = format!("notification_policy-{DEFAULT_POLICY}");
+    let first = app.ledger.store.forward(&stream, 1, 1).await?;
+    Ok(first.first().map(|commit| commit.at))
+}
+
+/// Returns true if the notification with the given stream exists. Without this check, a repeated event would count as a
+/// new notification of the person, and many repeated events would collect the messages of this person in a digest.
+async fn exists(app: &App, stream: &str) -> Result<bool, Error> {
+    let loaded = app.ledger.load::<Notification>(stream).await?;
+    Ok(loaded.aggregate.0.requested.is_some())
+}
+
+/// Returns true if an event of the time `at` is too old for people whom only the current policy names.
+pub(super) fn is_too_old(app: &App, at: Moment) -> bool {
+    at.plus_ms(AGE_MAX_MS) < app.ledger.clock.now()
+}
+
+/// Creates a notification for each operator that the notification policy names. `id` identifies this call. An event
+/// that is older than one day notifies no operator.
 pub async fn request_for_operators(app: &App, id: &str, about: About) -> Result<(), Error> {
+    if is_too_old(app, about.at) {
+        return Ok(());
+    }
     let policy = app.configuration.notification_policy(DEFAULT_POLICY);
     for name in policy.await?.0.iter().flat_map(|policy| &policy.operators) {
         let person = app.people.find(name).await?;
@@ -184,14 +215,14 @@ pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
         _ => return Ok(()),
     };
     let meta = Meta::system(requested.cause.clone(), requested.cause.clone());
-    execute(
-        app,
+    app.must_execute::<Notification>(
         &due.stream,
         command_id(&["fire", &due.id()]),
         meta,
         &command,
     )
     .await
+    .map(drop)
 }
 
 /// Stores the end of a delivery (the sending of one message) in its notification. `notification` is the name
@@ -205,17 +236,22 @@ pub async fn end_delivery(
     meta: Meta,
 ) -> Result<(), Error> {
     let command = Command::EndDelivery(ended.clone());
-    execute(app, notification, command_id(&["end", id]), meta, &command).await?;
-    health::count(app, notification, &ended).await
+    let is_new = execute(app, notification, command_id(&["end", id]), meta, &command).await?;
+    // After a loss of the views, the desk reads all ends again. They say nothing about the account now.
+    if is_new {
+        health::count(app, notification, &ended).await?;
+    }
+    Ok(())
 }
 
+/// Executes a command. Returns true if it stored an event.
 async fn execute(
     app: &App,
     stream: &str,
     command_id: [u8; 16],
     meta: Meta,
     command: &Command,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let command_envelope = CommandEnvelope {
         stream: stream.to_owned(),
         command_id,
@@ -224,7 +260,7 @@ async fn execute(
     app.ledger
         .execute::<Notification>(&command_envelope, command, &NoContext)
         .await
-        .map(drop)
+        .map(|outcome| !outcome.events.is_empty())
         .map_err(ExecuteError::unexpected)
 }
 

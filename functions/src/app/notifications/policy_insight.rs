@@ -10,7 +10,7 @@ const ONE_IN_MAX: u32 = 100_000;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct InsightEntry {
-    /// On average, one of this number of notifications asks for feedback. 0 switches the questions off.
+    /// On average, one of this number of notifications contains questions for feedback. 0 switches the questions off.
     #[serde(default)]
     pub(super) feedback_one_in: u32,
     /// Whether the winner of an experiment is applied without a person.

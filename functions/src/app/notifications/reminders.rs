@@ -1,10 +1,10 @@
 //! Reminds the people for whom a node waits again and again, if the workflow of the ticket has the rule `RETRY`.
 
 use domain::intent::{Due, StartReminders, effect_id};
+use domain::notification::Notification;
 use domain::notification::node_reminder::{
     Command, NodeReminder, Rejection, event_id, people, stream,
 };
-use domain::notification::{Notification, Phase};
 use domain::reactions::notify_waiting;
 use domain::workflow::notice::{self, Rule};
 use events::node_reminder::{REMIND, Started};
@@ -96,7 +96,7 @@ pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
         Ok(waiting) => Command::Remind {
             number,
             at: now,
-            people: without_held(app, &due.stream, &state, waiting).await?,
+            people: without_waiting(app, &due.stream, &state, waiting).await?,
         },
         Err(reason) => Command::Stop(reason),
     };
@@ -112,9 +112,9 @@ pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
         .map_err(ExecuteError::unexpected)
 }
 
-/// Returns the people whose last reminder is not held. Without this check, the reminders of a whole night would reach a
-/// person together at the end of the quiet hours.
-async fn without_held(
+/// Returns the people whose last reminder is neither held nor collected in a digest. Without this check, the reminders
+/// of a whole night would reach a person together at the end of the quiet hours or at the next batch time.
+async fn without_waiting(
     app: &App,
     stream: &str,
     state: &NodeReminder,
@@ -122,17 +122,17 @@ async fn without_held(
 ) -> Result<Vec<PersonId>, Error> {
     let mut free = Vec::new();
     for person in waiting {
-        let is_held = match state.last.get(&person) {
+        let is_waiting = match state.last.get(&person) {
             Some(number) => {
                 let event = event_id(stream, *number);
                 let id = effect_id(notify_waiting::NAME, &event, person.as_str());
                 let stream = format!("notification-{id}");
                 let last = app.ledger.load::<Notification>(&stream).await?;
-                matches!(last.aggregate.0.phase, Phase::Held(_))
+                last.aggregate.0.is_waiting()
             }
             None => false,
         };
-        if !is_held {
+        if !is_waiting {
             free.push(person);
         }
     }

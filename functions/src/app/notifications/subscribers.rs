@@ -12,7 +12,7 @@ use domain::views::ticket_card::TicketCard;
 use events::notification::{Fact, Role};
 use events::notification_policy::{self, Occasion, Subscription};
 use events::workflow::{Clause, Group, Join, Operator};
-use events::{PersonId, RoleId, TransitionId};
+use events::{Moment, PersonId, RoleId, TransitionId};
 use infra::Error;
 use serde::Deserialize;
 use serde_json::Value;
@@ -132,8 +132,12 @@ fn subscription(entry: SubscriptionEntry) -> Result<Subscription, String> {
 }
 
 /// Creates a notification for each person of each subscription whose condition the ticket meets. A person gets at most
-/// one of them for one event. The permission to read the ticket is checked when the notification is decided.
+/// one of them for one event. The permission to read the ticket is checked when the notification is decided. An event
+/// that is older than one day notifies nobody: the subscriptions are probably newer than this event.
 pub async fn notify_matching(app: &App, id: &str, request: NotifySubscribers) -> Result<(), Error> {
+    if notify::is_too_old(app, request.about.at) {
+        return Ok(());
+    }
     let policy = app.configuration.notification_policy(DEFAULT_POLICY);
     let policy = policy.await?;
     let Some(policy) = &policy.0 else {
@@ -160,7 +164,8 @@ pub async fn notify_matching(app: &App, id: &str, request: NotifySubscribers) ->
             ),
             Some(limit) => {
                 let loaded = loaded(app, &card, &request.about, limit).await?;
-                let id = |person: PersonId| id_of_load(app, subscription, &person);
+                let at = request.about.at;
+                let id = |person: PersonId| id_of_load(app, subscription, &person, at);
                 (Fact::LoadHigh, loaded.into_iter().map(id).collect())
             }
         };
@@ -278,11 +283,12 @@ async fn loaded(
     Ok(loaded)
 }
 
-/// Returns the id of the notifications about the load of a person. The id is the same for the whole local day, so each
-/// subscriber gets one notification about this person in a day.
-fn id_of_load(app: &App, subscription: &Subscription, person: &PersonId) -> String {
-    let now = times::in_zone(app.ledger.clock.now(), &app.settings.zone);
-    let day: String = now.chars().take(10).collect();
+/// Returns the id of the notifications about the load of a person. `at` is the time of the event. The id is the same
+/// for the whole local day, so each subscriber gets one notification about this person in a day. A repeated event has
+/// the same id.
+fn id_of_load(app: &App, subscription: &Subscription, person: &PersonId, at: Moment) -> String {
+    let at = times::in_zone(at, &app.settings.zone);
+    let day: String = at.chars().take(10).collect();
     format!("load|{}|{person}|{day}", subscription.name)
 }
 

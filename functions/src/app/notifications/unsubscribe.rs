@@ -2,8 +2,6 @@
 //! with a signed token. The token names the person and the categories, and it expires. Mail programs send the request
 //! of the link without a login, so the token is the only proof. The link does nothing except this switch.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::notification::Notification;
 use domain::notification::person::{Command, Person, stream};
 use domain::notification::routing;
@@ -15,7 +13,7 @@ use infra::ledger::NoContext;
 use infra::{CommandEnvelope, Error, ExecuteError};
 
 use super::definitions::DEFAULT_POLICY;
-use super::{addresses, teams};
+use super::{addresses, signed_text, teams};
 use crate::App;
 
 /// Time for which a link is valid, in milliseconds (90 days).
@@ -24,8 +22,8 @@ pub const VALID_MS: i64 = 90 * 24 * 3_600_000;
 const KIND: &str = "email";
 /// The channel that the link concerns.
 const CHANNEL: &str = "email";
-/// Maximum length of a token in a request, in characters. Real tokens are shorter.
-const TOKEN_MAX: usize = 300;
+/// What the tokens are used for, see [`signed_text`]. The text must never change.
+const PURPOSE: &str = "unsubscribe from mails";
 /// Maximum number of notifications of a digest whose categories the link switches off. The mail of a digest shows no
 /// more.
 const LISTED_MAX: usize = 20;
@@ -43,20 +41,12 @@ pub struct Claim {
 pub fn sign(key: &[u8; 32], claim: &Claim) -> String {
     let names: Vec<&str> = claim.categories.iter().map(|one| one.name()).collect();
     let text = format!("{}.{}.{}", names.join("-"), claim.until.0, claim.person);
-    URL_SAFE_NO_PAD.encode(format!("{}.{text}", mac(key, &text)))
+    signed_text::sign(key, PURPOSE, &text)
 }
 
 /// Returns the claim in a token. Returns `None` if this desk did not create the token. The time is not checked.
 pub fn read(key: &[u8; 32], token: &str) -> Option<Claim> {
-    if token.len() > TOKEN_MAX {
-        return None;
-    }
-    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(token.trim()).ok()?).ok()?;
-    let (given, text) = text.split_once('.')?;
-    // The comparison of two BLAKE3 hashes takes constant time.
-    if blake3::hash(given.as_bytes()) != blake3::hash(mac(key, text).as_bytes()) {
-        return None;
-    }
+    let text = signed_text::read(key, PURPOSE, token)?;
     let mut parts = text.splitn(3, '.');
     let names = parts.next()?.split('-');
     let categories: Option<Vec<Category>> = names.map(Category::read).collect();
@@ -65,12 +55,6 @@ pub fn read(key: &[u8; 32], token: &str) -> Option<Claim> {
         until: Moment(parts.next()?.parse().ok()?),
         person: parts.next()?.into(),
     })
-}
-
-fn mac(key: &[u8; 32], text: &str) -> String {
-    let of_links = blake3::keyed_hash(key, b"unsubscribe from mails");
-    let mac = blake3::keyed_hash(of_links.as_bytes(), text.as_bytes());
-    mac.to_hex().as_str()[..32].to_owned()
 }
 
 /// Returns the address with which the recipient switches off mails such as this one. All attempts to send the mail
@@ -233,6 +217,9 @@ async fn shown(
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::*;
 
     fn claim() -> Claim {

@@ -221,10 +221,16 @@ impl Words<'_> {
             }
             NotificationEvent::Held(held) => self.held(held),
             NotificationEvent::Routed(routed) => {
-                let accounts: Vec<&str> =
-                    routed.routes.iter().map(|route| route.account.as_str()).collect();
+                let accounts: Vec<&str> = routed
+                    .routes
+                    .iter()
+                    .map(|route| route.account.as_str())
+                    .collect();
                 let mut text = if accounts.is_empty() {
-                    self.pick("没有可用的渠道账号。".into(), "No channel account can send.".into())
+                    self.pick(
+                        "没有可用的渠道账号。".into(),
+                        "No channel account can send.".into(),
+                    )
                 } else {
                     let accounts = accounts.join(", ");
                     self.pick(
@@ -249,7 +255,10 @@ impl Words<'_> {
                 let (chinese, english) = if started.is_after_failure {
                     ("其他渠道账号均发送失败", "All other accounts failed")
                 } else {
-                    ("尚无渠道账号接受消息", "No account has accepted the message in time")
+                    (
+                        "尚无渠道账号接受消息",
+                        "No account has accepted the message in time",
+                    )
                 };
                 self.pick(
                     format!("{chinese}，改由备用渠道账号 {account} 发送。"),
@@ -268,7 +277,7 @@ impl Words<'_> {
                 Outcome::InboxOnly => self.pick(
                     "没有渠道接受消息，此人可在收件箱中看到通知。".into(),
                     format!(
-                        "No channel accepted a message ({}). The inbox of the person shows the notification.",
+                        "Only the inbox of the person shows the notification: {}.",
                         completed.reason
                     ),
                 ),
@@ -291,7 +300,10 @@ impl Words<'_> {
             ),
             NotificationEvent::InboxChanged(changed) => self.inbox_changed(changed),
             NotificationEvent::Outdated(outdated) => self.pick(
-                format!("工单有新进展（{}）。", progress::wording(outdated.to, None, Language::Chinese)),
+                format!(
+                    "工单有新进展（{}）。",
+                    progress::wording(outdated.to, None, Language::Chinese)
+                ),
                 format!(
                     "The work has progressed: {}.",
                     progress::wording(outdated.to, None, Language::English)
@@ -488,13 +500,8 @@ impl Words<'_> {
             ),
             DeliveryEvent::Failed(failed) => {
                 let (chinese, english) = class(failed.class);
-                let code = &failed.code;
+                let shown = spaced(&failed.code);
                 let reason = &failed.reason;
-                let shown = if code.is_empty() {
-                    String::new()
-                } else {
-                    format!(" {code}")
-                };
                 self.pick(
                     format!("发送失败，不再重试（{chinese}{shown}）：{reason}。"),
                     format!(
@@ -509,13 +516,13 @@ impl Words<'_> {
 
 impl Words<'_> {
     fn bounced(&self, bounced: &Bounced) -> String {
-        let (code, reason) = (&bounced.code, &bounced.reason);
+        let (code, reason) = (spaced(&bounced.code), &bounced.reason);
         match bounced.kind {
             BounceKind::Bounce => {
                 let (chinese, english) = class(bounced.class);
                 self.pick(
-                    format!("消息被退回（{chinese} {code}）：{reason}。"),
-                    format!("The message came back ({english} {code}): {reason}."),
+                    format!("消息被退回（{chinese}{code}）：{reason}。"),
+                    format!("The message came back ({english}{code}): {reason}."),
                 )
             }
             BounceKind::Complaint => self.pick(
@@ -523,6 +530,15 @@ impl Words<'_> {
                 format!("The recipient marked the message as unwanted: {reason}."),
             ),
         }
+    }
+}
+
+/// Returns a code after a space. Returns an empty text without a code.
+fn spaced(code: &str) -> String {
+    if code.is_empty() {
+        String::new()
+    } else {
+        format!(" {code}")
     }
 }
 

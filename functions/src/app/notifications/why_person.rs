@@ -17,6 +17,7 @@ use infra::Error;
 
 use super::definitions::DEFAULT_POLICY;
 use super::message::wording;
+use super::notify::policy_since;
 use super::subscribers::occasions_of;
 use super::work_notices;
 use crate::App;
@@ -42,7 +43,7 @@ pub enum Reason {
     SwitchedOff(&'static str),
     /// The workflow of the ticket notifies nobody of the work at its nodes.
     SilentWorkflow,
-    /// The desk has no notification policy.
+    /// The desk had no notification policy at the time of the event, or has none now.
     NoPolicy,
 }
 
@@ -65,7 +66,11 @@ pub async fn explain(app: &App, stream: &str, person: &PersonId) -> Result<Vec<E
     for name in policy.0.iter().flat_map(|policy| &policy.operators) {
         is_operator |= app.people.find(name).await? == *person;
     }
-    let has_policy = policy.0.is_some();
+    let since = match &policy.0 {
+        Some(_) => policy_since(app).await?,
+        None => None,
+    };
+    let has_policy = |at: Moment| since.is_some_and(|since| at >= since);
     let subscribed = subscribed(app, policy.0.as_ref(), stream, person).await?;
     let mut ticket = Ticket::default();
     let mut is_silent = None;
@@ -79,14 +84,15 @@ pub async fn explain(app: &App, stream: &str, person: &PersonId) -> Result<Vec<E
             is_silent = Some(work_notices::is_silent(&deployed));
         }
         let reason = match reason(&envelope, &ticket, person, is_operator) {
-            Reason::Notified { .. } if !has_policy => Reason::NoPolicy,
+            Reason::Notified { .. } if !has_policy(envelope.happened_at()) => Reason::NoPolicy,
             Reason::Notified { fact, .. }
                 if is_silent == Some(true) && work_notices::is_about_work(fact) =>
             {
                 Reason::SilentWorkflow
             }
             Reason::NoRelation
-                if occasion(&envelope.event).is_some_and(|one| subscribed.contains(&one)) =>
+                if has_policy(envelope.happened_at())
+                    && occasion(&envelope.event).is_some_and(|one| subscribed.contains(&one)) =>
             {
                 Reason::Notified {
                     fact: Fact::Subscribed,
@@ -226,8 +232,9 @@ pub fn text(reason: Reason, language: Language) -> String {
             "Not notified: the workflow notifies nobody of the work at its nodes (`notify_rule` is `NONE`).".to_owned(),
         ),
         Reason::NoPolicy => (
-            "未通知：服务台没有通知策略。".to_owned(),
-            "Not notified: the desk has no notification policy.".to_owned(),
+            "未通知：服务台当时或现在没有通知策略。".to_owned(),
+            "Not notified: the desk had no notification policy at this time, or has none now."
+                .to_owned(),
         ),
     };
     match language {

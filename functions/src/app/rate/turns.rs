@@ -11,10 +11,10 @@ const WAITING_MAX: usize = 500;
 /// delivery has ended in the meantime, for example because the message is too old.
 const ABSENT_MS: i64 = 60_000;
 
-/// The pause of a message that asks before an earlier message, in milliseconds.
+/// The pause of a message whose turn comes after that of an earlier message, in milliseconds.
 const ORDER_MS: i64 = 1_000;
 
-/// A message that asks for permission to be sent.
+/// A request for the permission to send a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Turn {
     /// A short text that identifies the message among the messages of its account. All attempts use the same text.
@@ -23,7 +23,7 @@ pub struct Turn {
     pub is_critical: bool,
     /// The time at which the message was requested. Earlier messages are sent first.
     pub since: Moment,
-    /// True if the message asks for the first time.
+    /// True if this is the first request for the message.
     pub is_new: bool,
 }
 
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_does_not_come_back_delays_the_others_for_a_short_time_only() {
+    fn a_message_that_does_not_return_delays_the_others_for_a_short_time() {
         let mut last = Last {
             times: vec![Moment(0); MOST].into(),
             ..Last::default()

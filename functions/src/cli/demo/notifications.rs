@@ -120,7 +120,7 @@ impl Channels {
             "{all} for {} people and other processors: {mails} mails, {messages} messages of the robot, {waiting} wait for its limit of 20 in one minute;\n              \
              {refused} mails were refused by the relay, {inbox} notifications are in the inbox only{}{}{}",
             PEOPLE.len(),
-            lines("of which fact", &by_person),
+            lines("facts of each person", &by_person),
             lines("held", &held),
             lines("why", &why),
         );

@@ -246,7 +246,7 @@ fn problem(reason: NotGiven) -> Problem {
     match reason {
         NotGiven::Technical(error) => error.into(),
         NotGiven::Unknown | NotGiven::NotAsked | NotGiven::Expired => {
-            Problem::not_found("no notification asks this person for feedback at the moment")
+            Problem::not_found("this person is not asked for feedback at the moment")
         }
         NotGiven::Used => Problem::conflict("the person has given this feedback already"),
         NotGiven::Empty => Problem::malformed(

@@ -9,11 +9,11 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
 use events::person::Language;
-use events::preference::Category;
 
 use super::frame::{Failure, Frame, html};
 use super::request::Guest;
 use crate::App;
+use crate::app::notifications::message::category_label;
 use crate::app::notifications::unsubscribe::{self, State as LinkState, Unusable};
 use crate::http::body;
 
@@ -110,22 +110,6 @@ fn texts(language: Language) -> &'static Texts {
     }
 }
 
-/// Returns the display name of a category.
-fn label(language: Language, category: Category) -> &'static str {
-    let (chinese, english) = match category {
-        Category::Approval => ("审批", "approvals"),
-        Category::Assigned => ("分派", "assigned work"),
-        Category::Escalated => ("升级与督办", "escalations and reminders"),
-        Category::Updated => ("进展更新", "updates"),
-        Category::Commented => ("评论", "comments"),
-        Category::Resolved => ("完成与终止", "completed tickets"),
-    };
-    match language {
-        Language::Chinese => chinese,
-        Language::English => english,
-    }
-}
-
 async fn show(State(app): State<App>, Path(token): Path<String>, request: Request) -> Response {
     let guest = Guest::of(&app, request.uri(), request.headers());
     match unsubscribe::state(&app, &token).await {
@@ -183,7 +167,10 @@ fn page(
     } else {
         (ON, words.again)
     };
-    let required = state.required.iter().map(|one| label(language, *one));
+    let required = state
+        .required
+        .iter()
+        .map(|one| category_label(*one, language));
     let required: Vec<&str> = required.collect();
     let categories = state.categories.iter();
     let page = UnsubscribePage {
@@ -191,7 +178,9 @@ fn page(
         heading,
         text,
         is_refused: false,
-        categories: categories.map(|(one, _)| label(language, *one)).collect(),
+        categories: categories
+            .map(|(one, _)| category_label(*one, language))
+            .collect(),
         required: if required.is_empty() {
             String::new()
         } else {

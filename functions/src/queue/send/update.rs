@@ -10,10 +10,10 @@ use domain::notification::message_update::{RequestUpdate, Update, UpdateReport};
 use domain::ticket::Ticket;
 use events::delivery::{FailureClass, Progress, Requested};
 use events::{Meta, PersonId, channel_account};
+use infra::Error;
 use infra::channel::{Channel, Outgoing as Message, Response, Updates};
 use infra::http::{HttpRequest, origin};
-use infra::ledger::{NoContext, command_id};
-use infra::{CommandEnvelope, Error, ExecuteError};
+use infra::ledger::command_id;
 
 use super::hidden::Hidden;
 use super::{Credentials, credentials, instance, limited_update, usable};
@@ -53,7 +53,8 @@ pub(super) async fn request(
     }
     let at = app.ledger.clock.now();
     let command = Command::RequestUpdate(RequestUpdate { to, by, at });
-    execute(app, stream, command_id(&["update", id]), meta, &command).await?;
+    app.must_execute::<Delivery>(stream, command_id(&["update", id]), meta, &command)
+        .await?;
     attempt(app, stream).await
 }
 
@@ -96,7 +97,8 @@ pub(super) async fn attempt(app: &App, stream: &str) -> Result<(), Error> {
     let meta = Meta::system(&*requested.notification, &*requested.notification);
     let number = format!("{:?}/{attempt}", update.to);
     let id = command_id(&["update", stream, &number]);
-    execute(app, stream, id, meta, &command).await
+    app.must_execute::<Delivery>(stream, id, meta, &command)
+        .await
 }
 
 /// The request for one attempt, with the data for its verdict.
@@ -234,23 +236,4 @@ async fn send(app: &App, prepared: Prepared) -> Result<Verdict, Error> {
 
 async fn load(app: &App, stream: &str) -> Result<Delivery, Error> {
     Ok(app.ledger.load::<Delivery>(stream).await?.aggregate.0)
-}
-
-async fn execute(
-    app: &App,
-    stream: &str,
-    command_id: [u8; 16],
-    meta: Meta,
-    command: &Command,
-) -> Result<(), Error> {
-    let command_envelope = CommandEnvelope {
-        stream: stream.to_owned(),
-        command_id,
-        meta,
-    };
-    app.ledger
-        .execute::<Delivery>(&command_envelope, command, &NoContext)
-        .await
-        .map(drop)
-        .map_err(ExecuteError::unexpected)
 }

@@ -64,19 +64,33 @@ fn header(message: &Message<'_>, name: &str) -> Vec<String> {
 
 /// Returns the value of a header that is folded into several lines as one line.
 pub(super) fn one_line(value: &str) -> String {
-    value.split_whitespace().collect::<Vec<_>>().join(" ")
+    let mut line = String::new();
+    for word in value.split_whitespace() {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    line
 }
 
 fn short(text: &str) -> String {
-    one_line(text).chars().take(SHORT_MAX).collect()
+    let plain = one_line(text);
+    let visible = plain.chars().filter(|c| !c.is_control());
+    visible.take(SHORT_MAX).collect()
 }
 
-/// Returns the only address in `From`. A mail with several senders proves the identity of no person.
+/// Returns the only address in `From`. A mail with several senders proves the identity of no person. An address that
+/// the desk cannot use counts, too, because the relay may have checked the domain of this address.
 fn sender(message: &Message<'_>) -> String {
     let count = header(message, "From").len();
-    let mut addresses = addresses(message.from());
+    let all = message.from().into_iter().flat_map(|list| list.iter());
+    let with_domain = all.filter_map(|one| one.address());
+    let mut addresses: Vec<&str> = with_domain.filter(|one| one.contains('@')).collect();
     match addresses.pop() {
-        Some(address) if addresses.is_empty() && count == 1 => address,
+        Some(address) if addresses.is_empty() && count == 1 && is_address(address) => {
+            address.to_owned()
+        }
         _ => String::new(),
     }
 }
@@ -146,8 +160,10 @@ fn text(message: &Message<'_>) -> String {
             break;
         }
     }
-    // A zero byte cannot be stored in all databases, and no person writes one.
-    crate::text::cut(&text.replace('\0', ""), TEXT_BYTES_MAX)
+    // No person writes control characters. Not all databases can store a zero byte, and JSON needs six bytes for each
+    // control character.
+    text.retain(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t'));
+    crate::text::cut(&text, TEXT_BYTES_MAX)
 }
 
 /// Returns the part of an HTML text before the quoted mail. The text that is made from HTML does not show what is

@@ -10,6 +10,8 @@ const HEADER: &str = "Authentication-Results";
 const RESULTS_MAX: usize = 30;
 /// Maximum length of a word of a result, in characters.
 const WORD_MAX: usize = 254;
+/// Maximum number of characters of one header that are read. A usual header has less than 1,000.
+const HEADER_MAX: usize = 8_000;
 
 /// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +27,9 @@ pub struct Checked {
     pub method: String,
     /// True if the check was passed.
     pub is_passed: bool,
+    /// True if the relay states that the sender is wrong. A check without a result, such as `none`, is not a failure.
+    #[serde(default)]
+    pub is_failed: bool,
     /// The domain that passed the check, in lower case.
     pub domain: String,
 }
@@ -38,7 +43,8 @@ pub(super) fn results<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> 
             hops += 1;
         }
         if name.eq_ignore_ascii_case(HEADER) {
-            results.extend(of_header(&without_comments(&one_line(value)), hops, at));
+            let value: String = one_line(value).chars().take(HEADER_MAX).collect();
+            results.extend(of_header(&without_comments(&value), hops, at));
         }
         if results.len() >= RESULTS_MAX {
             break;
@@ -49,12 +55,13 @@ pub(super) fn results<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> 
 }
 
 fn of_header(value: &str, hops: usize, header: usize) -> Vec<Checked> {
-    let mut parts = value.split(';').map(str::trim);
+    let mut parts = split(value, |c| c == ';').into_iter().map(str::trim);
     // A version number can follow the name of the server.
     let server = parts.next().unwrap_or_default().split_whitespace().next();
     let server = word(server.unwrap_or_default());
     let checked = parts.filter_map(|part| {
-        let mut words = part.split_whitespace();
+        let words = split(part, char::is_whitespace).into_iter();
+        let mut words = words.filter(|word| !word.is_empty());
         let (method, result) = words.next()?.split_once('=')?;
         // A version number can follow the name of the method.
         let method = word(method.split('/').next()?);
@@ -76,6 +83,7 @@ fn of_header(value: &str, hops: usize, header: usize) -> Vec<Checked> {
             hops,
             header,
             is_passed: word(result) == "pass",
+            is_failed: word(result) == "fail",
             domain: domain.unwrap_or_default(),
             method,
         })
@@ -88,18 +96,46 @@ fn word(text: &str) -> String {
     word.collect::<String>().to_ascii_lowercase()
 }
 
-/// Removes the comments in parentheses. Comments can be nested.
-fn without_comments(value: &str) -> String {
-    let (mut plain, mut depth, mut is_escaped) =
-        (String::with_capacity(value.len()), 0_usize, false);
-    for c in value.chars() {
+/// Splits a text at the separators that are not between quotation marks. The sender chooses the text between quotation
+/// marks, for example the part of an address before `@`. Such a text must not look like another result.
+fn split(value: &str, is_separator: impl Fn(char) -> bool) -> Vec<&str> {
+    let (mut parts, mut from) = (Vec::new(), 0);
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    for (at, c) in value.char_indices() {
         match c {
             _ if is_escaped => is_escaped = false,
-            '\\' if depth > 0 => is_escaped = true,
-            '(' => depth += 1,
-            ')' if depth > 0 => depth -= 1,
-            _ if depth == 0 => plain.push(c),
+            '\\' if is_quoted => is_escaped = true,
+            '"' => is_quoted = !is_quoted,
+            _ if !is_quoted && is_separator(c) => {
+                parts.push(&value[from..at]);
+                from = at + c.len_utf8();
+            }
             _ => {}
+        }
+    }
+    parts.push(&value[from..]);
+    parts
+}
+
+/// Removes the comments in parentheses. Comments can be nested. Parentheses between quotation marks are no comments.
+fn without_comments(value: &str) -> String {
+    let (mut plain, mut depth) = (String::with_capacity(value.len()), 0_usize);
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    for c in value.chars() {
+        let is_comment = depth > 0;
+        match c {
+            _ if is_escaped => is_escaped = false,
+            '\\' if is_comment || is_quoted => is_escaped = true,
+            '"' if !is_comment => is_quoted = !is_quoted,
+            '(' if !is_quoted => depth += 1,
+            ')' if is_comment => {
+                depth -= 1;
+                continue;
+            }
+            _ => {}
+        }
+        if depth == 0 {
+            plain.push(c);
         }
     }
     plain
@@ -111,7 +147,7 @@ fn without_comments(value: &str) -> String {
 /// A relay adds its results above the headers of the sender. Only its first header with this method counts, and only
 /// above the next relay, so a result that the sender wrote changes nothing. The relay must remove results with its
 /// own name from the mails that it gets (RFC 8601, section 5), because it does not add a result of each method to
-/// each mail.
+/// each mail. DMARC has one result for a mail, so a header in which two results of DMARC differ proves nothing.
 pub fn is_proven(checked: &[Checked], server: &str, method: &str, from: &str) -> bool {
     let Some((_, domain)) = from.rsplit_once('@') else {
         return false;
@@ -122,13 +158,16 @@ pub fn is_proven(checked: &[Checked], server: &str, method: &str, from: &str) ->
     let (Some(nearest), Some(first)) = (of_server.first(), of_server.iter().find(of_method)) else {
         return false;
     };
-    first.hops == nearest.hops
-        && of_server.iter().any(|one| {
-            one.header == first.header
-                && one.method == method
-                && one.is_passed
-                && is_same(&one.domain, &domain)
-        })
+    let mut of_header = of_server
+        .iter()
+        .filter(|one| one.header == first.header && one.method == method);
+    let proves = |one: &&Checked| one.is_passed && is_same(&one.domain, &domain);
+    let is_found = if method == "dmarc" {
+        of_header.all(proves)
+    } else {
+        of_header.any(proves)
+    };
+    is_found && first.hops == nearest.hops
 }
 
 /// Returns true if `domain` is the domain `checked`, or a subdomain of it.

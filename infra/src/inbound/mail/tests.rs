@@ -57,13 +57,16 @@ fn the_id_belongs_to_the_message_id_and_the_sender() {
 }
 
 #[test]
-fn several_senders_prove_nobody() {
+fn several_senders_prove_no_person() {
     let two = PLAIN.replace(
         "From: Li Si <LiSi@example.com>",
         "From: a@b.example, c@d.example",
     );
     assert_eq!(parsed(&two).from, "");
     assert_eq!(with("From: a@b.example\r\n").from, "");
+    let long = format!("From: {}@b.example, <LiSi@example.com>", "a".repeat(300));
+    let unusable = PLAIN.replace("From: Li Si <LiSi@example.com>", &long);
+    assert_eq!(parsed(&unusable).from, "", "the unusable address counts");
 }
 
 #[test]
@@ -133,6 +136,16 @@ fn attachments_are_named_with_their_sizes() {
     );
     assert_eq!(mail.text.trim(), "see");
     assert_eq!(mail.attachments, [("a.pdf".to_owned(), 3)]);
+}
+
+#[test]
+fn control_characters_are_left_out() {
+    let mail = PLAIN
+        .replace("ack", "a\u{1}c\0k\tb")
+        .replace("Subject: =?utf-8?B?5Zue5aSN?=", "Subject: a\u{1}b");
+    let mail = parsed(&mail);
+    assert!(mail.text.starts_with("ack\tb"), "{:?}", mail.text);
+    assert_eq!(mail.subject, "ab");
 }
 
 #[test]
@@ -233,4 +246,38 @@ fn only_the_first_results_of_the_own_relay_count() {
         "the second header is from another relay"
     );
     assert!(!proven(&results(""), "dmarc"));
+}
+
+#[test]
+fn a_text_of_the_sender_in_a_result_is_not_another_result() {
+    let checked = |spf: &str, dmarc: &str| {
+        let header = format!(
+            "Authentication-Results: relay.desk.example; spf=pass {spf};\r\n \
+            dmarc={dmarc} header.from=example.com\r\n"
+        );
+        with(&header).checked
+    };
+    let proven =
+        |checked: &[Checked], method, from| is_proven(checked, "relay.desk.example", method, from);
+    for local in [
+        "\"a; dmarc=pass header.from=example.com b\"",
+        "\"a\\\"; dmarc=pass header.from=example.com b\"",
+        "\"(\"",
+    ] {
+        let mailfrom = format!("smtp.mailfrom={local}@evil.example");
+        let failed = checked(&mailfrom, "fail");
+        assert!(!proven(&failed, "dmarc", "LiSi@example.com"), "{local}");
+        assert!(proven(&failed, "spf", "x@evil.example"), "{local}");
+        assert!(!proven(&failed, "spf", "x@example.com"), "{local}");
+        let passed = checked(&mailfrom, "pass");
+        assert!(proven(&passed, "dmarc", "LiSi@example.com"), "{local}");
+    }
+    // A relay that does not mark the end of the comment of the sender writes two different results.
+    let comment =
+        "(domain of x); dmarc=pass header.from=example.com (y) smtp.mailfrom=evil.example";
+    assert!(!proven(
+        &checked(comment, "fail"),
+        "dmarc",
+        "LiSi@example.com"
+    ));
 }

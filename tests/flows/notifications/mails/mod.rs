@@ -274,6 +274,10 @@ async fn forged_mails_change_nothing() {
             "a checked sender who is not linked",
         ),
         (format!("From: other@example.com\r\n{valid}"), "two senders"),
+        (
+            format!("{}{valid}", CHECKED.replace("=pass", "=fail")),
+            "a sender whose check failed",
+        ),
     ]
     .into_iter()
     .enumerate()

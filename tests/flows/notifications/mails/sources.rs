@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use axum::http::Request;
-use functions::app::notifications::mailboxes;
+use functions::app::notifications::{inbound, mailboxes};
 use infra::clock::Clock as _;
 use infra::http::{HttpClient, HttpError, HttpRequest, HttpResponse};
 use infra::inbound::sns::fake::{self, Unsigned};
@@ -227,4 +227,29 @@ async fn a_mailbox_is_read_at_its_time_and_each_mail_acts_once() {
     poll().await;
     assert!(server.reads() > reads + 2, "all mails are read again");
     assert_eq!(mailbox.remarks(&sn).await.len(), 3, "each mail acts once");
+}
+
+/// A mail that cannot be stored would stop its mailbox, because the place of the last mail would never change.
+#[tokio::test]
+async fn every_mail_of_a_mailbox_can_be_stored() {
+    let mailbox = Mailbox::open().await;
+    let app = &mailbox.channels.desk.app;
+    let mail = |headers: &str, text: &str| {
+        format!("From: a@b.example\r\n{headers}Message-ID: <c1@b.example>\r\n\r\n{text}\r\n")
+    };
+    // JSON needs six bytes for a control character and two bytes for a quotation mark.
+    let controls = mail("To: itsm@example.com\r\n", &"\u{1}".repeat(80_000));
+    let is_mail = inbound::store_mail(app, "mail", controls.as_bytes()).await;
+    assert!(is_mail.expect("it is stored"));
+    let numbers = 100..150;
+    let to = numbers
+        .clone()
+        .map(|number| format!("{number}{}@b.example", "t".repeat(230)));
+    let to = to.collect::<Vec<_>>().join(",\r\n ");
+    let references = numbers.map(|number| format!("<{number}{}@b.example>", "r".repeat(280)));
+    let references = references.collect::<Vec<_>>().join("\r\n ");
+    let headers = format!("To: {to}\r\nReferences: {references}\r\n");
+    let large = mail(&headers, &"\"".repeat(80_000));
+    let is_mail = inbound::store_mail(app, "mail", large.as_bytes()).await;
+    assert!(!is_mail.expect("its beginning is stored"));
 }

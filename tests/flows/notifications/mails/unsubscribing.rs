@@ -1,26 +1,8 @@
 //! These tests check the link with which people switch off mails.
 
-use axum::body::Body;
-use axum::http::{Request, header};
 use serde_json::json;
 
 use super::{DAY_MS, Mailbox, ZHANGSAN, header_of};
-
-async fn page(mailbox: &Mailbox, path: &str, form: Option<&str>) -> (u16, String) {
-    let request = Request::builder()
-        .uri(path)
-        .header(header::HOST, "desk")
-        .header(header::ACCEPT_LANGUAGE, "en");
-    let request = match form {
-        None => request.body(Body::empty()),
-        Some(form) => request
-            .method("POST")
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(form.to_owned().into()),
-    };
-    let (status, body) = mailbox.channels.desk.send(request.unwrap()).await;
-    (status.as_u16(), String::from_utf8(body).expect("text"))
-}
 
 /// Returns the path of the link with which the recipient of a mail switches off such mails.
 fn link_of(mail: &str) -> String {
@@ -44,7 +26,7 @@ async fn one_click_switches_the_mails_of_a_category_off() {
     let link = link_of(&mail);
     assert!(link.starts_with("/unsubscribe/"), "{link}");
     let head = mailbox.channels.desk.head().await;
-    let (status, shown) = page(&mailbox, &link, None).await;
+    let (status, shown) = mailbox.channels.page(&link, None).await;
     assert_eq!(status, 200, "{shown}");
     assert!(shown.contains("approvals"), "{shown}");
     assert_eq!(
@@ -52,13 +34,17 @@ async fn one_click_switches_the_mails_of_a_category_off() {
         head,
         "a page changes nothing"
     );
-    assert_eq!(page(&mailbox, &link, Some("x=1")).await.0, 400);
+    assert_eq!(mailbox.channels.page(&link, Some("x=1")).await.0, 400);
     assert_eq!(
-        page(&mailbox, "/unsubscribe/forged", ONE_CLICK).await.0,
+        mailbox
+            .channels
+            .page("/unsubscribe/forged", ONE_CLICK)
+            .await
+            .0,
         404
     );
     assert_eq!(mailbox.channels.desk.head().await, head);
-    let (status, done) = page(&mailbox, &link, ONE_CLICK).await;
+    let (status, done) = mailbox.channels.page(&link, ONE_CLICK).await;
     assert_eq!(status, 200, "{done}");
     assert!(done.contains("You are unsubscribed"), "{done}");
     let path = "people/zhangsan/preferences";
@@ -75,11 +61,14 @@ async fn one_click_switches_the_mails_of_a_category_off() {
     assert_eq!(mailbox.channels.desk.mailer.take().len(), 0);
     let shown = mailbox.channels.newest("zhangsan").await;
     assert_eq!(shown["skipped"][0]["reason"], "category_off");
-    let (status, _) = page(&mailbox, &link, Some("List-Unsubscribe=On-Again")).await;
+    let (status, _) = mailbox
+        .channels
+        .page(&link, Some("List-Unsubscribe=On-Again"))
+        .await;
     assert_eq!(status, 200);
     mailbox.notified().await;
     mailbox.channels.desk.clock.advance(91 * DAY_MS);
-    assert_eq!(page(&mailbox, &link, ONE_CLICK).await.0, 410);
+    assert_eq!(mailbox.channels.page(&link, ONE_CLICK).await.0, 410);
 }
 
 #[tokio::test]
@@ -87,7 +76,7 @@ async fn a_mail_that_the_organization_requires_is_still_sent() {
     let floor = "[[policy.rules]]\ncategories = [\"approval\"]\nfloor = \"immediate\"\n";
     let mailbox = Mailbox::open_with(floor).await;
     let (_, mail) = mailbox.notified().await;
-    let (_, shown) = page(&mailbox, &link_of(&mail), ONE_CLICK).await;
+    let (_, shown) = mailbox.channels.page(&link_of(&mail), ONE_CLICK).await;
     assert!(shown.contains("Your organization requires"), "{shown}");
     mailbox.notified().await;
 }

@@ -141,7 +141,7 @@ fn overrides_of_opsgenie_are_mapped() {
 }
 
 #[test]
-fn participants_of_opsgenie_can_be_teams_but_not_nobody() {
+fn participants_of_opsgenie_can_be_teams_but_not_absent() {
     let mut export = opsgenie();
     let first = &mut export["schedules"]["data"][0]["rotations"][0]["participants"][0];
     *first = json!({ "type": "team", "id": "t1", "name": "backend" });

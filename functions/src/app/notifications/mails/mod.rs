@@ -22,7 +22,7 @@ use infra::inbound::mail::Mail;
 use infra::ledger::{NoContext, command_id};
 use infra::{CommandEnvelope, Error, ExecuteError};
 
-use self::sender::{Sender, is_checked, sender};
+use self::sender::{Sender, is_checked, is_forged, sender};
 use self::text::said;
 use super::answers::Answer;
 use super::bounces::{self, CHANNEL};
@@ -62,11 +62,12 @@ pub(super) async fn handle(
     let defined = app.configuration.channel_account(account).await?;
     let defined = defined.filter(|defined| defined.channel == CHANNEL);
     let is_checked = is_checked(defined.as_ref(), platform, mail);
+    let is_forged = is_forged(defined.as_ref(), platform, mail);
     let said = said(mail);
     if let Some(said) = said.as_ref().filter(|said| said.verb == Verb::Link) {
         return link(app, inbound, mail, said, is_checked, cause).await;
     }
-    let Some(sender) = sender(app, mail, is_checked).await? else {
+    let Some(sender) = sender(app, mail, is_checked, is_forged).await? else {
         tracing::warn!(
             inbound,
             is_checked,

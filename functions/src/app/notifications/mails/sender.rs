@@ -39,21 +39,40 @@ pub(super) fn is_checked(account: Option<&Defined>, platform: &str, mail: &Mail)
     trusted.is_some_and(|(server, method)| is_proven(&mail.checked, server, method, &mail.from))
 }
 
-/// Returns the proven sender of a mail. Returns `None` if nothing proves the sender.
+/// Returns true if the relay of the account, or SES, states that the mail does not come from the domain of its sender. The
+/// result is false if the relay made no check, for example of a mail inside the organization.
+pub(super) fn is_forged(account: Option<&Defined>, platform: &str, mail: &Mail) -> bool {
+    let trusted = if platform == ses::Ses.name() {
+        Some((ses::SERVER, "dmarc"))
+    } else {
+        account.and_then(email::trusted_check)
+    };
+    trusted.is_some_and(|(server, method)| {
+        mail.checked.iter().any(|one| {
+            one.server.eq_ignore_ascii_case(server) && one.method == method && one.is_failed
+        })
+    })
+}
+
+/// Returns the proven sender of a mail. Returns `None` if nothing proves the sender, or if the sender is forged.
 pub(super) async fn sender(
     app: &App,
     mail: &Mail,
     is_checked: bool,
+    is_forged: bool,
 ) -> Result<Option<Sender>, Error> {
-    if mail.from.is_empty() {
+    // A forwarded mail contains the address for replies too, so this address does not prove a forged sender.
+    if mail.from.is_empty() || is_forged {
         return Ok(None);
     }
     let candidates = mail.to.iter().filter_map(|address| {
         let ticket = reply_address::ticket_in(address)?;
         Some((address, ticket))
     });
-    for (address, ticket) in candidates.take(ADDRESSES_MAX) {
-        let Some(person) = recipient(app, mail, address, &ticket).await? else {
+    for (number, (address, ticket)) in candidates.take(ADDRESSES_MAX).enumerate() {
+        // Everybody can send a mail to such addresses, and a search reads many notifications.
+        let is_searched = number == 0;
+        let Some(person) = recipient(app, mail, address, &ticket, is_searched).await? else {
             continue;
         };
         // Another person can get the address from a forwarded mail, so the sender must be the person, too.
@@ -77,12 +96,14 @@ pub(super) async fn sender(
 }
 
 /// Returns the person for whom the desk made an address for replies. The address itself does not name the person. The
-/// person got one of the mails to which this mail replies, or has a notification about the ticket.
+/// person got one of the mails to which this mail replies. If `is_searched` is true, the person can also have a
+/// notification about the ticket.
 async fn recipient(
     app: &App,
     mail: &Mail,
     address: &str,
     ticket: &TicketSn,
+    is_searched: bool,
 ) -> Result<Option<PersonId>, Error> {
     let keys = app.token_keys().await?;
     let now = app.ledger.clock.now();
@@ -101,6 +122,9 @@ async fn recipient(
         if let Some(requested) = state.requested.filter(|one| is_of(&one.person)) {
             return Ok(Some(requested.person));
         }
+    }
+    if !is_searched {
+        return Ok(None);
     }
     let list = CardList::below("ticket", ticket.as_str());
     let found = documents::<Notification>(app, &list, 1, NOTIFICATIONS_MAX).await?;

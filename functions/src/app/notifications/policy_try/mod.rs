@@ -9,13 +9,14 @@ use std::collections::BTreeMap;
 
 use domain::notification::imported::Columns;
 use domain::notification::trial::{Digests, Judged, Trial, judge};
+use domain::workflow::notice;
 use events::notification::Requested;
-use events::{Moment, PersonId, channel_account, notification_policy};
+use events::{Moment, PersonId, WorkflowId, channel_account, notification_policy};
 use infra::{Error, Kind};
 
 use super::definitions::{DEFAULT_POLICY, Definitions};
 use super::notify::{Reach, policy_of, urgent_by};
-use super::recent;
+use super::{recent, work_notices};
 use crate::App;
 
 pub use lines::lines;
@@ -113,8 +114,8 @@ pub async fn try_policy(
             tokio::task::yield_now().await;
         }
         if !found.is_for_operators {
-            let old = before.judge(&found.requested).await?;
-            let new = after.judge(&found.requested).await?;
+            let old = before.judge(&found.requested, found.workflow).await?;
+            let new = after.judge(&found.requested, found.workflow).await?;
             trial.count(&found.requested, &old, &new, |account| {
                 channel(&before, &after, account)
             });
@@ -160,6 +161,8 @@ struct Side<'a> {
     policy: Option<notification_policy::Defined>,
     /// The accounts that replace the stored accounts with the same name.
     replaced: BTreeMap<String, channel_account::Defined>,
+    /// The defined accounts that the policy names, in the same order.
+    accounts: Vec<channel_account::Defined>,
     /// The operators whom the policy names. Unknown user names are left out.
     operators: Vec<PersonId>,
     assumes_addresses: bool,
@@ -186,10 +189,18 @@ impl<'a> Side<'a> {
                 operators.push(person);
             }
         }
+        let mut defined = Vec::new();
+        for name in policy.iter().flat_map(|policy| &policy.accounts) {
+            match replaced.get(name) {
+                Some(account) => defined.push(account.clone()),
+                None => defined.extend(app.configuration.channel_account(name).await?),
+            }
+        }
         Ok(Self {
             app,
             policy,
             replaced,
+            accounts: defined,
             operators,
             assumes_addresses: options.assumes_addresses,
             reaches: BTreeMap::new(),
@@ -202,18 +213,35 @@ impl<'a> Side<'a> {
     /// Decides about a notification for a person whom only one of the policies may name as an operator.
     async fn judge_operator(&mut self, requested: &Requested) -> Result<Judged, Error> {
         if self.operators.contains(&requested.person) {
-            self.judge(requested).await
+            self.judge(requested, None).await
         } else {
             Ok(Judged::default())
         }
     }
 
-    /// Decides about a notification at the time of its cause.
-    async fn judge(&mut self, requested: &Requested) -> Result<Judged, Error> {
+    /// Decides about a notification at the time of its cause. `workflow` is the workflow version of its ticket, if it
+    /// is known. Its settings apply as in [`work_notices::apply`].
+    async fn judge(
+        &mut self,
+        requested: &Requested,
+        workflow: Option<(WorkflowId, i64)>,
+    ) -> Result<Judged, Error> {
         let Some(policy) = &self.policy else {
             return Ok(Judged::default());
         };
-        let requested = urgent_by(policy, requested.clone());
+        let mut requested = urgent_by(policy, requested.clone());
+        if let Some((workflow, version)) = workflow
+            && requested.accounts.is_empty()
+            && work_notices::is_about_work(requested.fact)
+            && let Some(deployed) = self.app.configuration.workflow(workflow, version).await?
+        {
+            if work_notices::is_silent(&deployed) {
+                return Ok(Judged::default());
+            }
+            if !requested.is_urgent && !requested.is_critical {
+                requested.accounts = notice::accounts(&deployed.definition, &self.accounts);
+            }
+        }
         let key = (requested.person.clone(), requested.accounts.clone());
         if !self.reaches.contains_key(&key) {
             if self.reaches.len() >= PEOPLE_MAX {

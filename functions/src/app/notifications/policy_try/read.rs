@@ -8,16 +8,16 @@ use domain::notification::imported::{Case, Columns, recipients};
 use domain::reactions;
 use domain::ticket::Ticket;
 use domain::{Decider as _, Envelope};
-use events::notification::{Fact, NotificationEvent, Requested, Role};
+use events::notification::{Fact, NotificationEvent, Outcome, Requested, Role};
 use events::ticket::{RowImported, TicketEvent};
-use events::{Moment, PersonId, TicketSn};
+use events::{Moment, PersonId, TicketSn, WorkflowId};
 use infra::Error;
 use infra::ledger::repository::decode;
 use infra::store::Commit;
 
 use super::{Options, Progress, TryError};
 use crate::App;
-use crate::app::notifications::notify::{not_needed, requested};
+use crate::app::notifications::notify::{self, not_needed, requested};
 
 /// Maximum number of commits that one read of the feed or of a stream returns.
 const PAGE: usize = 500;
@@ -35,6 +35,8 @@ pub(super) struct Found {
     pub(super) requested: Requested,
     /// True if the notification is for the operators whom the policy names. The person in `requested` then has no meaning.
     pub(super) is_for_operators: bool,
+    /// The workflow version of the ticket. `None` if its settings do not apply.
+    pub(super) workflow: Option<(WorkflowId, i64)>,
 }
 
 /// The notifications of a period.
@@ -84,7 +86,7 @@ pub(super) async fn read(
             }
             match events::aggregate_of(&placed.commit.stream) {
                 "ticket" => reader.ticket(&placed.commit).await?,
-                "notification" => reader.notification(&placed.commit)?,
+                "notification" => reader.notification(&placed.commit).await?,
                 _ => {}
             }
         }
@@ -190,6 +192,8 @@ impl Reader<'_> {
         }
         let priority = ticket.priority().map(|priority| priority.key.clone());
         let priority = priority.unwrap_or_default();
+        let opened = ticket.opened.as_ref();
+        let workflow = opened.map(|opened| (opened.workflow, opened.workflow_version));
         for intent in intents {
             let (notify, is_for_operators) = match intent {
                 Intent::Notify(notify) => (*notify, false),
@@ -209,6 +213,7 @@ impl Reader<'_> {
                 self.push(Found {
                     requested,
                     is_for_operators,
+                    workflow,
                 })?;
             }
         }
@@ -242,20 +247,25 @@ impl Reader<'_> {
             self.push(Found {
                 requested: one,
                 is_for_operators: false,
+                workflow: None,
             })?;
         }
         Ok(())
     }
 
-    /// Reads one commit of a notification. Only notifications without an event of a ticket are taken from here: steps of
-    /// escalations, failed callbacks, and urgent messages that no channel accepted.
-    fn notification(&mut self, commit: &Commit) -> Result<(), TryError> {
+    /// Reads one commit of a notification. Only notifications without an event of a ticket are taken from here: steps
+    /// of escalations, reminders of workflows, approvals of scripts, failed callbacks, accounts whose messages fail,
+    /// and urgent messages that no channel accepted.
+    async fn notification(&mut self, commit: &Commit) -> Result<(), TryError> {
         if commit.first != 1 || !self.includes(commit.at) {
             return Ok(());
         }
         let (_, events) = decode::<NotificationEvent>(commit)?;
+        if events.iter().any(|(event, _)| is_not_needed(event)) {
+            return Ok(());
+        }
         for (event, _) in events {
-            let NotificationEvent::Requested(requested) = event else {
+            let NotificationEvent::Requested(mut requested) = event else {
                 continue;
             };
             let is_stored_only = matches!(
@@ -264,17 +274,35 @@ impl Reader<'_> {
                     | Fact::Unreached
                     | Fact::EscalationStep
                     | Fact::AccountDegraded
+                    | Fact::StillWaiting
+                    | Fact::ExecutionApproval
             );
             let is_for_operators = requested.role == Role::Operator;
             let key = || (requested.cause.clone(), requested.fact);
             if is_stored_only && (!is_for_operators || self.for_operators.insert(key())) {
+                let mut workflow = None;
+                if requested.fact == Fact::StillWaiting {
+                    // The old policy and the workflow chose the stored accounts.
+                    requested.accounts.clear();
+                    let opened = notify::ticket(self.app, &requested.ticket).await?.opened;
+                    workflow = opened.map(|opened| (opened.workflow, opened.workflow_version));
+                }
                 self.push(Found {
                     requested,
                     is_for_operators,
+                    workflow,
                 })?;
             }
         }
         Ok(())
+    }
+}
+
+/// Returns true if the ticket did not need the notification from the beginning.
+fn is_not_needed(event: &NotificationEvent) -> bool {
+    match event {
+        NotificationEvent::Completed(completed) => completed.outcome == Outcome::NotNeeded,
+        _ => false,
     }
 }
 

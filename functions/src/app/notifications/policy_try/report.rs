@@ -44,7 +44,7 @@ pub struct Report {
     pub categories: Vec<Row>,
     pub channels: Vec<Row>,
     pub bands: Vec<Row>,
-    /// Number of people whose figures change.
+    /// Number of people for whom the number or the way of messages changes.
     pub people_changed: u64,
     /// The people with the largest changes in the number of messages.
     pub people: Vec<Row>,
@@ -183,7 +183,7 @@ pub async fn report(app: &App, tried: &Tried, language: Language) -> Result<Repo
     let mut loudest = people.clone();
     loudest.sort_by_key(|row| Reverse(row.figures.after.messages));
     loudest.truncate(LOUDEST_MAX);
-    people.retain(|row| row.figures.before != row.figures.after);
+    people.retain(|row| sent(row.figures.before) != sent(row.figures.after));
     let people_changed = people.len() as u64;
     people.sort_by_key(|row| {
         let Pair { before, after } = row.figures;
@@ -213,6 +213,15 @@ pub async fn report(app: &App, tried: &Tried, language: Language) -> Result<Repo
         changes,
         notes: notes(tried, language),
     })
+}
+
+/// Returns the figures without the notifications that are not sent. An account that the new policy does not use changes
+/// nothing for a person whom this account could not reach.
+fn sent(figures: Counts) -> Counts {
+    Counts {
+        dropped: 0,
+        ..figures
+    }
 }
 
 fn counts(figures: Figures) -> Counts {
@@ -329,6 +338,10 @@ fn notes(tried: &Tried, language: Language) -> Vec<String> {
         (
             "按个人当前的偏好和地址计算；不考虑日程、发送失败和尚未执行的升级步骤。",
             "Computed with the current preferences and addresses of people, without appointments, failed messages and steps of escalations that did not happen.",
+        ),
+        (
+            "不考虑订阅、实验和学习到的时间。",
+            "Without subscriptions, experiments and learned times.",
         ),
         (
             "保留的消息按一条消息计算，即使释放前工单已结束。",
