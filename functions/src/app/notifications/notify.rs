@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::automation::execution::Execution;
+use domain::config::NotificationPolicy;
 use domain::intent::{About, Due, Notify, effect_id};
 use domain::notification::availability::{Availability, Busy, Circumstances, availability};
 use domain::notification::escalation::ending;
@@ -51,12 +52,21 @@ const AGE_MAX_MS: i64 = 24 * 3_600_000;
 /// the notification already exists, does nothing. If the desk has no notification policy, or had none at the time of the
 /// event, creates no notification.
 pub async fn request(app: &App, id: &str, notify: Notify) -> Result<(), Error> {
-    let policy = app
+    let cached = app
         .configuration
         .notification_policy(DEFAULT_POLICY)
         .await?;
-    let Some(policy) = &policy.0 else {
-        return Ok(());
+    let read;
+    let policy = if let Some(policy) = &cached.0 {
+        policy
+    } else {
+        // Another process can have defined the first policy since this process last read it.
+        let stream = format!("notification_policy-{DEFAULT_POLICY}");
+        read = app.ledger.load::<NotificationPolicy>(&stream).await?;
+        let Some(policy) = &read.aggregate.0.0 else {
+            return Ok(());
+        };
+        policy
     };
     let stream = format!("notification-{id}");
     if is_late(app, notify.about.at)
