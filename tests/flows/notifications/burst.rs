@@ -10,6 +10,7 @@ use domain::notification::delivery::{Delivery, End};
 use functions::cli::demo::fakes::dingtalk::Robot;
 use infra::clock::{Clock as _, ManualClock};
 use infra::http::{HttpClient, HttpError, HttpRequest, HttpResponse};
+use infra::store::Placed;
 use serde_json::json;
 
 use super::{Channels, ROBOT, ToRobot};
@@ -108,7 +109,15 @@ async fn drain(channels: &Channels) {
 /// Reads all deliveries in the ledger. Returns their messages in the order in which the robot accepted them.
 async fn sent(channels: &Channels) -> Vec<Sent> {
     let ledger = &channels.desk.app.ledger;
-    let feed = ledger.store.feed(0, 1_000_000).await.expect("a feed");
+    let mut feed = Vec::new();
+    loop {
+        let after = feed.last().map_or(0, |placed: &Placed| placed.position);
+        let page = ledger.store.feed(after, 1_000).await.expect("a feed");
+        if page.is_empty() {
+            break;
+        }
+        feed.extend(page);
+    }
     let (mut first, mut last) = (BTreeMap::new(), BTreeMap::new());
     for placed in &feed {
         let stream = placed.commit.stream.clone();
