@@ -165,9 +165,8 @@ fn is_invisible(c: char) -> bool {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_body_replaces_the_built_in_lines() {
-        let mut content = Content {
+    fn without_body() -> Content {
+        Content {
             subject: "s".into(),
             intro: "intro".into(),
             values: vec![("label".into(), "value".into())],
@@ -179,7 +178,12 @@ mod tests {
             closing: "closing".into(),
             thread: "REQ1".into(),
             actions: Vec::new(),
-        };
+        }
+    }
+
+    #[test]
+    fn a_body_replaces_the_built_in_lines() {
+        let mut content = without_body();
         let link = content.link.clone();
         let expected = [
             Line::Text("intro"),
@@ -197,19 +201,7 @@ mod tests {
 
     #[test]
     fn a_flattened_body_is_an_intro_and_values_without_labels() {
-        let mut content = Content {
-            subject: "s".into(),
-            intro: "intro".into(),
-            values: vec![("label".into(), "value".into())],
-            body: Vec::new(),
-            link: Link {
-                text: "open".into(),
-                url: "https://desk.example/tickets/REQ1".into(),
-            },
-            closing: "closing".into(),
-            thread: "REQ1".into(),
-            actions: Vec::new(),
-        };
+        let mut content = without_body();
         assert_eq!(content.flattened(), content);
         content.body = vec!["first".into(), String::new(), "second: 2".into()];
         let flattened = content.flattened();

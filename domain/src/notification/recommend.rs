@@ -65,14 +65,7 @@ impl Advice {
         let mut changed = current.cloned().unwrap_or_default();
         match self {
             Self::Collect { .. } => changed.frequency = Frequency::Batch,
-            Self::LeaveOut { category, .. } => {
-                let all = Category::NAMES
-                    .iter()
-                    .filter_map(|name| Category::read(name));
-                let wanted = changed.categories.unwrap_or_else(|| all.collect());
-                let kept = wanted.into_iter().filter(|one| one != category);
-                changed.categories = Some(kept.collect());
-            }
+            Self::LeaveOut { category, .. } => changed.switch(*category, false),
         }
         changed
     }

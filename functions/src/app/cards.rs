@@ -7,6 +7,9 @@ use infra::{Error, Ledger};
 
 use crate::App;
 
+/// Number of documents that one read returns.
+const READ_PAGE: usize = 100;
+
 /// Returns the card (the stored summary) of a stream with decrypted personal values. `document` is
 /// the stored form of the card. The values of an erased person cannot be decrypted and are marked
 /// as erased.
@@ -119,10 +122,12 @@ pub async fn documents_of(
     view: &str,
     keys: impl Iterator<Item = String> + Send,
 ) -> Result<Vec<(String, Option<Document>)>, Error> {
-    let mut found = Vec::new();
-    for key in keys {
-        let document = app.views.get(view, &key).await?;
-        found.push((key, document));
+    let keys: Vec<String> = keys.collect();
+    let mut found = Vec::with_capacity(keys.len());
+    for page in keys.chunks(READ_PAGE) {
+        let read: Vec<(&str, &str)> = page.iter().map(|key| (view, key.as_str())).collect();
+        let documents = app.views.get_all(&read).await?;
+        found.extend(page.iter().cloned().zip(documents));
     }
     Ok(found)
 }

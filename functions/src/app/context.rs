@@ -237,11 +237,19 @@ impl Configuration {
         self.listed("channel_account", "id").await
     }
 
-    /// Returns a notification policy. If the policy does not exist, the result contains no definition.
+    /// Returns a notification policy. If the policy does not exist, the result contains no definition. Another process
+    /// can have defined the first policy since the last read, so a missing policy is read again: without a policy, the
+    /// caller does nothing, and would lose a message.
     pub async fn notification_policy(&self, name: &str) -> Result<Arc<NotificationPolicy>, Error> {
         let stream = format!("notification_policy-{name}");
         let make = |state: NotificationPolicy| state;
-        self.state(&self.notification_policies, &stream, make).await
+        let cached = self.state(&self.notification_policies, &stream, make);
+        let cached = cached.await?;
+        if cached.0.is_some() || self.ledger.is_only_writer() {
+            return Ok(cached);
+        }
+        let read = self.ledger.load::<NotificationPolicy>(&stream).await?;
+        Ok(Arc::new(read.aggregate.0))
     }
 
     /// Returns a stored working calendar. If the calendar does not exist, the result contains no definition.

@@ -307,14 +307,14 @@ impl App {
     }
 
     /// Executes a command that must never be rejected. A rejection becomes an error, see [`ExecuteError::unexpected`].
-    /// A second call with the same `command_id` does nothing.
+    /// A second call with the same `command_id` does nothing. Returns true if the command stored an event.
     pub(crate) async fn must_execute<D: Decider>(
         &self,
         stream: &str,
         command_id: [u8; 16],
         meta: Meta,
         command: &D::Command,
-    ) -> Result<(), Error>
+    ) -> Result<bool, Error>
     where
         NoContext: ContextLoader<D>,
     {
@@ -326,7 +326,7 @@ impl App {
         self.ledger
             .execute::<D>(&command_envelope, command, &NoContext)
             .await
-            .map(drop)
+            .map(|outcome| !outcome.events.is_empty())
             .map_err(ExecuteError::unexpected)
     }
 

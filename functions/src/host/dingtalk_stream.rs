@@ -17,8 +17,8 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use crate::App;
+use crate::app::notifications::accounts;
 use crate::app::notifications::inbound::{self, NotReceived};
-use crate::queue::send::CHANNEL;
 
 /// Time between two checks whether an account was added, changed or removed.
 const ACCOUNTS_EVERY: Duration = Duration::from_secs(10);
@@ -128,9 +128,8 @@ async fn open(app: &App, account: &str) -> Result<Box<dyn Socket>, String> {
     let defined = app.configuration.channel_account(account).await;
     let defined = defined.map_err(|error| error.to_string())?;
     let defined = defined.ok_or_else(|| "the account does not exist".to_owned())?;
-    let secret = app.ledger.keys.secret(&format!("{CHANNEL}{account}")).await;
+    let secret = accounts::secret(app, account).await;
     let secret = secret.map_err(|error| error.to_string())?;
-    let secret = String::from_utf8(secret.unwrap_or_default()).unwrap_or_default();
     let request = dingtalk_stream::open(&defined, &secret)?;
     let response = {
         let slot = app.targets.enter(&origin(&request.url));

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::http::StatusCode;
 use http_body_util::BodyExt as _;
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
@@ -38,6 +39,17 @@ pub enum NotRead {
     BrokenOff(String),
     #[error("too many large bodies are being read; repeat the request after one second")]
     Busy,
+}
+
+impl NotRead {
+    /// Returns the status of a response outside of the APIs.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow | Self::BrokenOff(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
 }
 
 /// Reads a whole body of at most `most` bytes, with limits for time and memory. If the body is

@@ -11,7 +11,7 @@ use axum::routing::post;
 use infra::Kind;
 use infra::inbound::{Answer, Refusal, Request, decoded, find};
 
-use super::body::{self, NotRead};
+use super::body;
 use crate::App;
 use crate::app::notifications::inbound::{self, NotReceived};
 
@@ -37,14 +37,7 @@ async fn receive(
     let most = find(&platform).map_or(UNKNOWN_BYTES_MAX, infra::inbound::Inbound::body_bytes_max);
     let body = match body::read(body, most).await {
         Ok(body) => body,
-        Err(reason) => {
-            let status = match reason {
-                NotRead::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-                NotRead::TooSlow | NotRead::BrokenOff(_) => StatusCode::REQUEST_TIMEOUT,
-                NotRead::Busy => StatusCode::SERVICE_UNAVAILABLE,
-            };
-            return (status, reason.to_string()).into_response();
-        }
+        Err(reason) => return (reason.status(), reason.to_string()).into_response(),
     };
     let headers: Vec<(String, String)> = headers
         .iter()

@@ -100,12 +100,7 @@ impl From<infra::Error> for Refused {
 
 impl From<NotRead> for Refused {
     fn from(reason: NotRead) -> Self {
-        let status = match reason {
-            NotRead::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            NotRead::TooSlow | NotRead::BrokenOff(_) => StatusCode::REQUEST_TIMEOUT,
-            NotRead::Busy => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        Self::Answer(status, reason.to_string())
+        Self::Answer(reason.status(), reason.to_string())
     }
 }
 

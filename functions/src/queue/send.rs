@@ -432,12 +432,7 @@ async fn credentials(
     account: &channel_account::Defined,
     to: &str,
 ) -> Result<Result<Credentials, Verdict>, Error> {
-    let secret = app
-        .ledger
-        .keys
-        .secret(&format!("{CHANNEL}{}", account.name))
-        .await?;
-    let secret = String::from_utf8(secret.unwrap_or_default()).unwrap_or_default();
+    let secret = accounts::secret(app, &account.name).await?;
     Ok(match tokens::granted(app, codec, account, &secret).await {
         Ok(granted) => Ok(Credentials { secret, granted }),
         Err(mut verdict) => {

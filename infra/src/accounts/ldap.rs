@@ -7,7 +7,6 @@
 //! deletion of a missing attribute is an error (reference/surprises.md).
 
 use std::collections::HashSet;
-use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -80,20 +79,10 @@ impl Ldap {
     /// connections) allow.
     async fn stream(&self, server: &Server) -> Result<std::net::TcpStream, AccountsError> {
         let host = server.host.trim_matches(['[', ']']);
-        let is_named = self.egress.allows_host(host);
-        let found: Vec<SocketAddr> = match host.parse::<IpAddr>() {
-            Ok(address) => vec![(address, server.port).into()],
-            Err(_) => tokio::net::lookup_host((host, server.port))
-                .await
-                .map_err(|error| {
-                    AccountsError::Unavailable(format!("cannot find the directory: {error}"))
-                })?
-                .collect(),
-        };
-        let allowed: Vec<SocketAddr> = found
-            .into_iter()
-            .filter(|address| is_named || self.egress.allows(address.ip()))
-            .collect();
+        let allowed = self.egress.addresses(host, server.port).await;
+        let allowed = allowed.map_err(|error| {
+            AccountsError::Unavailable(format!("cannot find the directory: {error}"))
+        })?;
         if allowed.is_empty() {
             return Err(AccountsError::Refused(format!(
                 "connections to the directory {host} are not allowed (--egress)"

@@ -10,9 +10,9 @@ use events::delivery::FailureClass;
 use serde_json::{Value, json};
 
 use super::dingtalk::{self, BUTTONS_MAX, PAUSE_MS};
-use super::dingtalk_stream;
 use super::{
-    Access, Channel, Outgoing, Request, Response, Token, accepted, check_url, of_http, only, text,
+    Access, Channel, Outgoing, Request, Response, Token, accepted, check_url, flag, of_http, only,
+    text,
 };
 use crate::http::{HttpError, HttpResponse};
 
@@ -47,7 +47,7 @@ impl Channel for DingtalkApp {
     fn check(&self, account: &Defined) -> Result<(), String> {
         only(account, &["url", "robot_code", "stream"])?;
         check_url(account, "url")?;
-        dingtalk_stream::check(account)?;
+        flag(account, "stream")?;
         dingtalk::check_name(account, "robot_code")
     }
 

@@ -13,7 +13,7 @@ use super::dingtalk::{self, BUTTONS_MAX};
 use super::dingtalk_stream;
 use super::{
     Access, Answering, Channel, Outgoing, Request, Response, Token, Updates, accepted, check_url,
-    cut, of_http, only, text,
+    cut, flag, of_http, only, text,
 };
 use crate::http::{HttpError, HttpRequest, HttpResponse};
 
@@ -59,7 +59,7 @@ impl Channel for DingtalkCard {
         ];
         only(account, &known)?;
         check_url(account, "url")?;
-        dingtalk_stream::check(account)?;
+        flag(account, "stream")?;
         dingtalk::check_name(account, "robot_code")?;
         dingtalk::check_name(account, "card_template_id")?;
         if account.settings.contains_key("callback_route_key") {
@@ -121,28 +121,11 @@ impl Channel for DingtalkCard {
         if card.is_empty() {
             return Ok(None);
         }
-        let mut new: Map<String, Value> = match answering.content {
-            Some(content) => {
-                let make = |content: &Content, is_cut: bool| {
-                    serde_json::to_string(&values(content, is_cut)).unwrap_or_default()
-                };
-                let values = dingtalk::fitted(content, VALUES_MAX, make);
-                serde_json::from_str(&values).unwrap_or_default()
-            }
-            None => Map::new(),
-        };
+        let mut new = answering.content.map(fitted).unwrap_or_default();
         let answer = cut(&dingtalk::plain(answering.text), ANSWER_BYTES_MAX);
         new.insert("answer".into(), answer.into());
-        let body = json!({
-            "outTrackId": card,
-            "cardData": { "cardParamMap": new },
-            "cardUpdateOptions": { "updateCardDataByKey": true },
-        });
         let (account, token) = (answering.account, answering.token);
-        Ok(Some(HttpRequest {
-            method: "PUT".into(),
-            ..dingtalk::new_post(account, UPDATE_PATH, token, body.to_string())
-        }))
+        Ok(Some(replaced(account, token, card, &new)))
     }
 
     fn verdict(&self, response: &Response) -> Verdict {
@@ -159,21 +142,8 @@ impl Channel for DingtalkCard {
         message: &str,
         _state: &str,
     ) -> Result<HttpRequest, String> {
-        let body = json!({
-            "outTrackId": message,
-            "cardData": { "cardParamMap": fitted(outgoing.content) },
-            "cardUpdateOptions": { "updateCardDataByKey": true },
-        });
-        let request = dingtalk::new_post(
-            outgoing.account,
-            UPDATE_PATH,
-            outgoing.token,
-            body.to_string(),
-        );
-        Ok(HttpRequest {
-            method: "PUT".into(),
-            ..request
-        })
+        let new = fitted(outgoing.content);
+        Ok(replaced(outgoing.account, outgoing.token, message, &new))
     }
 
     fn update_verdict(&self, response: &Response) -> Verdict {
@@ -188,8 +158,21 @@ impl Channel for DingtalkCard {
     }
 }
 
+/// Returns a request that changes values of the variables of a card.
+fn replaced(account: &Defined, token: &str, card: &str, new: &Map<String, Value>) -> HttpRequest {
+    let body = json!({
+        "outTrackId": card,
+        "cardData": { "cardParamMap": new },
+        "cardUpdateOptions": { "updateCardDataByKey": true },
+    });
+    HttpRequest {
+        method: "PUT".into(),
+        ..dingtalk::new_post(account, UPDATE_PATH, token, body.to_string())
+    }
+}
+
 /// Returns the values of the variables of a card within the size limit.
-fn fitted(content: &Content) -> Value {
+fn fitted(content: &Content) -> Map<String, Value> {
     let make = |content: &Content, is_cut: bool| {
         let values = values(content, is_cut);
         serde_json::to_string(&values).unwrap_or_default()

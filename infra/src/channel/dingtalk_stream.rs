@@ -6,8 +6,8 @@ use events::channel_account::Defined;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::dingtalk;
 use super::teams::is_loopback;
+use super::{dingtalk, flag};
 use crate::http::{HttpRequest, HttpResponse, Url};
 use crate::inbound::dingtalk::{CARD_TOPIC, ROBOT_TOPIC};
 
@@ -16,16 +16,7 @@ const PATH: &str = "/v1.0/gateway/connections/open";
 
 /// Returns true if an account gets its messages over a connection.
 pub fn is_streamed(account: &Defined) -> bool {
-    account.channel.starts_with("dingtalk_")
-        && account.settings.get("stream") == Some(&Value::Bool(true))
-}
-
-/// Checks the setting `stream` of an account.
-pub(super) fn check(account: &Defined) -> Result<(), String> {
-    match account.settings.get("stream") {
-        None | Some(Value::Bool(_)) => Ok(()),
-        Some(_) => Err("`stream` must be true or false".into()),
-    }
+    account.channel.starts_with("dingtalk_") && flag(account, "stream") == Ok(true)
 }
 
 /// Returns the request for the address of a connection. `secret` is the secret of the account.

@@ -379,6 +379,16 @@ fn of_http(response: &Response, judge: impl FnOnce(&HttpResponse) -> Verdict) ->
     }
 }
 
+/// Returns the setting `key` of a channel account. An absent setting is false. Returns an error if it is not true or
+/// false.
+fn flag(account: &Defined, key: &str) -> Result<bool, String> {
+    match account.settings.get(key) {
+        None => Ok(false),
+        Some(serde_json::Value::Bool(flag)) => Ok(*flag),
+        Some(_) => Err(format!("`{key}` must be true or false")),
+    }
+}
+
 /// Returns the setting `key` of a channel account if the setting is a text. Otherwise, returns an empty text.
 fn text<'a>(account: &'a Defined, key: &str) -> &'a str {
     account

@@ -54,14 +54,10 @@ impl Smtp {
     /// Looks up the addresses of a mail relay. Returns the addresses that the egress rules (rules for
     /// outgoing connections) allow. Returns an error if no address is allowed.
     async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, MailError> {
-        let is_named = self.egress.allows_host(host);
-        let found = tokio::net::lookup_host((host, port)).await;
-        let found = found.map_err(|error| {
+        let allowed = self.egress.addresses(host, port).await;
+        let allowed = allowed.map_err(|error| {
             MailError::NotSent(format!("cannot find the mail relay {host}: {error}"))
         })?;
-        let allowed: Vec<SocketAddr> = found
-            .filter(|address| is_named || self.egress.allows(address.ip()))
-            .collect();
         if allowed.is_empty() {
             return Err(MailError::NotSent(format!(
                 "connections to the mail relay {host} are not allowed (--egress)"

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::teams::{Buttons, is_code, is_guid, is_loopback, is_private, message, wait_ms};
 use super::{
     Access, Answering, Channel, Outgoing, Request, Response, TIMEOUT, Token, Updates, accepted,
-    of_http, only, text,
+    flag, of_http, only, text,
 };
 use crate::http::{HttpError, HttpRequest, HttpResponse, RESPONSE_BYTES_MAX, Url};
 use crate::inbound::Place;
@@ -90,13 +90,7 @@ impl Channel for TeamsBot {
             account,
             &["app_id", "url", "token_url", "metadata_url", "buttons"],
         )?;
-        if account
-            .settings
-            .get("buttons")
-            .is_some_and(|value| !value.is_boolean())
-        {
-            return Err("`buttons` must be true or false".into());
-        }
+        flag(account, "buttons")?;
         if !is_guid(text(account, "app_id")) {
             return Err("`app_id` must be the application id of the bot, such as 0a1b2c3d-0000-4000-8000-000000000001".into());
         }
@@ -446,8 +440,8 @@ fn granted(response: &HttpResponse) -> Result<Token, Verdict> {
 /// Returns the kind of the buttons of an account. Pressed buttons arrive only if the address for messages of the bot is that
 /// of the desk, so buttons are links unless the setting `buttons` is true.
 fn buttons(account: &Defined) -> Buttons {
-    match account.settings.get("buttons") {
-        Some(serde_json::Value::Bool(true)) => Buttons::Callbacks,
+    match flag(account, "buttons") {
+        Ok(true) => Buttons::Callbacks,
         _ => Buttons::Links,
     }
 }

@@ -10,7 +10,7 @@ use events::delivery::FailureClass;
 use serde_json::Value;
 
 use super::teams::{Buttons, is_code, is_guid, is_private, message, wait_ms};
-use super::{Channel, Outgoing, Request, Response, TIMEOUT, accepted, of_http, only};
+use super::{Channel, Outgoing, Request, Response, TIMEOUT, accepted, flag, of_http, only};
 use crate::http::{HttpRequest, HttpResponse, RESPONSE_BYTES_MAX, Url};
 
 /// Maximum number of messages that one workflow posts in one minute.
@@ -64,10 +64,7 @@ impl Channel for TeamsWorkflow {
             ));
         }
         only(account, &["mention"])?;
-        match account.settings.get("mention") {
-            None | Some(Value::Bool(_)) => Ok(()),
-            Some(_) => Err("`mention` must be true or false".into()),
-        }
+        flag(account, "mention").map(drop)
     }
 
     fn check_secret(&self, secret: &str) -> Result<(), String> {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::wechat::{self, Answer, ELLIPSIS, MINUTE_MS, Parts, narrow, plain};
 use super::{
     Access, Answering, Channel, Outgoing, Request, Response, TIMEOUT, Token, Updates, accepted,
-    check_url, cut, of_http, only, text,
+    check_url, cut, flag, of_http, only, text,
 };
 use crate::http::{HttpError, HttpRequest, HttpResponse, RESPONSE_BYTES_MAX};
 
@@ -82,7 +82,7 @@ impl Channel for WecomApp {
         only(account, &["url", "agentid", "buttons"])?;
         check_url(account, "url")?;
         agent(account)?;
-        has_buttons(account).map(drop)
+        flag(account, "buttons").map(drop)
     }
 
     fn check_secret(&self, secret: &str) -> Result<(), String> {
@@ -111,9 +111,7 @@ impl Channel for WecomApp {
 
     fn request(&self, outgoing: &Outgoing<'_>) -> Result<Request, String> {
         let account = outgoing.account;
-        let address = format!("{}/cgi-bin/message/send", base(account));
-        let url = wechat::url(&address, &[("access_token", outgoing.token)])?;
-        let is_interactive = has_buttons(account)? && !outgoing.content.actions.is_empty();
+        let is_interactive = flag(account, "buttons")? && !outgoing.content.actions.is_empty();
         let (kind, card) = if is_interactive {
             ("template_card", buttons(outgoing.content, outgoing.id))
         } else {
@@ -128,7 +126,7 @@ impl Channel for WecomApp {
             "duplicate_check_interval": DUPLICATE_S,
         });
         body[kind] = card;
-        Ok(Request::Http(wechat::post(url, &body)))
+        call(account, outgoing.token, "send", &body).map(Request::Http)
     }
 
     /// Replaces the buttons of a card by the result if the action is done, and otherwise sends a text. WeCom accepts the
@@ -138,28 +136,18 @@ impl Channel for WecomApp {
         wechat::check_member(answering.user).map_err(|reason| format!("the user must {reason}"))?;
         let code = answering.place.message.as_str();
         let is_card = answering.content.is_some() && !code.is_empty();
-        let (path, body) = if is_card {
-            let name = wechat::narrow(&wechat::plain(answering.text), BUTTON_COLUMNS);
-            let body = json!({
-                "userids": [answering.user],
-                "agentid": agent(account)?,
-                "response_code": code,
-                "button": { "replace_name": name },
-            });
-            ("update_template_card", body)
-        } else {
-            let text = cut(&wechat::plain(answering.text), ANSWER_BYTES_MAX);
-            let body = json!({
-                "touser": answering.user,
-                "agentid": agent(account)?,
-                "msgtype": "text",
-                "text": { "content": text },
-            });
-            ("send", body)
-        };
-        let address = format!("{}/cgi-bin/message/{path}", base(account));
-        let url = wechat::url(&address, &[("access_token", answering.token)])?;
-        Ok(Some(wechat::post(url, &body)))
+        if is_card {
+            let name = narrow(&plain(answering.text), BUTTON_COLUMNS);
+            return replaced(account, answering.token, answering.user, code, &name).map(Some);
+        }
+        let text = cut(&plain(answering.text), ANSWER_BYTES_MAX);
+        let body = json!({
+            "touser": answering.user,
+            "agentid": agent(account)?,
+            "msgtype": "text",
+            "text": { "content": text },
+        });
+        call(account, answering.token, "send", &body).map(Some)
     }
 
     fn verdict(&self, response: &Response) -> Verdict {
@@ -168,7 +156,7 @@ impl Channel for WecomApp {
 
     /// Only cards with buttons have a code for an update, and WeCom accepts this code once within 72 hours.
     fn updates(&self, account: &Defined) -> Updates {
-        match has_buttons(account) {
+        match flag(account, "buttons") {
             Ok(true) => Updates::Once,
             Ok(false) | Err(_) => Updates::Never,
         }
@@ -181,17 +169,39 @@ impl Channel for WecomApp {
         message: &str,
         state: &str,
     ) -> Result<HttpRequest, String> {
-        let account = outgoing.account;
-        let address = format!("{}/cgi-bin/message/update_template_card", base(account));
-        let url = wechat::url(&address, &[("access_token", outgoing.token)])?;
-        let body = json!({
-            "userids": [outgoing.to],
-            "agentid": agent(account)?,
-            "response_code": message,
-            "button": { "replace_name": narrow(&plain(state), REPLACED_COLUMNS) },
-        });
-        Ok(wechat::post(url, &body))
+        let name = narrow(&plain(state), REPLACED_COLUMNS);
+        replaced(
+            outgoing.account,
+            outgoing.token,
+            outgoing.to,
+            message,
+            &name,
+        )
     }
+}
+
+/// Returns a request that replaces the buttons of a card by the text `name`.
+fn replaced(
+    account: &Defined,
+    token: &str,
+    user: &str,
+    code: &str,
+    name: &str,
+) -> Result<HttpRequest, String> {
+    let body = json!({
+        "userids": [user],
+        "agentid": agent(account)?,
+        "response_code": code,
+        "button": { "replace_name": name },
+    });
+    call(account, token, "update_template_card", &body)
+}
+
+/// Returns a request to one of the interfaces for messages.
+fn call(account: &Defined, token: &str, path: &str, body: &Value) -> Result<HttpRequest, String> {
+    let address = format!("{}/cgi-bin/message/{path}", base(account));
+    let url = wechat::url(&address, &[("access_token", token)])?;
+    Ok(wechat::post(url, body))
 }
 
 fn base(account: &Defined) -> &str {
@@ -205,14 +215,6 @@ fn agent(account: &Defined) -> Result<u32, String> {
         .and_then(|agent| u32::try_from(agent).ok())
         .filter(|agent| *agent > 0)
         .ok_or_else(|| "`agentid` must be the number of the application, without quotes".into())
-}
-
-fn has_buttons(account: &Defined) -> Result<bool, String> {
-    match account.settings.get("buttons") {
-        None => Ok(false),
-        Some(Value::Bool(has_buttons)) => Ok(*has_buttons),
-        Some(_) => Err("`buttons` must be true or false".into()),
-    }
 }
 
 fn read(secret: &str) -> Result<Secret, String> {

@@ -2,7 +2,6 @@
 //! and does not follow redirects. It connects only to addresses that the egress rules (rules for
 //! outgoing requests) allow.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,11 +75,7 @@ impl Resolve for Allowed {
     fn resolve(&self, name: Name) -> Resolving {
         let egress = self.0.clone();
         Box::pin(async move {
-            let is_named = egress.allows_host(name.as_str());
-            let addresses = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let allowed: Vec<SocketAddr> = addresses
-                .filter(|address| is_named || egress.allows(address.ip()))
-                .collect();
+            let allowed = egress.addresses(name.as_str(), 0).await?;
             if allowed.is_empty() {
                 return Err(
                     "the name resolves only to addresses that are not allowed (--egress)".into(),

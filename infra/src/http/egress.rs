@@ -2,7 +2,7 @@
 //! allowed. A request to a private address is allowed only if the configuration contains the
 //! address.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The private addresses and the host names to which requests are allowed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -96,6 +96,15 @@ impl Egress {
         }
         let address = plain(address);
         is_public(address) || self.in_nets(address)
+    }
+
+    /// Looks up the addresses of a server. Returns the addresses that these rules allow.
+    pub async fn addresses(&self, host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
+        let is_named = self.allows_host(host);
+        let found = tokio::net::lookup_host((host, port)).await?;
+        Ok(found
+            .filter(|address| is_named || self.allows(address.ip()))
+            .collect())
     }
 
     /// Checks a host without a DNS lookup. If requests to the host are forbidden, returns the host

@@ -349,14 +349,25 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&decoded).into_owned()
 }
 
+/// Checks a time in the form of RFC 3339.
+fn check_timestamp(text: &str, now: Moment) -> Result<(), Refusal> {
+    let at = text.parse::<jiff::Timestamp>().ok();
+    let difference = at.map(|at| at.as_millisecond().saturating_sub(now.0).saturating_abs());
+    match difference {
+        Some(difference) if difference <= WINDOW_MS => Ok(()),
+        _ => Err(Refusal::Stale(WINDOW_MS / 1_000)),
+    }
+}
+
 /// Returns the fields of a form. Here the character `+` is a space.
 fn form(body: &[u8]) -> Result<Vec<(String, String)>, Refusal> {
     let text = std::str::from_utf8(body).map_err(|_| unreadable("the body is not UTF-8"))?;
     Ok(decoded(&text.replace('+', "%20")))
 }
 
-fn field<'a>(form: &'a [(String, String)], name: &str) -> &'a str {
-    let found = form.iter().find(|(given, _)| given == name);
+/// Returns the value of a field of a form, or the text of an XML element. The result is empty if it is absent.
+fn field<'a>(fields: &'a [(String, String)], name: &str) -> &'a str {
+    let found = fields.iter().find(|(given, _)| given == name);
     found.map_or("", |(_, value)| value.as_str())
 }
 

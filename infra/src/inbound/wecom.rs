@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::{
     Answer, Inbound, Message, Place, Refusal, Request, Verified, WINDOW_MS, check_digest,
-    check_time, cipher, from_base64, is_equal, required, unreadable,
+    check_time, cipher, field, from_base64, is_equal, required, unreadable,
 };
 
 /// The block size of the padding, in bytes.
@@ -62,7 +62,7 @@ impl Inbound for Wecom {
             return Ok(Verified::Challenge(Answer::text(plain)));
         }
         let envelope = elements(request.body).map_err(Refusal::before_check)?;
-        let sealed = element(&envelope, "Encrypt");
+        let sealed = field(&envelope, "Encrypt");
         if sealed.is_empty() {
             return Err(Refusal::Missing("Encrypt"));
         }
@@ -107,7 +107,7 @@ fn content(plain: &[u8], receive_id: &str) -> Result<Vec<u8>, Refusal> {
 }
 
 fn message(elements: &[(String, String)]) -> Result<Verified, Refusal> {
-    let of = |name| element(elements, name);
+    let of = |name| field(elements, name);
     let user = required(of("FromUserName"), "FromUserName")?;
     let (id, text, value, code) = match (of("MsgType"), of("Event")) {
         ("text", _) => (
@@ -136,11 +136,6 @@ fn message(elements: &[(String, String)]) -> Result<Verified, Refusal> {
             ..Place::default()
         }),
     }))
-}
-
-fn element<'a>(elements: &'a [(String, String)], name: &str) -> &'a str {
-    let found = elements.iter().find(|(given, _)| given == name);
-    found.map_or("", |(_, value)| value.as_str())
 }
 
 /// Returns the names and the texts of all elements without child elements. A document with a DTD or with another entity

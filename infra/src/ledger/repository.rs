@@ -547,26 +547,27 @@ impl Ledger {
         mut decoded: Decoded<F>,
     ) -> Result<Vec<Envelope<F>>, Error> {
         self.open_decoded(&mut decoded).await?;
-        let (meta, decoded) = decoded;
-        let envelope = |((event, occurred_at), sequence)| Envelope {
-            stream: commit.stream.clone(),
-            sequence,
-            at: commit.at,
-            occurred_at,
-            meta: meta.clone(),
-            event,
-        };
-        Ok(decoded
-            .into_iter()
-            .zip(commit.first..)
-            .map(envelope)
-            .collect())
+        Ok(envelopes(commit, decoded))
     }
 }
 
 /// The metadata of a commit, and a list of its events. Each event is in a pair with the time at
 /// which the event happened. The time is `None` if the event happened at the time of the commit.
 pub type Decoded<F> = (Meta, Vec<(F, Option<Moment>)>);
+
+/// Returns one envelope (the event with its metadata) for each event of a decoded commit.
+pub fn envelopes<F: Event>(commit: &Commit, (meta, decoded): Decoded<F>) -> Vec<Envelope<F>> {
+    let envelope = |((event, occurred_at), sequence)| Envelope {
+        stream: commit.stream.clone(),
+        sequence,
+        at: commit.at,
+        occurred_at,
+        meta: meta.clone(),
+        event,
+    };
+    let events = decoded.into_iter().zip(commit.first..);
+    events.map(envelope).collect()
+}
 
 /// Decodes the metadata and the events of a commit. Values that describe people stay encrypted.
 pub fn decode<F: Event>(commit: &Commit) -> Result<Decoded<F>, Error> {

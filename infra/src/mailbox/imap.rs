@@ -2,8 +2,7 @@
 //! which the desk connects.
 
 use std::fmt::Debug;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_imap::{Client, Session};
@@ -36,28 +35,33 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Debug + Send> Wire for T {}
 /// Reads mailboxes over IMAP.
 pub struct Imap {
     egress: Egress,
+    /// The TLS settings. Their creation loads all trusted root certificates, so they are created once.
+    tls: OnceLock<TlsConnector>,
 }
 
 impl Imap {
     pub fn new(egress: Egress) -> Self {
-        Self { egress }
+        Self {
+            egress,
+            tls: OnceLock::new(),
+        }
+    }
+
+    /// Returns the TLS settings.
+    fn tls(&self) -> Result<&TlsConnector, String> {
+        if let Some(kept) = self.tls.get() {
+            return Ok(kept);
+        }
+        let made = connector()?;
+        Ok(self.tls.get_or_init(|| made))
     }
 
     /// Opens a connection to the server. Uses only addresses that the egress rules allow.
     async fn connect(&self, settings: &Settings) -> Result<TcpStream, String> {
         let host = settings.host.trim_matches(['[', ']']);
-        let is_named = self.egress.allows_host(host);
-        let found: Vec<SocketAddr> = match host.parse::<IpAddr>() {
-            Ok(address) => vec![(address, settings.port).into()],
-            Err(_) => tokio::net::lookup_host((host, settings.port))
-                .await
-                .map_err(|error| format!("cannot find the mail server {host}: {error}"))?
-                .collect(),
-        };
-        let allowed: Vec<SocketAddr> = found
-            .into_iter()
-            .filter(|address| is_named || self.egress.allows(address.ip()))
-            .collect();
+        let allowed = self.egress.addresses(host, settings.port).await;
+        let allowed =
+            allowed.map_err(|error| format!("cannot find the mail server {host}: {error}"))?;
         if allowed.is_empty() {
             return Err(format!(
                 "connections to the mail server {host} are not allowed (--egress)"
@@ -76,7 +80,7 @@ impl Imap {
     ) -> Result<Session<Box<dyn Wire>>, String> {
         let stream = self.connect(settings).await?;
         let stream: Box<dyn Wire> = match settings.tls {
-            MailTls::Implicit => Box::new(encrypted(&settings.host, stream).await?),
+            MailTls::Implicit => Box::new(encrypted(self.tls()?, &settings.host, stream).await?),
             MailTls::None | MailTls::Starttls => Box::new(stream),
         };
         let mut client = Client::new(stream);
@@ -86,7 +90,7 @@ impl Imap {
                 .run_command_and_check_ok("STARTTLS", None)
                 .await
                 .map_err(|error| format!("the server refused STARTTLS: {error}"))?;
-            let stream = encrypted(&settings.host, client.into_inner()).await?;
+            let stream = encrypted(self.tls()?, &settings.host, client.into_inner()).await?;
             client = Client::new(Box::new(stream) as Box<dyn Wire>);
         }
         let logged_in = client.login(&settings.user, password).await;
@@ -122,12 +126,9 @@ async fn greeting(client: &mut Client<Box<dyn Wire>>) -> Result<(), String> {
     }
 }
 
-/// Encrypts a connection. The client trusts the root certificates of Mozilla, which are part of the program, and
-/// those of the machine, as for all other connections.
-async fn encrypted<T: Wire>(
-    host: &str,
-    stream: T,
-) -> Result<tokio_rustls::client::TlsStream<T>, String> {
+/// Makes the TLS settings. The client trusts the root certificates of Mozilla, which are part of the program, and those
+/// of the machine, as for all other connections.
+fn connector() -> Result<TlsConnector, String> {
     let wrong = |error: &dyn std::fmt::Display| format!("cannot prepare TLS: {error}");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned();
@@ -139,10 +140,19 @@ async fn encrypted<T: Wire>(
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// Encrypts a connection.
+async fn encrypted<T: Wire>(
+    tls: &TlsConnector,
+    host: &str,
+    stream: T,
+) -> Result<tokio_rustls::client::TlsStream<T>, String> {
     let name = host.trim_matches(['[', ']']).to_owned();
-    let name = ServerName::try_from(name).map_err(|error| wrong(&error))?;
-    TlsConnector::from(Arc::new(config))
-        .connect(name, stream)
+    let name =
+        ServerName::try_from(name).map_err(|error| format!("cannot prepare TLS: {error}"))?;
+    tls.connect(name, stream)
         .await
         .map_err(|error| format!("cannot encrypt the connection to the mail server: {error}"))
 }

@@ -181,10 +181,7 @@ async fn the_library_of_the_vendor_and_the_desk_answer_the_same_frames() {
     command
         .arg(root().join("tests/foreign/dingtalk_stream_client.py"))
         .args([url.as_str(), KEY, SECRET]);
-    let run = tokio::task::spawn_blocking(move || command.output());
-    let output = run.await.expect("no panic").expect("the program runs");
-    let printed = String::from_utf8_lossy(&output.stdout);
-    let read: Value = serde_json::from_str(printed.trim()).expect("JSON");
+    let read = super::teams::printed(command).await;
     assert_eq!(read["messages"], json!([["m1", "dt-lisi", "ack"]]));
     assert_eq!(read["buttons"], json!([["d1", "dt-lisi", "v"]]));
     let of_library = compared(&gateway.answers.lock().expect("no holder panics"));

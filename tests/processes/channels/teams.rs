@@ -67,7 +67,7 @@ fn message() -> Content {
 }
 
 /// Runs a program to its end and returns the JSON value that it prints.
-async fn printed(mut command: Command) -> Value {
+pub(super) async fn printed(mut command: Command) -> Value {
     let run = tokio::task::spawn_blocking(move || command.output());
     let output = run.await.expect("no panic").expect("the program runs");
     let printed = String::from_utf8_lossy(&output.stdout);

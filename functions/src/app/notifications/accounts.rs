@@ -15,6 +15,12 @@ use crate::app::breaker::{self, Breaker, Noted};
 
 /// The names of the secrets of channel accounts in the key store begin with this text.
 pub const SECRET: &str = "channel/";
+/// Returns the secret of a channel account. The text is empty if the account has none.
+pub async fn secret(app: &App, name: &str) -> Result<String, Error> {
+    let secret = app.ledger.keys.secret(&format!("{SECRET}{name}")).await?;
+    Ok(String::from_utf8(secret.unwrap_or_default()).unwrap_or_default())
+}
+
 /// The pause of an account after its provider refused its credentials, in milliseconds: 5 minutes. An operator must correct
 /// them, and each further attempt could lock the account at the provider.
 const CREDENTIAL_PAUSE_MS: i64 = 300_000;

@@ -11,8 +11,8 @@ use events::notification::{Acted, Requested, Role};
 use events::person::Language;
 use events::ticket::NodeStatus;
 use events::{Meta, Moment, NodeId, Origin, PersonId};
-use infra::ledger::{NoContext, command_id};
-use infra::{CommandEnvelope, Error, ExecuteError};
+use infra::ledger::command_id;
+use infra::{Error, ExecuteError};
 
 use super::signed_text;
 use crate::App;
@@ -290,15 +290,9 @@ pub async fn act(
         action: name.to_owned(),
         by: claim.person.clone(),
     };
-    let command_envelope = CommandEnvelope {
-        stream: claim.notification.clone(),
-        command_id: command_id(&["acted", &claim.notification, name]),
-        meta,
-    };
-    app.ledger
-        .execute::<Notification>(&command_envelope, &Command::Act(acted), &NoContext)
-        .await
-        .map_err(ExecuteError::unexpected)?;
+    let id = command_id(&["acted", &claim.notification, name]);
+    app.must_execute::<Notification>(&claim.notification, id, meta, &Command::Act(acted))
+        .await?;
     #[cfg(feature = "local")]
     app.sending.engaged("acted");
     Ok(pending)

@@ -1,14 +1,14 @@
 //! Stores reports about mails that the desk sent: a mail server could not deliver the mail, or the recipient does not
-//! want it. Everybody can send such a report. A report names the delivery by its random id, which only the recipient
-//! and the mail servers know.
+//! want it. Everybody can send such a report. A report names the delivery by its id, which the recipient and the mail
+//! servers know. The id is a hash without a key, so a colleague who knows the ticket and the person could compute it.
 
 use domain::notification::delivery::{Command, Delivery};
 use events::Meta;
 use events::delivery::{BounceKind, Bounced, FailureClass};
+use infra::Error;
 use infra::channel::email;
 use infra::inbound::mail::{Report, ReportKind};
-use infra::ledger::{NoContext, command_id};
-use infra::{CommandEnvelope, Error, ExecuteError};
+use infra::ledger::command_id;
 
 use crate::App;
 
@@ -56,14 +56,9 @@ pub(super) async fn record(
         reason: words.collect::<Vec<_>>().join(" "),
         report: inbound.to_owned(),
     };
-    let command_envelope = CommandEnvelope {
-        command_id: command_id(&["bounce", inbound, &stream]),
-        meta: Meta::system(inbound, cause),
-        stream,
-    };
-    app.ledger
-        .execute::<Delivery>(&command_envelope, &Command::Bounce(bounced), &NoContext)
+    let id = command_id(&["bounce", inbound, &stream]);
+    let meta = Meta::system(inbound, cause);
+    app.must_execute::<Delivery>(&stream, id, meta, &Command::Bounce(bounced))
         .await
         .map(drop)
-        .map_err(ExecuteError::unexpected)
 }

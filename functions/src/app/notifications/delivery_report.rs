@@ -3,14 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use domain::Envelope;
 use domain::projections::notification_meter::{
     AccountFigures, Answers, Figures, NotificationMeter,
 };
 use domain::projections::outcome::{self, ENOUGH, Tickets, Verdict};
 use events::person::Language;
-use events::{Event, Moment, TicketSn};
-use infra::ledger::repository::decode;
+use events::{Moment, TicketSn};
+use infra::ledger::repository::{decode, envelopes};
 use infra::store::Commit;
 use infra::{Error, Kind, Ledger};
 use jiff::tz::TimeZone;
@@ -283,21 +282,22 @@ impl Counted {
         }
     }
 
+    // Personal values stay encrypted, because no figure needs them.
     fn fold(&mut self, commit: &Commit) -> Result<(), Error> {
         match events::aggregate_of(&commit.stream) {
             "notification" => {
-                for envelope in envelopes(commit)? {
+                for envelope in envelopes(commit, decode(commit)?) {
                     self.meter.fold_notification(&envelope);
                 }
             }
             "delivery" => {
-                for envelope in envelopes(commit)? {
+                for envelope in envelopes(commit, decode(commit)?) {
                     self.meter.fold_delivery(&envelope);
                 }
             }
             "ticket" => {
                 let ticket = TicketSn::from(commit.stream.trim_start_matches("ticket-"));
-                for envelope in envelopes(commit)? {
+                for envelope in envelopes(commit, decode(commit)?) {
                     self.meter.fold_ticket(&ticket, &envelope);
                     self.tickets.fold(&envelope);
                 }
@@ -333,22 +333,6 @@ async fn read(ledger: &Ledger, periods: &mut [Counted]) -> Result<(), Error> {
             }
         }
     }
-}
-
-/// Decodes a commit. Personal values stay encrypted, because no figure needs them.
-fn envelopes<E: Event>(commit: &Commit) -> Result<Vec<Envelope<E>>, Error> {
-    let (meta, events) = decode::<E>(commit)?;
-    let events = events.into_iter().zip(commit.first..);
-    Ok(events
-        .map(|((event, occurred_at), sequence)| Envelope {
-            stream: commit.stream.clone(),
-            sequence,
-            at: commit.at,
-            occurred_at,
-            meta: meta.clone(),
-            event,
-        })
-        .collect())
 }
 
 fn notifications(figures: &Figures) -> Notifications {

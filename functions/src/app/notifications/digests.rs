@@ -49,6 +49,7 @@ pub async fn add(app: &App, id: &str, request: AddToDigest) -> Result<(), Error>
     let command = Command::Add(Box::new(add));
     app.must_execute::<Digest>(&request.digest, command_id(&["digest", id]), meta, &command)
         .await
+        .map(drop)
 }
 
 /// Sends a digest at its deadline `FLUSH`. The decision uses the current preferences, policy and tickets: a changed
@@ -123,6 +124,7 @@ pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
     let id = command_id(&["fire", &due.id()]);
     app.must_execute::<Digest>(&due.stream, id, meta, &command)
         .await
+        .map(drop)
 }
 
 /// Returns the reason why an account sends no message, as an English text.

@@ -16,6 +16,7 @@ use infra::views::{Entry, Range};
 use infra::{CommandEnvelope, Error, ExecuteError};
 
 use super::definitions::DEFAULT_POLICY;
+use super::notify::is_too_old;
 use crate::App;
 use crate::app::history::history_from;
 
@@ -24,10 +25,6 @@ const RUNNING_MAX: usize = 100;
 /// Maximum number of steps that one deadline executes. Steps without a wait are executed together.
 const STEPS_MAX: usize = 200;
 
-/// Maximum age of the event that starts an escalation: one day. After a loss of the views, the desk reads all events again.
-/// An event from the time before the policy named a chain must not start an escalation then.
-const AGE_MAX_MS: i64 = 24 * 3_600_000;
-
 /// Starts the escalation of a node, if the notification policy has a chain for the ticket priority. `id` is the id of the
 /// escalation. If the escalation already exists, or if the node does not wait any more, does nothing.
 pub async fn start(app: &App, id: &str, start: StartEscalation) -> Result<(), Error> {
@@ -35,7 +32,9 @@ pub async fn start(app: &App, id: &str, start: StartEscalation) -> Result<(), Er
     let Some(policy) = policy.await?.0.clone() else {
         return Ok(());
     };
-    if start.at.plus_ms(AGE_MAX_MS) < app.ledger.clock.now() {
+    // After a loss of the views, the desk reads all events again. An event from the time before the policy named a chain
+    // must not start an escalation then.
+    if is_too_old(app, start.at) {
         return Ok(());
     }
     let ticket = ticket(app, &start.ticket).await?;

@@ -21,7 +21,7 @@ use super::definitions::DEFAULT_POLICY;
 use super::notify::Reach;
 use super::{feedback_report, history};
 use crate::App;
-use crate::app::cards::stored_card;
+use crate::app::cards::{documents_of, stored_card};
 
 /// Maximum number of notifications that one computation of the figures counts: the oldest ones.
 pub const NOTIFICATIONS_MAX: usize = 50_000;
@@ -220,16 +220,11 @@ pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
         at: now,
         applies,
     };
-    let command_envelope = CommandEnvelope {
-        stream: due.stream.clone(),
-        command_id: command_id(&["fire", &due.id()]),
-        meta: Meta::system(due.stream.clone(), due.stream.clone()),
-    };
-    app.ledger
-        .execute::<Experiment>(&command_envelope, &command, &NoContext)
+    let id = command_id(&["fire", &due.id()]);
+    let meta = Meta::system(due.stream.clone(), due.stream.clone());
+    app.must_execute::<Experiment>(&due.stream, id, meta, &command)
         .await
         .map(drop)
-        .map_err(ExecuteError::unexpected)
 }
 
 /// Computes the figures of an experiment at the time `now`. A notification counts when the time for an answer is over.
@@ -260,24 +255,21 @@ pub async fn figures(
             limit: PAGE,
         };
         let page = app.views.range_after(range, after.as_ref()).await?;
-        let keys: Vec<(&str, &str)> = page
-            .iter()
-            .map(|entry| (Notification::VIEW, entry.key.as_str()))
-            .collect();
-        let documents = app.views.get_all(&keys).await?;
-        for (entry, document) in page.iter().zip(documents) {
+        let is_last = page.len() < PAGE;
+        count += page.len();
+        after = page.last().cloned();
+        let keys = page.into_iter().map(|entry| entry.key);
+        for (key, document) in documents_of(app, Notification::VIEW, keys).await? {
             if let Some(document) = document {
-                let card: Notification = stored_card(&entry.key, &document)?;
+                let card: Notification = stored_card(&key, &document)?;
                 if let Some(observation) = observation(&card, now) {
                     measured.add(observation);
                 }
             }
         }
-        count += page.len();
-        if page.len() < PAGE {
+        if is_last {
             return Ok(measured.figures(&started.variants, false));
         }
-        after = page.into_iter().next_back();
     }
     Ok(measured.figures(&started.variants, true))
 }

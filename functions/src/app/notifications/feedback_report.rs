@@ -10,14 +10,12 @@ use infra::Error;
 use infra::views::Range;
 
 use crate::App;
-use crate::app::cards::read_card;
+use crate::app::cards::{documents_of, read_card};
 
 /// Maximum number of people whom one report counts: the newest ones of the period.
 pub const ASKED_MAX: usize = 5_000;
 /// Maximum number of comments in one report: the newest ones.
 pub const COMMENTS_MAX: usize = 50;
-/// Number of documents that one read returns.
-const PAGE: usize = 100;
 
 /// The figures of one category, or of all categories.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -123,17 +121,11 @@ async fn asked(app: &App, from: Moment, until: Moment) -> Result<(Vec<Feedback>,
     let mut entries = app.views.range(range).await?;
     let is_complete = entries.len() <= ASKED_MAX;
     entries.truncate(ASKED_MAX);
-    let mut found = Vec::with_capacity(entries.len());
-    for page in entries.chunks(PAGE) {
-        let keys: Vec<(&str, &str)> = page
-            .iter()
-            .map(|entry| (Feedback::VIEW, entry.key.as_str()))
-            .collect();
-        let documents = app.views.get_all(&keys).await?;
-        for (entry, document) in page.iter().zip(documents) {
-            if let Some(document) = document {
-                found.push(read_card(&app.ledger, &entry.key, &document).await?);
-            }
+    let keys = entries.into_iter().map(|entry| entry.key);
+    let mut found = Vec::new();
+    for (key, document) in documents_of(app, Feedback::VIEW, keys).await? {
+        if let Some(document) = document {
+            found.push(read_card(&app.ledger, &key, &document).await?);
         }
     }
     Ok((found, is_complete))

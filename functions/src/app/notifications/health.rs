@@ -8,10 +8,10 @@ use events::Meta;
 use events::channel_account::{Degraded, Recovered};
 use events::delivery::FailureClass;
 use events::notification::DeliveryEnded;
+use infra::Error;
 use infra::commit::hex;
-use infra::ledger::{NoContext, command_id};
+use infra::ledger::command_id;
 use infra::views::Document;
-use infra::{CommandEnvelope, Error, ExecuteError};
 
 use crate::App;
 
@@ -94,14 +94,10 @@ async fn store(
             })
         }
     };
-    let command_envelope = CommandEnvelope {
-        stream: format!("channel_account-{}", ended.account),
-        command_id: command_id(&["health", &ended.delivery]),
-        meta: Meta::system(ended.delivery.clone(), ended.delivery.clone()),
-    };
-    app.ledger
-        .execute::<ChannelAccount>(&command_envelope, &command, &NoContext)
+    let stream = format!("channel_account-{}", ended.account);
+    let id = command_id(&["health", &ended.delivery]);
+    let meta = Meta::system(ended.delivery.clone(), ended.delivery.clone());
+    app.must_execute::<ChannelAccount>(&stream, id, meta, &command)
         .await
         .map(drop)
-        .map_err(ExecuteError::unexpected)
 }

@@ -8,12 +8,10 @@ use infra::Error;
 use infra::views::Range;
 
 use crate::App;
-use crate::app::cards::stored_card;
+use crate::app::cards::{documents_of, stored_card};
 
 /// Maximum number of notifications of one person that the desk reads: the newest ones.
 pub const LAST_MAX: usize = 200;
-/// Number of documents that one read returns.
-const PAGE: usize = 100;
 
 /// Returns the newest notifications of a person, from the newest to the oldest. The notifications contain no personal
 /// values.
@@ -39,19 +37,10 @@ pub(super) async fn newest(
         skip: 0,
         limit,
     };
-    let entries = app.views.range(range).await?;
-    let mut notifications = Vec::with_capacity(entries.len());
-    for page in entries.chunks(PAGE) {
-        let keys: Vec<(&str, &str)> = page
-            .iter()
-            .map(|entry| (Notification::VIEW, entry.key.as_str()))
-            .collect();
-        let documents = app.views.get_all(&keys).await?;
-        for (entry, document) in page.iter().zip(documents) {
-            if let Some(document) = document {
-                notifications.push(stored_card(&entry.key, &document)?);
-            }
-        }
-    }
-    Ok(notifications)
+    let keys = app.views.range(range).await?.into_iter();
+    let found = documents_of(app, Notification::VIEW, keys.map(|entry| entry.key)).await?;
+    let cards = found.iter();
+    cards
+        .filter_map(|(key, document)| Some(stored_card(key, document.as_ref()?)))
+        .collect()
 }

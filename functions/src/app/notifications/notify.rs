@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::automation::execution::Execution;
-use domain::config::NotificationPolicy;
 use domain::intent::{About, Due, Notify, effect_id};
 use domain::notification::availability::{Availability, Busy, Circumstances, availability};
 use domain::notification::escalation::ending;
@@ -52,21 +51,12 @@ const AGE_MAX_MS: i64 = 24 * 3_600_000;
 /// the notification already exists, does nothing. If the desk has no notification policy, or had none at the time of the
 /// event, creates no notification.
 pub async fn request(app: &App, id: &str, notify: Notify) -> Result<(), Error> {
-    let cached = app
+    let policy = app
         .configuration
         .notification_policy(DEFAULT_POLICY)
         .await?;
-    let read;
-    let policy = if let Some(policy) = &cached.0 {
-        policy
-    } else {
-        // Another process can have defined the first policy since this process last read it.
-        let stream = format!("notification_policy-{DEFAULT_POLICY}");
-        read = app.ledger.load::<NotificationPolicy>(&stream).await?;
-        let Some(policy) = &read.aggregate.0.0 else {
-            return Ok(());
-        };
-        policy
+    let Some(policy) = &policy.0 else {
+        return Ok(());
     };
     let stream = format!("notification-{id}");
     if is_late(app, notify.about.at)
@@ -246,32 +236,13 @@ pub async fn end_delivery(
     meta: Meta,
 ) -> Result<(), Error> {
     let command = Command::EndDelivery(ended.clone());
-    let is_new = execute(app, notification, command_id(&["end", id]), meta, &command).await?;
+    let id = command_id(&["end", id]);
+    let is_new = app.must_execute::<Notification>(notification, id, meta, &command);
     // After a loss of the views, the desk reads all ends again. They say nothing about the account now.
-    if is_new {
+    if is_new.await? {
         health::count(app, notification, &ended).await?;
     }
     Ok(())
-}
-
-/// Executes a command. Returns true if it stored an event.
-async fn execute(
-    app: &App,
-    stream: &str,
-    command_id: [u8; 16],
-    meta: Meta,
-    command: &Command,
-) -> Result<bool, Error> {
-    let command_envelope = CommandEnvelope {
-        stream: stream.to_owned(),
-        command_id,
-        meta,
-    };
-    app.ledger
-        .execute::<Notification>(&command_envelope, command, &NoContext)
-        .await
-        .map(|outcome| !outcome.events.is_empty())
-        .map_err(ExecuteError::unexpected)
 }
 
 /// Returns the state of a ticket. If the ticket does not exist, returns an empty state.

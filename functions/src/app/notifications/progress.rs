@@ -12,12 +12,13 @@ use events::channel_account::Defined;
 use events::notification::{Outdated, Progress, Requested};
 use events::person::Language;
 use events::task_type::Repetition;
+use infra::Error;
 use infra::channel::{self, Updates};
-use infra::ledger::{NoContext, command_id};
+use infra::ledger::command_id;
 use infra::views::Range;
-use infra::{CommandEnvelope, Error, ExecuteError};
 
 use crate::App;
+use crate::app::cards::{documents_of, stored_card};
 
 /// Maximum number of notifications of one ticket that one event marks. The newest notifications are marked.
 const NOTIFICATIONS_MAX: usize = 500;
@@ -37,25 +38,22 @@ pub async fn mark(app: &App, id: &str, mark: MarkOutdated) -> Result<(), Error> 
         limit: NOTIFICATIONS_MAX,
     };
     let meta = Meta::system(mark.correlation.clone(), mark.cause.clone());
-    for entry in app.views.range(range).await? {
-        let loaded = app.ledger.load::<Notification>(&entry.key).await?;
-        let state = loaded.aggregate.0;
-        if !state.requested.is_some_and(|one| concerns(&mark, &one)) {
+    let keys = app.views.range(range).await?.into_iter();
+    let found = documents_of(app, Notification::VIEW, keys.map(|entry| entry.key)).await?;
+    for (stream, document) in found {
+        let Some(document) = document else { continue };
+        // The fact of a notification never changes, so the stored card is as good as the ledger.
+        let card: Notification = stored_card(&stream, &document)?;
+        if !card.requested.is_some_and(|one| concerns(&mark, &one)) {
             continue;
         }
-        let command_envelope = CommandEnvelope {
-            stream: entry.key.clone(),
-            command_id: command_id(&["outdated", id, &entry.key]),
-            meta: meta.clone(),
-        };
         let command = Command::MarkOutdated(Outdated {
             to: mark.to,
             by: mark.by.clone(),
         });
-        app.ledger
-            .execute::<Notification>(&command_envelope, &command, &NoContext)
-            .await
-            .map_err(ExecuteError::unexpected)?;
+        let id = command_id(&["outdated", id, &stream]);
+        app.must_execute::<Notification>(&stream, id, meta.clone(), &command)
+            .await?;
     }
     Ok(())
 }

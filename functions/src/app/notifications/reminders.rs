@@ -12,13 +12,9 @@ use events::{Meta, PersonId, WorkflowId};
 use infra::ledger::{NoContext, command_id};
 use infra::{CommandEnvelope, Error, ExecuteError};
 
-use super::notify::ticket;
+use super::notify::{is_too_old, ticket};
 use crate::App;
 use crate::app::context::Configuration;
-
-/// Maximum age of the event that starts reminders: one day. After a loss of the views, the desk reads all events again.
-/// An event from the time before the notification policy existed must not start reminders then.
-const AGE_MAX_MS: i64 = 24 * 3_600_000;
 
 /// Returns the time in milliseconds between two reminders of a workflow version. Returns `None` if this version repeats
 /// no reminders or does not exist.
@@ -43,8 +39,9 @@ pub async fn start(app: &App, start: StartReminders) -> Result<(), Error> {
         return Ok(());
     };
     let ticket = ticket(app, &start.ticket).await?;
-    let is_old = start.at.plus_ms(AGE_MAX_MS) < app.ledger.clock.now();
-    if is_old || people(&ticket, start.node, start.round).is_err() {
+    // After a loss of the views, the desk reads all events again. An event from the time before the notification policy
+    // existed must not start reminders then.
+    if is_too_old(app, start.at) || people(&ticket, start.node, start.round).is_err() {
         return Ok(());
     }
     let stream = stream(&start.ticket, start.node, start.round);
@@ -100,16 +97,11 @@ pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
         },
         Err(reason) => Command::Stop(reason),
     };
-    let command_envelope = CommandEnvelope {
-        stream: due.stream.clone(),
-        command_id: command_id(&["remind", &due.stream, &number.to_string()]),
-        meta: Meta::system(started.cause.clone(), started.cause.clone()),
-    };
-    app.ledger
-        .execute::<NodeReminder>(&command_envelope, &command, &NoContext)
+    let id = command_id(&["remind", &due.stream, &number.to_string()]);
+    let meta = Meta::system(started.cause.clone(), started.cause.clone());
+    app.must_execute::<NodeReminder>(&due.stream, id, meta, &command)
         .await
         .map(drop)
-        .map_err(ExecuteError::unexpected)
 }
 
 /// Returns the people whose last reminder is neither held nor collected in a digest. Without this check, the reminders

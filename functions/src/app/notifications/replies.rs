@@ -158,10 +158,8 @@ impl Through<'_> {
         if waits.map_err(|error| error.to_string())?.is_some() {
             return Err("the account is stopped or paused".into());
         }
-        let name = format!("{}{account}", accounts::SECRET);
-        let secret = app.ledger.keys.secret(&name).await;
+        let secret = accounts::secret(app, account).await;
         let secret = secret.map_err(|error| error.to_string())?;
-        let secret = String::from_utf8(secret.unwrap_or_default()).unwrap_or_default();
         if let Sent::TokenRefused = self.attempt(app, codec, defined, &secret).await? {
             app.tokens.discard(account).await;
             self.attempt(app, codec, defined, &secret).await?;

@@ -133,7 +133,7 @@ fn subscription(entry: SubscriptionEntry) -> Result<Subscription, String> {
 
 /// Creates a notification for each person of each subscription whose condition the ticket meets. A person gets at most
 /// one of them for one event. The permission to read the ticket is checked when the notification is decided. An event
-/// that is older than one day notifies nobody: the subscriptions are probably newer than this event.
+/// that is older than one day causes no notification: the subscriptions are probably newer than this event.
 pub async fn notify_matching(app: &App, id: &str, request: NotifySubscribers) -> Result<(), Error> {
     if notify::is_too_old(app, request.about.at) {
         return Ok(());
@@ -146,7 +146,7 @@ pub async fn notify_matching(app: &App, id: &str, request: NotifySubscribers) ->
     let Some(card) = tickets::card(app, &request.about.ticket).await? else {
         return Ok(());
     };
-    // A ticket passes some nodes at once, for example the node with its form. Such a node waits for nobody.
+    // A ticket passes some nodes at once, for example the node with its form. Such a node does not wait for a person.
     let has_left = |node| {
         let node_run = card.ticket.nodes.get(&node);
         node_run.is_none_or(|run| !run.is_current())
@@ -169,8 +169,11 @@ pub async fn notify_matching(app: &App, id: &str, request: NotifySubscribers) ->
                 (Fact::LoadHigh, loaded.into_iter().map(id).collect())
             }
         };
+        if ids.is_empty() {
+            continue;
+        }
         for person in people(app, subscription).await? {
-            if ids.is_empty() || notified.contains(&person) {
+            if notified.contains(&person) {
                 continue;
             }
             notified.push(person.clone());

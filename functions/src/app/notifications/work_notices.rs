@@ -16,7 +16,7 @@ pub const WORKFLOW_IS_SILENT: &str =
     "the workflow notifies nobody of the work at its nodes (`notify_rule` is `NONE`)";
 
 /// Applies the settings of the workflow to a notification: the accounts that they choose, unless the message is urgent.
-/// Also returns true if the workflow notifies nobody of this work.
+/// Also returns true if this work causes no notification.
 pub async fn apply(
     app: &App,
     ticket: &Ticket,

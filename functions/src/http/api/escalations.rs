@@ -16,8 +16,7 @@ use super::problem::{ApiResult, Problem};
 use super::reply::{Time, ok, time};
 use super::request::Asked;
 use super::resource::{
-    Answer, Asks, Call, Operation, PAGE, PAGE_SIZE, Parameter, Resource, get, instant, list,
-    segments,
+    Answer, Asks, Call, Operation, PAGE, PAGE_SIZE, Parameter, Resource, get, list, segments,
 };
 use super::shape::quoted;
 use crate::App;
@@ -349,11 +348,8 @@ async fn shown_step(app: &App, step: &Step) -> Result<ShownStep, Problem> {
 
 /// Returns the time in the parameter `at`, or the current time.
 fn asked_at(request: &Asked) -> Moment {
-    let given = request.asked_for("at").and_then(instant);
-    given.map_or_else(
-        || request.app.ledger.clock.now(),
-        |at| Moment(at.as_millisecond()),
-    )
+    let given = request.moment("at");
+    given.unwrap_or_else(|| request.app.ledger.clock.now())
 }
 
 async fn check(request: Asked, name: &str) -> ApiResult {

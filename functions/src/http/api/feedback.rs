@@ -14,9 +14,7 @@ use super::notifications::permitted;
 use super::problem::{ApiResult, Problem};
 use super::reply::{Time, done, ok, time};
 use super::request::Asked;
-use super::resource::{
-    Answer, Asks, Call, EMPTY, Operation, Resource, get, instant, list, post, segments,
-};
+use super::resource::{Answer, Asks, Call, EMPTY, Operation, Resource, get, list, post, segments};
 use super::shape::{Shape, optional};
 use crate::App;
 use crate::app::notifications::feedback::{self, Answers, NotGiven};
@@ -259,14 +257,12 @@ fn problem(reason: NotGiven) -> Problem {
 
 /// Returns the period of a report: `from` (inclusive) and `until` (exclusive). The default is the last 30 days.
 pub(super) fn period(request: &Asked) -> Result<(Moment, Moment), Problem> {
-    let given = |name| {
-        let at = request.asked_for(name).and_then(instant);
-        at.map(|at| Moment(at.as_millisecond()))
-    };
     // The current millisecond belongs to the default period.
     let now = request.app.ledger.clock.now();
-    let until = given("until").unwrap_or_else(|| now.plus_ms(1));
-    let from = given("from").unwrap_or_else(|| until.plus_ms(-PERIOD_MS));
+    let until = request.moment("until").unwrap_or_else(|| now.plus_ms(1));
+    let from = request
+        .moment("from")
+        .unwrap_or_else(|| until.plus_ms(-PERIOD_MS));
     if from >= until {
         return Err(Problem::malformed("from", "`from` must be before `until`"));
     }

@@ -35,13 +35,7 @@ const DOCUMENT: &[Member] = &[
     required(
         "templates",
         Shape::Object(&[
-            optional(
-                "email",
-                Shape::Object(&[
-                    optional("subject", Shape::Text),
-                    required("body", Shape::Text),
-                ]),
-            ),
+            optional("email", TEXT),
             optional(
                 "wechat",
                 Shape::Object(&[

@@ -38,7 +38,7 @@ use crate::app::notifications::{identities, notify, why};
 use crate::app::{permissions, times};
 
 /// The languages in which the desk writes messages. These are the allowed values of the member `language`.
-const LANGUAGES: &[&str] = &["zh-CN", "en"];
+pub(super) const LANGUAGES: &[&str] = &["zh-CN", "en"];
 
 const LANGUAGE: Member = optional("language", Shape::Words(LANGUAGES));
 const ZONE: Member = optional("zone", Shape::Text);
@@ -588,11 +588,7 @@ async fn explain(request: Asked, id: &str) -> ApiResult {
     let (stream, state, actor) = allowed(&request, Permission::ReadPerson, id).await?;
     let app = &request.app;
     let preferences = preferences::read(app, &actor).await?;
-    let language = match request.asked_for("language") {
-        Some("en") => Language::English,
-        Some(_) => Language::Chinese,
-        None => preferences.language,
-    };
+    let language = request.language_or(preferences.language);
     let zone = notify::zone(app, preferences.zone.as_deref());
     let steps = why::steps(app, &stream, language, &zone).await?;
     let steps = steps.into_iter().map(|step| WhyStep {

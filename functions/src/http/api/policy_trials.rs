@@ -5,6 +5,7 @@ use events::person::Language;
 use serde_json::Value;
 
 use super::admin::reads_operations;
+use super::notifications::LANGUAGES;
 use super::problem::{ApiResult, Problem};
 use super::reply::ok;
 use super::request::Asked;
@@ -29,7 +30,7 @@ const OPERATIONS: &[Operation] = &[post(
         required("definitions", Shape::Text),
         optional("days", Shape::Integer(1, DAYS_MAX)),
         optional("assume_addresses", Shape::Flag),
-        optional("language", Shape::Words(&["zh-CN", "en"])),
+        optional("language", Shape::Words(LANGUAGES)),
     ],
 )
 .returning::<Report>()];

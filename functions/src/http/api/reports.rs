@@ -1,16 +1,13 @@
 //! Handles reports about notifications in the API `/v1`. They concern the whole desk, so only superusers may read them.
 
-use events::Moment;
 use events::app::Scope;
-use events::person::Language;
 
 use super::admin::reads_operations;
+use super::notifications::LANGUAGES;
 use super::problem::{ApiResult, Problem};
 use super::reply::ok;
 use super::request::Asked;
-use super::resource::{
-    Answer, Asks, Call, Operation, Parameter, Resource, instant, list, segments,
-};
+use super::resource::{Answer, Asks, Call, Operation, Parameter, Resource, list, segments};
 use crate::app::notifications::delivery_report::{self, Outcomes, Report};
 
 /// Maximum number of days of a period.
@@ -20,7 +17,7 @@ const DAYS: usize = 30;
 /// The length of one day in milliseconds.
 const DAY_MS: i64 = 86_400_000;
 
-const LANGUAGE: Parameter = ("language", Asks::Word(&["zh-CN", "en"]));
+const LANGUAGE: Parameter = ("language", Asks::Word(LANGUAGES));
 const OF_DAYS: Parameter = ("days", Asks::Number(1, DAYS_MAX));
 
 const OPERATIONS: &[Operation] = &[
@@ -59,9 +56,11 @@ fn answer(call: Call) -> Answer {
 async fn notifications(request: Asked) -> ApiResult {
     reads_operations(&request).await?;
     let app = &request.app;
-    let to = time(&request, "to").unwrap_or_else(|| app.ledger.clock.now());
+    let to = request
+        .moment("to")
+        .unwrap_or_else(|| app.ledger.clock.now());
     let from = to.plus_ms(-DAY_MS * i64::from(days(&request)?));
-    let (zone, language) = (&app.settings.zone, language(&request));
+    let (zone, language) = (&app.settings.zone, request.language_or(request.language));
     let report = delivery_report::report(&app.ledger, (from, to), zone, language);
     Ok(ok(&report.await?))
 }
@@ -73,8 +72,8 @@ async fn outcomes(request: Asked) -> ApiResult {
     // Without a time, the last days are compared with the days before them.
     let now = app.ledger.clock.now();
     let default = now.plus_ms(-DAY_MS * i64::from(days));
-    let split = time(&request, "split").unwrap_or(default);
-    let (zone, language) = (&app.settings.zone, language(&request));
+    let split = request.moment("split").unwrap_or(default);
+    let (zone, language) = (&app.settings.zone, request.language_or(request.language));
     let outcomes = delivery_report::outcomes(&app.ledger, split, days, zone, language);
     Ok(ok(&outcomes.await?))
 }
@@ -82,18 +81,4 @@ async fn outcomes(request: Asked) -> ApiResult {
 fn days(request: &Asked) -> Result<u32, Problem> {
     let days = request.number("days", DAYS, DAYS_MAX)?;
     Ok(u32::try_from(days).unwrap_or(u32::MAX))
-}
-
-/// Returns the time in a parameter. The server has already checked its format.
-fn time(request: &Asked, parameter: &str) -> Option<Moment> {
-    let at = request.asked_for(parameter).and_then(instant);
-    at.map(|at| Moment(at.as_millisecond()))
-}
-
-fn language(request: &Asked) -> Language {
-    match request.asked_for("language") {
-        Some("en") => Language::English,
-        Some(_) => Language::Chinese,
-        None => request.language,
-    }
 }

@@ -11,12 +11,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use events::person::Language;
 use events::workflow::Processors;
-use events::{Entry, Meta, NodeId, PersonId, RoleId};
+use events::{Entry, Meta, Moment, NodeId, PersonId, RoleId};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::problem::Problem;
-use super::resource::{Kind, Operation, flaws as query_flaws};
+use super::resource::{Kind, Operation, flaws as query_flaws, instant};
 use super::shape::{FLAWS_MAX, Flaw, flaws as body_flaws, named, quoted, step};
 use crate::App;
 use crate::app::identity::{Caller, Presented, identify};
@@ -437,6 +437,21 @@ impl Asked {
             .get(key)
             .and_then(Value::as_str)
             .filter(|text| !text.is_empty())
+    }
+
+    /// Returns the language in the query, or `other` if the query has none.
+    pub(super) fn language_or(&self, other: Language) -> Language {
+        match self.asked_for("language") {
+            Some("en") => Language::English,
+            Some(_) => Language::Chinese,
+            None => other,
+        }
+    }
+
+    /// Returns the time in a query parameter. The server has already checked its format.
+    pub(super) fn moment(&self, key: &str) -> Option<Moment> {
+        let at = self.asked_for(key).and_then(instant);
+        at.map(|at| Moment(at.as_millisecond()))
     }
 
     /// Returns a query parameter as a number from 1 to `most`. Returns `default` if the parameter

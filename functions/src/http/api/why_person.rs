@@ -2,7 +2,6 @@
 
 use domain::permission::Operation as Permission;
 use events::app::Scope;
-use events::person::Language;
 use serde::Serialize;
 
 use super::notifications::permitted;
@@ -94,11 +93,7 @@ async fn explain(request: Asked, sn: &str, person: &str) -> ApiResult {
     let pid = app.people.find(person).await?;
     permitted(&request, Permission::ReadPerson, &pid).await?;
     let (sn, _) = found(&request, sn).await?;
-    let language = match request.asked_for("language") {
-        Some("en") => Language::English,
-        Some(_) => Language::Chinese,
-        None => request.language,
-    };
+    let language = request.language_or(request.language);
     let explained = why_person::explain(app, &sn.stream(), &pid).await?;
     let events = explained.into_iter().map(|one| ExplainedEvent {
         at: time(app, one.at),

@@ -5,10 +5,10 @@ use domain::notification::delivery::{Command, Delivery, End, MESSAGE};
 use domain::notification::receipt::{HAS_RECEIPT, ReceiptReport, ReceiptState, Reported};
 use events::delivery::Requested;
 use events::{Meta, channel_account};
+use infra::Error;
 use infra::channel::{Channel, Response};
 use infra::http::origin;
-use infra::ledger::{NoContext, command_id};
-use infra::{CommandEnvelope, Error, ExecuteError};
+use infra::ledger::command_id;
 
 use super::hidden::Hidden;
 use super::{Credentials, credentials, limited_update, usable};
@@ -49,16 +49,11 @@ pub(super) async fn poll(app: &App, stream: &str) -> Result<(), Error> {
         reported,
         at: app.ledger.clock.now(),
     });
-    let command_envelope = CommandEnvelope {
-        stream: stream.to_owned(),
-        command_id: command_id(&["receipt", stream, &poll.to_string()]),
-        meta: Meta::system(&*requested.notification, &*requested.notification),
-    };
-    app.ledger
-        .execute::<Delivery>(&command_envelope, &command, &NoContext)
+    let meta = Meta::system(&*requested.notification, &*requested.notification);
+    let id = command_id(&["receipt", stream, &poll.to_string()]);
+    app.must_execute::<Delivery>(stream, id, meta, &command)
         .await
         .map(drop)
-        .map_err(ExecuteError::unexpected)
 }
 
 /// Sends one request for a receipt. Returns `None` if another worker sends it.

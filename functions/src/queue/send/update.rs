@@ -99,6 +99,7 @@ pub(super) async fn attempt(app: &App, stream: &str) -> Result<(), Error> {
     let id = command_id(&["update", stream, &number]);
     app.must_execute::<Delivery>(stream, id, meta, &command)
         .await
+        .map(drop)
 }
 
 /// The request for one attempt, with the data for its verdict.

@@ -15,7 +15,7 @@ use x509_parser::pem::parse_x509_pem;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::time::ASN1Time;
 
-use super::{Refusal, Request, WINDOW_MS, from_base64, is_equal, required, unreadable};
+use super::{Refusal, Request, check_timestamp, from_base64, is_equal, required, unreadable};
 use crate::http::Url;
 
 /// Maximum length of an address in a message, in bytes.
@@ -34,14 +34,20 @@ pub(super) enum Content {
     Ended,
 }
 
-/// Returns the address of the certificate in a message. Returns an error if the address does not belong to SNS.
-pub(super) fn certificate_url(request: &Request<'_>) -> Result<String, Refusal> {
+/// Returns the address of the certificate in a message about one of the topics.
+pub(super) fn certificate_url(request: &Request<'_>, topics: &[String]) -> Result<String, Refusal> {
     let members = request.json().map_err(Refusal::before_check)?;
-    let url = member(&members, "SigningCertURL").or_else(|_| member(&members, "SigningCertUrl"))?;
+    check_topic(&members, topics)?;
+    certificate_address(&members).map(str::to_owned)
+}
+
+/// Returns the address of the certificate in a message. Returns an error if the address does not belong to SNS.
+fn certificate_address(members: &Map<String, Value>) -> Result<&str, Refusal> {
+    let url = member(members, "SigningCertURL").or_else(|_| member(members, "SigningCertUrl"))?;
     let parsed = of_sns(url).ok_or(Refusal::Certificate("its address must be a host of SNS"))?;
     let ending = parsed.path().rsplit('.').next();
     if ending == Some("pem") && parsed.query().is_none() {
-        Ok(url.to_owned())
+        Ok(url)
     } else {
         Err(Refusal::Certificate("its address must end with .pem"))
     }
@@ -71,9 +77,8 @@ fn of_sns(url: &str) -> Option<Url> {
 
 /// Checks that a message names one of the topics. The signature is not checked yet, so this proves nothing. It only
 /// prevents that everybody can cause requests for certificates.
-pub(super) fn check_topic(request: &Request<'_>, topics: &[String]) -> Result<(), Refusal> {
-    let members = request.json().map_err(Refusal::before_check)?;
-    let given = member(&members, "TopicArn")?;
+fn check_topic(members: &Map<String, Value>, topics: &[String]) -> Result<(), Refusal> {
+    let given = member(members, "TopicArn")?;
     if topics.iter().any(|topic| topic.trim() == given) {
         Ok(())
     } else {
@@ -87,8 +92,8 @@ pub(super) fn verify(request: &Request<'_>, topic: &str, now: Moment) -> Result<
     if !topic.starts_with("arn:aws") {
         return Err(Refusal::Secret("the ARN of a topic of SNS"));
     }
-    certificate_url(request)?;
     let members = request.json().map_err(Refusal::before_check)?;
+    certificate_address(&members)?;
     let algorithm: &'static dyn VerificationAlgorithm = match member(&members, "SignatureVersion")?
     {
         "1" => &RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
@@ -178,13 +183,4 @@ fn public_key(pem: &str, now: Moment) -> Result<Vec<u8>, Refusal> {
     }
     let key = &certificate.public_key().subject_public_key.data;
     Ok(key.to_vec())
-}
-
-fn check_timestamp(text: &str, now: Moment) -> Result<(), Refusal> {
-    let at = text.parse::<jiff::Timestamp>().ok();
-    let difference = at.map(|at| at.as_millisecond().saturating_sub(now.0).saturating_abs());
-    match difference {
-        Some(difference) if difference <= WINDOW_MS => Ok(()),
-        _ => Err(Refusal::Stale(WINDOW_MS / 1_000)),
-    }
 }

@@ -3,16 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use domain::Decider as _;
 use domain::intent::{Intent, Notify};
 use domain::notification::imported::{Case, Columns, recipients};
 use domain::reactions;
 use domain::ticket::Ticket;
-use domain::{Decider as _, Envelope};
 use events::notification::{Fact, NotificationEvent, Outcome, Requested, Role};
 use events::ticket::{RowImported, TicketEvent};
 use events::{Moment, PersonId, TicketSn, WorkflowId};
 use infra::Error;
-use infra::ledger::repository::decode;
+use infra::ledger::repository::{decode, envelopes};
 use infra::store::Commit;
 
 use super::{Options, Progress, TryError};
@@ -160,10 +160,10 @@ impl Reader<'_> {
             self.tickets.remove(&commit.stream);
             return Ok(());
         }
-        let (meta, events) = decode::<TicketEvent>(commit)?;
-        let is_imported = matches!(events.first(), Some((TicketEvent::RowImported(_), _)));
+        let decoded = decode::<TicketEvent>(commit)?;
+        let is_imported = matches!(decoded.1.first(), Some((TicketEvent::RowImported(_), _)));
         if is_imported {
-            for ((event, occurred_at), sequence) in events.iter().zip(commit.first..) {
+            for ((event, occurred_at), sequence) in decoded.1.iter().zip(commit.first..) {
                 if let TicketEvent::RowImported(row) = event {
                     let id = format!("{}:{sequence}", commit.stream);
                     self.row(&commit.stream, row, occurred_at.unwrap_or(commit.at), &id)?;
@@ -176,16 +176,8 @@ impl Reader<'_> {
             None => before(self.app, commit).await?,
         };
         let mut intents = Vec::new();
-        for ((event, occurred_at), sequence) in events.into_iter().zip(commit.first..) {
-            ticket.evolve(&event);
-            let envelope = Envelope {
-                stream: commit.stream.clone(),
-                sequence,
-                at: commit.at,
-                occurred_at,
-                meta: meta.clone(),
-                event,
-            };
+        for envelope in envelopes(commit, decoded) {
+            ticket.evolve(&envelope.event);
             if self.includes(envelope.happened_at()) {
                 intents.extend(reactions::notifications(&envelope, &ticket));
             }

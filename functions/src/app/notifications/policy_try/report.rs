@@ -357,7 +357,7 @@ fn notes(tried: &Tried, language: Language) -> Vec<String> {
     if tried.rows > 0 {
         notes.push((
             "导入的数据按在本服务台实际发生计算；导入本身从不发送通知。",
-            "Imported rows count as if they had happened in this desk. An import itself notifies nobody.",
+            "Imported rows count as if they had happened in this desk. An import itself causes no notifications.",
         ));
     }
     let notes = notes.into_iter().map(|(chinese, english)| match language {

@@ -339,11 +339,6 @@ pub async fn apply(
         Some(_) => testing::marked(content, language),
         None => content,
     };
-    let opened = card.ticket.opened.as_ref();
-    let is_hidden = opened.is_none_or(|opened| opened.seals_text);
-    if is_hidden || hides_ticket(app, requested, card).await? {
-        return Ok(finish(content));
-    }
     let format = formats::format_of(channel);
     let version = tested.or_else(|| template.published());
     let text = version
@@ -351,6 +346,11 @@ pub async fn apply(
     let Some(text) = text else {
         return Ok(finish(content));
     };
+    let opened = card.ticket.opened.as_ref();
+    let is_hidden = opened.is_none_or(|opened| opened.seals_text);
+    if is_hidden || hides_ticket(app, requested, card).await? {
+        return Ok(finish(content));
+    }
     let source = Source {
         ticket: &requested.ticket,
         card,

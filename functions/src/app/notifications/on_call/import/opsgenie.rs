@@ -159,7 +159,7 @@ impl Rules<'_> {
             match text(rule, "condition") {
                 "" | "if-not-acked" => {}
                 condition => self.notes.push(format!(
-                    "the rule after {delay} minutes has the condition {condition:?}, but notifies only if nobody has acknowledged"
+                    "the rule after {delay} minutes has the condition {condition:?}, but notifies only if no person has acknowledged"
                 )),
             }
             let wait = bounded(delay - before, &mut self.notes);
