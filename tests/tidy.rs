@@ -2,6 +2,7 @@
 //! template.
 
 mod additions;
+mod reaction_types;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -149,8 +149,9 @@ pub fn clause_holds(clause: &Clause, found: &Found) -> bool {
     }
 }
 
-/// Compares two values according to the field type `kind`. Numbers, dates and times are compared by their
-/// values, and other types are compared as text. Returns `None` if a value cannot be converted to this type.
+/// Compares two values according to the field type `kind`. Numbers, dates, times and truth values are compared by
+/// their values, and other types are compared as text. A field of the type `BOOLEAN` accepts `1` and `0` for `true` and
+/// `false`. Returns `None` if a value cannot be converted to this type.
 fn compare(kind: &str, left: &Value, right: &Value) -> Option<Ordering> {
     let (left, right) = (plain(left), plain(right));
     if matches!(kind, "DATE" | "DATETIME" | "date" | "datetime") {
@@ -161,12 +162,26 @@ fn compare(kind: &str, left: &Value, right: &Value) -> Option<Ordering> {
         };
     }
     if matches!(kind, "INT" | "number") {
-        return number(&left)?.partial_cmp(&number(&right)?);
+        // Whole numbers above 2^53 are not exact as floating-point numbers.
+        return match (left.trim().parse::<i128>(), right.trim().parse::<i128>()) {
+            (Ok(left), Ok(right)) => Some(left.cmp(&right)),
+            _ => number(&left)?.partial_cmp(&number(&right)?),
+        };
     }
     if matches!(kind, "BOOLEAN" | "boolean") {
-        return Some(left.to_lowercase().cmp(&right.to_lowercase()));
+        return Some(truth(&left).cmp(&truth(&right)));
     }
     Some(left.cmp(&right))
+}
+
+/// Returns the text of a truth value in its usual form: `true` for `1`, and `false` for `0`. Other texts are returned in
+/// lower case.
+fn truth(text: &str) -> String {
+    match text.trim() {
+        "1" => "true".to_owned(),
+        "0" => "false".to_owned(),
+        other => other.to_lowercase(),
+    }
 }
 
 pub(crate) fn number(text: &str) -> Option<f64> {
@@ -238,6 +253,18 @@ mod tests {
         assert!(is_true("INT", json!("1.5"), ">", json!("1")));
         assert!(!is_true("INT", json!("x"), "<", json!(10)));
         assert!(is_true("STRING", json!("9"), ">", json!("10")));
+        let large = json!("9007199254740993");
+        assert!(!is_true("INT", large, "==", json!("9007199254740992")));
+        assert!(is_true("INT", json!("1.0"), "==", json!("1")));
+    }
+
+    #[test]
+    fn one_and_zero_are_truth_values() {
+        assert!(is_true("BOOLEAN", json!("1"), "==", json!("true")));
+        assert!(is_true("BOOLEAN", json!("False"), "==", json!("0")));
+        assert!(is_true("BOOLEAN", json!("0"), "!=", json!("true")));
+        assert!(!is_true("BOOLEAN", json!(""), "==", json!("false")));
+        assert!(is_true("STRING", json!("1"), "!=", json!("true")));
     }
 
     #[test]

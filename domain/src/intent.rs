@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use events::delivery::Bounced;
 use events::digest::{Flushed, Item};
 use events::notification::{DeliveryEnded, Fact, Progress, Role};
 use events::notification_policy::Occasion;
@@ -55,6 +56,15 @@ pub enum Intent {
         cause: String,
         correlation: String,
     },
+    /// Requests that the desk writes the values of the ticket of a case to the record of an integration, to which a person
+    /// bound the case, and cancels waiting writes to a former record. If the person removed the binding, the desk only cancels.
+    /// `case` is the name of the stream of the case.
+    WriteBinding {
+        case: String,
+        integration: String,
+        cause: String,
+        correlation: String,
+    },
     /// Requests a mission (the work of a robot) for an automatic node.
     StartDispatch(Box<StartServiceTask>),
     /// Requests that the desk processes an inbound message (a message from another system). The member
@@ -81,6 +91,8 @@ pub enum Intent {
     },
     /// Requests a notification for each person whose subscription concerns a ticket.
     NotifySubscribers(Box<NotifySubscribers>),
+    /// Requests that the chat group of a ticket follows the ticket: its people, its name, its messages and its end.
+    SyncChatGroup(Box<SyncChatGroup>),
     /// Requests a notification for each operator that the notification policy names.
     NotifyOperators(Box<About>),
     /// Requests that a channel account (a configured sender, such as a mail relay) sends the message of a
@@ -110,6 +122,9 @@ pub enum Intent {
         cause: String,
         correlation: String,
     },
+    /// Requests that a notification stores that an accepted message came back. The next channel account (a configured
+    /// sender) then sends the message once.
+    ReportBounce(Box<ReportBounce>),
     /// Requests that the notifications about a node or a ticket store that their messages are outdated.
     MarkOutdated(Box<MarkOutdated>),
     /// Requests that a sent message shows the progress of the work, and no outdated buttons. The member `delivery` is
@@ -120,6 +135,9 @@ pub enum Intent {
         channel: String,
         to: Progress,
         by: Option<PersonId>,
+        /// The time of the event that makes the message outdated. Messages of earlier versions do not have it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<Moment>,
         cause: String,
         correlation: String,
     },
@@ -129,6 +147,9 @@ pub enum Intent {
         delivery: String,
         person: PersonId,
         code: String,
+        /// The time of the report of the provider. Messages of earlier versions do not have it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<Moment>,
         cause: String,
         correlation: String,
     },
@@ -153,6 +174,21 @@ pub enum Intent {
         cause: String,
         correlation: String,
     },
+}
+
+/// The data of a report about an accepted message of a notification.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportBounce {
+    /// The name of the stream of the notification.
+    pub notification: String,
+    pub account: String,
+    /// The name of the stream of the delivery.
+    pub delivery: String,
+    pub bounced: Bounced,
+    /// The time at which the report was stored.
+    pub at: Moment,
+    pub cause: String,
+    pub correlation: String,
 }
 
 /// The change of a ticket that the desk writes to the records of a case.
@@ -240,6 +276,9 @@ pub struct MarkOutdated {
     pub to: Progress,
     /// The person who acted. `None` if the desk itself acted.
     pub by: Option<PersonId>,
+    /// The time of the event. Messages of earlier versions do not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Moment>,
     pub cause: String,
     pub correlation: String,
 }
@@ -283,6 +322,22 @@ pub struct StartEscalation {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_priority_change: bool,
     /// The time of the event that caused the escalation.
+    pub at: Moment,
+    pub cause: String,
+    pub correlation: String,
+}
+
+/// The data that the desk needs to let the chat group of a ticket follow the ticket after an event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncChatGroup {
+    pub ticket: TicketSn,
+    /// The fact about which the group gets a message. `None` if the event causes no message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fact: Option<Fact>,
+    /// True if the event ends the ticket.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_end: bool,
+    /// The time of the event.
     pub at: Moment,
     pub cause: String,
     pub correlation: String,
@@ -342,6 +397,7 @@ impl Intent {
             | Self::StartApplication { .. }
             | Self::WithdrawApplications { .. }
             | Self::WriteBack { .. }
+            | Self::WriteBinding { .. }
             | Self::HandleInbound { .. } => "sync",
             Self::StartDispatch(_) => "dispatch",
             Self::Notify(_)
@@ -353,10 +409,12 @@ impl Intent {
             | Self::AddToDigest(_)
             | Self::MarkOutdated(_)
             | Self::EndDelivery { .. }
+            | Self::ReportBounce(_)
             | Self::SuppressAddress { .. } => "notify",
             Self::StartDelivery { .. }
             | Self::SendDigest(_)
             | Self::UpdateMessage { .. }
+            | Self::SyncChatGroup(_)
             | Self::SendAnswer { .. } => "send",
             Self::RelateTicket { .. } | Self::EndChildTicket { .. } => "ticket",
         }
@@ -372,17 +430,20 @@ impl Intent {
             Self::SubmitApplication(start) | Self::StartDispatch(start) => start.node.to_string(),
             Self::HandleInbound { subject, .. } => subject.clone(),
             Self::StartApplication { application } => application.clone(),
+            Self::WriteBinding { integration, .. } => integration.clone(),
             Self::Notify(notify) => notify.person.0.clone(),
             Self::NotifyOperators(about) => about.ticket.0.clone(),
             Self::NotifySubscribers(notify) => notify.about.ticket.0.clone(),
             Self::StartEscalation(start) => start.node.to_string(),
             Self::StartReminders(start) => start.node.to_string(),
+            Self::SyncChatGroup(sync) => sync.ticket.0.clone(),
             Self::StartDelivery { account, .. } | Self::SendAnswer { account, .. } => {
                 account.clone()
             }
             Self::AddToDigest(add) => add.account.clone(),
             Self::SendDigest(send) => send.flushed.account.clone(),
             Self::EndDelivery { notification, .. } => notification.clone(),
+            Self::ReportBounce(report) => report.notification.clone(),
             Self::SuppressAddress { delivery, .. } | Self::UpdateMessage { delivery, .. } => {
                 delivery.clone()
             }

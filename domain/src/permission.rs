@@ -9,8 +9,8 @@ use std::fmt;
 pub enum Operation {
     /// To read a ticket with its form, events, logs, remarks, files, API calls and callbacks.
     ReadTicket,
-    /// To take part in a ticket: to add remarks, to link it with other tickets, to escalate it, and to change its
-    /// followers.
+    /// To take part in a ticket: to add remarks, to link it with other tickets, to escalate it, to change its followers, and
+    /// to create its chat group.
     TakePart,
     /// To read the remarks that are only for the people who work on the ticket.
     ReadInternalRemarks,

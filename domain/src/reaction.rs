@@ -67,6 +67,12 @@ pub fn stream(name: &str) -> String {
     format!("reaction-{name}")
 }
 
+/// Returns the name of the stream that stores since when a reaction processes the event type `event`, such as
+/// `ticket.resumed`. Only event types that a later version of the reaction added have such a stream.
+pub fn stream_of_type(name: &str, event: &str) -> String {
+    format!("reaction-{name}.{event}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +80,7 @@ mod tests {
     fn born(position: Option<i64>) -> Activated {
         Activated {
             reaction: "send_callback".into(),
+            event: String::new(),
             position,
             at: Moment(100),
         }

@@ -11,6 +11,9 @@ use crate::{AppCode, Moment, NodeId, PersonId, Personal, TicketSn};
 
 /// The id of the deadline at which the desk sends the next request of the application to the external ITSM.
 pub const ATTEMPT: &str = "attempt";
+/// The id of the deadline of an application that only waits for the decision. At this deadline, the desk asks for the
+/// statuses of all due applications of the same kind. An open application has this deadline or [`ATTEMPT`].
+pub const POLL: &str = "poll";
 /// The id of the deadline at which the application (the request for approval) expires if the external ITSM
 /// has not decided.
 pub const EXPIRE: &str = "expire";
@@ -38,25 +41,36 @@ event_enum! {
             DeadlineChange::set(ATTEMPT, applied.due),
             DeadlineChange::set(EXPIRE, applied.expires),
         ],
-        ApplicationEvent::AttemptStarted(started) => vec![DeadlineChange::set(ATTEMPT, started.due)],
-        ApplicationEvent::AttemptFailed(failed) => vec![DeadlineChange::set(ATTEMPT, failed.due)],
-        ApplicationEvent::PollScheduled(scheduled) => {
-            vec![DeadlineChange::set(ATTEMPT, scheduled.due)]
-        }
-        ApplicationEvent::Hinted(hinted) => vec![DeadlineChange::set(ATTEMPT, hinted.due)],
-        ApplicationEvent::WithdrawalRequested(requested) => {
-            vec![DeadlineChange::set(ATTEMPT, requested.due)]
-        }
-        ApplicationEvent::Completed(completed) => vec![
-            DeadlineChange::set(ATTEMPT, completed.due),
-            DeadlineChange::clear(EXPIRE),
+        ApplicationEvent::AttemptStarted(started) => alone(started.due),
+        ApplicationEvent::AttemptFailed(failed) => alone(failed.due),
+        ApplicationEvent::PollScheduled(scheduled) if scheduled.is_grouped => vec![
+            DeadlineChange::set(POLL, scheduled.due),
+            DeadlineChange::clear(ATTEMPT),
         ],
-        ApplicationEvent::Expired(expired) => vec![
-            DeadlineChange::set(ATTEMPT, expired.due),
-            DeadlineChange::clear(EXPIRE),
-        ],
-        ApplicationEvent::Closed(_) => vec![DeadlineChange::clear(ATTEMPT)],
+        ApplicationEvent::PollScheduled(scheduled) => alone(scheduled.due),
+        ApplicationEvent::Hinted(hinted) => alone(hinted.due),
+        ApplicationEvent::WithdrawalRequested(requested) => alone(requested.due),
+        ApplicationEvent::Completed(completed) => ended(completed.due),
+        ApplicationEvent::Expired(expired) => ended(expired.due),
+        ApplicationEvent::Closed(_) => {
+            vec![DeadlineChange::clear(ATTEMPT), DeadlineChange::clear(POLL)]
+        }
     };
+}
+
+/// Returns the changes of deadlines if the next request concerns this application alone.
+fn alone(due: Moment) -> Vec<DeadlineChange> {
+    vec![
+        DeadlineChange::set(ATTEMPT, due),
+        DeadlineChange::clear(POLL),
+    ]
+}
+
+/// Returns the changes of deadlines after the application has ended. At the time `due`, its result is sent again.
+fn ended(due: Moment) -> Vec<DeadlineChange> {
+    let mut changes = alone(due);
+    changes.push(DeadlineChange::clear(EXPIRE));
+    changes
 }
 
 /// An automatic node of a ticket requested an application (a request for approval in an external ITSM).
@@ -177,6 +191,10 @@ pub struct PollScheduled {
     /// True if no request was sent, because of the rate limit or of a pause after failures. The step does not change.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_postponed: bool,
+    /// True if the desk then asks for this application together with others of its kind. The time `due` is then that of
+    /// the deadline [`POLL`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_grouped: bool,
     pub due: Moment,
 }
 impl Personals for PollScheduled {}

@@ -14,17 +14,39 @@ use crate::{AppCode, Moment, PersonId, TicketSn};
 /// not processed yet.
 pub const PROCESS: &str = "process";
 /// The id of the deadline at which the desk compares a case with its record again, because they differed. The id for a
-/// further record has a slash and the name of the integration at its end.
+/// further record has a slash and the name of the integration at its end, and the id for another value than the status
+/// also has a slash and the name of the value.
 pub const COMPARE: &str = "compare";
+/// The names of the values that the desk compares.
+pub const COMPARED: [&str; 4] = ["status", "assignee", "content", "remark"];
 
-/// Returns the id of the deadline at which the desk compares a case with its record in the integration again. The name is
-/// empty for the record of the source.
-pub fn comparison(integration: &str) -> Cow<'static, str> {
-    if integration.is_empty() {
-        COMPARE.into()
-    } else {
-        format!("{COMPARE}/{integration}").into()
+/// Returns the id of the deadline at which the desk compares a value of a case with the record in the integration again.
+/// The name of the integration is empty for the record of the source.
+pub fn comparison(integration: &str, field: &str) -> Cow<'static, str> {
+    match (integration, is_status_field(field)) {
+        ("", true) => COMPARE.into(),
+        (integration, true) => format!("{COMPARE}/{integration}").into(),
+        (integration, false) => format!("{COMPARE}/{integration}/{field}").into(),
     }
+}
+
+/// Ends the deadlines of all values of the record in the integration.
+fn not_compared(integration: &str) -> Vec<DeadlineChange> {
+    COMPARED
+        .iter()
+        .map(|field| DeadlineChange::clear(comparison(integration, field)))
+        .collect()
+}
+
+/// Returns the names of the integration and of the value in the id of a deadline from [`comparison`]. Returns `None` for
+/// the id of another deadline.
+pub fn compared_at(deadline: &str) -> Option<(&str, &str)> {
+    let rest = deadline.strip_prefix(COMPARE)?;
+    if rest.is_empty() {
+        return Some(("", COMPARED[0]));
+    }
+    let names = rest.strip_prefix('/')?;
+    Some(names.split_once('/').unwrap_or((names, COMPARED[0])))
 }
 
 event_enum! {
@@ -41,6 +63,8 @@ event_enum! {
         ConflictResolved "case.conflict_resolved" 1,
         Compared "case.compared" 1,
         Repaired "case.repaired" 1,
+        BindingSet "case.binding_set" 1,
+        BindingRemoved "case.binding_removed" 1,
     }
     deadlines |event: &CaseEvent| match event {
         CaseEvent::Received(received) => vec![DeadlineChange::set(PROCESS, received.due)],
@@ -54,9 +78,14 @@ event_enum! {
             Vec::new()
         }
         CaseEvent::Compared(compared) => vec![match compared.due {
-            Some(due) => DeadlineChange::set(comparison(&compared.integration), due),
-            None => DeadlineChange::clear(comparison(&compared.integration)),
+            Some(due) => {
+                DeadlineChange::set(comparison(&compared.integration, &compared.field), due)
+            }
+            None => DeadlineChange::clear(comparison(&compared.integration, &compared.field)),
         }],
+        // The values of the former record are not compared any more.
+        CaseEvent::BindingSet(set) => not_compared(&set.binding.integration),
+        CaseEvent::BindingRemoved(removed) => not_compared(&removed.integration),
     };
 }
 
@@ -223,6 +252,25 @@ pub struct Identified {
 }
 impl Personals for Identified {}
 
+/// A person bound the case to a record of another integration. An earlier binding to a record of the same integration ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BindingSet {
+    pub by: PersonId,
+    pub binding: FurtherBinding,
+}
+impl Personals for BindingSet {}
+
+/// A person removed the binding to a record of another integration that a person had set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BindingRemoved {
+    pub by: PersonId,
+    /// The name of the integration.
+    pub integration: String,
+    /// The id of the record, which stays as it is.
+    pub record: String,
+}
+impl Personals for BindingRemoved {}
+
 /// The source has changed a value of the record that the desk wanted to write. The desk did not overwrite it. A person
 /// decides which value is right.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -251,7 +299,7 @@ pub struct ConflictResolved {
 }
 impl Personals for ConflictResolved {}
 
-/// Whether the status and the assignee of a ticket and of its record agree.
+/// Whether a value of a ticket and of its record agree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Agreement {
@@ -261,34 +309,39 @@ pub enum Agreement {
     Error,
     /// They agree again.
     Agrees,
-    /// They agree, and the ticket has ended. The case is not compared any more.
+    /// All values agree, and the ticket has ended. The case is not compared any more.
     Settled,
 }
 
-/// The desk compared the case with its record, and the result is another one than before.
+/// The desk compared a value of the case with its record, and the result is another one than before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Compared {
     /// The name of the integration with the record. The text is empty for the source of the case.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub integration: String,
     pub agreement: Agreement,
-    /// The value that differs, such as `status`.
+    /// The compared value: one of [`COMPARED`].
     #[serde(default = "status_field", skip_serializing_if = "is_status_field")]
     pub field: String,
     /// The value in the record. The text is empty if the record does not exist, or if the record has no assignee. An
-    /// assignee is the id of a person, or a digest of the account.
+    /// assignee is the id of a person, or a digest of the account. The content is the keys of the form fields that differ,
+    /// with digests of their values. The text is empty for remarks.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub found: String,
-    /// The values that agree with the ticket, as a text for people. An assignee is the id of a person.
+    /// The values that agree with the ticket, as a text for people. An assignee is the id of a person. Remarks are the marks
+    /// of the first missing notes.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub expected: String,
-    /// The values that could not be compared, such as `assignee` if the mapping does not name the account of the
-    /// processor.
+    /// The name of the value if it could not be compared, such as `assignee` if the mapping does not name the account of
+    /// the processor.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unknown: Vec<String>,
     /// The time of the next comparison, if it is earlier than that of the other cases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Moment>,
+    /// The end of the shift, if the comparison at this end found the difference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shift_end: Option<Moment>,
 }
 impl Personals for Compared {}
 
@@ -298,7 +351,7 @@ impl Personals for Compared {}
 pub enum Repair {
     /// The desk writes its value to the record.
     Write,
-    /// The desk takes over the content of the record.
+    /// The desk takes over the value of the record.
     Read,
 }
 
@@ -312,7 +365,30 @@ pub struct Repaired {
     pub field: String,
     pub found: String,
     pub wanted: String,
+    /// The numbers of the remarks that the desk writes again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<u64>,
     pub repair: Repair,
     pub at: Moment,
 }
 impl Personals for Repaired {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_deadline_of_a_comparison_names_its_record_and_its_value() {
+        for (integration, field, id) in [
+            ("", "status", "compare"),
+            ("erp", "status", "compare/erp"),
+            ("", "assignee", "compare//assignee"),
+            ("erp", "remark", "compare/erp/remark"),
+        ] {
+            assert_eq!(comparison(integration, field), id);
+            assert_eq!(compared_at(id), Some((integration, field)));
+        }
+        assert_eq!(compared_at(PROCESS), None);
+        assert_eq!(compared_at("compared"), None);
+    }
+}

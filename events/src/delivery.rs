@@ -85,6 +85,16 @@ pub struct OfDigest {
     pub notifications: Vec<String>,
 }
 
+/// How a message takes part in the thread of its ticket, on channels that have threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InThread {
+    /// A reply appears only in the thread.
+    Reply,
+    /// A reply also appears in the conversation, because the message is urgent.
+    Broadcast,
+}
+
 /// A delivery (the sending of one message) was requested. The event contains the complete message. All
 /// attempts send this message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -113,6 +123,14 @@ pub struct Requested {
     /// The time after which no attempt to send the message starts. If the message is not sent before this
     /// time, the delivery fails.
     pub expires: Moment,
+    /// True if the message contains a keyed tag, so that a report about it must contain the same tag. Deliveries of
+    /// versions without tags do not have this member.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_tagged: bool,
+    /// How the message takes part in the thread of its ticket. The value is absent if the message is about several
+    /// tickets or about none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread: Option<InThread>,
 }
 impl Requested {
     /// Returns the names of the streams of all notifications in the message. A message that is not a digest has one
@@ -173,6 +191,11 @@ pub struct Succeeded {
     /// change the message. This member is empty if the provider returned no id.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
+    /// The id of the first message of the thread to which the message should belong. The provider sent the message
+    /// outside of the thread, because this first message does not exist any more. In all other cases, the member is
+    /// empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub lost_root: String,
 }
 impl Personals for Succeeded {}
 

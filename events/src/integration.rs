@@ -51,6 +51,8 @@ pub enum Authority {
     Person,
     /// The desk overwrites the value of the source.
     Desk,
+    /// The desk takes over the value of the source. If this is impossible, the desk shows the conflict.
+    Source,
 }
 
 impl Authority {
@@ -196,6 +198,14 @@ pub struct CaseMapping {
     /// True if the desk writes the remarks of people to the record as notes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub notes: bool,
+    /// True if the note for a status also contains the reason that a person gave for the status, and the note for an assignee
+    /// the reason of a hand-over.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reasons: bool,
+    /// True if the desk also compares the last fact of each side: the content of the record, and the remarks that the desk
+    /// wrote to it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub last_fact: bool,
     /// Absent if the desk does not write the assignee.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assignee: Option<AssigneeMapping>,
@@ -252,6 +262,12 @@ pub struct Defined {
     /// compare them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reconcile_minutes: Option<u32>,
+    /// The times of the day at which shifts end, in the form `HH:MM`. The desk also compares the open cases at these times.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shift_ends: Vec<String>,
+    /// The time zone of `shift_ends`, such as `Asia/Shanghai`. Absent for the time zone of the desk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
     /// Who decides about the status if the ticket and the record were changed differently.
     #[serde(default, skip_serializing_if = "Authority::is_default")]
     pub status_authority: Authority,

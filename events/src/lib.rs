@@ -33,7 +33,9 @@ pub mod case;
 pub mod case_source;
 pub mod catalog;
 pub mod channel_account;
+pub mod chat_group;
 pub mod chat_identity;
+pub mod chat_thread;
 pub mod delivery;
 pub mod desk_key;
 pub mod dictionary;
@@ -58,6 +60,7 @@ pub mod notification_policy;
 pub mod notification_template;
 pub mod number_sequence;
 pub mod onboarding;
+pub mod own_subscription;
 pub mod person;
 pub mod personal;
 pub mod platform;
@@ -150,7 +153,9 @@ aggregates! {
     case_source: CaseSourceEvent,
     catalog: CatalogEvent,
     channel_account: ChannelAccountEvent,
+    chat_group: ChatGroupEvent,
     chat_identity: ChatIdentityEvent,
+    chat_thread: ChatThreadEvent,
     delivery: DeliveryEvent,
     desk_key: DeskKeyEvent,
     dictionary: DictionaryEvent,
@@ -173,6 +178,7 @@ aggregates! {
     notification_template: NotificationTemplateEvent,
     number_sequence: NumberSequenceEvent,
     onboarding: OnboardingEvent,
+    own_subscription: OwnSubscriptionEvent,
     person: PersonEvent,
     platform: PlatformEvent,
     reaction: ReactionEvent,

@@ -4,8 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::delivery::FailureClass;
 pub use crate::delivery::Progress;
+use crate::delivery::{BounceKind, FailureClass};
 use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::experiment::Assignment;
 use crate::person::QuietHours;
@@ -36,6 +36,7 @@ event_enum! {
         Routed "notification.routed" 1,
         FallbackStarted "notification.fallback_started" 1,
         DeliveryEnded "notification.delivery_ended" 1,
+        Bounced "notification.bounced" 1,
         Completed "notification.completed" 1,
         Read "notification.read" 1,
         Acted "notification.acted" 1,
@@ -54,6 +55,10 @@ event_enum! {
             None => DeadlineChange::clear(FALLBACK),
         }],
         NotificationEvent::DeliveryEnded(ended) if ended.is_accepted => vec![DeadlineChange::clear(FALLBACK)],
+        NotificationEvent::Bounced(bounced) => {
+            let next = bounced.next.map(|next| [DeadlineChange::set(FALLBACK, next.due), DeadlineChange::set(EXPIRE, next.expires)]);
+            next.into_iter().flatten().collect()
+        }
         NotificationEvent::Completed(_) => [RELEASE, EXPIRE, FALLBACK].map(DeadlineChange::clear).into(),
         NotificationEvent::Read(_) => vec![DeadlineChange::clear(SNOOZE)],
         NotificationEvent::InboxChanged(changed) => vec![match changed.until {
@@ -204,6 +209,8 @@ pub enum Role {
     OnCall,
     /// A subscription of the notification policy names the person.
     Subscriber,
+    /// The person made a subscription.
+    OwnSubscriber,
     /// The person may approve the execution of a script.
     Approver,
 }
@@ -227,8 +234,8 @@ pub struct Requested {
     /// The workflow node to which the fact belongs. The value is absent if the fact concerns the whole ticket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<NodeId>,
-    /// The name that the workflow node had when the notification was requested. For a subscriber, this is the name of
-    /// the subscription. Otherwise, the name is empty without a node.
+    /// The name that the workflow node had when the notification was requested. For a subscriber (also for an own
+    /// subscription), this is the name of the subscription. Otherwise, the name is empty without a node.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// The number of times that the ticket has entered the workflow node, or 0 without a node.
@@ -369,6 +376,9 @@ pub enum Clause {
     Collected,
     /// The person gets many notifications in a short time. The number includes this notification.
     Many { count: u32 },
+    /// The person answers more often through this account than through the others. The numbers are those of the messages
+    /// from which the desk learned this: all messages of the account, and the answered ones.
+    Learned { sent: u32, answered: u32 },
 }
 
 /// The strategy that follows from the computed priority of a notification (requirements/notifications.md,
@@ -465,6 +475,9 @@ pub struct FallbackStarted {
     /// True if all earlier deliveries have failed. False if they only took too long.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_after_failure: bool,
+    /// True if an account had accepted the message, and the message came back later.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_after_bounce: bool,
     /// The time at which the next account of the fallback list sends the message. The value is absent if no account is
     /// left, or if the desk waits for the failure of this delivery.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -489,8 +502,61 @@ pub struct DeliveryEnded {
     pub code: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
+    /// True if a digest dropped the notification, because the person or the policy wants no message any more. Such an end is
+    /// no failure, so it starts no fallback.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_dropped: bool,
 }
 impl Personals for DeliveryEnded {}
+
+/// The time of the next message after a message that came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextMessage {
+    /// The time at which the next account of the fallback list sends the message. It is later than the report if the
+    /// recipient must not be disturbed at the time of the report.
+    pub due: Moment,
+    /// The time until which the desk waits for the end of this message.
+    pub expires: Moment,
+}
+
+/// The reason why no further account sends a message that came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotRepeated {
+    /// Another account has accepted the message.
+    OtherAccepted,
+    /// The message of another account has not ended.
+    OtherOpen,
+    /// A message of the notification has come back before.
+    Repeated,
+    /// The fact is not true any more, or the recipient may not know it any more.
+    NotNeeded,
+    /// The fact is too old to be of use.
+    TooOld,
+    /// No account of the fallback list is left.
+    NoAccount,
+}
+
+/// A message that an account had accepted came back, or its recipient does not want it. Its account therefore counts as
+/// one that has not accepted the message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bounced {
+    pub account: String,
+    /// The name of the stream of the delivery.
+    pub delivery: String,
+    pub kind: BounceKind,
+    pub class: FailureClass,
+    /// The code in the report, such as `5.1.1`. This member is empty if the report contains no code.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub code: String,
+    /// The next message. The value is absent if no further account sends the message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<NextMessage>,
+    /// The reason why `next` is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_repeated: Option<NotRepeated>,
+}
+impl Personals for Bounced {}
 
 /// The combined result of all deliveries (messages) of a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -528,6 +594,10 @@ pub struct Acted {
     /// The name of the action, such as `approve`.
     pub action: String,
     pub by: PersonId,
+    /// The name of the channel account whose message contained the button or the link. The text is empty for messages
+    /// of older versions.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub account: String,
 }
 impl Personals for Acted {}
 
@@ -591,5 +661,8 @@ pub struct Outdated {
     /// The person who acted. The value is absent if the desk itself acted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<PersonId>,
+    /// The time of the event of the ticket. The value is absent in events of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Moment>,
 }
 impl Personals for Outdated {}

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::RoleId;
 use crate::event::{Personals, event_enum};
-use crate::person::QuietHours;
+use crate::person::{Language, QuietHours};
 use crate::preference::{Band, Category, ChannelPreference, Frequency};
 use crate::workflow::Group;
+use crate::{CategoryId, RoleId};
 
 event_enum! {
     /// The events of one notification policy.
@@ -79,8 +79,37 @@ pub struct Defined {
     /// True if the desk learns at which hours each person answers, and sends updates at these hours.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub learns_times: bool,
+    /// True if the desk learns through which channel account each person answers, and uses this account first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub learns_channels: bool,
+    /// The rules for chat groups of tickets. The value is absent if the desk creates no groups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chat_groups: Option<ChatGroups>,
 }
 impl Personals for Defined {}
+
+/// The rules for chat groups of tickets. A person can request a group for any ticket. If `priorities` and `categories` are
+/// both empty, only people request groups.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChatGroups {
+    /// The channel account (the configured sender) that owns the groups.
+    pub account: String,
+    /// The keys of the ticket priorities whose tickets get a group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub priorities: Vec<String>,
+    /// The nodes of the service catalog whose tickets get a group. The nodes below them are included.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub categories: Vec<CategoryId>,
+    /// The categories of the messages that the group gets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub messages: Vec<Category>,
+    /// The language of the name and the messages of a group.
+    #[serde(default)]
+    pub language: Language,
+    /// True if a group stays on the platform after its ticket has ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keeps: bool,
+}
 
 #[expect(
     clippy::trivially_copy_pass_by_ref,
@@ -164,4 +193,58 @@ pub enum Occasion {
     Failed,
     /// The ticket is finished or terminated, or a manager set a final status.
     Ended,
+}
+
+impl Occasion {
+    /// All occasions, in the order of the documentation.
+    pub const ALL: [Self; 8] = [
+        Self::Waiting,
+        Self::PriorityChanged,
+        Self::Changed,
+        Self::Escalated,
+        Self::Suspended,
+        Self::Resumed,
+        Self::Failed,
+        Self::Ended,
+    ];
+
+    /// The names of all occasions, in the same order.
+    pub const NAMES: &'static [&'static str] = &[
+        "waiting",
+        "priority_changed",
+        "changed",
+        "escalated",
+        "suspended",
+        "resumed",
+        "failed",
+        "ended",
+    ];
+
+    /// Returns the name of the occasion in events and in the APIs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::PriorityChanged => "priority_changed",
+            Self::Changed => "changed",
+            Self::Escalated => "escalated",
+            Self::Suspended => "suspended",
+            Self::Resumed => "resumed",
+            Self::Failed => "failed",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Occasion;
+
+    #[test]
+    fn each_occasion_has_one_name() {
+        for (occasion, name) in Occasion::ALL.into_iter().zip(Occasion::NAMES) {
+            assert_eq!(occasion.name(), *name);
+            assert_eq!(serde_json::json!(occasion), *name);
+        }
+        assert_eq!(Occasion::ALL.len(), Occasion::NAMES.len());
+    }
 }

@@ -1,5 +1,6 @@
-//! Defines the events of one reaction. The events are stored in the stream `reaction-<name>`. A reaction is a
-//! function that creates further work from events, such as a callback.
+//! Defines the events of one reaction. The events are stored in the stream `reaction-<name>`. If a later version of the
+//! reaction processes another event type, its start for this type is in the stream `reaction-<name>.<type>`. A reaction is
+//! a function that creates further work from events, such as a callback.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,10 @@ event_enum! {
 pub struct Activated {
     /// The name of the reaction. The ids of queue messages contain this name, so the name must never change.
     pub reaction: String,
+    /// The event type, such as `ticket.resumed`, that a later version of the reaction processes for the first time. The
+    /// reaction then ignores the older events of this type only. The text is empty for the first run of the reaction.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub event: String,
     /// The position of the last commit that the reaction ignores. The value is absent if the store of the
     /// commits assigns a position only after a commit is stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]

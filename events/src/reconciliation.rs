@@ -40,6 +40,15 @@ pub struct Compared {
     pub compared: u32,
     /// Number of cases that differ from their records.
     pub differing: u32,
+    /// The time at which the current round began. A round compares all open cases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began: Option<Moment>,
+    /// True if the round ended, because all open cases were compared.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_last: bool,
+    /// The end of the shift, if the cases were compared because of this end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shift_end: Option<Moment>,
     /// The last compared case in the list of open cases. The text is empty at the end of the list.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub cursor: String,

@@ -9,8 +9,8 @@ use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::personal::of_entries;
 use crate::workflow::service_task::Executor;
 use crate::{
-    CategoryId, Entry, Moment, NodeId, PersonId, Personal, Remark, ServiceId, TicketSn,
-    TransitionId, WorkflowId,
+    AttachmentId, CategoryId, Entry, Moment, NodeId, PersonId, Personal, Remark, ServiceId,
+    TicketSn, TransitionId, WorkflowId,
 };
 
 /// The id of the deadline for an automatic rating. The desk rates an ended ticket at this deadline if the
@@ -830,6 +830,9 @@ pub struct RemarkAdded {
     /// read this remark.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub internal: bool,
+    /// The uploaded files that belong to the remark, such as the attachments of a mail.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<AttachmentId>,
 }
 impl Personals for RemarkAdded {
     fn personals(&mut self) -> Vec<&mut Personal> {

@@ -27,6 +27,7 @@ event_enum! {
         PollScheduled "writeback.poll_scheduled" 1,
         Completed "writeback.completed" 1,
         Closed "writeback.closed" 1,
+        Canceled "writeback.canceled" 1,
     }
     deadlines |event: &WritebackEvent| match event {
         WritebackEvent::Requested(requested) => vec![DeadlineChange::set(ATTEMPT, requested.due)],
@@ -40,7 +41,7 @@ event_enum! {
         WritebackEvent::Completed(Completed { due: Some(due), .. }) => {
             vec![DeadlineChange::set(ATTEMPT, *due)]
         }
-        WritebackEvent::Completed(_) | WritebackEvent::Closed(_) => {
+        WritebackEvent::Completed(_) | WritebackEvent::Closed(_) | WritebackEvent::Canceled(_) => {
             vec![DeadlineChange::clear(ATTEMPT)]
         }
     };
@@ -135,6 +136,9 @@ pub struct NoteRequested {
     pub ticket: TicketSn,
     /// The number of the remark.
     pub remark: u64,
+    /// True if the remark was requested before, but a comparison did not find its note in the record.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub repeats: bool,
     /// The id of the event with the remark.
     pub cause: String,
     pub due: Moment,
@@ -177,6 +181,9 @@ pub struct PollScheduled {
     /// True if the result of a write is unknown. The attempt then counts as failed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_unclear: bool,
+    /// Why the result of a write is unknown. Earlier versions did not store the reason.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
     /// What the next write needs to change the status, such as the id of a transition. Absent if the last value is still
     /// valid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -243,3 +250,13 @@ impl Personals for Completed {}
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Closed {}
 impl Personals for Closed {}
+
+/// The desk writes what waits no more, because the record does not belong to the case any more. A request that still runs can
+/// have an effect; its outcome is not stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Canceled {
+    /// The id of the record.
+    pub record: String,
+    pub reason: String,
+}
+impl Personals for Canceled {}

@@ -127,8 +127,8 @@ pub const BACKGROUND: &[Function] = &[
         name: "notify",
         trigger: Trigger::Queue {
             execute: |app, message, intent| Box::pin(queue::notify::execute(app, message, intent)),
-            // Fewer than the attempts of `notifications::recent::count`, in which all workers can change one document.
-            concurrency: 16,
+            // Each message waits for writes of the views and of the ledger, which store many messages at once.
+            concurrency: 64,
         },
         does: "decides how notifications reach people",
     },

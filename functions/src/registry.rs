@@ -14,6 +14,9 @@
 //!
 //! To add a reaction, a card or a projection, create one file in its folder in `domain`. Then add one entry to
 //! this file.
+//!
+//! If a reaction that exists processes a further event type, add this type to the field `later_types` of its row. The
+//! reaction then ignores the older events of this type.
 
 use std::marker::PhantomData;
 
@@ -39,7 +42,9 @@ use domain::itsm::writeback::Writeback;
 use domain::ledger::Continuations;
 use domain::notification::Notification;
 use domain::notification::chain::EscalationChain;
+use domain::notification::chat_group::ChatGroup;
 use domain::notification::chat_identity::ChatIdentity;
+use domain::notification::chat_thread::ChatThread;
 use domain::notification::delivery::Delivery;
 use domain::notification::digest::Digest;
 use domain::notification::escalation::Escalation;
@@ -47,6 +52,7 @@ use domain::notification::experiment::Experiment;
 use domain::notification::feedback::Feedback;
 use domain::notification::node_reminder::NodeReminder;
 use domain::notification::onboarding::Onboarding;
+use domain::notification::own_subscription::{OwnSubscriptions, Subscriber};
 use domain::notification::person::Person;
 use domain::notification::rota::Rota;
 use domain::notification::template::NotificationTemplate;
@@ -56,10 +62,11 @@ use domain::reaction::Birth;
 use domain::reactions::{
     check_escalations, evaluate_rules, handle_inbound, mark_outdated, notify_approvers,
     notify_assignee, notify_interested, notify_on_call, notify_operators, notify_subscribers,
-    notify_waiting, propagate_ticket_state, relate_tickets, report_degraded, report_delivery,
-    report_unreached, send_callback, start_api_call, start_application, start_deliveries,
-    start_digest_deliveries, start_dispatch, start_escalation, start_reminders, submit_application,
-    suppress_address, update_messages, write_back,
+    notify_waiting, propagate_ticket_state, relate_tickets, report_bounce, report_degraded,
+    report_delivery, report_unreached, send_callback, start_api_call, start_application,
+    start_deliveries, start_digest_deliveries, start_dispatch, start_escalation, start_reminders,
+    submit_application, suppress_address, sync_chat_group, update_messages, write_back,
+    write_binding,
 };
 use domain::ticket::Ticket;
 use domain::views::callback_card::CallbackCard;
@@ -157,6 +164,10 @@ registry![
                 name: mark_outdated::NAME,
                 react: mark_outdated::react,
             },
+            Reaction {
+                name: sync_chat_group::NAME,
+                react: sync_chat_group::react,
+            },
         ],
         deadlines: Some(Deadlines {
             queue: "ticket",
@@ -202,9 +213,14 @@ registry![
             queue: "sync",
             fire: |app, due| Box::pin(sync::fire(app, due)),
         }),
+        grouped: &[events::application::POLL],
         ..Row::NEW
     },
     &Row::<Case, Case> {
+        reactions: &[Reaction {
+            name: write_binding::NAME,
+            react: write_binding::react,
+        }],
         deadlines: Some(Deadlines {
             queue: "sync",
             fire: |app, due| Box::pin(sync::fire_case(app, due)),
@@ -285,6 +301,10 @@ registry![
                 react: report_delivery::react,
             },
             Reaction {
+                name: report_bounce::NAME,
+                react: report_bounce::react,
+            },
+            Reaction {
                 name: suppress_address::NAME,
                 react: suppress_address::react,
             },
@@ -317,6 +337,13 @@ registry![
         }),
         ..Row::NEW
     },
+    &Row::<ChatGroup, NoCard<_>> {
+        deadlines: Some(Deadlines {
+            queue: "send",
+            fire: |app, due| Box::pin(send::advance_chat_group(app, &due.stream)),
+        }),
+        ..Row::NEW
+    },
     &Row::<Experiment, Experiment> {
         deadlines: Some(Deadlines {
             queue: "notify",
@@ -328,6 +355,7 @@ registry![
     &Row::<EscalationChain, EscalationChain>::NEW,
     &Row::<Rota, Rota>::NEW,
     &Row::<Onboarding, NoCard<_>>::NEW,
+    &Row::<OwnSubscriptions, Subscriber>::NEW,
     &Row::<Person, NoCard<_>>::NEW,
     &Row::<Account, NoCard<_>>::NEW,
     &Row::<ChannelAccount, ChannelAccount> {
@@ -338,6 +366,7 @@ registry![
         ..Row::NEW
     },
     &Row::<ChatIdentity, NoCard<_>>::NEW,
+    &Row::<ChatThread, NoCard<_>>::NEW,
     &Row::<NotificationPolicy, NoCard<_>>::NEW,
     &Row::<Calendar, Calendar>::NEW,
     &Row::<NotificationTemplate, NoCard<_>>::NEW,

@@ -417,6 +417,7 @@ async fn many_remarks(desk: &Desk) {
             parent: None,
             mentions: Vec::new(),
             internal: false,
+            files: Vec::new(),
         };
         let sn = TicketSn(long.as_str().expect("sn").to_owned());
         let id = desk.app.ledger.fresh_id();

@@ -53,6 +53,7 @@ fn filled(path: &str, sn: &str) -> String {
         "{account}" => "mail".into(),
         "{channel}" => "email".into(),
         "{step}" => "enable_advanced_features".into(),
+        "{subscription}" => "key_tickets".into(),
         "{attachment}" => "att-00000000000000000000000000000000".into(),
         other => other.to_owned(),
     };
@@ -350,11 +351,13 @@ pub(crate) fn operations(document: &Value) -> Vec<(String, String, Value)> {
 /// Operations that reject even a valid body in this test, and the status of the response. Status 404 means
 /// that the item in the path does not exist in this test. Status 409 means that the state of the ticket does
 /// not allow the operation. Status 403 means that only the person in the path may execute the operation.
-const REJECTED: [(&str, u16); 36] = [
+const REJECTED: [(&str, u16); 39] = [
     ("POST /v1/applications", 404),
     ("POST /v1/applications/{application}/withdraw", 404),
     ("POST /v1/callbacks/{callback}/resend", 404),
     ("POST /v1/cases/{case}/process", 404),
+    ("POST /v1/cases/{case}/write", 404),
+    ("PUT /v1/cases/{case}/crm", 404),
     ("POST /v1/channel-accounts/{account}/start", 404),
     ("POST /v1/channel-accounts/{account}/stop", 404),
     ("POST /v1/channels/{channel}/start", 404),
@@ -373,6 +376,7 @@ const REJECTED: [(&str, u16); 36] = [
     ("POST /v1/notifications/{notification}/seen", 404),
     ("POST /v1/notifications/{notification}/snooze", 404),
     ("POST /v1/notifications/{notification}/unread", 404),
+    ("POST /v1/tickets/{sn}/chat-group", 409),
     ("POST /v1/tickets/{sn}/claim", 409),
     ("POST /v1/tickets/{sn}/distribute", 409),
     ("POST /v1/tickets/{sn}/retry", 409),
@@ -1829,6 +1833,16 @@ async fn misspelled_names_are_rejected_by_the_directory_or_named_in_a_warning() 
         (400, &json!("X-On-Behalf-Of")),
         "{answer}"
     );
+    let preferences = json!({ "language": "en" });
+    let path_of = |person: &str| format!("people/{person}/preferences");
+    let (status, answer) = listed
+        .v1("PUT", &path_of("zhangsang"), "admin", preferences.clone())
+        .await;
+    assert_eq!(
+        (status, &answer["reason"]),
+        (400, &json!("unknown_person")),
+        "{answer}"
+    );
     // The desk has never met sunqi, but the directory knows this person.
     let (status, answer) = listed.v1("POST", &path, "zhangsan", deliver("sunqi")).await;
     assert_eq!((status, &answer["warnings"]), (200, &json!([])), "{answer}");
@@ -1843,4 +1857,17 @@ async fn misspelled_names_are_rejected_by_the_directory_or_named_in_a_warning() 
         (200, &json!(["wangwuu is unknown; check the spelling"])),
         "{answer}"
     );
+    for (person, warnings) in [
+        (
+            "zhangsang",
+            json!(["zhangsang is unknown; check the spelling"]),
+        ),
+        ("zhangsan", Value::Null),
+    ] {
+        let path = path_of(person);
+        let (status, answer) = desk.v1("PUT", &path, "admin", preferences.clone()).await;
+        assert_eq!((status, &answer["warnings"]), (200, &warnings), "{answer}");
+        let (_, shown) = desk.v1("GET", &path, "admin", Value::Null).await;
+        assert_eq!(shown["warnings"], Value::Null, "{shown}");
+    }
 }

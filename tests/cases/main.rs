@@ -20,4 +20,5 @@ mod importing;
 mod lists;
 mod metrics;
 mod times;
+mod translations;
 mod workflow_files;

@@ -374,6 +374,37 @@ fn an_import_reads_zones_without_system_zone_files() {
     assert!(!run_there(&["report", "incidents", "--json"]).contains("unknown zone"));
 }
 
+/// The command `report` prints times in the time zone with which the desk was started last, or in that of `--zone`.
+#[test]
+fn reports_have_the_time_zone_of_the_desk() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().to_str().unwrap();
+    let report = |arguments: &[&str]| {
+        let output = run(&[&["report"][..], arguments, &["--json", "--data", data][..]].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let desk = Served::start(directory.path(), &["--zone", "Asia/Kolkata"]);
+    let ends_with = |report: &Value, member: &str, offset: &str| {
+        let shown = report[member].as_str().expect("a time");
+        assert!(shown.ends_with(offset), "{member}: {shown}");
+    };
+    for name in ["notifications", "sync"] {
+        let shown = report(&[name]);
+        ends_with(&shown, "from", "+05:30");
+        ends_with(&shown, "to", "+05:30");
+    }
+    let split = ["outcomes", "--split", "2026-01-01T00:00:00Z"];
+    assert_eq!(report(&split)["split"], "2026-01-01T05:30:00.000+05:30");
+    drop(desk);
+    // The zone of the last start stays after the end of the desk.
+    ends_with(&report(&["sync"]), "to", "+05:30");
+    ends_with(&report(&["sync", "--zone", "UTC"]), "to", "+00:00");
+    let wrong = run(&["report", "sync", "--zone", "Mars/Olympus", "--data", data]);
+    assert_eq!(wrong.status.code(), Some(2), "{}", text(&wrong.stderr));
+    assert!(text(&wrong.stderr).contains("--zone: time zone \"Mars/Olympus\" is not known"));
+}
+
 /// When summer time ends, one local hour occurs twice. A list that is filtered by a time range in this
 /// hour must contain the tickets of both occurrences (cases/crossings.md, case 7).
 #[tokio::test]

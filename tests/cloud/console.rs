@@ -93,7 +93,7 @@ async fn a_person_approves_on_a_page_of_the_deployed_desk() {
 
     let list = "/?list=approval";
     let page = browser.page(list).await;
-    assert!(page.contains("没有等待您审批的单据"), "{page}");
+    assert!(page.contains("没有等待您审批的工单"), "{page}");
     assert_eq!(after(&page, "data-transport=\""), "poll");
     let live = format!(
         "{}&version={}",
@@ -135,7 +135,7 @@ async fn a_person_approves_on_a_page_of_the_deployed_desk() {
         .page(&format!("/tickets/{sn}?notice=approved"))
         .await;
     assert!(
-        page.contains("已通过。") && page.contains("已核对") && !page.contains(&action),
+        page.contains("已同意。") && page.contains("已核对") && !page.contains(&action),
         "{page}"
     );
 

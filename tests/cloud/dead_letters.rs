@@ -1,5 +1,6 @@
 //! This test sends a batch of messages to a queue, and one of the messages is unreadable. Only this message
-//! becomes a dead letter. The command line lists the dead letter and can return it to its queue.
+//! becomes a dead letter. The command line lists the dead letter and can return it to its queue. Unreadable messages in the queues
+//! of notifications become dead letters too.
 
 use std::process::Command;
 
@@ -32,14 +33,7 @@ async fn only_the_unreadable_message_of_a_batch_is_parked_and_redriven() {
     SystemRng.fill(&mut bytes);
     let unreadable = format!("unreadable-{}", hex(&bytes));
     let client = aws_sdk_sqs::Client::new(&desk.cloud.config);
-    let url = client
-        .get_queue_url()
-        .queue_name(desk.cloud.names.queue("callback"))
-        .send()
-        .await
-        .expect("the queue")
-        .queue_url
-        .expect("a URL");
+    let url = url_of(&client, &desk, "callback").await;
     // The batch contains nine readable messages and one unreadable message. Each readable message requests a
     // callback for a ticket that does not exist, so the callback fails.
     let good: Vec<String> = (0..9)
@@ -125,18 +119,47 @@ async fn only_the_unreadable_message_of_a_batch_is_parked_and_redriven() {
         async || Some(parked(&[])).filter(|listed| listed.contains(&unreadable)),
     )
     .await;
-    let dead = client
+    empty(&client, &desk, "callback-dead").await;
+
+    // The queues of notifications and of their messages to people have dead letters too.
+    for queue in ["notify", "send"] {
+        let id = format!("{unreadable}-{queue}");
+        let message = SqsMessage {
+            id: id.clone(),
+            due: 0,
+            body: "not an intent".into(),
+            reason: None,
+        };
+        client
+            .send_message()
+            .queue_url(url_of(&client, &desk, queue).await)
+            .message_body(serde_json::to_string(&message).expect("JSON"))
+            .send()
+            .await
+            .expect("sent");
+        let look = || parked(&[]).contains(&id).then_some(());
+        until("the message is a dead letter", async || look()).await;
+        let redriven = parked(&["--redrive"]);
+        assert!(
+            redriven.contains(&format!("queue {queue} message {id}")),
+            "{redriven}"
+        );
+        until("the message is a dead letter again", async || look()).await;
+        empty(&client, &desk, &format!("{queue}-dead")).await;
+    }
+}
+
+async fn url_of(client: &aws_sdk_sqs::Client, desk: &TestDesk, queue: &str) -> String {
+    let found = client
         .get_queue_url()
-        .queue_name(desk.cloud.names.queue("callback-dead"))
-        .send()
-        .await
-        .expect("the queue")
-        .queue_url
-        .expect("a URL");
-    client
+        .queue_name(desk.cloud.names.queue(queue));
+    let found = found.send().await.expect("the queue");
+    found.queue_url.expect("a URL")
+}
+
+async fn empty(client: &aws_sdk_sqs::Client, desk: &TestDesk, queue: &str) {
+    let purge = client
         .purge_queue()
-        .queue_url(dead)
-        .send()
-        .await
-        .expect("emptied");
+        .queue_url(url_of(client, desk, queue).await);
+    purge.send().await.expect("emptied");
 }

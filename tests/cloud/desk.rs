@@ -41,15 +41,24 @@ pub(crate) async fn send(request: reqwest::RequestBuilder) -> Value {
 
 /// Calls the function `look` repeatedly until it returns a value. Panics if there is no value after
 /// [`WAIT_MAX`].
-pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = tokio::time::Instant::now() + WAIT_MAX;
+pub(crate) async fn until<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+    until_within(what, WAIT_MAX, look).await
+}
+
+/// Calls the function `look` repeatedly until it returns a value. Panics if there is no value after the time `longest`.
+pub(crate) async fn until_within<T>(
+    what: &str,
+    longest: Duration,
+    mut look: impl AsyncFnMut() -> Option<T>,
+) -> T {
+    let deadline = tokio::time::Instant::now() + longest;
     loop {
         if let Some(found) = look().await {
             return found;
         }
         assert!(
             tokio::time::Instant::now() < deadline,
-            "{what} did not happen within {WAIT_MAX:?}"
+            "{what} did not happen within {longest:?}"
         );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

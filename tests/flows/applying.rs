@@ -5,6 +5,11 @@ use std::collections::BTreeMap;
 
 use events::application::ApplicationEvent;
 use functions::app::history::history_from;
+use functions::host::local::work;
+use functions::registry::REGISTRY;
+use functions::timer::wake::wake;
+use infra::commit::following;
+use infra::views::Document;
 use serde_json::{Value, json};
 
 use crate::applications::{Applied, Fault, define, message};
@@ -591,6 +596,115 @@ async fn one_request_asks_for_fifty_open_applications() {
         ("CallbackFailedTicket".to_owned(), 1),
     ];
     assert_eq!(causes, BTreeMap::from(expected));
+}
+
+/// Advances the clock by a minute, and does the work for all deadlines that are then reached. Returns the number of
+/// messages, and the number of new commits.
+async fn one_round(desk: &Applied) -> (usize, i64) {
+    let app = &desk.desk.app;
+    desk.desk.clock.advance(MINUTE_MS);
+    desk.desk.followed().await;
+    let fired = wake(app, REGISTRY, None).await.expect("the deadlines");
+    let before = desk.desk.head().await;
+    let now = app.ledger.clock.now();
+    let until = now.plus_ms(MINUTE_MS);
+    let messages = app.queue.take("sync", now, until, 1_000).await;
+    let messages = messages.expect("the messages");
+    assert_eq!(messages.len(), fired, "no other message is due");
+    for message in messages {
+        work(app, "sync", message).await.expect("the work");
+    }
+    (fired, desk.desk.head().await - before)
+}
+
+/// Opens applications, and lets the desk read each external ticket once.
+async fn opened(desk: &Applied, kind: &str, count: usize) {
+    for number in 0..count {
+        let subject = format!("{kind}-{number}");
+        let fields = match kind {
+            "collect" => values(),
+            _ => json!({ "title": "t" }),
+        };
+        let (status, opened) = desk.apply("lisi", kind, &subject, fields).await;
+        assert_eq!(status, 201, "{opened}");
+    }
+}
+
+#[tokio::test]
+async fn one_message_asks_for_all_due_applications() {
+    let desk = desk().await;
+    opened(&desk, "collect", 200).await;
+    desk.after(MINUTE_MS).await;
+    desk.external.asked.lock().unwrap().clear();
+    // Each application stores its next deadline. Nothing else is stored.
+    assert_eq!(one_round(&desk).await, (1, 200));
+    let asked = std::mem::take(&mut *desk.external.asked.lock().unwrap());
+    assert_eq!(asked, [50; 4], "tickets in each request");
+    desk.desk.followed().await;
+    let again = wake(&desk.desk.app, REGISTRY, None).await;
+    assert_eq!(again.expect("the deadlines"), 0, "all deadlines have moved");
+}
+
+#[tokio::test]
+async fn one_message_asks_for_the_applications_of_all_kinds() {
+    let desk = desk().await;
+    *desk.external.services.lock().unwrap() = json!([{ "id": 77, "name": "日志平台容量评估" }]);
+    opened(&desk, "collect", 3).await;
+    opened(&desk, "found", 4).await;
+    desk.after(MINUTE_MS).await;
+    desk.external.asked.lock().unwrap().clear();
+    assert_eq!(one_round(&desk).await, (1, 7));
+    let mut asked = std::mem::take(&mut *desk.external.asked.lock().unwrap());
+    asked.sort_unstable();
+    assert_eq!(asked, [3, 4], "tickets in each request");
+}
+
+#[tokio::test]
+async fn an_unreadable_application_does_not_stop_the_work_for_the_others() {
+    let desk = desk().await;
+    opened(&desk, "collect", 2).await;
+    desk.after(MINUTE_MS).await;
+    // An event version that this version of the program cannot read, in an application that is due first.
+    let body = br#"{"meta":{"actor":"system","channel":"system","correlation":"c","causation":"c"},"events":[{"type":"application.applied","version":9,"data":{}}]}"#;
+    let app = &desk.desk.app;
+    let commit = following("application-POISON", None, 1, 1, body);
+    app.ledger.store.append(commit).await.expect("stored");
+    let document = Document {
+        sequence: 1,
+        body: b"{}".to_vec(),
+    };
+    let rows = [("polled", format!("collect|{:016}", 0))];
+    let put = app
+        .views
+        .put("application", "application-POISON", &document, &rows, 0);
+    assert!(put.await.expect("stored"));
+    desk.external.asked.lock().unwrap().clear();
+    assert_eq!(one_round(&desk).await, (1, 2));
+    let asked = std::mem::take(&mut *desk.external.asked.lock().unwrap());
+    assert_eq!(asked, [2], "tickets in each request");
+}
+
+/// If the secret is missing, each application waits by itself, and no message is repeated without an end.
+#[tokio::test]
+async fn applications_without_a_secret_wait_and_are_asked_for_later() {
+    let desk = desk().await;
+    opened(&desk, "collect", 3).await;
+    desk.after(MINUTE_MS).await;
+    desk.external.calls();
+    let keys = &desk.desk.app.ledger.keys;
+    let secret = "integration/company_itsm";
+    keys.remove_secret(secret).await.expect("removed");
+    assert_eq!(one_round(&desk).await, (1, 3));
+    assert_eq!(desk.external.calls(), [""; 0], "no request is possible");
+    keys.keep_secret(secret, b"s3cret").await.expect("stored");
+    for sn in ["REQ001", "REQ002", "REQ003"] {
+        desk.external.decide(sn, "FINISHED", "true");
+    }
+    desk.after(5 * MINUTE_MS).await;
+    assert_eq!(
+        causes(&desk).await,
+        BTreeMap::from([("Poll".to_owned(), 3)])
+    );
 }
 
 #[tokio::test]

@@ -385,6 +385,70 @@ async fn concurrent_copies_of_a_record_open_one_ticket() {
     assert_eq!(source.count("tickets?service=19").await, 1);
 }
 
+/// The records of one request are received at the same time, and the results have the order of the records. Records with
+/// the same id are received one after the other.
+#[tokio::test]
+async fn many_records_of_one_request_keep_their_order() {
+    let source = Source::open().await;
+    let numbers = 0..20;
+    let records: Vec<Value> = numbers
+        .map(|number| {
+            with(json!({ "id": format!("R-{number}"), "title": format!("Title {number}") }))
+        })
+        .collect();
+    let (status, answer) = source.post(json!(records)).await;
+    assert_eq!(status, 200, "{answer}");
+    let results = answer["results"].as_array().unwrap();
+    assert_eq!(results.len(), 20);
+    for (number, result) in results.iter().enumerate() {
+        assert_eq!(
+            (&result["outcome"], &result["record"]),
+            (&json!("opened"), &json!(format!("R-{number}"))),
+            "{result}"
+        );
+        let fields = source.fields(&result["ticket"]).await;
+        assert_eq!(fields["title"], format!("Title {number}"));
+    }
+    assert_eq!(source.count("tickets?service=19").await, 20);
+
+    let (_, answer) = source
+        .post(json!([
+            with(json!({ "id": "TWICE", "text": "10 s" })),
+            with(json!({ "id": "TWICE", "revision": 2, "text": "20 s" })),
+        ]))
+        .await;
+    let results = &answer["results"];
+    assert_eq!(
+        (&results[0]["outcome"], &results[1]["outcome"]),
+        (&json!("opened"), &json!("updated")),
+        "{answer}"
+    );
+    assert_eq!(results[0]["ticket"], results[1]["ticket"]);
+    let fields = source.fields(&results[1]["ticket"]).await;
+    assert_eq!(fields["GUZHANGMIAOSHU"], "20 s");
+}
+
+/// A new record costs the commits of the case, of its ticket with the idempotency key, and of their binding.
+#[tokio::test]
+async fn a_new_record_adds_four_commits() {
+    let source = Source::open().await;
+    // The first ticket of a day also takes a block of ticket numbers.
+    source.send(record()).await;
+    let head = source.desk.head().await;
+    let body = json!({ "source": "crm", "cases": [with(json!({ "id": "CS-2" }))] });
+    let (status, answer) = source.desk.v1("POST", "cases", "admin", body).await;
+    assert_eq!(
+        (status, &answer["results"][0]["outcome"]),
+        (200, &json!("opened"))
+    );
+    assert_eq!(source.desk.head().await - head, 4);
+    // The lists contain the ticket, because the response waits for its card.
+    let sn = answer["results"][0]["ticket"].as_str().unwrap();
+    let ticket = source.get(&format!("tickets/{sn}")).await;
+    assert_eq!(ticket["tag"], answer["results"][0]["case"]);
+    assert_eq!(source.count("tickets?service=19").await, 2);
+}
+
 #[tokio::test]
 async fn the_content_is_removed_after_it_was_processed() {
     let source = Source::open().await;

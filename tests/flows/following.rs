@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use events::Moment;
+use domain::ticket::Status;
+use events::{Moment, TicketSn};
 use functions::app::subscriptions::Everything;
 use functions::host::local::follow_page;
 use functions::registry::REGISTRY;
@@ -106,6 +107,28 @@ async fn an_unreadable_card_parks_only_its_own_stream() {
     assert_eq!(parked, [stream(&damaged)]);
     let card = app.views.get("ticket", &stream(&readable)).await;
     assert!(card.expect("readable").is_some());
+}
+
+/// The times of a ticket stay in memory after a read. A later event must not show the old ones.
+#[tokio::test]
+async fn a_ticket_that_was_read_before_shows_later_events() {
+    let desk = TestDesk::open().await;
+    let opened = desk.must("create_ticket", approval_request()).await;
+    let sn = TicketSn::from(opened["sn"].as_str().expect("sn"));
+    let read = async || {
+        let card = functions::app::tickets::card(&desk.app, &sn).await;
+        card.expect("readable").expect("a ticket")
+    };
+    let before = read().await;
+    assert_eq!(read().await, before);
+    desk.clock.advance(60_000);
+    let suspend =
+        json!({ "sn": sn, "operator": "admin", "action_type": "SUSPEND", "action_message": "等" });
+    desk.must("operate_ticket", suspend).await;
+    let after = read().await;
+    assert_eq!(after.ticket.status, Status::Suspended);
+    assert_eq!(after.created_at, before.created_at);
+    assert_eq!(after.updated_at, before.updated_at.plus_ms(60_000));
 }
 
 async fn follow_all(desk: &TestDesk) {

@@ -35,6 +35,7 @@ mod permissions;
 mod races;
 mod reading;
 mod reconciling;
+mod record_facts;
 mod record_writes;
 mod refilling;
 mod setting_up;

@@ -2,14 +2,16 @@
 //! synchronization errors (reference/fleet.md 2.6).
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use events::Moment;
 use functions::app::itsm::integrations::Definitions;
-use functions::app::reports;
+use functions::app::{reports, times};
+use infra::commit::following;
 use infra::http::{HttpClient, HttpError, HttpRequest, HttpResponse};
+use infra::views::Document;
 use serde_json::{Value, json};
 
 use crate::TestDesk;
@@ -25,8 +27,10 @@ const MAPPING: &str = "record = \"/id\"\nstatus = \"/state\"\nservice = { value 
 struct Crm {
     records: Mutex<BTreeMap<String, Value>>,
     patches: Mutex<Vec<String>>,
+    /// Number of requests that read.
+    reads: AtomicUsize,
     is_down: AtomicBool,
-    /// Whether the account of the desk may only read.
+    /// Whether the system rejects all changes.
     is_read_only: AtomicBool,
 }
 
@@ -52,13 +56,16 @@ impl HttpClient for Crm {
         if self.is_down.load(Ordering::SeqCst) {
             return Err(HttpError::NotSent("connection refused".into()));
         }
+        if request.method == "GET" {
+            self.reads.fetch_add(1, Ordering::SeqCst);
+        }
         let id = request.url.rsplit('/').next().expect("an id");
         let mut records = self.records.lock().unwrap();
         let Some(record) = records.get_mut(id) else {
             return Ok(HttpResponse::of(404, b"{}"));
         };
         if request.method == "PATCH" && self.is_read_only.load(Ordering::SeqCst) {
-            return Ok(HttpResponse::of(403, b"{}"));
+            return Ok(HttpResponse::of(422, b"{}"));
         }
         if request.method == "PATCH" {
             let patch: Value = serde_json::from_slice(&request.body).expect("JSON");
@@ -106,8 +113,34 @@ impl Synced {
     /// Lets the time pass in steps of 15 seconds.
     async fn minutes(&self, minutes: i64) {
         for _ in 0..minutes * 4 {
-            self.desk.clock.advance(MINUTE_MS / 4);
-            self.desk.settle().await;
+            self.step().await;
+        }
+    }
+
+    /// Lets 15 seconds pass.
+    async fn step(&self) {
+        self.desk.clock.advance(MINUTE_MS / 4);
+        self.desk.settle().await;
+    }
+
+    /// Sets the end of a shift in half an hour, and a day between the regular comparisons. Lets 20 minutes pass, so that the
+    /// last regular comparison is made, and returns the end of the shift.
+    async fn set_shift_end(&self) -> Moment {
+        let minute = self.now().0 / MINUTE_MS + 31;
+        let end = format!("{:02}:{:02}", minute / 60 % 24, minute % 60);
+        let change = json!({ "reconcile_minutes": 1440, "shift_ends": [end], "zone": "UTC" });
+        let path = "integrations/crm";
+        let (status, changed) = self.desk.v1("PUT", path, "admin", change).await;
+        assert_eq!(status, 200, "{changed}");
+        self.desk.settle().await;
+        self.minutes(20).await;
+        Moment(minute * MINUTE_MS)
+    }
+
+    /// Lets the time pass until less than 15 seconds before the given time.
+    async fn shortly_before(&self, end: Moment) {
+        while self.now().plus_ms(MINUTE_MS / 4) < end {
+            self.step().await;
         }
     }
 
@@ -136,7 +169,9 @@ impl Synced {
     /// Returns the report for the time since `from`.
     async fn report(&self, from: Moment) -> Value {
         let ledger = &self.desk.app.ledger;
-        let report = reports::sync(ledger, from, self.now()).await.unwrap();
+        let zone = times::default_zone();
+        let report = reports::sync(ledger, (from, self.now()), &zone).await;
+        let report = report.unwrap();
         report["sources"]["crm"].clone()
     }
 }
@@ -174,6 +209,62 @@ async fn the_meter_reports_the_share_of_differing_cases() {
         assert_eq!(synced.report(later).await["errors"], 0);
     }
     println!("{CASES} cases, injected and reported percent of differences: {reported:?}");
+}
+
+#[tokio::test]
+async fn all_cases_are_also_compared_at_the_end_of_a_shift() {
+    let synced = Synced::open(3, "").await;
+    let end = synced.set_shift_end().await;
+    let from = synced.now();
+    synced.crm.set("CS-0", "waiting");
+    synced.shortly_before(end).await;
+    let before = synced.report(from).await;
+    assert_eq!(before["unknown"], 3, "no comparison is due: {before}");
+    synced.minutes(3).await;
+    // The report of the shift contains the comparison at its end.
+    let ledger = &synced.desk.app.ledger;
+    let zone = times::default_zone();
+    let report = reports::sync(ledger, (from, end), &zone).await.unwrap();
+    let of_shift = &report["sources"]["crm"];
+    assert_eq!(
+        (&of_shift["bindings"], &of_shift["unknown"]),
+        (&json!(3), &json!(0)),
+        "{of_shift}"
+    );
+    assert_eq!(of_shift["errors"], 1, "{of_shift}");
+    assert_eq!(synced.case("CS-0").await["conflict"]["found"], "waiting");
+    // The same time on the next day is the end of a shift, too.
+    let reads = synced.crm.reads.swap(0, Ordering::SeqCst);
+    assert!(reads >= 4, "{reads}");
+    synced.desk.clock.advance(23 * 60 * MINUTE_MS);
+    synced.desk.settle().await;
+    assert_eq!(synced.crm.reads.load(Ordering::SeqCst), 0);
+    synced.minutes(61).await;
+    assert!(synced.crm.reads.load(Ordering::SeqCst) >= 3);
+}
+
+#[tokio::test]
+async fn many_cases_at_the_end_of_a_shift_obey_the_limit_of_requests() {
+    const CASES: usize = 30;
+    const PER_MINUTE: usize = 10;
+    let synced = Synced::open(CASES, &format!("per_minute = {PER_MINUTE}")).await;
+    let end = synced.set_shift_end().await;
+    synced.shortly_before(end).await;
+    synced.crm.reads.store(0, Ordering::SeqCst);
+    let mut counts = Vec::new();
+    for _ in 0..20 {
+        synced.step().await;
+        counts.push(synced.crm.reads.swap(0, Ordering::SeqCst));
+    }
+    assert_eq!(counts.iter().sum::<usize>(), CASES, "{counts:?}");
+    // Four steps are less than a minute.
+    for minute in counts.windows(4) {
+        assert!(minute.iter().sum::<usize>() <= PER_MINUTE, "{counts:?}");
+    }
+    assert!(
+        counts[0] > 0,
+        "the comparison begins at the end: {counts:?}"
+    );
 }
 
 #[tokio::test]
@@ -270,6 +361,29 @@ async fn the_desk_overwrites_a_status_if_it_has_the_authority() {
 }
 
 #[tokio::test]
+async fn a_source_that_decides_about_the_status_suspends_and_resumes_the_ticket() {
+    let synced = Synced::open(1, "status_authority = \"source\"").await;
+    synced.minutes(6).await;
+    let status = async || synced.ticket("CS-0").await["current_status"].clone();
+    synced.crm.set("CS-0", "waiting");
+    synced.minutes(9).await;
+    assert_eq!(status().await, "SUSPENDED");
+    // A repair is made at most once in an hour.
+    synced.crm.set("CS-0", "open");
+    synced.minutes(70).await;
+    assert_eq!(status().await, "RUNNING");
+    assert_eq!(synced.case("CS-0").await["conflict"], Value::Null);
+    // A status that means nothing for a ticket is a conflict.
+    synced.crm.set("CS-0", "odd");
+    synced.minutes(9).await;
+    let conflict = json!({ "field": "status", "found": "odd", "wanted": "open" });
+    assert_eq!(synced.case("CS-0").await["conflict"], conflict);
+    assert_eq!(status().await, "RUNNING");
+    assert_eq!(synced.crm.state("CS-0"), "odd");
+    assert_eq!(synced.crm.patches(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn integrations_and_application_kinds_are_defined_over_the_api() {
     let synced = Synced::open(1, "").await;
     let desk = &synced.desk;
@@ -363,4 +477,25 @@ async fn integrations_and_application_kinds_are_defined_over_the_api() {
     }
     let (_, list) = call("GET", "application-kinds", "admin", Value::Null).await;
     assert_eq!(list["application_kinds"][0]["name"], "collect");
+}
+
+#[tokio::test]
+async fn an_unreadable_case_does_not_stop_the_comparison_of_the_others() {
+    let synced = Synced::open(2, "").await;
+    // An event version that this version of the program cannot read, in a case that is compared first.
+    let body = br#"{"meta":{"actor":"system","channel":"system","correlation":"c","causation":"c"},"events":[{"type":"case.received","version":9,"data":{}}]}"#;
+    let app = &synced.desk.app;
+    let commit = following("case-POISON", None, 1, 1, body);
+    app.ledger.store.append(commit).await.expect("stored");
+    let document = Document {
+        sequence: 1,
+        body: b"{}".to_vec(),
+    };
+    let rows = [("binding", "crm|A".to_owned())];
+    let put = app.views.put("case", "case-POISON", &document, &rows, 0);
+    assert!(put.await.expect("stored"));
+    synced.minutes(6).await;
+    synced.crm.set("CS-0", "waiting");
+    synced.minutes(8).await;
+    assert_eq!(synced.case("CS-0").await["conflict"]["found"], "waiting");
 }

@@ -2,13 +2,14 @@
 //! the values in the record of a CRM that belongs to the same case.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use events::{Meta, Moment};
 use functions::app::itsm::cases;
 use functions::app::itsm::integrations::Definitions;
-use functions::app::reports;
+use functions::app::{reports, times};
 use infra::http::{HttpClient, HttpError, HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 
@@ -16,7 +17,7 @@ use crate::TestDesk;
 
 const SECOND_MS: i64 = 1_000;
 
-const TICKETS: &str = r#"
+pub(crate) const TICKETS: &str = r#"
     [[integration]]
     name = "tickets"
     kind = "generic_json"
@@ -25,7 +26,7 @@ const TICKETS: &str = r#"
     language = "en"
     webhook = "unsigned"
 "#;
-const CRM: &str = r#"
+pub(crate) const CRM: &str = r#"
     [[integration]]
     name = "crm"
     kind = "generic_json"
@@ -34,7 +35,7 @@ const CRM: &str = r#"
     language = "en"
     reconcile_minutes = 5
 "#;
-const MAPPING: &str = r#"
+pub(crate) const MAPPING: &str = r#"
     record = "/id"
     update = { counter = "/revision" }
     status = "/state"
@@ -71,41 +72,84 @@ enum Fault {
 
 /// Imitated systems whose records are changed by merge patches. The names of the records begin with the host.
 #[derive(Default)]
-struct Systems {
+pub(crate) struct Systems {
     records: Mutex<BTreeMap<String, Value>>,
     patches: Mutex<Vec<(String, Value)>>,
     faults: Mutex<Vec<Fault>>,
+    /// Whether the account of the desk may only read.
+    is_read_only: AtomicBool,
+    /// Whether the secret of the desk is wrong.
+    is_denied: AtomicBool,
+    /// The host that cannot be reached. The text is empty if all can be reached.
+    lost: Mutex<String>,
+    /// Whether each note is also added to the list `notes` of the record.
+    keeps_notes: AtomicBool,
 }
 
 impl Systems {
-    fn put(&self, name: &str, record: Value) {
+    /// Sets whether all changes are refused.
+    pub(crate) fn refuse(&self, is_read_only: bool) {
+        self.is_read_only.store(is_read_only, Ordering::SeqCst);
+    }
+
+    /// Sets whether the secret of the desk is wrong, so that all requests get the status 401.
+    pub(crate) fn deny(&self, is_denied: bool) {
+        self.is_denied.store(is_denied, Ordering::SeqCst);
+    }
+
+    /// Keeps all notes from now on, in the list `notes` of the records.
+    pub(crate) fn keep_notes(&self) {
+        self.keeps_notes.store(true, Ordering::SeqCst);
+    }
+
+    /// Cuts the connection to a host.
+    pub(crate) fn lose(&self, host: &str) {
+        host.clone_into(&mut self.lost.lock().unwrap());
+    }
+
+    /// Adds a record. Requests about a record that is null get the status 400.
+    pub(crate) fn put(&self, name: &str, record: Value) {
         self.records.lock().unwrap().insert(name.into(), record);
     }
 
-    fn set(&self, name: &str, member: &str, value: &str) {
+    pub(crate) fn set(&self, name: &str, member: &str, value: &str) {
         let mut records = self.records.lock().unwrap();
         records.get_mut(name).expect("a record")[member] = value.into();
     }
 
-    fn member(&self, name: &str, member: &str) -> Value {
+    pub(crate) fn member(&self, name: &str, member: &str) -> Value {
         self.records.lock().unwrap()[name][member].clone()
     }
 
     /// Returns the patches since the last call, with the names of the records.
-    fn patches(&self) -> Vec<(String, Value)> {
+    pub(crate) fn patches(&self) -> Vec<(String, Value)> {
         std::mem::take(&mut *self.patches.lock().unwrap())
     }
 
     fn handle(&self, request: &HttpRequest) -> HttpResponse {
+        if self.is_denied.load(Ordering::SeqCst) {
+            return HttpResponse::of(401, b"{}");
+        }
         let name = request.url.replace("https://", "").replace("/api", "");
         let mut records = self.records.lock().unwrap();
         let Some(record) = records.get_mut(&name) else {
             return HttpResponse::of(404, b"{}");
         };
+        if record.is_null() {
+            return HttpResponse::of(400, b"{}");
+        }
+        if request.method == "PATCH" && self.is_read_only.load(Ordering::SeqCst) {
+            return HttpResponse::of(403, b"{}");
+        }
         if request.method == "PATCH" {
             let patch: Value = serde_json::from_slice(&request.body).expect("JSON");
             for (member, value) in patch.as_object().expect("an object") {
                 record[member.as_str()] = value.clone();
+                if member == "note" && self.keeps_notes.load(Ordering::SeqCst) {
+                    let mut notes = record["notes"].as_array().cloned().unwrap_or_default();
+                    notes.push(value.clone());
+                    record["notes"] = notes.into();
+                }
             }
             self.patches.lock().unwrap().push((name, patch));
         }
@@ -116,6 +160,10 @@ impl Systems {
 #[async_trait]
 impl HttpClient for Systems {
     async fn send(&self, request: &HttpRequest) -> Result<HttpResponse, HttpError> {
+        let lost = self.lost.lock().unwrap().clone();
+        if !lost.is_empty() && request.url.contains(&lost) {
+            return Err(HttpError::NotSent("connection refused".into()));
+        }
         let fault = self.faults.lock().unwrap().pop();
         match fault {
             None => Ok(self.handle(request)),
@@ -128,18 +176,18 @@ impl HttpClient for Systems {
     }
 }
 
-struct Written {
-    desk: TestDesk,
-    systems: Arc<Systems>,
+pub(crate) struct Written {
+    pub(crate) desk: TestDesk,
+    pub(crate) systems: Arc<Systems>,
 }
 
 /// The name of the record in the ticket system, and in the CRM.
-const TICKET: &str = "tickets.example.com/T-1";
-const CASE: &str = "crm.example.com/C-1";
+pub(crate) const TICKET: &str = "tickets.example.com/T-1";
+pub(crate) const CASE: &str = "crm.example.com/C-1";
 
 impl Written {
     /// Opens a desk with the integrations, and with one ticket for the record.
-    async fn open(definitions: &str, mapping: &str, more: Value) -> Self {
+    pub(crate) async fn open(definitions: &str, mapping: &str, more: Value) -> Self {
         let mut desk = TestDesk::open().await;
         let systems = Arc::new(Systems::default());
         desk.app.http = systems.clone();
@@ -173,7 +221,7 @@ impl Written {
         self.desk.settle().await;
     }
 
-    async fn receive(&self, record: Value) {
+    pub(crate) async fn receive(&self, record: Value) {
         let meta = Meta::system("test", "test");
         cases::receive_from(&self.desk.app, "tickets", &[record], &meta)
             .await
@@ -181,47 +229,49 @@ impl Written {
         self.desk.settle().await;
     }
 
-    async fn case(&self) -> Value {
+    pub(crate) async fn case(&self) -> Value {
         let path = "cases?source=tickets";
         let (status, list) = self.desk.v1("GET", path, "admin", Value::Null).await;
         assert_eq!((status, &list["count"]), (200, &json!(1)), "{list}");
         list["cases"][0].clone()
     }
 
-    async fn operate(&self, operation: &str, user: &str, body: Value) {
+    pub(crate) async fn operate(&self, operation: &str, user: &str, body: Value) {
         let ticket = self.case().await["ticket"].clone();
         self.desk.operate(&ticket, operation, user, body).await;
         self.desk.settle().await;
     }
 
-    async fn remark(&self, user: &str, text: &str) {
+    pub(crate) async fn remark(&self, user: &str, text: &str) {
         self.operate("remark", user, json!({ "text": text })).await;
     }
 
-    async fn seconds(&self, seconds: i64) {
+    pub(crate) async fn seconds(&self, seconds: i64) {
         self.desk.clock.advance(seconds * SECOND_MS);
         self.desk.settle().await;
     }
 
     /// Lets the time pass in steps of 15 seconds.
-    async fn minutes(&self, minutes: i64) {
+    pub(crate) async fn minutes(&self, minutes: i64) {
         for _ in 0..minutes * 4 {
             self.seconds(15).await;
         }
     }
 
-    fn now(&self) -> Moment {
+    pub(crate) fn now(&self) -> Moment {
         self.desk.app.ledger.clock.now()
     }
 
     async fn report(&self, from: Moment) -> Value {
         let ledger = &self.desk.app.ledger;
-        let report = reports::sync(ledger, from, self.now()).await.unwrap();
+        let zone = times::default_zone();
+        let report = reports::sync(ledger, (from, self.now()), &zone).await;
+        let report = report.unwrap();
         report["sources"].clone()
     }
 
     /// Returns the texts of all stored events of cases and of writes.
-    async fn events(&self) -> String {
+    pub(crate) async fn events(&self) -> String {
         let feed = self.desk.app.ledger.store.feed(0, 10_000).await.unwrap();
         let of_cases = feed.iter().filter(|placed| {
             let stream = &placed.commit.stream;
@@ -486,4 +536,130 @@ async fn a_record_without_the_id_of_a_crm_case_has_one_binding() {
     written.operate("withdraw", "lisi", message).await;
     assert_eq!(written.systems.member(TICKET, "state"), "canceled");
     assert_eq!(written.systems.member(CASE, "phase"), "new");
+}
+
+/// Ends the ticket, so that the desk writes the status to the record.
+async fn withdraw(written: &Written) {
+    let message = json!({ "message": "solved" });
+    written.operate("withdraw", "lisi", message).await;
+}
+
+async fn listed(written: &Written, state: &str) -> Value {
+    let path = format!("cases?state={state}");
+    let (status, list) = written.desk.v1("GET", &path, "admin", Value::Null).await;
+    assert_eq!(status, 200, "{list}");
+    list["count"].clone()
+}
+
+#[tokio::test]
+async fn a_wrong_secret_pauses_a_write_and_loses_nothing() {
+    let written = Written::open(TICKETS, MAPPING, json!({})).await;
+    written.remark("lisi", "the cable is broken").await;
+    written.systems.deny(true);
+    withdraw(&written).await;
+    for _ in 0..3 {
+        written.seconds(10).await;
+    }
+    let write = written.case().await["write_back"].clone();
+    assert_eq!(write["outcome"], Value::Null, "{write}");
+    assert_eq!(write["reason"], "the response status is 401");
+    assert_eq!(write["failures"][0]["reason"], "the response status is 401");
+    assert!(write["next_attempt"].is_string(), "{write}");
+    assert_eq!(listed(&written, "failed").await, 0);
+    written.systems.deny(false);
+    written.minutes(2).await;
+    assert_eq!(written.systems.member(TICKET, "state"), "canceled");
+    assert_eq!(written.systems.patches().len(), 1);
+    let write = written.case().await["write_back"].clone();
+    assert_eq!(
+        (&write["outcome"], &write["reason"], &write["waiting_notes"]),
+        (&json!("written"), &Value::Null, &json!(0))
+    );
+}
+
+#[tokio::test]
+async fn a_superuser_writes_again_what_failed() {
+    let written = Written::open(TICKETS, MAPPING, json!({})).await;
+    let record = json!({ "id": "T-1", "revision": 1, "title": "No network", "state": "open" });
+    let id = written.case().await["id"].clone();
+    let path = format!("cases/{}/write", id.as_str().expect("an id"));
+    let again = async |user: &str| written.desk.v1("POST", &path, user, json!({})).await;
+    assert_eq!(again("admin").await.0, 409, "no write failed");
+    written.remark("lisi", "the cable is broken").await;
+    written.systems.put(TICKET, Value::Null);
+    withdraw(&written).await;
+    let write = written.case().await["write_back"].clone();
+    assert_eq!(
+        (&write["outcome"], &write["reason"], &write["next_attempt"]),
+        (
+            &json!("failed"),
+            &json!("the response status is 400"),
+            &Value::Null
+        )
+    );
+    assert_eq!(listed(&written, "failed").await, 1);
+    written.systems.put(TICKET, record);
+    assert_eq!(again("lisi").await.0, 403);
+    let (status, case) = again("admin").await;
+    assert_eq!(status, 200, "{case}");
+    assert_eq!(case["write_back"]["outcome"], Value::Null, "{case}");
+    written.seconds(30).await;
+    let patches = written.systems.patches();
+    let [(_, patch)] = &patches[..] else {
+        panic!("{patches:?}")
+    };
+    assert_eq!(patch["state"], "canceled");
+    let note = patch["note"].as_str().expect("a text");
+    assert!(note.contains("the cable is broken"), "{note}");
+    assert_eq!(written.case().await["write_back"]["outcome"], "written");
+    assert_eq!(again("admin").await.0, 409, "nothing is left");
+    assert_eq!(listed(&written, "failed").await, 0);
+}
+
+#[tokio::test]
+async fn a_record_that_agrees_ends_the_failure_of_its_write() {
+    let definitions = format!("{TICKETS}\n    reconcile_minutes = 5\n");
+    let written = Written::open(&definitions, MAPPING, json!({})).await;
+    written.systems.put(TICKET, Value::Null);
+    withdraw(&written).await;
+    assert_eq!(written.case().await["write_back"]["outcome"], "failed");
+    // A person closes the record.
+    let closed = json!({ "id": "T-1", "revision": 1, "title": "No network", "state": "canceled" });
+    written.systems.put(TICKET, closed);
+    written.minutes(12).await;
+    assert_eq!(written.case().await["write_back"]["outcome"], "unchanged");
+    assert!(written.systems.patches().is_empty());
+    assert_eq!(listed(&written, "failed").await, 0);
+}
+
+#[tokio::test]
+async fn a_new_record_of_a_crm_shows_no_failures_of_the_former_one() {
+    let definitions = format!("{TICKETS}\n{CRM}");
+    let written = Written::open(&definitions, MAPPING, json!({})).await;
+    let id = written.case().await["id"].clone();
+    let path = format!("cases/{}/crm", id.as_str().expect("an id"));
+    let bind = async |record: &str| {
+        let body = json!({ "integration": "crm", "record": record });
+        let (status, case) = written.desk.v1("PUT", &path, "admin", body).await;
+        assert_eq!(status, 200, "{case}");
+        written.desk.settle().await;
+        written.case().await["bindings"][0].clone()
+    };
+    written.systems.deny(true);
+    bind("C-0").await;
+    written.minutes(2).await;
+    let former = written.case().await["bindings"][0]["write_back"].clone();
+    assert_eq!(former["reason"], "the response status is 401", "{former}");
+    assert!(former["attempts"].as_u64().is_some_and(|made| made > 1));
+    let next = bind("C-1").await;
+    assert_eq!(next["record"], "C-1");
+    let write = &next["write_back"];
+    assert_eq!(
+        (&write["attempts"], &write["failures"], &write["reason"]),
+        (&json!(0), &json!([]), &Value::Null),
+        "{next}"
+    );
+    written.systems.deny(false);
+    written.minutes(2).await;
+    assert_eq!(written.systems.member(CASE, "phase"), "working");
 }

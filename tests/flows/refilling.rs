@@ -1,7 +1,21 @@
 //! This test deletes the views (lists that are computed from the ledger). The desk fills them again, and
 //! must not send requests to other systems or add commits during this time.
 
+use std::sync::Arc;
+
+use domain::Envelope;
+use domain::intent::Intent;
+use domain::reactions::check_escalations;
+use domain::ticket::Ticket;
+use domain::views::ticket_card::TicketCard;
+use events::ticket::TicketEvent;
+use functions::app::subscriptions::Everything;
 use functions::registry::{PROJECTIONS, REGISTRY};
+use functions::stream::follow::aggregate::{Registry, Row};
+use functions::stream::follow::births::Births;
+use functions::stream::follow::{Follower, Reaction, Received};
+use infra::queue::Queue as _;
+use infra::views::InSteps;
 use serde_json::{Value, json};
 
 use crate::TestDesk;
@@ -180,9 +194,87 @@ async fn a_new_reaction_ignores_older_commits() {
         .await
         .expect("births");
     let now = desk.app.ledger.clock.now();
-    assert!(births.includes("send_callback", Some(1), now));
+    assert!(births.includes("send_callback", "ticket.finished", Some(1), now));
     assert!(
-        !births.includes("a_later_reaction", Some(1), now),
+        !births.includes("a_later_reaction", "ticket.finished", Some(1), now),
         "a reaction without a birth is inactive"
+    );
+}
+
+/// A later version of a reaction that exists. The first version processed suspended tickets. This version processes also
+/// resumed tickets.
+static GROWN: Registry = &[&Row::<Ticket, TicketCard> {
+    reactions: &[Reaction {
+        name: check_escalations::NAME,
+        react: check_suspensions,
+    }],
+    later_types: &[(check_escalations::NAME, "ticket.resumed")],
+    ..Row::NEW
+}];
+
+fn check_suspensions(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
+    let is_processed = matches!(
+        envelope.event,
+        TicketEvent::Suspended(_) | TicketEvent::Resumed(_)
+    );
+    let opened = card.ticket.opened.iter().filter(|_| is_processed);
+    let intents = opened.map(|opened| Intent::CheckEscalations {
+        ticket: opened.sn.clone(),
+        cause: envelope.id(),
+        correlation: envelope.meta.correlation.clone(),
+    });
+    intents.collect()
+}
+
+/// Follows all commits with empty views, and returns the number of messages.
+async fn messages_of_a_refill(desk: &TestDesk, births: &Births) -> usize {
+    let views = Arc::new(infra::views::memory::Memory::default());
+    let queue = Arc::new(infra::queue::memory::Memory::default());
+    let writer = InSteps {
+        views: views.clone(),
+        queue: queue.clone(),
+    };
+    let follower = Follower {
+        ledger: &desk.app.ledger,
+        views: &*views,
+        writer: &writer,
+        births,
+        wanted: &Everything,
+        registry: GROWN,
+    };
+    let page = desk.app.ledger.store.feed(0, 100_000).await.expect("feed");
+    let page = page.into_iter().map(Received::from).collect();
+    follower.follow_page(page, None).await.expect("followed");
+    let now = desk.app.ledger.clock.now();
+    let messages = queue.take("notify", now, now.plus_ms(60_000), 1_000).await;
+    messages.expect("messages").len()
+}
+
+/// A desk is upgraded to a version in which a reaction processes a further event type. Its views are filled again.
+#[tokio::test]
+async fn a_further_event_type_of_a_reaction_ignores_older_events() {
+    let desk = TestDesk::open().await;
+    let sn = desk.must("create_ticket", tests::approval_request()).await["sn"].clone();
+    let suspend_and_resume = async || {
+        for operation in ["suspend", "resume"] {
+            let body = json!({ "message": "window" });
+            desk.operate(&sn, operation, "admin", body).await;
+        }
+    };
+    suspend_and_resume().await;
+    let ledger = &desk.app.ledger;
+    let unborn = Births::load(ledger, GROWN).await.expect("births");
+    assert_eq!(messages_of_a_refill(&desk, &unborn).await, 1, "suspended");
+    Births::activate(ledger, GROWN).await.expect("activated");
+    suspend_and_resume().await;
+    // The birth stays at the first run of the new version.
+    let births = Births::activate(ledger, GROWN).await.expect("activated");
+    let messages = messages_of_a_refill(&desk, &births).await;
+    assert_eq!(messages, 3, "two suspensions and the later end of one");
+    let now = ledger.clock.now();
+    let includes = |kind| births.includes(check_escalations::NAME, kind, Some(1), now);
+    assert_eq!(
+        (includes("ticket.suspended"), includes("ticket.resumed")),
+        (true, false)
     );
 }

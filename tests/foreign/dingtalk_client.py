@@ -1,10 +1,12 @@
 """Sends messages to imitations of DingTalk with client libraries of other projects, and checks every result.
 
-Usage: dingtalk_client.py ROBOT_URL TOKEN ROBOT_SECRET APP_URL KEY SECRET ROBOT_CODE AGENT TEMPLATE PERSON
+Usage: dingtalk_client.py group ROBOT_URL TOKEN ROBOT_SECRET
+       dingtalk_client.py app APP_URL KEY SECRET ROBOT_CODE AGENT TEMPLATE PERSON
 
-apprise sends to the custom robot of a group. alibabacloud-dingtalk, the library of the vendor, gets access tokens, and sends
-with the robot of an app and with interactive cards. No library of the vendor sends work notices with the older interface, so
-`requests` sends these requests as the documentation of the vendor describes them. The client replaces only the hosts.
+apprise sends to the custom robot of a group. alibabacloud-dingtalk, the library of the vendor, gets access tokens, sends with
+the robot of an app and with interactive cards, and creates and changes a scene group. No library of the vendor sends work
+notices with the older interface, so `requests` sends these requests as the documentation of the vendor describes them. The
+client replaces only the hosts.
 
 Prints a JSON object with the number of calls and the results. The clock of the imitation at APP_URL must not change while the
 client runs.
@@ -14,19 +16,26 @@ import json
 import sys
 from urllib.parse import unquote
 
-import apprise
-import requests
-from alibabacloud_dingtalk.card_1_0 import models as card_models
-from alibabacloud_dingtalk.card_1_0.client import Client as CardClient
-from alibabacloud_dingtalk.oauth2_1_0 import models as token_models
-from alibabacloud_dingtalk.oauth2_1_0.client import Client as TokenClient
-from alibabacloud_dingtalk.robot_1_0 import models as robot_models
-from alibabacloud_dingtalk.robot_1_0.client import Client as RobotClient
-from alibabacloud_tea_openapi.models import Config
-from alibabacloud_tea_util.models import RuntimeOptions
-from Tea.exceptions import TeaException
+# The libraries are large, so each part imports only its own.
+if sys.argv[1:2] == ["group"]:
+    import apprise
+else:
+    import requests
+    from alibabacloud_dingtalk.card_1_0 import models as card_models
+    from alibabacloud_dingtalk.card_1_0.client import Client as CardClient
+    from alibabacloud_dingtalk.im_1_0 import models as group_models
+    from alibabacloud_dingtalk.im_1_0.client import Client as GroupClient
+    from alibabacloud_dingtalk.oauth2_1_0 import models as token_models
+    from alibabacloud_dingtalk.oauth2_1_0.client import Client as TokenClient
+    from alibabacloud_dingtalk.robot_1_0 import models as robot_models
+    from alibabacloud_dingtalk.robot_1_0.client import Client as RobotClient
+    from alibabacloud_tea_openapi.models import Config
+    from alibabacloud_tea_util.models import RuntimeOptions
+    from Tea.exceptions import TeaException
 
 PER_SECOND = 20
+# The template of scene groups at the imitation.
+GROUP_TEMPLATE = "group-template"
 results = {}
 calls = 0
 
@@ -111,6 +120,45 @@ class App:
         headers = card_models.CreateAndDeliverHeaders(x_acs_dingtalk_access_token=token)
         return CardClient(self.config).create_and_deliver_with_options(request, headers, RuntimeOptions()).body
 
+    def group(self, token, operation, **fields):
+        """Makes one request about a scene group. `operation` is the name of a function of the library."""
+        name = "".join(part.capitalize() for part in operation.split("_"))
+        request = getattr(group_models, f"{name}Request")(**fields)
+        headers = getattr(group_models, f"{name}Headers")(x_acs_dingtalk_access_token=token)
+        call = getattr(GroupClient(self.config), f"{operation}_with_options")
+        return call(request, headers, RuntimeOptions()).body
+
+    def send_to(self, token, conversation, **changed):
+        parameters = json.dumps({"title": "Printer 1", "text": "No paper — 卡纸"}, ensure_ascii=False)
+        fields = {"robot_code": self.robot, "msg_key": "sampleMarkdown", "msg_param": parameters}
+        fields["open_conversation_id"] = conversation
+        request = robot_models.OrgGroupSendRequest(**{**fields, **changed})
+        headers = robot_models.OrgGroupSendHeaders(x_acs_dingtalk_access_token=token)
+        return RobotClient(self.config).org_group_send_with_options(request, headers, RuntimeOptions()).body
+
+
+def use_group(app, person):
+    token = app.token()
+    fields = {"title": "REQ1 卡纸", "template_id": GROUP_TEMPLATE, "owner_user_id": person, "uuid": "library"}
+    create = lambda **changed: app.group(token, "create_scene_group", **{**fields, **changed})  # noqa: E731
+    group = create().open_conversation_id
+    expect(create().open_conversation_id, group, "group: the same uuid")
+    expect(code_of(lambda: create(template_id="x")), "groupTemplate.notFound", "group: wrong template")
+    expect(code_of(lambda: create(owner_user_id="nobody")), "member.notFound", "group: unknown owner")
+    change = lambda operation, **named: app.group(token, operation, open_conversation_id=group, **named)  # noqa: E731
+    expect(change("add_scene_group_member", user_ids=[person]).success, True, "group: a member joins")
+    unknown = code_of(lambda: change("add_scene_group_member", user_ids=["nobody"]))
+    expect(unknown, "member.notFound", "group: unknown member")
+    owner = code_of(lambda: change("remove_scene_group_member", user_ids=[person]))
+    expect(owner, "permession.checkFailed", "group: the owner cannot leave")
+    expect(change("update_scene_group", title="new").success, True, "group: new name")
+    expect(bool(app.send_to(token, group).process_query_key), True, "group: id of the message")
+    wrong = code_of(lambda: app.send_to(token, group, robot_code="other"))
+    expect(wrong, "invalidParameter.robotCode.auth", "group: another robot")
+    expect(change("dsband_open_scene_group").success, True, "group: the end")
+    late = code_of(lambda: change("update_scene_group", title="late"))
+    expect(late, "conversation.notFound", "group: a change after the end")
+
 
 def send_with_app(app, person):
     expect(code_of(lambda: app.token("wrong")), "invalidClientIdOrSecret", "wrong secret of the app")
@@ -177,10 +225,14 @@ def send_notices(url, key, secret, agent, person):
 
 
 def main():
-    robot_url, robot_token, robot_secret, url, key, secret, robot, agent, template, person = sys.argv[1:]
-    send_to_group(robot_url, robot_token, robot_secret)
-    send_with_app(App(url, key, secret, robot, template), person)
-    send_notices(url.rstrip("/"), key, secret, agent, person)
+    if sys.argv[1:2] == ["group"]:
+        send_to_group(*sys.argv[2:])
+    else:
+        url, key, secret, robot, agent, template, person = sys.argv[2:]
+        app = App(url, key, secret, robot, template)
+        use_group(app, person)
+        send_with_app(app, person)
+        send_notices(url.rstrip("/"), key, secret, agent, person)
     print(json.dumps({"calls": calls, "results": results}, ensure_ascii=False))
 
 

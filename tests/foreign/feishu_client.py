@@ -14,10 +14,19 @@ import apprise
 import lark_oapi as lark
 from apprise.plugins.feishu import NotifyFeishu
 from lark_oapi.api.im.v1 import (
+    CreateChatMembersRequest,
+    CreateChatMembersRequestBody,
+    CreateChatRequest,
+    CreateChatRequestBody,
     CreateMessageRequest,
     CreateMessageRequestBody,
+    DeleteChatMembersRequest,
+    DeleteChatMembersRequestBody,
+    DeleteChatRequest,
     PatchMessageRequest,
     PatchMessageRequestBody,
+    UpdateChatRequest,
+    UpdateChatRequestBody,
     UrgentAppMessageRequest,
     UrgentReceivers,
 )
@@ -36,7 +45,7 @@ def client(url, app_id, secret):
     return lark.Client.builder().app_id(app_id).app_secret(secret).domain(url).log_level(lark.LogLevel.ERROR).build()
 
 
-def create(client, to, kind, content, key, id_type="open_id"):
+def create_message(client, to, kind, content, key, id_type="open_id"):
     body = CreateMessageRequestBody.builder().receive_id(to).msg_type(kind).content(json.dumps(content)).uuid(key)
     request = CreateMessageRequest.builder().receive_id_type(id_type).request_body(body.build()).build()
     return client.im.v1.message.create(request)
@@ -56,6 +65,41 @@ def card(title):
     }
 
 
+def use_group(client, person):
+    """Creates, changes and dissolves a group of the application. Returns its id."""
+    im = client.im.v1
+
+    def create(key):
+        body = CreateChatRequestBody.builder().name("REQ1 工单").chat_mode("group").chat_type("private").build()
+        request = CreateChatRequest.builder().user_id_type("open_id").uuid(key).request_body(body).build()
+        return im.chat.create(request)
+
+    key = uuid.uuid4().hex
+    group = create(key).data.chat_id
+    expect(create(key).data.chat_id, group, "the id of a repeated group")
+
+    def add(people, succeed_type):
+        body = CreateChatMembersRequestBody.builder().id_list(people).build()
+        request = CreateChatMembersRequest.builder().chat_id(group).member_id_type("open_id")
+        return im.chat_members.create(request.succeed_type(succeed_type).request_body(body).build())
+
+    refused = add([person, "ou_unknown"], 0)
+    expect((refused.raw.status_code, refused.code), (400, 232043), "an unknown member")
+    expect(add([person, "ou_unknown"], 1).data.invalid_id_list, ["ou_unknown"], "the members who were not added")
+    body = UpdateChatRequestBody.builder().name("【已挂起】REQ1").build()
+    update = UpdateChatRequest.builder().chat_id(group).request_body(body).build()
+    expect(im.chat.update(update).code, 0, "a new name of the group")
+    sent = create_message(client, group, "text", {"text": TEXT}, uuid.uuid4().hex, "chat_id")
+    expect(sent.code, 0, "a text to the group")
+    body = DeleteChatMembersRequestBody.builder().id_list([person]).build()
+    leave = DeleteChatMembersRequest.builder().chat_id(group).member_id_type("open_id").request_body(body).build()
+    expect(im.chat_members.delete(leave).code, 0, "a member who leaves")
+    dissolve = DeleteChatRequest.builder().chat_id(group).build()
+    expect(im.chat.delete(dissolve).code, 0, "the end of the group")
+    expect(im.chat.update(update).code, 232009, "a change after the end")
+    return group
+
+
 def main():
     if len(sys.argv) != 8:
         raise SystemExit(__doc__)
@@ -64,7 +108,7 @@ def main():
 
     # The library stores the access token by the application only, so the wrong key must be used first.
     try:
-        create(client(url, app_id, secret + "x"), person, "text", {"text": TEXT}, "")
+        create_message(client(url, app_id, secret + "x"), person, "text", {"text": TEXT}, "")
         raise AssertionError("a wrong key was accepted")
     except ObtainAccessTokenException as error:
         expect(error.code, 10014, "the code for a wrong key")
@@ -72,13 +116,13 @@ def main():
 
     application = client(url, app_id, secret)
     key = uuid.uuid4().hex
-    first = create(application, person, "text", {"text": TEXT}, key)
+    first = create_message(application, person, "text", {"text": TEXT}, key)
     expect((first.code, first.success()), (0, True), "a text")
-    again = create(application, person, "text", {"text": TEXT}, key)
+    again = create_message(application, person, "text", {"text": TEXT}, key)
     expect(again.data.message_id, first.data.message_id, "the id of a repeated message")
     results["text"] = first.data.message_id
 
-    sent = create(application, person, "interactive", card("Old"), uuid.uuid4().hex)
+    sent = create_message(application, person, "interactive", card("Old"), uuid.uuid4().hex)
     expect(sent.code, 0, "a card")
     body = PatchMessageRequestBody.builder().content(json.dumps(card("New"))).build()
     update = PatchMessageRequest.builder().message_id(sent.data.message_id).request_body(body).build()
@@ -89,16 +133,18 @@ def main():
     expect((urgent.code, urgent.data.invalid_user_id_list), (0, ["ou_other"]), "an urgent message")
     results["card"] = sent.data.message_id
 
-    unknown = create(application, "ou_unknown", "text", {"text": TEXT}, "")
+    unknown = create_message(application, "ou_unknown", "text", {"text": TEXT}, "")
     expect((unknown.raw.status_code, unknown.code), (400, 230001), "an unknown person")
-    wrong = create(application, person, "interactive", {"no": "card"}, "")
+    wrong = create_message(application, person, "interactive", {"no": "card"}, "")
     expect((wrong.raw.status_code, wrong.code), (400, 230099), "a wrong card")
-    kind = create(application, person, "text", {"text": TEXT}, "", "name")
+    kind = create_message(application, person, "text", {"text": TEXT}, "", "name")
     expect(kind.code, 99992402, "a wrong kind of id")
     results["refused"] = [unknown.code, wrong.code, kind.code]
 
+    results["group"] = use_group(application, person)
+
     # Feishu accepts 5 messages in one second to one person.
-    codes = [create(application, busy_person, "text", {"text": TEXT}, "").code for _ in range(MESSAGES_MAX)]
+    codes = [create_message(application, busy_person, "text", {"text": TEXT}, "").code for _ in range(MESSAGES_MAX)]
     expect(set(codes), {0, 230020}, "the codes of many messages")
     results["limited"] = codes.count(230020)
 

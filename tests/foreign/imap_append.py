@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Appends mails to a folder of an IMAP server, by the Python module imaplib.
 
-usage: imap_append.py PORT FILE...
+usage: imap_append.py PORT PASSWORD FILE...
 
 Each FILE contains one mail. The program prints the number of mails in the folder.
 """
@@ -9,8 +9,8 @@ import imaplib
 import sys
 
 server = imaplib.IMAP4("127.0.0.1", int(sys.argv[1]))
-server.login("itsm", "secret")
-for path in sys.argv[2:]:
+server.login("itsm", sys.argv[2])
+for path in sys.argv[3:]:
     with open(path, "rb") as file:
         status, answer = server.append("INBOX", None, None, file.read())
     if status != "OK":

@@ -115,6 +115,32 @@ def web(url, token):
     call(client.chat_postMessage, channel=OTHER, text="x")
 
 
+def channels(url, token):
+    """Creates, changes and archives a private channel."""
+    client = WebClient(token=token, base_url=url)
+    create = client.conversations_create
+    channel = call(create, name="req1-library", is_private=True)["channel"]["id"]
+    refused("name_taken", create, name="req1-library", is_private=True)
+    refused("invalid_name_specials", create, name="REQ1 library", is_private=True)
+    invite = client.conversations_invite
+    call(invite, channel=channel, users=[PERSON])
+    refused("already_in_channel", invite, channel=channel, users=[PERSON])
+    failed = refused("user_not_found", invite, channel=channel, users=[OTHER, "U000NOBODY"])
+    expect(failed["errors"][0]["user"], "U000NOBODY", "the person who was not invited")
+    partial = call(invite, channel=channel, users=[OTHER, "U000NOBODY"], force=True)
+    expect([one["user"] for one in partial["errors"]], ["U000NOBODY"], "the people who were not invited")
+    call(client.conversations_kick, channel=channel, user=PERSON)
+    refused("not_in_channel", client.conversations_kick, channel=channel, user=PERSON)
+    topic = call(client.conversations_setTopic, channel=channel, topic="REQ1 工单")
+    expect(topic["channel"]["topic"]["value"], "REQ1 工单", "the topic")
+    call(client.chat_postMessage, channel=channel, text="hello")
+    listed = call(client.users_conversations, types="private_channel", exclude_archived=True, limit=200)
+    expect([one["name"] for one in listed["channels"]], ["req1-library"], "the channels of the app")
+    call(client.conversations_archive, channel=channel)
+    refused("already_archived", client.conversations_archive, channel=channel)
+    refused("is_archived", client.chat_postMessage, channel=channel, text="late")
+
+
 def webhook(url):
     def send(status, body, to=url, **arguments):
         answer = WebhookClient(to).send(**arguments)
@@ -151,6 +177,7 @@ def main():
         raise SystemExit(__doc__)
     api, token, hook, *files = sys.argv[1:]
     web(api, token)
+    channels(api, token)
     webhook(hook)
     kinds = Counter()
     for name in files:

@@ -2,13 +2,14 @@
 
 Usage: ticket_clients.py SYSTEM URL USER SECRET COMMAND [ARGUMENTS]
 
-SYSTEM is `servicenow`, `jira` or `zammad`. The commands are:
+SYSTEM is `servicenow`, `servicenow_csm`, `jira` or `zammad`. The commands are:
 
     exercise        Creates, reads, changes, finds and closes tickets, and checks every result. Prints the number of
                     operations as JSON.
     open COUNT      Opens tickets with the titles `Printer 1`, `Printer 2`, ... and prints their ids as JSON list.
     state           Prints the status of every ticket as JSON object.
     set ID STATUS   Changes the status of a ticket, as a person does.
+    notes ID        Prints the work notes of a record of ServiceNow as JSON text.
 
 The environment variable PROJECT is the key of the project of Jira, by default `ITSM`.
 """
@@ -45,6 +46,7 @@ class ServiceNow:
     """Incidents. The id is the sys_id, and the status is the number of the state."""
 
     done, open_status, missing = "7", "2", "0" * 32
+    table = "incident"
 
     def __init__(self, url, user, secret):
         import pysnc
@@ -67,7 +69,7 @@ class ServiceNow:
         self.client = pysnc.ServiceNowClient(url.rstrip("/"), session, auto_retry=False)
 
     def incidents(self, batch_size=100):
-        return self.client.GlideRecord("incident", batch_size=batch_size)
+        return self.client.GlideRecord(self.table, batch_size=batch_size)
 
     def one(self, record):
         incident = self.incidents()
@@ -115,6 +117,9 @@ class ServiceNow:
         # Journal fields have only a display value. The newest entry is first.
         shown = self.one(record).get_display_value("comments") or ""
         return [entry.split("\n", 1)[1] for entry in reversed(shown.split("\n\n")) if entry]
+
+    def notes(self, record):
+        return self.one(record).get_display_value("work_notes") or ""
 
     def find(self, since, page):
         """Returns the changed tickets in pages, oldest first, and the number of tickets that the system names."""
@@ -168,6 +173,31 @@ class ServiceNow:
         error = self.library.exceptions.AuthenticationException
         expect_error(error, lambda: wrong.one(record), "a wrong password", "User Not Authenticated")
         return 9
+
+
+class ServiceNowCsm(ServiceNow):
+    """Customer service cases, which have other states than incidents."""
+
+    done, open_status = "3", "10"
+    table = "sn_customerservice_case"
+
+    def set(self, record, status):
+        case = self.one(record)
+        case.state = status
+        case.update()
+
+    def special(self, record, wrong):
+        """Checks abilities that only this system has. Returns the number of checks."""
+        expect(self.one(self.missing), None, "a record that does not exist")
+        case = self.one(record)
+        expect(case.get_value("number")[:2], "CS", "the beginning of the number")
+        expect(case.get_display_value("state"), "Open", "the label of the state")
+        case.work_notes = "an internal note"
+        case.update()
+        expect("an internal note" in self.notes(record), True, "the work note")
+        error = self.library.exceptions.AuthenticationException
+        expect_error(error, lambda: wrong.one(record), "a wrong password", "User Not Authenticated")
+        return 5
 
 
 class Jira:
@@ -370,7 +400,7 @@ class Zammad:
         return 9
 
 
-SYSTEMS = {"servicenow": ServiceNow, "jira": Jira, "zammad": Zammad}
+SYSTEMS = {"servicenow": ServiceNow, "servicenow_csm": ServiceNowCsm, "jira": Jira, "zammad": Zammad}
 
 
 def exercise(system, wrong):
@@ -434,6 +464,8 @@ def main():
             print(json.dumps(system.all()))
         case "set", [record, status]:
             system.set(record, status)
+        case "notes", [record] if isinstance(system, ServiceNow):
+            print(json.dumps(system.notes(record)))
         case _:
             raise SystemExit(__doc__)
 

@@ -97,6 +97,28 @@ def application(base, accounts):
     check("the same task", code_of(buttons), 42014)
 
 
+def groups(base, accounts):
+    """Creates and changes a group of the application with wechatpy."""
+    client = mounted(AppClient(accounts["corpid"], accounts["corpsecret"]), base)
+    chat, (first, second) = client.appchat, accounts["members"]
+    name = "REQ1 " + "长" * 60
+    create = lambda key, people: chat.create(key, name, first, people)  # noqa: E731
+    check("a group", create("wechatpy1", [first, second])["chatid"], "wechatpy1")
+    check("the same group", code_of(lambda: create("wechatpy1", [first, second])), 86215)
+    check("a group of one person", code_of(lambda: create("wechatpy2", [first])), 86006)
+    check("an unknown member", code_of(lambda: create("wechatpy2", [first, "nobody"])), 40031)
+    check("a wrong id", code_of(lambda: create("wechatpy-2", [first, second])), 86001)
+    check("a member leaves", chat.update("wechatpy1", name="new", del_user_list=[second])["errcode"], 0)
+    shown = chat.get("wechatpy1")
+    check("the changed group", [shown["name"], shown["owner"], shown["userlist"]], ["new", first, [first]])
+    check("a member joins", chat.update("wechatpy1", add_user_list=[second])["errcode"], 0)
+    check("an unknown group", code_of(lambda: chat.update("unknown", name="x")), 86003)
+    check("a text to the group", chat.send_text("wechatpy1", "工单 <b>")["errcode"], 0)
+    card = {"title": "t", "description": "d", "url": "https://desk.example", "btntxt": "open"}
+    check("a card to the group", chat.send("wechatpy1", "textcard", **card)["errcode"], 0)
+    check("no text to the group", code_of(lambda: chat.send_text("wechatpy1", "")), 44004)
+
+
 def public_account(base, accounts):
     """Uses the public account with wechatpy."""
     client = mounted(PublicClient(accounts["appid"], accounts["secret"]), base)
@@ -150,6 +172,7 @@ def main():
         raise SystemExit(__doc__)
     base, accounts = sys.argv[1].rstrip("/"), json.loads(sys.argv[2])
     application(base, accounts)
+    groups(base, accounts)
     public_account(base, accounts)
     robot(base, accounts)
     print(json.dumps({"calls": len(CALLS), "results": CALLS}))

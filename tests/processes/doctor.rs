@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use infra::clock::{Clock as _, SystemClock};
 use serde_json::{Value, json};
-use tests::process::{APP, Served, free_port, run, text};
+use tests::process::{APP, Served, free_port, run, text, until};
 
 /// An imitation of an external ITSM. The first segment of the path selects the behavior.
 async fn answer(request: axum::extract::Request) -> Response {
@@ -42,6 +42,10 @@ async fn answer(request: axum::extract::Request) -> Response {
         }
         "zammad" if path.ends_with("/search") => axum::Json(json!([])).into_response(),
         "zammad" => axum::Json(json!({ "login": "desk", "roles": ["Customer"] })).into_response(),
+        // A robot of DingTalk that refuses every message.
+        "robot" => {
+            axum::Json(json!({ "errcode": 310_000, "errmsg": "sign not match" })).into_response()
+        }
         "page" => "<html>login</html>".into_response(),
         "clock" => {
             // The clock is off by an hour.
@@ -126,13 +130,17 @@ async fn doctor_names_the_problem_of_each_system_and_the_next_step() {
         )
     });
     let others = format!(
-        "[[integration]]\nname = \"down\"\nkind = \"bk_itsm\"\nurl = \"http://127.0.0.1:{closed}\"\napp = \"a\"\nuser = \"u\"\n[[integration]]\nname = \"crm\"\nkind = \"generic_json\"\nsenders = [\"{}\", \"unknown_app\"]\nmapping = \"crm.toml\"\n[[integration]]\nname = \"unsigned\"\nkind = \"zammad\"\nwebhook = \"signed\"\nmapping = \"crm.toml\"\n",
-        APP.0
+        "[[integration]]\nname = \"down\"\nkind = \"bk_itsm\"\nurl = \"http://127.0.0.1:{closed}\"\napp = \"a\"\nuser = \"u\"\n[[integration]]\nname = \"crm\"\nkind = \"generic_json\"\nsenders = [\"{}\", \"unknown_app\"]\nmapping = \"crm.toml\"\n[[integration]]\nname = \"unsigned\"\nkind = \"zammad\"\nwebhook = \"signed\"\nmapping = \"crm.toml\"\n[[integration]]\nname = \"odd\"\nkind = \"generic_json\"\nurl = \"{base}/nothing\"\nsenders = [\"{}\"]\nmapping = \"odd.toml\"\n[[integration]]\nname = \"dead\"\nkind = \"generic_json\"\nurl = \"http://127.0.0.1:{closed}\"\nsenders = [\"{}\"]\nmapping = \"odd.toml\"\n",
+        APP.0, APP.0, APP.0
     );
     let integrations = external.concat() + &of_sources.concat() + &with_rights.concat() + &others;
     write(
         "crm.toml",
         "record = \"/id\"\nupdate = { counter = \"/version\" }\nservice = { value = 17 }\nrequester = { value = \"lisi\" }\n[fields]\ntitle = \"/title\"\n",
+    );
+    write(
+        "odd.toml",
+        "record = \"/id\"\nservice = { path = \"/type\", values = { patrol = 17, other = 99999 } }\nrequester = { value = \"lisi\" }\nassignee = { path = \"/owner\", people = { zhangsann = \"z\" } }\ncrm = { integration = \"csmm\", record = \"/case\" }\n[fields]\ntitle = \"/title\"\nNOSUCH = \"/x\"\n",
     );
     let accounts = format!(
         "[[account]]\nname = \"relay\"\nchannel = \"email\"\nhost = \"127.0.0.1\"\nport = {closed}\ntls = \"none\"\nfrom = \"desk@example.com\"\n[[account]]\nname = \"robot\"\nchannel = \"dingtalk_robot\"\n"
@@ -151,6 +159,8 @@ async fn doctor_names_the_problem_of_each_system_and_the_next_step() {
         "clock",
         "path",
         "down",
+        "odd",
+        "dead",
         "from_helpdesk",
         "from_secret",
         "from_page",
@@ -207,6 +217,9 @@ async fn doctor_names_the_problem_of_each_system_and_the_next_step() {
             false,
             "its sender unknown_app is not registered",
         ),
+        ("integration odd", true, "does not reject the account"),
+        ("integration dead", false, "no connection to"),
+        ("writes to records", true, "none has failed"),
         ("integration from_helpdesk", true, "accepts the credentials"),
         (
             "integration from_secret",
@@ -245,6 +258,21 @@ async fn doctor_names_the_problem_of_each_system_and_the_next_step() {
         assert!(words.contains(expected), "{what}: {words}");
         assert!(!words.contains("s3cret"), "{what}: {words}");
     }
+    let of_mapping: Vec<&String> = findings
+        .iter()
+        .filter(|(name, ok, _)| name == "mapping of integration odd" && !ok)
+        .map(|(_, _, words)| words)
+        .collect();
+    for expected in [
+        "there is no service 99999",
+        "the form of service 17 has no field NOSUCH",
+        "the desk does not know the user zhangsann",
+        "`crm.integration`: csmm does not exist",
+    ] {
+        let is_found = of_mapping.iter().any(|words| words.contains(expected));
+        assert!(is_found, "{expected}: {of_mapping:?}");
+    }
+    assert_eq!(of_mapping.len(), 4, "{of_mapping:?}");
     let elsewhere = format!("{base}/page");
     let findings = doctor(&data, &["--site", &elsewhere]);
     let (_, ok, words) = findings
@@ -255,4 +283,130 @@ async fn doctor_names_the_problem_of_each_system_and_the_next_step() {
         !ok && words.contains("but a desk responds with status 403"),
         "{words}"
     );
+}
+
+#[test]
+fn setup_refuses_the_secret_of_an_integration_that_is_not_defined() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "s3cret").expect("written");
+    let data = folder.path().join("data");
+    for kind in ["integration", "webhook"] {
+        let given = format!("{kind}/crmx={}", secret.display());
+        let data = data.to_str().expect("a path");
+        let output = run(&[
+            "setup", "--demo", "--yes", "--data", data, "--secret", &given,
+        ]);
+        let words = text(&output.stderr);
+        assert!(!output.status.success(), "{words}");
+        assert!(
+            words.contains("the integration crmx is not defined; define it with --integrations"),
+            "{words}"
+        );
+    }
+}
+
+#[test]
+fn setup_warns_of_wrong_names_in_a_mapping() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let write = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).expect("written");
+        path.to_str().expect("a path").to_owned()
+    };
+    write(
+        "odd.toml",
+        "record = \"/id\"\nservice = { value = 99999 }\nrequester = { value = \"lisi\" }\n[fields]\ntitle = \"/title\"\n",
+    );
+    let integrations = write(
+        "integrations.toml",
+        "[[integration]]\nname = \"odd\"\nkind = \"generic_json\"\nsenders = [\"unknown_app\"]\nmapping = \"odd.toml\"\n",
+    );
+    let data = folder.path().join("data");
+    let data = data.to_str().expect("a path");
+    let output = run(&[
+        "setup",
+        "--demo",
+        "--yes",
+        "--data",
+        data,
+        "--integrations",
+        &integrations,
+    ]);
+    let words = text(&output.stderr);
+    assert!(output.status.success(), "{words}");
+    for expected in [
+        "there is no service 99999",
+        "the sender unknown_app is not registered",
+    ] {
+        assert!(words.contains(expected), "{expected}: {words}");
+    }
+}
+
+/// `setup` names an account without a secret, and `doctor` shows the last failure of an account whose server works.
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_names_the_last_failure_of_an_account() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let write = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).expect("written");
+        path.to_str().expect("a path").to_owned()
+    };
+    let base = itsm().await;
+    let accounts = format!(
+        "[[account]]\nname = \"robot\"\nchannel = \"dingtalk_robot\"\nurl = \"{base}/robot\"\n[[account]]\nname = \"old\"\nchannel = \"dingtalk_robot\"\nis_enabled = false\n[policy]\naccounts = [\"robot\"]\n"
+    );
+    let accounts = write("accounts.toml", &accounts);
+    let data = folder.path().join("data");
+    let path = data.to_str().expect("a path");
+    let wrong = write("wrong.toml", "[policy]\naccounts = [\"sms\"]\n");
+    let output = run(&["setup", "--yes", "--data", path, "--accounts", &wrong]);
+    let reason = format!("{wrong}: policy: `accounts` names the account sms, which is not defined");
+    let printed = text(&output.stderr);
+    assert!(
+        !output.status.success() && printed.contains(&reason),
+        "{printed}"
+    );
+    let arguments = ["setup", "--yes", "--data", path, "--accounts", &accounts];
+    let output = run(&arguments);
+    let printed = text(&output.stdout);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(
+        printed.contains("`ledgerdesk setup --secret channel/robot=FILE`"),
+        "{printed}"
+    );
+    assert!(!printed.contains("channel/old"), "{printed}");
+    let secret = write("secret", r#"{"access_token":"t","secret":"SECx"}"#);
+    let secret = format!("channel/robot={secret}");
+    let desk = Served::start(&data, &["--secret", &secret, "--egress", "127.0.0.1"]);
+    let before = doctor(&data, &[]);
+    let of = |findings: &[(String, bool, String)], what: &str| {
+        let found = findings.iter().find(|(name, _, _)| name == what);
+        let (_, ok, words) = found.unwrap_or_else(|| panic!("{what}: {findings:?}"));
+        (*ok, words.clone())
+    };
+    let (ok, words) = of(&before, "channel account robot");
+    assert!(ok && words.contains("accepts connections"), "{words}");
+    let (ok, words) = of(&before, "channel account old");
+    assert!(ok, "an account that the policy does not name: {words}");
+    let preferences = json!({ "addresses": { "dingtalk": "dt-zhangsan" }, "aggregation": false });
+    let path = "people/zhangsan/preferences";
+    let (status, answer) = desk.v1("PUT", path, "zhangsan", preferences).await;
+    assert_eq!(status, 200, "{answer}");
+    let fields = json!({ "title": "VPN", "APPROVER": "zhangsan", "APPROVAL_CONTENT": "a" });
+    let ticket = json!({ "service_id": 1, "fields": fields });
+    let (status, answer) = desk.v1("POST", "tickets", "lisi", ticket).await;
+    assert_eq!(status, 201, "{answer}");
+    until("the robot refuses the message", async || {
+        let path = "channel-accounts/robot";
+        let (_, shown) = desk.v1("GET", path, "admin", Value::Null).await;
+        if shown["state"] == "paused" {
+            Ok(())
+        } else {
+            Err(shown)
+        }
+    })
+    .await;
+    let (ok, words) = of(&doctor(&data, &[]), "channel account robot");
+    assert!(!ok && words.contains("sign not match"), "{words}");
 }

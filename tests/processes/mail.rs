@@ -18,23 +18,30 @@ const LOOP: usize = 14;
 const ZHANGSAN: &str = "zhangsan@example.com";
 
 /// An IMAP server with one mailbox.
-struct Dovecot {
-    port: u16,
+pub(crate) struct Dovecot {
+    pub(crate) port: u16,
     folder: PathBuf,
+    password: &'static str,
     _process: Process,
 }
 
 impl Dovecot {
     async fn start(folder: &Path) -> Self {
+        Self::start_with(folder, "secret").await
+    }
+
+    /// Starts a server at which every user has the given password.
+    pub(crate) async fn start_with(folder: &Path, password: &'static str) -> Self {
         installed();
         let (port, folder) = (free_port(), folder.join("dovecot"));
         std::fs::create_dir(&folder).expect("a folder");
         let mut command = Command::new(root().join("tests/foreign/dovecot"));
-        command.arg(&folder).arg(port.to_string());
+        command.arg(&folder).arg(port.to_string()).arg(password);
         let process = spawn(&mut command, &folder.join("output.log"));
         let server = Self {
             port,
             folder,
+            password,
             _process: process,
         };
         until("dovecot accepts a login", async || {
@@ -54,6 +61,7 @@ impl Dovecot {
         let output = Command::new("python3")
             .arg(root().join("tests/foreign/imap_append.py"))
             .arg(self.port.to_string())
+            .arg(self.password)
             .args(files)
             .output()
             .expect("the program runs");
@@ -212,10 +220,14 @@ async fn a_relay_that_refuses_or_postpones_a_mail_leads_to_the_right_verdict() {
     let path = folder.path().join("accounts.toml");
     std::fs::write(&path, account).expect("written");
     let desk = Desk::start(&["--accounts", path.to_str().expect("a path")]);
-    for (name, list, class, reason) in [
-        ("nobody", "failed", "recipient_invalid", "5.1.1"),
-        ("full", "open", "transient", "4.2.2"),
-        ("greylisted", "open", "transient", "4.7.1"),
+    // A mail that is too large is sent once more as a short mail.
+    for (name, list, attempts, class, reason) in [
+        ("nobody", "failed", 1, "recipient_invalid", "550 5.1.1"),
+        ("full", "open", 1, "transient", "452 4.2.2"),
+        ("greylisted", "open", 1, "transient", "451 4.7.1"),
+        ("quota", "failed", 1, "permanent", "552 5.2.2"),
+        ("oversized", "failed", 2, "too_large", "552 5.3.4"),
+        ("toolarge", "failed", 2, "too_large", "552 message size"),
     ] {
         prefer(&desk, "zhangsan", &format!("{name}@example.com")).await;
         let sn = submit(&desk).await.expect("a ticket");
@@ -223,13 +235,26 @@ async fn a_relay_that_refuses_or_postpones_a_mail_leads_to_the_right_verdict() {
         let found = until("the attempt is stored", async || {
             let shown = desk.v1("GET", &path, "admin", Value::Null).await;
             let deliveries = shown["deliveries"].as_array().cloned().unwrap_or_default();
-            let of_ticket = |one: &&Value| one["ticket"] == sn && one["attempts"] == 1;
+            let of_ticket = |one: &&Value| one["ticket"] == sn && one["attempts"] == attempts;
             deliveries.iter().find(of_ticket).cloned().ok_or(shown)
         })
         .await;
         assert_eq!(found["class"], class, "{name}: {found}");
         let shown = found["reason"].as_str().expect("a reason");
         assert!(shown.contains(reason), "{name}: {shown}");
+        let inbox = desk
+            .v1("GET", "inbox/zhangsan", "zhangsan", Value::Null)
+            .await;
+        let all = inbox["notifications"].as_array().expect("notifications");
+        let id = all.iter().find(|one| one["ticket"] == sn);
+        let id = id.and_then(|one| one["id"].as_str()).expect("an id");
+        let why = format!("notifications/{id}/why?language=en");
+        let why = desk.v1("GET", &why, "zhangsan", Value::Null).await;
+        let steps = why["steps"].as_array().expect("steps");
+        let texts = steps.iter().filter_map(|step| step["text"].as_str());
+        let explained: Vec<&str> = texts.filter(|text| text.contains(reason)).collect();
+        assert!(explained.len() >= attempts, "{name}: {why}");
+        println!("{name}: {}", explained[attempts - 1]);
     }
     assert_eq!(relay.mails().len(), 0);
 }

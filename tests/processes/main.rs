@@ -17,10 +17,15 @@ mod generated_clients;
 mod helpdesk;
 mod inbox;
 mod mail;
+mod mail_encryption;
 mod notifications;
 mod package;
 mod privacy;
+mod privacy_mail;
 mod proof;
 mod sources;
 mod two_desks;
 mod working_day;
+
+#[path = "../flows/notifications/chats.rs"]
+mod chats;

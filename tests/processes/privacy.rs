@@ -239,34 +239,40 @@ fn texts(secret: &str) -> Vec<String> {
 }
 
 /// A running desk whose log is in a file.
-struct Logged {
-    desk: Served,
-    log: PathBuf,
+pub(crate) struct Logged {
+    pub(crate) desk: Served,
+    pub(crate) log: PathBuf,
 }
 
 impl Logged {
     /// Starts a desk with the data in `folder`. The log contains a line for each request.
     fn start(folder: &Path, more: &[&str]) -> Self {
+        Self::start_with(folder, more, &[])
+    }
+
+    /// Starts a desk with more environment variables.
+    pub(crate) fn start_with(folder: &Path, more: &[&str], environment: &[(&str, &Path)]) -> Self {
         let log = folder.join("log");
         let mut command = Command::new("sh");
         command
             .args(["-c", "exec \"$0\" \"$@\" 2>>\"$LOG\""])
             .arg(program())
-            .env("LOG", &log);
+            .env("LOG", &log)
+            .envs(environment.iter().copied());
         let more: Vec<&str> = more.iter().copied().chain(["--access-log"]).collect();
         let desk = Served::start_by(command, &folder.join("data"), &more);
         assert!(desk.is_up(), "the desk starts");
         Self { desk, log }
     }
 
-    async fn v1(&self, method: &str, path: &str, user: &str, body: Value) -> Value {
+    pub(crate) async fn v1(&self, method: &str, path: &str, user: &str, body: Value) -> Value {
         let (status, answer) = self.desk.v1(method, path, user, body).await;
         assert!(status < 300, "{method} {path}: {status} {answer}");
         answer
     }
 
     /// Opens a ticket of the user lisi about which zhangsan gets a message.
-    async fn submit(&self) -> String {
+    pub(crate) async fn submit(&self) -> String {
         let fields = json!({
             "title": "a", "apply_content": "b", "impact": "1", "urgency": "1", "ZHIDINGSHENPIREN": "zhangsan",
             "LIANXIDIANHUA": "13800000000",
@@ -276,7 +282,7 @@ impl Logged {
         opened["sn"].as_str().expect("a number").to_owned()
     }
 
-    async fn metrics(&self) -> String {
+    pub(crate) async fn metrics(&self) -> String {
         let request = client()
             .get(format!("{}/metrics", self.desk.base))
             .basic_auth(APP.0, Some(APP.1));
@@ -287,7 +293,7 @@ impl Logged {
 }
 
 /// Returns the contents of all files below a directory, with their paths. The contents of the files in `except` are omitted.
-fn contents(directory: &Path, except: &str) -> Vec<(String, String)> {
+pub(crate) fn contents(directory: &Path, except: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).expect("a directory") {
         let path = entry.expect("an entry").path();
@@ -303,7 +309,7 @@ fn contents(directory: &Path, except: &str) -> Vec<(String, String)> {
 }
 
 /// Checks that none of the texts `hidden` is in one of `places`, each with its name.
-fn check_absent(places: &[(String, String)], hidden: &[String]) {
+pub(crate) fn check_absent(places: &[(String, String)], hidden: &[String]) {
     for (name, content) in places {
         for text in hidden {
             assert!(!content.contains(text.as_str()), "{text} is in {name}");

@@ -1039,6 +1039,7 @@ impl World {
             parent: None,
             mentions: Vec::new(),
             internal: true,
+            files: Vec::new(),
         };
         let fulfill = ticket::Command::Fulfill {
             node: NODE,

@@ -13,7 +13,7 @@
 //! A run ends when no work is left. Each application must then have one outcome, at most one external ticket, and one
 //! consequence. Each source must have the status that the desk wrote, or its case must show why not.
 
-mod crashing;
+pub(crate) mod crashing;
 mod imitated;
 
 use std::collections::BTreeMap;

@@ -11,11 +11,13 @@
 
 mod applications;
 mod digests;
+mod escalation_starts;
 mod escalations;
 mod executions;
 mod external;
 mod fleet;
 mod notifications;
+mod persons;
 mod scheduler;
 mod streams;
 

@@ -213,6 +213,7 @@ impl World {
                 class,
                 code: String::new(),
                 reason: String::new(),
+                is_dropped: false,
             }));
         }
         self.check_deadlines();
@@ -260,6 +261,8 @@ impl World {
                     repetition: REPETITIONS[*number],
                     due: self.now,
                     expires: self.now.plus_ms(DAY_MS),
+                    is_tagged: true,
+                    thread: None,
                 };
                 self.deliver(*number, &delivery::Command::Request(Box::new(requested)));
                 if self.crashes() {

@@ -34,6 +34,54 @@ pub fn spawn(command: &mut Command, output: &Path) -> Process {
     Process(child)
 }
 
+/// Writes the certificate of a new authority (`ca.pem`), and a certificate of this authority for 127.0.0.1 with its key
+/// (`server.pem` and `server.key`), to a new directory.
+pub fn certificates(folder: &Path) {
+    std::fs::create_dir(folder).expect("a new directory");
+    let key = [
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-keyout",
+    ];
+    let openssl = |arguments: &[&[&str]]| {
+        let output = Command::new("openssl")
+            .args(arguments.concat())
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .output()
+            .expect("openssl runs");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {errors}");
+    };
+    let authority = ["ca.key", "-out", "ca.pem", "-days", "2"];
+    openssl(&[
+        &["req", "-x509"],
+        &key,
+        &authority,
+        &["-subj", "/CN=test authority"],
+    ]);
+    let names = [
+        "-subj",
+        "/CN=127.0.0.1",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+    ];
+    openssl(&[
+        &["req"],
+        &key,
+        &["server.key", "-out", "server.csr"],
+        &names,
+    ]);
+    openssl(&[
+        &["x509", "-req", "-in", "server.csr", "-out", "server.pem"],
+        &["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"],
+        &["-days", "2", "-copy_extensions", "copy"],
+    ]);
+}
+
 /// Starts the MQTT broker mosquitto on a port of the loopback address, and waits until the broker accepts
 /// connections. The directory `folder` contains the configuration and the log of the broker. If `keeps` is true,
 /// the broker stores its sessions and its retained messages in this directory, at the latest when it ends in

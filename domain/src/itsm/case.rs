@@ -9,14 +9,16 @@
 use std::collections::BTreeMap;
 
 use events::case::{
-    Agreement, Bound, CaseEvent, Compared, ConflictResolved, Conflicted, FurtherBinding,
-    Identified, ProcessRequested, Received, Refused, Repaired, Skipped, UpdateMark, Updated,
+    Agreement, BindingRemoved, BindingSet, Bound, CaseEvent, Compared, ConflictResolved,
+    Conflicted, FurtherBinding, Identified, ProcessRequested, Received, Refused, Repaired, Skipped,
+    UpdateMark, Updated,
 };
 use events::{AppCode, Moment, PersonId, TicketSn};
 use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 use crate::envelope::Envelope;
+use crate::itsm::reconciliation::REPAIR_MS;
 use crate::views::Card;
 
 /// Time in milliseconds until the queue `sync` processes received content. Normally the content is
@@ -44,8 +46,24 @@ pub enum Command {
     ResolveConflict(ConflictResolved),
     /// Stores the result of a comparison with the record, if it is another one than before.
     Compare(Compared),
-    /// Stores that the desk begins to repair a difference.
+    /// Stores that the desk begins to repair a difference. If it repaired the same value a short time before, nothing
+    /// changes.
     Repair(Repaired),
+    /// Binds the case to a record of another integration, as a person decided.
+    SetBinding(BindingSet),
+    /// Removes the binding to the record of another integration that a person set. A binding that does not exist changes
+    /// nothing.
+    RemoveBinding {
+        by: PersonId,
+        integration: String,
+    },
+    /// Executes the command, but only if the case is still bound to the record. Otherwise, nothing changes. The name of the
+    /// integration is empty for the source of the case.
+    IfBound {
+        integration: String,
+        record: String,
+        command: Box<Command>,
+    },
 }
 
 /// The reasons why the desk rejects a command for a case (a record of an external system).
@@ -61,6 +79,12 @@ pub enum Rejection {
     NotBound,
     #[error("the case has no record in the integration {0}")]
     NoRecord(String),
+    #[error("the integration {0} is the source of the case")]
+    OfSource(String),
+    #[error(
+        "content of the source, and no person, bound the case to its record in the integration {0}"
+    )]
+    NotSetByPerson(String),
 }
 
 /// The result of a comparison between the content that just arrived and the stored content of a case (a record
@@ -84,6 +108,9 @@ pub struct Binding {
     /// True if the desk does not know the values of the record before its first write.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub accepts_any: bool,
+    /// True if a person named the record.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_set_by_person: bool,
     /// The status of the record when the ticket was opened.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub first_status: String,
@@ -93,30 +120,74 @@ pub struct Binding {
     /// The last conflict of each value between the record and the desk. Each key is a value, such as `status`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub conflicts: BTreeMap<String, Conflicted>,
-    /// The result of the last comparison with the record. `None` if the ticket and the record have never differed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub compared: Option<Compared>,
-    /// The time of the last repair of a difference.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub repaired: Option<Moment>,
+    /// The results of the last comparisons that were not the first agreement. Each key is a value, such as `status`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub comparisons: BTreeMap<String, Compared>,
+    /// True if the ticket has ended and all values agreed, so that the case is not compared with the record any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_settled: bool,
+    /// The times of the last repairs. Each key is a value, such as `status`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub repairs: BTreeMap<String, Moment>,
+    /// The times at which the desk wrote missing remarks again, by their numbers. Earlier times than
+    /// [`REPAIR_MS`] before the last repair are not kept.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub repaired_remarks: BTreeMap<u64, Moment>,
 }
 
 impl Binding {
-    /// Returns whether the ticket and the record agreed in the last comparison.
+    /// Returns whether the desk wrote a missing remark again a short time before.
+    pub fn has_repaired(&self, remark: u64, now: Moment) -> bool {
+        is_recent(self.repaired_remarks.get(&remark), now)
+    }
+
+    /// Returns whether the desk repaired the same value, or one of the same remarks, a short time before.
+    fn repairs_again(&self, repaired: &Repaired) -> bool {
+        let mut remarks = repaired.remarks.iter();
+        if repaired.remarks.is_empty() {
+            is_recent(self.repairs.get(&repaired.field), repaired.at)
+        } else {
+            remarks.any(|remark| self.has_repaired(*remark, repaired.at))
+        }
+    }
+
+    /// Returns whether the ticket and the record agreed in the last comparison. The worst result of all values counts.
     pub fn agreement(&self) -> Agreement {
-        let compared = self.compared.as_ref();
+        let has = |agreement| {
+            let mut results = self.comparisons.values();
+            results.any(|compared| compared.agreement == agreement)
+        };
+        if self.is_settled {
+            Agreement::Settled
+        } else if has(Agreement::Error) {
+            Agreement::Error
+        } else if has(Agreement::Differs) {
+            Agreement::Differs
+        } else {
+            Agreement::Agrees
+        }
+    }
+
+    /// Returns whether a value of the ticket and of the record agreed in its last comparison.
+    pub fn agreement_of(&self, field: &str) -> Agreement {
+        let compared = self.comparisons.get(field);
         compared.map_or(Agreement::Agrees, |compared| compared.agreement)
     }
 
     /// Returns whether the result of a comparison is the same as that of the last one.
     fn repeats(&self, compared: &Compared) -> bool {
-        let differs = matches!(compared.agreement, Agreement::Differs | Agreement::Error);
-        let last = self.compared.as_ref();
-        let unknown = last.map_or(0, |last| last.unknown.len());
-        compared.agreement == self.agreement()
-            && compared.unknown.len() == unknown
-            && last.is_none_or(|last| !differs || last.field == compared.field)
+        if compared.agreement == Agreement::Settled {
+            return self.is_settled;
+        }
+        let last = self.comparisons.get(&compared.field);
+        let was_known = last.is_none_or(|last| last.unknown.is_empty());
+        compared.agreement == self.agreement_of(&compared.field)
+            && compared.unknown.is_empty() == was_known
     }
+}
+
+fn is_recent(repaired: Option<&Moment>, now: Moment) -> bool {
+    repaired.is_some_and(|at| at.plus_ms(REPAIR_MS) > now)
 }
 
 /// The state of one case (a record of an external system), computed from its events.
@@ -172,6 +243,13 @@ impl Case {
     /// Returns the record in the given integration. An empty name means the source of the case.
     pub fn binding(&self, integration: &str) -> Option<&Binding> {
         self.bindings.get(self.key(integration))
+    }
+
+    /// Returns the names of the integrations with records that a person named.
+    pub fn set_by_people(&self) -> Vec<&str> {
+        let bindings = self.bindings.iter();
+        let set = bindings.filter(|(_, binding)| binding.is_set_by_person);
+        set.map(|(integration, _)| integration.as_str()).collect()
     }
 
     /// Returns the first conflict between the desk and one of the records, that of the source first.
@@ -276,10 +354,52 @@ impl Decider for Case {
                 }
                 .into(),
             ]),
-            Command::Conflict(_) | Command::Compare(_) | Command::Repair(_)
+            Command::Conflict(_)
+            | Command::Compare(_)
+            | Command::Repair(_)
+            | Command::SetBinding(_)
                 if self.ticket.is_none() =>
             {
                 reject(Rejection::NotBound)
+            }
+            Command::SetBinding(set) if set.binding.integration == self.source => {
+                reject(Rejection::OfSource(self.source.clone()))
+            }
+            Command::SetBinding(set) => {
+                let known = self.bindings.get(&set.binding.integration);
+                Ok(
+                    if known.is_some_and(|known| known.record == set.binding.record) {
+                        Vec::new()
+                    } else {
+                        vec![set.clone().into()]
+                    },
+                )
+            }
+            Command::RemoveBinding { by, integration } => match self.bindings.get(integration) {
+                None => Ok(Vec::new()),
+                Some(known) if !known.is_set_by_person => {
+                    reject(Rejection::NotSetByPerson(integration.clone()))
+                }
+                Some(known) => Ok(vec![
+                    BindingRemoved {
+                        by: by.clone(),
+                        integration: integration.clone(),
+                        record: known.record.clone(),
+                    }
+                    .into(),
+                ]),
+            },
+            Command::IfBound {
+                integration,
+                record,
+                command,
+            } => {
+                let known = self.binding(integration);
+                if known.is_some_and(|known| known.record == *record) {
+                    self.decide(command, &())
+                } else {
+                    Ok(Vec::new())
+                }
             }
             Command::Conflict(Conflicted { integration, .. })
             | Command::Compare(Compared { integration, .. })
@@ -314,7 +434,14 @@ impl Decider for Case {
                     vec![compared.clone().into()]
                 })
             }
-            Command::Repair(repaired) => Ok(vec![repaired.clone().into()]),
+            Command::Repair(repaired) => {
+                let binding = self.binding(&repaired.integration);
+                Ok(if binding.is_some_and(|one| one.repairs_again(repaired)) {
+                    Vec::new()
+                } else {
+                    vec![repaired.clone().into()]
+                })
+            }
             _ if !self.is_pending => reject(Rejection::NothingPending),
             Command::Bind(bound) => match &self.ticket {
                 Some(ticket) => reject(Rejection::AlreadyBound(ticket.clone())),
@@ -400,11 +527,30 @@ impl Decider for Case {
                 });
             }
             CaseEvent::Compared(compared) => self.change(&compared.integration, |binding| {
-                binding.compared = Some(compared.clone());
+                if compared.agreement == Agreement::Settled {
+                    binding.is_settled = true;
+                    binding.comparisons.clear();
+                } else {
+                    let field = compared.field.clone();
+                    binding.comparisons.insert(field, compared.clone());
+                }
             }),
             CaseEvent::Repaired(repaired) => self.change(&repaired.integration, |binding| {
-                binding.repaired = Some(repaired.at);
+                let field = repaired.field.clone();
+                binding.repairs.insert(field, repaired.at);
+                let known = &mut binding.repaired_remarks;
+                known.retain(|_, at| at.plus_ms(REPAIR_MS) > repaired.at);
+                known.extend(repaired.remarks.iter().map(|remark| (*remark, repaired.at)));
             }),
+            CaseEvent::BindingSet(set) => {
+                self.bind(std::slice::from_ref(&set.binding));
+                self.change(&set.binding.integration, |binding| {
+                    binding.is_set_by_person = true;
+                });
+            }
+            CaseEvent::BindingRemoved(removed) => {
+                self.bindings.remove(&removed.integration);
+            }
         }
     }
 }
@@ -722,19 +868,41 @@ mod tests {
             expected: String::new(),
             unknown: unknown.iter().map(ToString::to_string).collect(),
             due: None,
+            shift_end: None,
         };
         let differs = compared(Agreement::Differs, "status", &[]);
         let case = with(&[Command::Compare(differs.clone())]);
         assert_eq!(case.binding("erp").unwrap().agreement(), Agreement::Differs);
         assert_eq!(case.binding("").unwrap().agreement(), Agreement::Agrees);
+        let unknown = compared(Agreement::Agrees, "assignee", &["assignee"]);
         for (again, events) in [
-            (differs, 0),
+            (differs.clone(), 0),
+            (compared(Agreement::Agrees, "assignee", &[]), 0),
             (compared(Agreement::Differs, "assignee", &[]), 1),
-            (compared(Agreement::Agrees, "status", &["assignee"]), 1),
+            (compared(Agreement::Agrees, "status", &[]), 1),
+            (unknown.clone(), 1),
         ] {
             let decided = case.decide(&Command::Compare(again.clone()), &());
             assert_eq!(decided.unwrap().len(), events, "{again:?}");
         }
+        // Each value differs, agrees and becomes known for itself.
+        let case = with(&[
+            Command::Compare(differs),
+            Command::Compare(compared(Agreement::Error, "remark", &[])),
+            Command::Compare(compared(Agreement::Agrees, "status", &[])),
+            Command::Compare(unknown.clone()),
+        ]);
+        let binding = case.binding("erp").unwrap();
+        assert_eq!(binding.agreement(), Agreement::Error);
+        assert_eq!(binding.agreement_of("status"), Agreement::Agrees);
+        assert_eq!(case.decide(&Command::Compare(unknown), &()), Ok(Vec::new()));
+        let settled = Command::Compare(compared(Agreement::Settled, "status", &[]));
+        let case = with(&[
+            Command::Compare(compared(Agreement::Error, "remark", &[])),
+            settled.clone(),
+        ]);
+        assert_eq!(case.binding("erp").unwrap().agreement(), Agreement::Settled);
+        assert_eq!(case.decide(&settled, &()), Ok(Vec::new()));
         bound.bindings.clear();
         let agrees = Command::Compare(Compared {
             integration: String::new(),
@@ -742,5 +910,163 @@ mod tests {
         });
         let alone = after(&[base[0].clone(), Command::Bind(bound)]);
         assert_eq!(alone.decide(&agrees, &()), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_person_binds_a_case_to_a_record_of_another_integration() {
+        let base = [Command::Receive(received(1, "d1")), bind()];
+        let set = |integration: &str, record: &str| {
+            Command::SetBinding(BindingSet {
+                by: PersonId("p1".into()),
+                binding: FurtherBinding {
+                    record: record.into(),
+                    ..further(integration, None)
+                },
+            })
+        };
+        let pending = after(&base[..1]);
+        assert_eq!(
+            pending.decide(&set("erp", "A-7"), &()),
+            Err(DecideError::Rejected(Rejection::NotBound))
+        );
+        let bound = after(&base);
+        assert_eq!(
+            bound.decide(&set("crm", "A-7"), &()),
+            Err(DecideError::Rejected(Rejection::OfSource("crm".into())))
+        );
+        let first = after(&[&base[..], &[set("erp", "A-7")]].concat());
+        assert!(first.binding("erp").unwrap().accepts_any);
+        assert_eq!(first.decide(&set("erp", "A-7"), &()), Ok(Vec::new()));
+        // The conflicts and comparisons of the former record end with its binding.
+        let second = after(
+            &[
+                &base[..],
+                &[
+                    set("erp", "A-7"),
+                    Command::Conflict(conflict("erp", "status")),
+                    set("erp", "A-8"),
+                ],
+            ]
+            .concat(),
+        );
+        let binding = second.binding("erp").unwrap();
+        assert_eq!((binding.record.as_str(), second.conflict()), ("A-8", None));
+        // Content that names another record does not replace what a person decided.
+        assert_eq!(second.added(vec![further("erp", None)]), Vec::new());
+    }
+
+    #[test]
+    fn only_a_binding_that_a_person_set_can_be_removed() {
+        let bound = Bound {
+            ticket: ticket(),
+            mapping: 1,
+            status: String::new(),
+            assignee: String::new(),
+            bindings: vec![further("asset", None)],
+            fields: BTreeMap::new(),
+        };
+        let set = Command::SetBinding(BindingSet {
+            by: PersonId("p1".into()),
+            binding: further("erp", None),
+        });
+        let remove = |integration: &str| Command::RemoveBinding {
+            by: PersonId("p2".into()),
+            integration: integration.into(),
+        };
+        let base = [
+            Command::Receive(received(1, "d1")),
+            Command::Bind(bound),
+            set.clone(),
+            Command::Conflict(conflict("erp", "status")),
+        ];
+        let case = after(&base);
+        assert_eq!(case.set_by_people(), ["erp"]);
+        for integration in ["asset", "crm"] {
+            assert_eq!(
+                case.decide(&remove(integration), &()),
+                Err(DecideError::Rejected(Rejection::NotSetByPerson(
+                    integration.into()
+                )))
+            );
+        }
+        let removed = after(&[&base[..], &[remove("erp")]].concat());
+        assert!(removed.binding("erp").is_none() && removed.conflict().is_none());
+        assert_eq!(removed.set_by_people(), Vec::<&str>::new());
+        assert_eq!(removed.decide(&remove("erp"), &()), Ok(Vec::new()));
+        // The record can be bound again, and content of the source can name a record.
+        let again = after(&[&base[..], &[remove("erp"), set]].concat());
+        assert_eq!(again.set_by_people(), ["erp"]);
+        let named = vec![further("erp", None)];
+        assert_eq!(removed.added(named.clone()), named);
+    }
+
+    #[test]
+    fn a_result_about_a_former_record_changes_nothing() {
+        let set = |record: &str| {
+            Command::SetBinding(BindingSet {
+                by: PersonId("p1".into()),
+                binding: FurtherBinding {
+                    record: record.into(),
+                    ..further("erp", None)
+                },
+            })
+        };
+        let case = after(&[
+            Command::Receive(received(1, "d1")),
+            bind(),
+            set("A-7"),
+            set("A-8"),
+        ]);
+        let found = |integration: &str, record: &str| {
+            let command = Command::IfBound {
+                integration: integration.into(),
+                record: record.into(),
+                command: Box::new(Command::Conflict(conflict("erp", "status"))),
+            };
+            case.decide(&command, &()).expect("accepted").len()
+        };
+        assert_eq!(found("erp", "A-8"), 1);
+        assert_eq!((found("erp", "A-7"), found("asset", "A-7")), (0, 0));
+    }
+
+    #[test]
+    fn remarks_that_were_repaired_a_short_time_before_are_known() {
+        let repair = |at: i64, remarks: &[u64]| {
+            Command::Repair(Repaired {
+                integration: String::new(),
+                field: "remark".into(),
+                found: String::new(),
+                wanted: String::new(),
+                remarks: remarks.to_vec(),
+                repair: events::case::Repair::Write,
+                at: Moment(at),
+            })
+        };
+        let base = [Command::Receive(received(1, "d1")), bind()];
+        let known = |repairs: &[Command]| {
+            let case = after(&[&base[..], repairs].concat());
+            case.binding("").expect("bound").repaired_remarks.clone()
+        };
+        let first = repair(1_000, &[1, 2]);
+        let both = known(&[first.clone(), repair(2_000, &[3])]);
+        assert_eq!(both.keys().copied().collect::<Vec<_>>(), [1, 2, 3]);
+        let later = known(&[first.clone(), repair(1_000 + REPAIR_MS, &[3])]);
+        assert_eq!(later.keys().copied().collect::<Vec<_>>(), [3]);
+        let case = after(&[&base[..], &[first]].concat());
+        let binding = case.binding("").expect("bound");
+        assert!(binding.has_repaired(1, Moment(REPAIR_MS)));
+        assert!(!binding.has_repaired(1, Moment(1_000 + REPAIR_MS)));
+        assert!(!binding.has_repaired(3, Moment(2_000)));
+        let cases: [(i64, &[u64], usize); 5] = [
+            (2_000, &[2, 3], 0),
+            (2_000, &[3], 1),
+            (2_000, &[], 0),
+            (1_000 + REPAIR_MS, &[2], 1),
+            (1_000 + REPAIR_MS, &[], 1),
+        ];
+        for (at, remarks, count) in cases {
+            let events = case.decide(&repair(at, remarks), &()).expect("accepted");
+            assert_eq!(events.len(), count, "{at} {remarks:?}");
+        }
     }
 }

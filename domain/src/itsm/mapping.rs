@@ -14,6 +14,10 @@ use crate::value::plain;
 /// Maximum length of a record id, in bytes.
 pub const RECORD_BYTES_MAX: usize = 128;
 
+/// The statuses of a ticket that the desk can write to a record. A ticket has other statuses only before it is submitted.
+pub const WRITTEN_STATUSES: [&str; 5] =
+    ["FINISHED", "TERMINATED", "REVOKED", "SUSPENDED", "RUNNING"];
+
 /// The reason why the desk cannot read a record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
@@ -97,6 +101,18 @@ pub fn check(mapping: &CaseMapping) -> Result<(), String> {
                 .into(),
         );
     }
+    for (member, statuses) in [
+        ("write_back", mapping.write_back.keys().collect::<Vec<_>>()),
+        ("write_also", mapping.write_also.keys().collect()),
+    ] {
+        let is_unknown = |status: &&&String| !WRITTEN_STATUSES.contains(&status.as_str());
+        if let Some(status) = statuses.iter().find(is_unknown) {
+            return Err(format!(
+                "`{member}.{status}` is not a status of a ticket; the statuses are {}",
+                WRITTEN_STATUSES.join(", ")
+            ));
+        }
+    }
     for (status, target) in &mapping.write_back {
         if !(target.is_string() || target.is_i64()) {
             return Err(format!(
@@ -113,6 +129,18 @@ pub fn check(mapping: &CaseMapping) -> Result<(), String> {
     }
     if !mapping.ends.is_empty() && mapping.status.is_none() {
         return Err("`status` is required with `ends`".into());
+    }
+    if mapping.reasons && mapping.write_back.is_empty() && mapping.assignee.is_none() {
+        return Err(
+            "`reasons` needs `write_back` or `assignee`: a reason is written with its status or assignee"
+                .into(),
+        );
+    }
+    if mapping.last_fact && !opens_tickets && !mapping.notes {
+        return Err(
+            "`last_fact` needs `notes`, or `service`, `requester` and `fields`: without them, there is nothing to compare"
+                .into(),
+        );
     }
     if let Some(assignee) = &mapping.assignee {
         pointer("assignee.path", &assignee.path)?;
@@ -391,6 +419,31 @@ mod tests {
             reason.starts_with("`write_back.FINISHED` must be"),
             "{reason}"
         );
+        for member in ["write_back", "write_also"] {
+            let mut members = json!({ "status": "/s", "write_back": { "RUNNING": 3 } });
+            members[member]["FINISHD"] = json!({});
+            if member == "write_back" {
+                members[member]["FINISHD"] = json!("solved");
+            }
+            let reason = check(&with(members)).unwrap_err();
+            let expected = format!(
+                "`{member}.FINISHD` is not a status of a ticket; the statuses are FINISHED,"
+            );
+            assert!(reason.starts_with(&expected), "{reason}");
+        }
+        let all = WRITTEN_STATUSES.map(|status| (status.to_owned(), json!("x")));
+        let all: serde_json::Map<String, Value> = all.into_iter().collect();
+        assert_eq!(
+            check(&with(json!({ "status": "/s", "write_back": all }))),
+            Ok(())
+        );
+        let reason = check(&with(json!({ "reasons": true }))).unwrap_err();
+        assert!(reason.starts_with("`reasons` needs"), "{reason}");
+        assert_eq!(check(&with(json!({ "last_fact": true }))), Ok(()));
+        let mut only = with(json!({ "last_fact": true, "fields": {} }));
+        (only.service, only.requester) = (ValueSource::default(), ValueSource::default());
+        let reason = check(&only).unwrap_err();
+        assert!(reason.starts_with("`last_fact` needs `notes`"), "{reason}");
     }
 
     #[test]

@@ -6,4 +6,5 @@ pub mod case;
 pub mod case_source;
 pub mod mapping;
 pub mod reconciliation;
+pub mod schedule;
 pub mod writeback;

@@ -1,21 +1,25 @@
 //! Implements the regular comparison between the cases of one source and their records (reference/fleet.md 2.6), and the
-//! rule that decides whether the status of a ticket and the status of its record agree.
+//! rules that decide whether a value of a ticket and the value of its record agree.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use events::integration::CaseMapping;
 use events::reconciliation::{Compared, ReconciliationEvent, Started, Stopped};
-use events::writeback::Field;
-use events::{Moment, PersonId};
+use events::{Moment, PersonId, TicketSn};
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::Attempts;
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
+use crate::itsm::writeback::mark;
 use crate::value::plain;
 
 /// The time for which a ticket and its record may differ, in milliseconds. A difference that lasts longer is a
 /// synchronization error.
 pub const GRACE_MS: i64 = 60_000;
+/// The shortest time between two repairs of the same value of a record, in milliseconds.
+pub const REPAIR_MS: i64 = 3_600_000;
+/// Maximum number of missing remarks that the desk writes again because of one comparison.
+pub const REMARKS_MAX: usize = 20;
 
 /// The statuses of a record that agree with the status of its ticket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,16 +32,44 @@ pub enum Expected {
     Ended(BTreeSet<String>),
 }
 
-/// The result of a comparison between a ticket and one of its records.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Difference {
-    /// The value that differs, such as `status`.
-    pub field: Option<Field>,
-    pub found: String,
-    /// The values that agree with the ticket, as a text for people.
-    pub expected: String,
-    /// The values that could not be compared.
-    pub unknown: Vec<Field>,
+/// A value that the desk compares between a ticket and one of its records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ComparedValue {
+    Status,
+    Assignee,
+    /// The content that the record had when the desk processed it last.
+    Content,
+    /// The remarks that the desk wrote to the record.
+    Remark,
+}
+
+impl ComparedValue {
+    pub const ALL: [Self; 4] = [Self::Status, Self::Assignee, Self::Content, Self::Remark];
+
+    /// Returns the name of the value in events and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Assignee => "assignee",
+            Self::Content => "content",
+            Self::Remark => "remark",
+        }
+    }
+}
+
+/// The result of the comparison of one value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// The value agrees, or the mapping requires no certain value.
+    Agrees,
+    /// The value could not be compared.
+    Unknown,
+    Differs {
+        /// The value in the record.
+        found: String,
+        /// The values that agree with the ticket, as a text for people.
+        expected: String,
+    },
 }
 
 /// The assignee that a ticket expects in its record.
@@ -66,30 +98,68 @@ impl ExpectedAssignee {
     }
 }
 
-impl Difference {
-    /// Compares the values of a record with those that its ticket expects. The status is compared first.
-    pub fn of(
-        status: Option<&Expected>,
-        assignee: &ExpectedAssignee,
-        found_status: &str,
-        found_assignee: &str,
-    ) -> Self {
-        let mut difference = Self::default();
-        match assignee {
-            ExpectedAssignee::Unknown => difference.unknown.push(Field::Assignee),
-            ExpectedAssignee::One(expected) if expected != found_assignee => {
-                difference.field = Some(Field::Assignee);
-                found_assignee.clone_into(&mut difference.found);
-                difference.expected.clone_from(expected);
-            }
-            ExpectedAssignee::One(_) | ExpectedAssignee::Any => {}
+impl Finding {
+    /// Compares the status of a record with that which its ticket expects.
+    pub fn of_status(expected: Option<&Expected>, found: &str) -> Self {
+        match expected.filter(|expected| !expected.accepts(found)) {
+            Some(expected) => Self::Differs {
+                found: found.to_owned(),
+                expected: expected.text(),
+            },
+            None => Self::Agrees,
         }
-        if let Some(expected) = status.filter(|expected| !expected.accepts(found_status)) {
-            difference.field = Some(Field::Status);
-            found_status.clone_into(&mut difference.found);
-            difference.expected = expected.text();
+    }
+
+    /// Compares the assignee of a record with that which its ticket expects.
+    pub fn of_assignee(expected: &ExpectedAssignee, found: &str) -> Self {
+        match expected {
+            ExpectedAssignee::Unknown => Self::Unknown,
+            ExpectedAssignee::One(expected) if expected != found => Self::Differs {
+                found: found.to_owned(),
+                expected: expected.clone(),
+            },
+            ExpectedAssignee::One(_) | ExpectedAssignee::Any => Self::Agrees,
         }
-        difference
+    }
+
+    /// Compares the values that a record sets in its ticket with those that it had when the desk processed it last. Each
+    /// value is a digest. Each key is the key of a form field.
+    pub fn of_content(known: &BTreeMap<String, String>, found: &BTreeMap<String, String>) -> Self {
+        let keys: BTreeSet<&String> = known.keys().chain(found.keys()).collect();
+        let changed: Vec<&String> = keys
+            .into_iter()
+            .filter(|key| known.get(*key) != found.get(*key))
+            .collect();
+        if changed.is_empty() {
+            return Self::Agrees;
+        }
+        let listed = |digests: &BTreeMap<String, String>| {
+            let digest = |key: &String| digests.get(key).map_or("-", String::as_str).to_owned();
+            let all: Vec<String> = changed
+                .iter()
+                .copied()
+                .map(|key| format!("{key} {}", digest(key)))
+                .collect();
+            all.join(", ")
+        };
+        Self::Differs {
+            found: listed(found),
+            expected: listed(known),
+        }
+    }
+
+    /// Returns the finding about the remarks of the ticket. `missing` contains the numbers of those whose notes are not in the
+    /// record.
+    pub fn of_remarks(ticket: &TicketSn, missing: &[u64]) -> Self {
+        if missing.is_empty() {
+            return Self::Agrees;
+        }
+        let first = missing.iter().take(REMARKS_MAX);
+        let marks: Vec<String> = first.map(|remark| mark(ticket, *remark)).collect();
+        Self::Differs {
+            found: String::new(),
+            expected: marks.join(", "),
+        }
     }
 }
 
@@ -136,10 +206,13 @@ impl Expected {
 /// The commands that change the comparison of one source.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// Starts the comparison. A running comparison does not change.
+    /// Starts the comparison. A running comparison does not change, except that its next round is not later than the end of
+    /// the shift.
     Start {
         source: String,
         at: Moment,
+        /// The next end of a shift.
+        shift_end: Option<Moment>,
     },
     /// Stores that some cases were compared, or that the source could not be read.
     Record(Compared),
@@ -162,6 +235,12 @@ pub struct Reconciliation {
     pub attempts: Attempts,
     pub cursor: String,
     pub is_running: bool,
+    /// The time at which the current round began. `None` between two rounds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began: Option<Moment>,
+    /// The time at which the last complete round began, or at which the comparison was started.
+    #[serde(default)]
+    pub last_round: Moment,
 }
 
 impl Decider for Reconciliation {
@@ -179,14 +258,22 @@ impl Decider for Reconciliation {
     ) -> Result<Vec<ReconciliationEvent>, DecideError<Self>> {
         let reject = |rejection| Err(DecideError::Rejected(rejection));
         match command {
-            Command::Start { .. } if self.is_running => Ok(Vec::new()),
-            Command::Start { source, at } => Ok(vec![
-                Started {
-                    source: source.clone(),
-                    due: *at,
-                }
-                .into(),
-            ]),
+            Command::Start {
+                source,
+                at,
+                shift_end,
+            } => {
+                let started = |due| {
+                    let source = source.clone();
+                    vec![Started { source, due }.into()]
+                };
+                Ok(match shift_end {
+                    _ if !self.is_running => started(*at),
+                    // Between two rounds only, so that a round continues where it is.
+                    Some(end) if *end < self.attempts.due && self.began.is_none() => started(*end),
+                    _ => Vec::new(),
+                })
+            }
             Command::Stop if !self.is_running => Ok(Vec::new()),
             Command::Stop => Ok(vec![Stopped {}.into()]),
             Command::Record(_) if !self.is_running => reject(Rejection::NotStarted),
@@ -200,14 +287,23 @@ impl Decider for Reconciliation {
     fn evolve(&mut self, event: &ReconciliationEvent) {
         match event {
             ReconciliationEvent::Started(started) => {
+                if !self.is_running {
+                    self.last_round = started.due;
+                }
                 self.source.clone_from(&started.source);
                 self.attempts.begin_again(started.due);
                 self.cursor.clear();
+                self.began = None;
                 self.is_running = true;
             }
             ReconciliationEvent::Compared(compared) => {
                 self.attempts.poll(compared.attempt, compared.due);
                 self.cursor.clone_from(&compared.cursor);
+                let is_over = compared.is_last || !compared.unreachable.is_empty();
+                self.began = compared.began.filter(|_| !is_over);
+                if compared.is_last {
+                    self.last_round = compared.began.unwrap_or(self.last_round);
+                }
             }
             ReconciliationEvent::Stopped(_) => self.is_running = false,
         }
@@ -257,34 +353,71 @@ mod tests {
         assert_eq!(text, "none of 6, 8");
     }
 
+    fn differs(found: &str, expected: &str) -> Finding {
+        Finding::Differs {
+            found: found.into(),
+            expected: expected.into(),
+        }
+    }
+
     #[test]
-    fn a_status_differs_before_an_assignee_and_an_unknown_person_never() {
+    fn each_value_is_compared_by_its_own_rule() {
         let both = mapping(json!({ "write_back": { "FINISHED": 6 } }));
         let expected = Expected::of(&both, "FINISHED", true);
+        let status = |found: &str| Finding::of_status(expected.as_ref(), found);
+        assert_eq!(
+            (status("6"), status("5")),
+            (Finding::Agrees, differs("5", "6"))
+        );
+        assert_eq!(Finding::of_status(None, "5"), Finding::Agrees);
         let one = ExpectedAssignee::One("p1".into());
-        let compared = |assignee: &ExpectedAssignee, status: &str, found: &str| {
-            Difference::of(expected.as_ref(), assignee, status, found)
-        };
-        for (assignee, status, found, field) in [
-            (&one, "6", "p1", None),
-            (&one, "6", "", Some(Field::Assignee)),
-            (&one, "5", "", Some(Field::Status)),
-            (&ExpectedAssignee::Any, "6", "p2", None),
-            (&ExpectedAssignee::Unknown, "6", "p2", None),
-            (&ExpectedAssignee::Unknown, "5", "p2", Some(Field::Status)),
+        for (assignee, found, finding) in [
+            (&one, "p1", Finding::Agrees),
+            (&one, "", differs("", "p1")),
+            (&one, "p2", differs("p2", "p1")),
+            (&ExpectedAssignee::Any, "p2", Finding::Agrees),
+            (&ExpectedAssignee::Unknown, "p2", Finding::Unknown),
         ] {
             assert_eq!(
-                compared(assignee, status, found).field,
-                field,
+                Finding::of_assignee(assignee, found),
+                finding,
                 "{assignee:?}"
             );
         }
-        let unknown = compared(&ExpectedAssignee::Unknown, "6", "");
-        assert_eq!(unknown.unknown, [Field::Assignee]);
-        let differs = compared(&one, "6", "p2");
+    }
+
+    #[test]
+    fn the_last_fact_is_the_content_of_the_record_and_the_remarks() {
+        let digests = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            let pair = |(key, digest): &(&str, &str)| ((*key).to_owned(), (*digest).to_owned());
+            pairs.iter().map(pair).collect()
+        };
+        let known = digests(&[("impact", "d1"), ("title", "d2")]);
+        assert_eq!(Finding::of_content(&known, &known), Finding::Agrees);
         assert_eq!(
-            (differs.found.as_str(), differs.expected.as_str()),
-            ("p2", "p1")
+            Finding::of_content(&known, &digests(&[("impact", "d1"), ("title", "d3")])),
+            differs("title d3", "title d2")
+        );
+        assert_eq!(
+            Finding::of_content(&known, &digests(&[("note", "d4"), ("title", "d2")])),
+            differs("impact -, note d4", "impact d1, note -")
+        );
+        let ticket = TicketSn("INC1".into());
+        assert_eq!(Finding::of_remarks(&ticket, &[]), Finding::Agrees);
+        let marks = "[ledgerdesk INC1/1], [ledgerdesk INC1/3]";
+        assert_eq!(Finding::of_remarks(&ticket, &[1, 3]), differs("", marks));
+        let many: Vec<u64> = (1..=30).collect();
+        let Finding::Differs { expected, .. } = Finding::of_remarks(&ticket, &many) else {
+            panic!("a difference")
+        };
+        assert_eq!(expected.matches("ledgerdesk").count(), REMARKS_MAX);
+    }
+
+    #[test]
+    fn the_compared_values_have_the_names_of_the_events() {
+        assert_eq!(
+            ComparedValue::ALL.map(ComparedValue::name),
+            events::case::COMPARED
         );
     }
 
@@ -308,6 +441,7 @@ mod tests {
         let start = Command::Start {
             source: "crm".into(),
             at,
+            shift_end: None,
         };
         let state = |commands: &[Command]| {
             let mut events = Vec::new();
@@ -345,5 +479,55 @@ mod tests {
                 .cursor
                 .is_empty()
         );
+    }
+
+    #[test]
+    fn an_earlier_shift_end_moves_the_next_round_and_not_a_running_one() {
+        let start = |shift_end| Command::Start {
+            source: "crm".into(),
+            at: Moment(1_000),
+            shift_end,
+        };
+        let after = |is_last, unreachable: &str| {
+            let compared = Compared {
+                attempt: 1,
+                began: Some(Moment(1_500)),
+                is_last,
+                unreachable: unreachable.into(),
+                due: Moment(9_000),
+                ..Compared::default()
+            };
+            let mut state = Reconciliation::default();
+            for command in [start(None), Command::Record(compared)] {
+                let events = state.decide(&command, &()).expect("accepted");
+                events.iter().for_each(|event| state.evolve(event));
+            }
+            state
+        };
+        let mut idle = after(true, "");
+        assert_eq!((idle.last_round, idle.began), (Moment(1_500), None));
+        for (shift_end, count) in [
+            (None, 0),
+            (Some(Moment(9_500)), 0),
+            (Some(Moment(5_000)), 1),
+        ] {
+            let events = idle.decide(&start(shift_end), &()).expect("accepted");
+            assert_eq!(events.len(), count, "{shift_end:?}");
+            events.iter().for_each(|event| idle.evolve(event));
+        }
+        assert_eq!(
+            (idle.attempts.due, idle.last_round, idle.attempts.next()),
+            (Moment(5_000), Moment(1_500), 2)
+        );
+        let running = after(false, "");
+        assert_eq!(
+            (running.last_round, running.began),
+            (Moment(1_000), Some(Moment(1_500)))
+        );
+        let events = running.decide(&start(Some(Moment(5_000))), &());
+        assert_eq!(events, Ok(Vec::new()));
+        // A round that could not read the source is not a complete one.
+        let failed = after(false, "no connection");
+        assert_eq!((failed.last_round, failed.began), (Moment(1_000), None));
     }
 }

@@ -9,8 +9,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use events::writeback::{
-    AssigneeRequested, AttemptFailed, AttemptStarted, Closed, Completed, Field, NoteRequested,
-    Outcome, PollScheduled, Requested, WritebackEvent,
+    AssigneeRequested, AttemptFailed, AttemptStarted, Canceled, Closed, Completed, Field,
+    NoteRequested, Outcome, PollScheduled, Requested, WritebackEvent,
 };
 use events::{Moment, TicketSn};
 use serde::{Deserialize, Serialize};
@@ -27,8 +27,10 @@ const READ_AGAIN_MS: i64 = 10_000;
 const CONFLICT_DUE_MS: i64 = 30_000;
 /// Maximum number of remarks in one write. A note must not be longer than the external systems permit.
 const NOTES_MAX: usize = 5;
-/// The name under which a verdict contains that the result of a write is unknown.
-const UNCLEAR: &str = "unclear";
+/// The largest number of failures that the desk keeps for people.
+const FAILURES_MAX: usize = 20;
+/// The name under which a verdict contains that the result of a write is unknown. The value is the reason.
+pub const UNCLEAR: &str = "unclear";
 /// The name under which a verdict contains how the status can be written.
 const ROUTE: &str = "route";
 /// The name under which a verdict contains the outcome.
@@ -56,9 +58,35 @@ pub const POLICY: Policy = Policy {
     longest_ms: 3_600_000,
 };
 
+/// The retry policy of requests that the source denies, because the secret is wrong or the account lacks a right. A person
+/// must correct this, so the desk tries for about 3 days.
+pub const DENIED_POLICY: Policy = Policy {
+    attempts_max: 80,
+    ..POLICY
+};
+
+/// The reason of a write whose outcome was not stored.
+const INTERRUPTED: &str = "the desk stopped before it stored the result of the write";
+
+/// The reason why waiting writes are canceled.
+pub const NOT_BOUND: &str = "the case is not bound to the record any more";
+
 /// Returns the mark of a remark in the text of a note. The desk finds the note in the record by its mark.
 pub fn mark(ticket: &TicketSn, remark: u64) -> String {
-    format!("[ledgerdesk {ticket}/{remark}]")
+    format!("{}{remark}]", mark_start(ticket))
+}
+
+fn mark_start(ticket: &TicketSn) -> String {
+    format!("[ledgerdesk {ticket}/")
+}
+
+/// Returns the numbers of the remarks of a ticket whose marks are in a text.
+pub fn marked(ticket: &TicketSn, text: &str) -> BTreeSet<u64> {
+    let start = mark_start(ticket);
+    let rests = text.split(start.as_str()).skip(1);
+    rests
+        .filter_map(|rest| rest.split_once(']')?.0.parse().ok())
+        .collect()
 }
 
 /// The kind of request that the desk sends next.
@@ -110,8 +138,23 @@ pub enum Answer {
     /// The external system accepted the write.
     Written,
     Rejected(String),
+    /// The external system accepts neither the secret nor the rights of the account. It changed nothing.
+    Denied(String),
     NotSent(String),
     Unclear(String),
+}
+
+/// Returns whether a response with this status denies the account or its rights.
+pub fn is_denied(status: Option<u16>) -> bool {
+    matches!(status, Some(401 | 403))
+}
+
+/// A failed attempt, for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The number of the attempt.
+    pub attempt: u32,
+    pub reason: String,
 }
 
 /// The commands that change the writes to one record.
@@ -129,6 +172,9 @@ pub enum Command {
     Record(Report),
     /// Stores that the case contains the conflict.
     Close,
+    /// Ends what waits, because the case is not bound to the record any more. `record` is the record to which the case is
+    /// bound now; writes to it continue.
+    Cancel { record: Option<String> },
 }
 
 /// The reasons why the desk rejects a command for the writes to one record.
@@ -177,6 +223,9 @@ pub struct Writeback {
     pub tried_notes: BTreeSet<u64>,
     /// The remarks of the newest write.
     pub batch: Vec<u64>,
+    /// The remarks of the last write of remarks that succeeded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub last_batch: Vec<u64>,
     /// Whether the newest requests are not completed.
     pub is_open: bool,
     pub step: Step,
@@ -185,6 +234,21 @@ pub struct Writeback {
     /// Whether the next write contains no notes.
     pub is_alone: bool,
     pub attempts: Attempts,
+    /// The number of attempts that the source denied since the begin of the open write.
+    #[serde(default)]
+    pub denials: u32,
+    /// The number of attempts that belong to a former record.
+    #[serde(default)]
+    pub former_attempts: u32,
+    /// The last failures of writes to the record, at most 20, the newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<Failure>,
+    /// The values that a failed write did not write, and that no later write contains.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unwritten: BTreeSet<Field>,
+    /// The remarks that a failed write did not write, and that no later write contains.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unwritten_notes: BTreeSet<u64>,
     /// The last status that the record certainly had, because the desk wrote it or found it. `None` before the first
     /// completed write.
     pub confirmed: Option<String>,
@@ -242,7 +306,10 @@ impl Decider for Writeback {
                 requested.due = self.due(requested.due, true);
                 Ok(vec![requested.into()])
             }
-            Command::RequestNote(requested) if self.known_notes.contains(&requested.remark) => {
+            Command::RequestNote(requested)
+                if self.has_note(requested)
+                    && (!requested.repeats || self.notes.contains(&requested.remark)) =>
+            {
                 Ok(Vec::new())
             }
             Command::RequestNote(requested) => {
@@ -269,6 +336,18 @@ impl Decider for Writeback {
             Command::Record(report) => Ok(vec![self.record(report)]),
             Command::Close if self.is_open || self.is_closed => Ok(Vec::new()),
             Command::Close => Ok(vec![Closed {}.into()]),
+            Command::Cancel { record } => Ok(match &self.target {
+                Some(target) if self.has_work() && record.as_ref() != Some(&target.record) => {
+                    vec![
+                        Canceled {
+                            record: target.record.clone(),
+                            reason: NOT_BOUND.into(),
+                        }
+                        .into(),
+                    ]
+                }
+                _ => Vec::new(),
+            }),
         }
     }
 
@@ -308,7 +387,12 @@ impl Decider for Writeback {
                     due: requested.due,
                 });
                 self.notes.push(requested.remark);
+                self.unwritten_notes.remove(&requested.remark);
                 self.known_notes.insert(requested.remark);
+                if requested.repeats {
+                    // The record possibly has the note, so the desk searches for it first.
+                    self.tried_notes.insert(requested.remark);
+                }
                 self.step = self.first_step();
             }
             WritebackEvent::AttemptStarted(started) => {
@@ -323,19 +407,32 @@ impl Decider for Writeback {
                 self.tried_notes.extend(&started.notes);
             }
             WritebackEvent::AttemptFailed(failed) => {
-                self.attempts.fail(failed.attempt, failed.due);
+                if is_denied(failed.status) {
+                    // Denials have a policy of their own.
+                    self.attempts.postpone(failed.attempt, failed.due);
+                    self.denials += 1;
+                } else {
+                    self.attempts.fail(failed.attempt, failed.due);
+                }
+                self.add_failure(failed.attempt, &failed.reason);
                 // The source can change the record during the pause.
                 self.step = self.first_step();
             }
             WritebackEvent::PollScheduled(done) => {
                 // A read between two writes is no success of the write.
                 self.attempts.postpone(done.attempt, done.due);
-                self.attempts.failures += u32::from(done.is_unclear);
+                if done.is_unclear {
+                    self.attempts.failures += 1;
+                    self.add_failure(done.attempt, &done.reason);
+                }
                 self.progress(done);
             }
             WritebackEvent::Completed(completed) => {
                 self.attempts.end(completed.attempt);
                 self.is_open = false;
+                if completed.outcome == Outcome::Failed {
+                    self.add_failure(completed.attempt, &completed.reason);
+                }
                 self.complete(completed);
                 self.last = Some(completed.clone());
             }
@@ -343,12 +440,12 @@ impl Decider for Writeback {
                 self.is_closed = true;
                 self.conflicts.clear();
             }
+            WritebackEvent::Canceled(_) => self.cancel(),
         }
     }
 }
 
-/// Adds the writes that are not completed to the list `open`, and those that ended with a conflict or failed to the list
-/// `failed`.
+/// Adds the writes that are not completed to the list `open`, and those that failed to the list `failed`.
 impl Card for Writeback {
     type Event = WritebackEvent;
     const VIEW: &'static str = "writeback";
@@ -362,10 +459,10 @@ impl Card for Writeback {
         };
         let at = format!("{:016}", target.due.0);
         let mut rows = vec![("writeback", at.clone())];
-        let outcome = self.last.as_ref().map(|last| last.outcome);
         if self.is_open {
-            rows.push(("open", at));
-        } else if matches!(outcome, Some(Outcome::Conflict | Outcome::Failed)) {
+            rows.push(("open", at.clone()));
+        }
+        if self.has_failed() {
             rows.push(("failed", at));
         }
         rows
@@ -379,6 +476,82 @@ impl Writeback {
             Field::Status => self.requested.as_ref().map(|one| plain(&one.target)),
             Field::Assignee => self.assignee.as_ref().map(|one| one.target.clone()),
         }
+    }
+
+    /// Returns whether a value or a remark was not written, and no later write contains it.
+    pub fn has_failed(&self) -> bool {
+        let last = self.last.as_ref().filter(|_| !self.is_open);
+        last.is_some_and(|last| last.outcome == Outcome::Failed)
+            || !self.unwritten.is_empty()
+            || !self.unwritten_notes.is_empty()
+    }
+
+    /// Returns the values that were not written, and that no later write contains.
+    pub fn failed_fields(&self) -> BTreeSet<Field> {
+        let is_known = !self.unwritten.is_empty() || !self.unwritten_notes.is_empty();
+        if is_known || !self.has_failed() {
+            return self.unwritten.clone();
+        }
+        // Earlier versions did not store what a failed write contained.
+        let all = CONFLICTS.map(|(field, _)| field);
+        all.into_iter()
+            .filter(|field| self.wanted(*field).is_some())
+            .collect()
+    }
+
+    /// Returns the number of attempts to write to the record.
+    pub fn own_attempts(&self) -> u32 {
+        self.attempts.made.saturating_sub(self.former_attempts)
+    }
+
+    fn add_failure(&mut self, attempt: u32, reason: &str) {
+        if self.failures.len() >= FAILURES_MAX {
+            self.failures.remove(0);
+        }
+        self.failures.push(Failure {
+            attempt: attempt.saturating_sub(self.former_attempts),
+            reason: reason.to_owned(),
+        });
+    }
+
+    /// Returns whether the write of the remark to the same record was requested before.
+    fn has_note(&self, requested: &NoteRequested) -> bool {
+        let target = self.target.as_ref();
+        target.is_some_and(|target| target.record == requested.record)
+            && self.known_notes.contains(&requested.remark)
+    }
+
+    /// Returns whether a request or a conflict waits.
+    fn has_work(&self) -> bool {
+        self.is_open || !self.conflicts.is_empty()
+    }
+
+    /// Returns the numbers of the remarks that should be in the notes of the record, but are not. `found` contains those in
+    /// the notes that the desk read. If these are not all notes of the record, only the remarks since the first found one, or
+    /// since those of the last write, are compared: earlier notes can exist without being found.
+    pub fn missing_remarks(&self, found: &BTreeSet<u64>, has_all_notes: bool) -> Vec<u64> {
+        let compared = found.iter().chain(&self.last_batch).min();
+        let first = match compared {
+            _ if has_all_notes => Some(&0),
+            Some(first) => Some(first),
+            None => self.known_notes.last(),
+        };
+        let Some(first) = first else {
+            return Vec::new();
+        };
+        let expected = self.known_notes.range(*first..);
+        let missing = expected.filter(|remark| !found.contains(remark));
+        missing.copied().collect()
+    }
+
+    /// Returns whether a value of the record can be one that the desk wrote, or that the record had when the ticket was
+    /// opened. The source then has not changed it. `first` is the value when the ticket was opened.
+    pub fn is_own(&self, field: Field, found: &str, first: &str) -> bool {
+        let (tried, confirmed) = match field {
+            Field::Status => (&self.tried, &self.confirmed),
+            Field::Assignee => (&self.tried_assignees, &self.confirmed_assignee),
+        };
+        tried.contains(found) || confirmed.as_deref().unwrap_or(first) == found
     }
 
     /// Returns the values that the next write contains.
@@ -402,7 +575,7 @@ impl Writeback {
     fn due(&self, due: Moment, merges: bool) -> Moment {
         if !self.is_open {
             due
-        } else if self.attempts.failures > 0 || self.attempts.is_interrupted() {
+        } else if self.attempts.failures > 0 || self.denials > 0 || self.attempts.is_interrupted() {
             due.max(self.attempts.due)
         } else if merges {
             due.min(self.attempts.due)
@@ -416,12 +589,21 @@ impl Writeback {
     }
 
     fn begin(&mut self, target: Target) {
+        let former = self.target.as_ref();
+        let is_other = former.is_some_and(|former| former.record != target.record);
+        if is_other {
+            self.forget();
+        }
         if self.is_open {
             // The outcome of an earlier request that still runs is ignored.
             self.attempts.postpone(self.attempts.next(), target.due);
         } else {
             self.attempts.begin_again(target.due);
+            self.denials = 0;
             self.settled.clear();
+        }
+        if is_other {
+            self.former_attempts = self.attempts.made;
         }
         self.target = Some(target);
         self.is_open = true;
@@ -430,8 +612,42 @@ impl Writeback {
         self.fields.clear();
     }
 
+    /// Forgets everything about the former record, because a person bound the case to another one. Only the numbers of the
+    /// attempts continue.
+    fn forget(&mut self) {
+        let (mut attempts, is_open) = (self.attempts, self.is_open);
+        // The failures belong to the former record.
+        attempts.failures = 0;
+        *self = Self {
+            is_open,
+            attempts,
+            ..Self::default()
+        };
+    }
+
+    /// Ends what waits. If the case is bound to the same record again, its remarks can be requested again. The desk then
+    /// searches for those that it possibly wrote.
+    fn cancel(&mut self) {
+        let waiting = std::mem::take(&mut self.notes);
+        self.known_notes.retain(|remark| !waiting.contains(remark));
+        self.waiting.clear();
+        self.conflicts.clear();
+        self.batch.clear();
+        self.fields.clear();
+        self.unwritten.clear();
+        self.unwritten_notes.clear();
+        self.is_alone = false;
+        self.is_open = false;
+        self.is_closed = true;
+        self.last = None;
+        self.step = Step::Read;
+        // The outcome of a request that still runs is rejected, and the next request has another number.
+        self.attempts.end(self.attempts.next());
+    }
+
     fn wait_for(&mut self, field: Field) {
         self.waiting.insert(field);
+        self.unwritten.remove(&field);
         self.settled.remove(&field);
         self.conflicts.remove(&field);
         self.step = Step::Read;
@@ -458,6 +674,7 @@ impl Writeback {
     fn settle(&mut self, field: Field) {
         let wanted = self.wanted(field);
         self.waiting.remove(&field);
+        self.unwritten.remove(&field);
         self.settled.insert(field);
         match field {
             Field::Status => {
@@ -473,12 +690,16 @@ impl Writeback {
 
     fn progress(&mut self, done: &PollScheduled) {
         if done.is_written {
+            self.denials = 0;
             for field in self.parts() {
                 self.settle(field);
             }
             let written = std::mem::take(&mut self.batch);
             self.notes.retain(|remark| !written.contains(remark));
             self.tried_notes.retain(|remark| !written.contains(remark));
+            if !written.is_empty() {
+                self.last_batch = written;
+            }
         }
         for field in &done.agreed {
             self.settle(*field);
@@ -513,21 +734,32 @@ impl Writeback {
             self.waiting.remove(field);
             self.conflicts.insert(*field, found.clone());
         }
+        let is_failed = completed.outcome == Outcome::Failed;
         for field in std::mem::take(&mut self.waiting) {
-            if completed.outcome != Outcome::Failed {
+            if is_failed {
+                self.unwritten.insert(field);
+            } else {
                 self.settle(field);
             }
         }
-        self.notes.clear();
+        let notes = std::mem::take(&mut self.notes);
+        if is_failed {
+            self.unwritten_notes.extend(notes);
+        }
         self.tried_notes.clear();
-        self.batch.clear();
+        let batch = std::mem::take(&mut self.batch);
+        let is_written = !is_failed && self.step == Step::Write;
+        if is_written && !batch.is_empty() {
+            self.last_batch = batch;
+        }
         self.fields.clear();
         self.is_alone = false;
     }
 
     /// Returns how the desk continues after an interrupted write: it reads the record again.
     pub fn interrupted(&self) -> Option<Verdict> {
-        self.attempts.is_interrupted().then(|| self.unclear(0))
+        let is_interrupted = self.attempts.is_interrupted();
+        is_interrupted.then(|| self.unclear(0, INTERRUPTED))
     }
 
     /// Returns how the desk continues after the given response.
@@ -536,12 +768,12 @@ impl Writeback {
             return Verdict::retry("no write is requested");
         };
         match (self.step, answer) {
-            (_, Answer::NotSent(reason)) => Verdict::retry(reason),
+            (_, Answer::NotSent(reason) | Answer::Denied(reason)) => Verdict::retry(reason),
             (_, Answer::Rejected(reason)) => Verdict::failed(reason),
             (Step::Read, Answer::Record(found)) => self.compare(&found),
             (Step::ReadNotes, Answer::Notes(text)) => self.search(&target.ticket, &text),
             (Step::Write, Answer::Written) => self.written(),
-            (Step::Write, Answer::Unclear(_)) => self.unclear(READ_AGAIN_MS),
+            (Step::Write, Answer::Unclear(reason)) => self.unclear(READ_AGAIN_MS, &reason),
             (_, Answer::Unclear(reason)) => Verdict::retry(reason),
             (_, answer) => {
                 Verdict::retry(format!("the response does not fit the request: {answer:?}"))
@@ -676,7 +908,7 @@ impl Writeback {
 
     /// Returns how the desk continues after a write with an unknown result: it reads the record again. Such a write counts
     /// as a failed attempt, so that it is not repeated without end.
-    fn unclear(&self, pause_ms: i64) -> Verdict {
+    fn unclear(&self, pause_ms: i64, reason: &str) -> Verdict {
         let failures = self.attempts.failures + 1;
         if failures >= POLICY.attempts_max {
             return Verdict::failed("the results of all writes are unknown");
@@ -689,13 +921,17 @@ impl Writeback {
         poll(
             step,
             pause_ms.max(POLICY.pause_ms(failures)),
-            BTreeMap::from([(UNCLEAR.to_owned(), String::new())]),
+            BTreeMap::from([(UNCLEAR.to_owned(), reason.to_owned())]),
         )
     }
 
     fn record(&self, report: &Report) -> WritebackEvent {
         let (attempt, exchange) = (report.attempt, report.exchange.clone());
-        match self.attempts.consequence(report) {
+        let mut attempts = self.attempts;
+        if is_denied(report.status) {
+            attempts.failures = self.denials;
+        }
+        match attempts.consequence(report) {
             Consequence::End {
                 succeeded,
                 outputs,
@@ -746,6 +982,7 @@ impl Writeback {
                     exchange,
                     step: step.to_owned(),
                     is_unclear: outputs.contains_key(UNCLEAR),
+                    reason: outputs.remove(UNCLEAR).unwrap_or_default(),
                     fields: outputs.get(FIELDS).map(listed),
                     agreed: outputs.get(AGREED).map(listed).unwrap_or_default(),
                     conflicts: conflicts_of(&outputs),
@@ -888,15 +1125,19 @@ mod tests {
             record: "7".into(),
             ticket: "INC1".into(),
             remark,
+            repeats: false,
             cause: format!("n{remark}"),
             due: NOW.plus_ms(after_ms),
         }))
     }
 
     fn all(commands: &[Command]) -> Writeback {
-        let start = Writeback::default();
+        all_of(&Writeback::default(), commands)
+    }
+
+    fn all_of(start: &Writeback, commands: &[Command]) -> Writeback {
         let step = |state: Writeback, command: &Command| execute(&state, command).0;
-        commands.iter().fold(start, step)
+        commands.iter().fold(start.clone(), step)
     }
 
     fn outcome(state: &Writeback) -> Option<Outcome> {
@@ -1046,6 +1287,120 @@ mod tests {
         );
     }
 
+    /// Records that the source denied the current request.
+    fn denied(state: &Writeback) -> Writeback {
+        let report = Report {
+            attempt: state.attempts.next(),
+            exchange: None,
+            status: Some(401),
+            verdict: state.verdict(Answer::Denied("HTTP 401".into())),
+            policy: DENIED_POLICY,
+            at: NOW,
+        };
+        execute(state, &Command::Record(report)).0
+    }
+
+    #[test]
+    fn a_denied_request_is_repeated_for_days() {
+        let mut state = requested();
+        let mut pauses = Vec::new();
+        while state.is_open {
+            state = denied(&state);
+            pauses.push(state.attempts.due.0 - NOW.0);
+        }
+        assert_eq!(pauses.len(), 80);
+        assert_eq!(pauses[..4], [5_000, 10_000, 20_000, 40_000]);
+        let hours: i64 = pauses[..79].iter().sum::<i64>() / 3_600_000;
+        assert!((48..96).contains(&hours), "{hours}");
+        assert_eq!(outcome(&state), Some(Outcome::Failed));
+        assert_eq!(state.failures.len(), FAILURES_MAX);
+        assert_eq!(state.failures.last().unwrap().attempt, 80);
+        // Denials do not use up the attempts for other faults.
+        let state = (0..30).fold(requested(), |state, _| denied(&state));
+        let other = answered(&state, Answer::NotSent("refused".into()));
+        assert!(other.is_open);
+        assert_eq!((other.attempts.failures, other.denials), (1, 30));
+        let (again, _) = execute(&state, &request("REVOKED", 4, "e2"));
+        assert_eq!(again.attempts.due, state.attempts.due, "the pause stays");
+    }
+
+    #[test]
+    fn a_denied_write_is_read_again_and_not_repeated() {
+        let writing = begun(&answered(
+            &all(&[request("FINISHED", 3, "e1")]),
+            status("1"),
+        ));
+        let waiting = denied(&writing);
+        assert_eq!((waiting.step, waiting.is_open), (Step::Read, true));
+        let found = answered(&denied(&waiting), status("3"));
+        assert_eq!(outcome(&found), Some(Outcome::Unchanged));
+        assert!(!found.has_failed());
+        let noting = denied(&begun(&all(&[note(1, 0)])));
+        assert_eq!(noting.step, Step::ReadNotes);
+    }
+
+    #[test]
+    fn what_a_failed_write_contained_is_known_until_it_is_requested_again() {
+        let waiting = all(&[note(1, 0), request("FINISHED", 3, "e1")]);
+        let failed = answered(&waiting, Answer::Rejected("HTTP 404".into()));
+        assert_eq!(outcome(&failed), Some(Outcome::Failed));
+        assert_eq!(failed.failed_fields(), BTreeSet::from([Field::Status]));
+        assert_eq!(failed.unwritten_notes, BTreeSet::from([1]));
+        let listed = |state: &Writeback| state.index().iter().any(|(name, _)| *name == "failed");
+        assert!(listed(&failed));
+        let mut again = note(1, 0);
+        if let Command::RequestNote(requested) = &mut again {
+            (requested.repeats, requested.cause) = (true, "again".into());
+        }
+        let status_again = all_of(&failed, &[request("FINISHED", 3, "e2")]);
+        assert!(listed(&status_again), "the remark is still not written");
+        let both = all_of(&status_again, &[again]);
+        assert!(!listed(&both) && !both.has_failed());
+        let written = answered(&answered(&both, status("3")), Answer::Notes(String::new()));
+        let written = answered(&begun(&written), Answer::Written);
+        assert_eq!(outcome(&written), Some(Outcome::Written));
+        assert!(!written.has_failed());
+        // Earlier versions did not store what was not written.
+        let mut earlier = failed.clone();
+        earlier.unwritten.clear();
+        earlier.unwritten_notes.clear();
+        assert_eq!(earlier.failed_fields(), BTreeSet::from([Field::Status]));
+        // A conflict is no failure.
+        assert!(!listed(&answered(&requested(), status("4"))));
+    }
+
+    #[test]
+    fn another_record_has_no_failures_of_the_former_one() {
+        let failed = denied(&denied(&requested()));
+        let reasons: Vec<&str> = failed
+            .failures
+            .iter()
+            .map(|one| one.reason.as_str())
+            .collect();
+        assert_eq!(
+            (reasons.as_slice(), failed.own_attempts()),
+            (&["HTTP 401"; 2][..], 2)
+        );
+        let mut other = request("FINISHED", 3, "e2");
+        if let Command::Request(requested) = &mut other {
+            requested.record = "8".into();
+        }
+        let next = execute(&failed, &other).0;
+        assert_eq!((next.own_attempts(), next.denials), (0, 0));
+        assert_eq!((next.failures.len(), &next.last), (0, &None));
+        let next = denied(&next);
+        assert_eq!((next.own_attempts(), next.failures[0].attempt), (1, 1));
+    }
+
+    #[test]
+    fn a_write_with_an_unknown_result_has_a_reason() {
+        let writing = begun(&answered(&requested(), status("1")));
+        let unclear = answered(&writing, Answer::Unclear("timeout".into()));
+        assert_eq!(unclear.failures[0].reason, "timeout");
+        let interrupted = recorded(&writing, writing.interrupted().unwrap());
+        assert_eq!(interrupted.failures[0].reason, INTERRUPTED);
+    }
+
     #[test]
     fn writes_without_a_result_end_after_the_last_attempt() {
         let mut state = requested();
@@ -1137,6 +1492,141 @@ mod tests {
             let written = answered(&begun(&one), Answer::Written);
             assert_eq!(outcome(&written), Some(Outcome::Written));
         }
+    }
+
+    #[test]
+    fn a_remark_that_a_comparison_missed_is_searched_and_written_again() {
+        let written = answered(&begun(&all(&[note(1, 0), note(2, 0)])), Answer::Written);
+        assert_eq!(written.missing_remarks(&BTreeSet::new(), true), [1, 2]);
+        let mut again = note(2, 0);
+        if let Command::RequestNote(requested) = &mut again {
+            requested.repeats = true;
+        }
+        let waiting = execute(&written, &again).0;
+        assert_eq!((waiting.step, &waiting.notes), (Step::ReadNotes, &vec![2]));
+        assert_eq!(waiting.decide(&again, &()), Ok(Vec::new()));
+        let found = answered(&waiting, Answer::Notes(mark(&"INC1".into(), 2)));
+        assert_eq!(outcome(&found), Some(Outcome::Unchanged));
+        let missing = answered(&waiting, Answer::Notes("another note".into()));
+        assert_eq!((missing.step, missing.next_notes()), (Step::Write, vec![2]));
+        let repaired = answered(&begun(&missing), Answer::Written);
+        assert_eq!(outcome(&repaired), Some(Outcome::Written));
+        assert_eq!(repaired.last_batch, [2]);
+    }
+
+    #[test]
+    fn several_missing_remarks_are_found_and_written_in_their_order() {
+        let numbers = |numbers: &[u64]| numbers.iter().copied().collect::<BTreeSet<u64>>();
+        let first = answered(
+            &begun(&all(&[note(1, 0), note(2, 0), note(3, 0)])),
+            Answer::Written,
+        );
+        let both = all_of(&first, &[note(5, 0), note(6, 0)]);
+        let written = answered(&begun(&both), Answer::Written);
+        assert_eq!(written.last_batch, [5, 6]);
+        let cases: [(&[u64], bool, &[u64]); 6] = [
+            (&[1, 2, 3, 5, 6], true, &[]),
+            (&[2, 5], true, &[1, 3, 6]),
+            (&[], true, &[1, 2, 3, 5, 6]),
+            // Earlier notes can exist on another page.
+            (&[2, 5], false, &[3, 6]),
+            (&[5, 6], false, &[]),
+            (&[], false, &[5, 6]),
+        ];
+        for (found, has_all_notes, missing) in cases {
+            let found = numbers(found);
+            let result = written.missing_remarks(&found, has_all_notes);
+            assert_eq!(result, missing, "{found:?} {has_all_notes}");
+        }
+        let repeated = |remark| {
+            let mut command = note(remark, 0);
+            if let Command::RequestNote(requested) = &mut command {
+                requested.repeats = true;
+                requested.cause = format!("again{remark}");
+            }
+            command
+        };
+        let repeated: Vec<Command> = [1, 3, 6].map(repeated).into();
+        let waiting = all_of(&written, &repeated);
+        assert_eq!(waiting.step, Step::ReadNotes);
+        let searched = answered(&waiting, Answer::Notes("another note".into()));
+        assert_eq!(
+            (searched.step, searched.next_notes()),
+            (Step::Write, vec![1, 3, 6])
+        );
+        let text = "[ledgerdesk INC1/4] x [ledgerdesk INC12/5] [ledgerdesk INC1/6";
+        assert_eq!(marked(&"INC1".into(), text), numbers(&[4]));
+    }
+
+    #[test]
+    fn waiting_writes_to_a_record_that_is_not_bound_any_more_are_canceled() {
+        let cancel = |record: Option<&str>| Command::Cancel {
+            record: record.map(str::to_owned),
+        };
+        let waiting = all(&[note(1, 30_000), request("FINISHED", 3, "e1")]);
+        let bound = waiting.decide(&cancel(Some("7")), &());
+        assert_eq!(bound, Ok(Vec::new()));
+        let writing = begun(&answered(&waiting, status("1")));
+        for (state, now) in [(&waiting, None), (&writing, Some("8"))] {
+            let (canceled, events) = execute(state, &cancel(now));
+            let expected = Canceled {
+                record: "7".into(),
+                reason: NOT_BOUND.into(),
+            };
+            assert_eq!(events, [WritebackEvent::from(expected)]);
+            assert!(!canceled.is_open && canceled.notes.is_empty() && canceled.waiting.is_empty());
+            assert_eq!(canceled.decide(&cancel(now), &()), Ok(Vec::new()));
+            let late = Command::Record(Report {
+                attempt: state.attempts.next(),
+                exchange: None,
+                status: None,
+                verdict: Verdict::succeeded(BTreeMap::new()),
+                policy: POLICY,
+                at: NOW,
+            });
+            assert!(canceled.decide(&late, &()).is_err(), "the outcome is late");
+            // The same record again: what was possibly written is searched.
+            let again = execute(&canceled, &note(1, 0)).0;
+            let step = if now.is_none() {
+                Step::Write
+            } else {
+                Step::ReadNotes
+            };
+            assert_eq!((again.step, again.next_notes()), (step, vec![1]));
+            assert!(again.is_open && !again.attempts.is_interrupted());
+        }
+        let conflict = answered(&requested(), status("4"));
+        let (canceled, events) = execute(&conflict, &cancel(None));
+        assert_eq!((events.len(), canceled.last), (1, None));
+        let closed = execute(&conflict, &Command::Close).0;
+        assert_eq!(closed.decide(&cancel(None), &()), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_write_to_another_record_knows_nothing_of_the_former_one() {
+        let written = answered(
+            &begun(&answered(
+                &all(&[request("FINISHED", 3, "e1"), note(1, 0)]),
+                status("1"),
+            )),
+            Answer::Written,
+        );
+        assert!(written.is_own(Field::Status, "3", "1"));
+        assert!(!written.is_own(Field::Status, "1", "1"));
+        let mut other = request("FINISHED", 3, "e2");
+        if let Command::Request(requested) = &mut other {
+            requested.record = "8".into();
+        }
+        let next = execute(&written, &other).0;
+        assert_eq!(next.target.as_ref().unwrap().record, "8");
+        assert_eq!(
+            (&next.confirmed, next.known_notes.is_empty()),
+            (&None, true)
+        );
+        assert!(next.is_own(Field::Status, "1", "1"));
+        assert_eq!(next.attempts.next(), written.attempts.next());
+        let reading = answered(&next, status("1"));
+        assert_eq!(reading.step, Step::Write, "the status is the first one");
     }
 
     #[test]

@@ -100,6 +100,7 @@ impl Action {
                 parent: None,
                 mentions: Vec::new(),
                 internal: false,
+                files: Vec::new(),
             },
             Self::Approve | Self::Reject => Command::Decide {
                 node: node?,

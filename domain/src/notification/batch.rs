@@ -1,6 +1,7 @@
 //! Computes the time of the next batch: one message that lists the notifications since the last batch.
 
 use events::{Moment, PersonId};
+use jiff::civil::Time;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 
@@ -25,21 +26,31 @@ pub fn next_batch(times: &[String], zone: &TimeZone, person: &PersonId, now: Mom
     } else {
         own
     };
+    // Because of the delay, a batch of yesterday can be after midnight.
+    let near = instants_near(&times, zone, now).into_iter();
+    let due = near.map(|(time, at)| {
+        let minute = if time.minute() % 30 == 0 { 60_000 } else { 0 };
+        at.plus_ms(minute + delay_ms(person))
+    });
     let later = now.plus_ms(24 * 3_600_000);
+    due.filter(|due| *due > now).min().unwrap_or(later)
+}
+
+/// Returns the instants of the times of the day from yesterday to two days after the day of `now`, each with its time of the
+/// day. Two days follow, so that a day without the local time does not matter. If the clocks skip a time, its instant is that
+/// of the change; if a time exists twice, its instant is the first one.
+pub(crate) fn instants_near(times: &[Time], zone: &TimeZone, now: Moment) -> Vec<(Time, Moment)> {
     let Ok(timestamp) = Timestamp::from_millisecond(now.0) else {
-        return later;
+        return Vec::new();
     };
     let today = timestamp.to_zoned_datetime(zone.clone()).date();
-    // Because of the delay, a batch of yesterday can be after midnight. Two days follow, so that a day without the local
-    // time does not matter.
     let days = (-1_i64..=2).filter_map(|day| today.checked_add(day.days()).ok());
     let all = days.flat_map(|day| times.iter().map(move |time| (day, *time)));
-    let due = all.filter_map(|(day, time)| {
+    all.filter_map(|(day, time)| {
         let at = instant(zone, day, time)?.as_millisecond();
-        let minute = if time.minute() % 30 == 0 { 60_000 } else { 0 };
-        Some(Moment(at + minute + delay_ms(person)))
-    });
-    due.filter(|due| *due > now).min().unwrap_or(later)
+        Some((time, Moment(at)))
+    })
+    .collect()
 }
 
 /// Returns the fixed delay of a person, from 0 to 59 seconds. It is derived from a hash of the person id.

@@ -122,7 +122,15 @@ pub fn labelled(label: &str, value: &str) -> String {
     if label.is_empty() {
         value.to_owned()
     } else {
-        format!("{label}: {value}")
+        format!("{label}{}{value}", colon(label))
+    }
+}
+
+/// Returns the colon between a label and its value. A label that ends in Chinese has the colon of the Chinese language.
+pub fn colon(label: &str) -> &'static str {
+    match label.chars().next_back() {
+        Some('\u{4e00}'..='\u{9fff}' | '）' | '”') => "：",
+        _ => ": ",
     }
 }
 
@@ -179,6 +187,13 @@ mod tests {
             thread: "REQ1".into(),
             actions: Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_chinese_label_has_a_chinese_colon() {
+        assert_eq!(labelled("优先级", "high"), "优先级：high");
+        assert_eq!(labelled("Priority", "高"), "Priority: 高");
+        assert_eq!(labelled("", "高"), "高");
     }
 
     #[test]

@@ -30,6 +30,9 @@ pub const POLICY: Policy = Policy {
 pub const CODE: &str = "code";
 /// The output of a successful attempt that contains the id of the message at the provider.
 pub const MESSAGE: &str = "message";
+/// The output of a successful attempt that contains the id of the first message of the thread, if this message does not
+/// exist any more and the provider therefore sent the message outside of the thread.
+pub const LOST_ROOT: &str = "lost_root";
 
 /// The commands that change one delivery.
 #[derive(Clone, Debug, PartialEq)]
@@ -249,6 +252,7 @@ impl Delivery {
                     attempt,
                     code,
                     message,
+                    lost_root: output(LOST_ROOT),
                 }
                 .into();
             }
@@ -328,6 +332,7 @@ fn failed(attempt: u32, class: FailureClass, code: &str, reason: &str) -> Delive
 impl Card for Delivery {
     type Event = DeliveryEvent;
     const VIEW: &'static str = "delivery";
+    const READS_PERSONALS: bool = false;
 
     fn fold(&mut self, envelope: &Envelope<DeliveryEvent>) {
         self.evolve(&envelope.event);
@@ -379,6 +384,8 @@ mod tests {
             repetition,
             due: Moment(5),
             expires: EXPIRES,
+            is_tagged: true,
+            thread: None,
         }
     }
 
@@ -525,6 +532,7 @@ mod tests {
                     attempt: 1,
                     code,
                     message: String::new(),
+                    lost_root: String::new(),
                 }
                 .into(),
             ),

@@ -14,6 +14,8 @@ pub enum Verb {
     Escalate,
     Approve,
     Reject,
+    /// Creates the chat group of the ticket.
+    Group,
     /// Connects the chat account of the sender with a person. The free text is a code.
     Link,
     Help,
@@ -50,6 +52,9 @@ const WORDS: &[(&str, Verb)] = &[
     ("同意", Verb::Approve),
     ("reject", Verb::Reject),
     ("拒绝", Verb::Reject),
+    ("group", Verb::Group),
+    ("建群", Verb::Group),
+    ("拉群", Verb::Group),
     ("link", Verb::Link),
     ("绑定", Verb::Link),
     ("help", Verb::Help),
@@ -92,12 +97,14 @@ pub fn mail(body: &str) -> Option<Said> {
             }
         }
         // These verbs have no free text. The line is therefore an ordinary sentence, and its text must not be lost.
-        Some(said) if matches!(said.verb, Verb::Status | Verb::Help) && !said.text.is_empty() => {
-            comment(all)
-        }
+        Some(said) if has_no_text(said.verb) && !said.text.is_empty() => comment(all),
         Some(said) => said,
         None => comment(all),
     })
+}
+
+fn has_no_text(verb: Verb) -> bool {
+    matches!(verb, Verb::Status | Verb::Group | Verb::Help)
 }
 
 fn comment(text: String) -> Said {
@@ -395,6 +402,9 @@ mod tests {
             ),
             ("Reject! ", Verb::Reject, None, ""),
             ("拒绝 预算不足", Verb::Reject, None, "预算不足"),
+            ("group REQ20261122000042", Verb::Group, Some(SN), ""),
+            ("建群REQ20261122000042", Verb::Group, Some(SN), ""),
+            ("拉群", Verb::Group, None, ""),
             ("link abc", Verb::Link, None, "abc"),
             ("help", Verb::Help, None, ""),
             ("帮助", Verb::Help, None, ""),
@@ -469,8 +479,12 @@ mod tests {
         let body = "已经重启，\n请再试一次。\n\n在 2026-11-30，服务台写道：\n> ack\n";
         let expected = said(Verb::Comment, None, "已经重启，\n请再试一次。");
         assert_eq!(mail(body), Some(expected));
-        let body = "Status of the server is unclear.";
-        assert_eq!(mail(body), Some(said(Verb::Comment, None, body)));
+        for body in [
+            "Status of the server is unclear.",
+            "Group policy is broken.",
+        ] {
+            assert_eq!(mail(body), Some(said(Verb::Comment, None, body)));
+        }
         let body = "评论 第一行\n第二行\n> 旧";
         let expected = said(Verb::Comment, None, "第一行\n第二行");
         assert_eq!(mail(body), Some(expected));

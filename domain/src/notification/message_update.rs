@@ -21,12 +21,19 @@ pub const POLICY: Policy = Policy {
 /// Time in milliseconds after which no further attempt follows: 6 hours. Rate limits can delay an update until then.
 pub const EXPIRES_MS: i64 = 6 * 3_600_000;
 
+/// The reason why a message is not updated.
+const TOO_OLD: &str = "the message is too old: its provider accepts no update any more";
+
 /// The request for an update of the sent message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestUpdate {
     pub to: Progress,
     pub by: Option<PersonId>,
+    /// The time of the event that the update shows. The update expires [`EXPIRES_MS`] after this time.
     pub at: Moment,
+    pub now: Moment,
+    /// The time in milliseconds for which the provider accepts updates of a message. `None` if it is not limited.
+    pub age_max_ms: Option<i64>,
 }
 
 /// The outcome of one attempt to update the sent message.
@@ -107,10 +114,25 @@ impl Delivery {
         let requested = UpdateRequested {
             to: request.to,
             by: request.by.clone(),
-            due: request.at,
+            due: request.now,
             expires: request.at.plus_ms(EXPIRES_MS),
         };
-        vec![requested.into()]
+        let mut events: Vec<DeliveryEvent> = vec![requested.into()];
+        let sent = self.requested.as_ref().map(|requested| requested.due);
+        let last = sent.zip(request.age_max_ms);
+        let last = last.map(|(sent, age_max_ms)| sent.plus_ms(age_max_ms));
+        if last.is_some_and(|last| last < request.now) {
+            // The provider would refuse each attempt.
+            let skipped = UpdateFailed {
+                attempt: 1,
+                class: FailureClass::Permanent,
+                code: String::new(),
+                reason: TOO_OLD.to_owned(),
+                due: None,
+            };
+            events.push(skipped.into());
+        }
+        events
     }
 
     pub(super) fn record_update(
@@ -192,6 +214,8 @@ mod tests {
             repetition: events::task_type::Repetition::AtMostOnce,
             due: Moment(5),
             expires: Moment(1_000),
+            is_tagged: true,
+            thread: None,
         }
     }
 
@@ -200,6 +224,7 @@ mod tests {
             attempt: 1,
             code: "ok".into(),
             message: message.into(),
+            lost_root: String::new(),
         };
         vec![requested().into(), sent.into()]
     }
@@ -209,6 +234,8 @@ mod tests {
             to,
             by: Some("p-2".into()),
             at: Moment(at),
+            now: Moment(at),
+            age_max_ms: None,
         })
     }
 
@@ -294,6 +321,35 @@ mod tests {
         let delivery: Delivery = fold(&history);
         assert_eq!(delivery.open_update(), None);
         assert!(matches!(delivery.end, Some(End::Succeeded(_))));
+    }
+
+    #[test]
+    fn a_message_over_the_age_limit_of_its_provider_is_not_updated() {
+        let request = |now| {
+            Command::RequestUpdate(RequestUpdate {
+                to: Progress::Done,
+                by: None,
+                at: Moment(100),
+                now: Moment(now),
+                age_max_ms: Some(1_000),
+            })
+        };
+        // The message was requested at 5.
+        let mut history = sent("C1/1.1");
+        let requested = execute(&mut history, &request(1_005));
+        let [DeliveryEvent::UpdateRequested(requested)] = requested.as_slice() else {
+            panic!("{requested:?}")
+        };
+        assert_eq!(requested.due, Moment(1_005));
+        assert_eq!(requested.expires, Moment(100 + EXPIRES_MS));
+        let mut history = sent("C1/1.1");
+        let skipped = execute(&mut history, &request(1_006));
+        let [_, DeliveryEvent::UpdateFailed(failed)] = skipped.as_slice() else {
+            panic!("{skipped:?}")
+        };
+        assert_eq!((failed.reason.as_str(), failed.due), (TOO_OLD, None));
+        assert_eq!(fold::<Delivery>(&history).open_update(), None);
+        assert!(execute(&mut history, &request(1_007)).is_empty(), "once");
     }
 
     #[test]

@@ -7,24 +7,30 @@ pub mod action;
 pub mod announced;
 pub mod availability;
 pub mod batch;
+pub mod bounce;
 pub mod calendar;
 pub mod chain;
+pub mod chat_group;
 pub mod chat_identity;
+pub mod chat_thread;
 pub mod content;
 pub mod delivery;
 pub mod digest;
 pub mod escalation;
+pub mod escalation_start;
 pub mod experiment;
 pub mod feedback;
 pub mod grammar;
 pub mod health;
 pub mod imported;
 pub mod inbox;
+pub mod learned_channel;
 pub mod learning;
 pub mod measure;
 pub mod message_update;
 pub mod node_reminder;
 pub mod onboarding;
+pub mod own_subscription;
 pub mod person;
 pub mod priority;
 pub mod quiet;
@@ -43,8 +49,8 @@ pub mod trial;
 use events::Moment;
 use events::experiment::Assignment;
 use events::notification::{
-    Acted, Completed, DeliveryEnded, FallbackStarted, Held, InboxState, Mode, NotificationEvent,
-    Outcome, Outdated, Requested, Role, Route, Routed, Skipped,
+    Acted, Completed, DeliveryEnded, FallbackStarted, Held, InboxState, Mode, NotRepeated,
+    NotificationEvent, Outcome, Outdated, Requested, Role, Route, Routed, Skipped,
 };
 use serde::{Deserialize, Serialize};
 
@@ -83,7 +89,11 @@ pub enum Command {
     /// the time limit, the command does nothing.
     FallBack {
         at: Moment,
+        /// The reason why a message that came back is not sent again. It has no effect if no message came back.
+        obstacle: Option<NotRepeated>,
     },
+    /// Stores that an accepted message came back. The next account of the fallback list then sends it once.
+    Bounce(bounce::Report),
     /// Stores that the messages show an old state of the ticket. A state that is not later than the known one adds no
     /// event.
     MarkOutdated(Outdated),
@@ -147,6 +157,12 @@ pub struct Notification {
     /// The names of the actions that the recipient used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub acted: Vec<String>,
+    /// The names of the channel accounts whose messages contained these actions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answered_through: Vec<String>,
+    /// The names of the streams of the deliveries whose messages came back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bounced: Vec<String>,
     /// The variant of an experiment that decided the time of the messages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub experiment: Option<Assignment>,
@@ -190,7 +206,8 @@ impl Decider for Notification {
             (Command::Expire { at }, Phase::Sending) if self.expires() <= *at => {
                 vec![completed(&self.ended, "the channels did not answer in time").into()]
             }
-            (Command::FallBack { at }, Phase::Sending) => self.fall_back(*at),
+            (Command::FallBack { at, obstacle }, Phase::Sending) => self.fall_back(*at, *obstacle),
+            (Command::Bounce(report), _) => self.bounce(report),
             (Command::MarkOutdated(outdated), _) if self.is_outdated_by(outdated) => {
                 vec![outdated.clone().into()]
             }
@@ -224,6 +241,7 @@ impl Decider for Notification {
             }
             NotificationEvent::FallbackStarted(started) => self.start_fallback(started),
             NotificationEvent::DeliveryEnded(ended) => self.ended.push(ended.clone()),
+            NotificationEvent::Bounced(bounced) => self.come_back(bounced),
             NotificationEvent::Completed(completed) => {
                 self.phase = Phase::Completed(completed.clone());
             }
@@ -235,7 +253,12 @@ impl Decider for Notification {
                 }
                 self.enter_inbox_state(changed.to, changed.until);
             }
-            NotificationEvent::Acted(acted) => self.acted.push(acted.action.clone()),
+            NotificationEvent::Acted(acted) => {
+                self.acted.push(acted.action.clone());
+                if !acted.account.is_empty() && !self.answered_through.contains(&acted.account) {
+                    self.answered_through.push(acted.account.clone());
+                }
+            }
         }
     }
 }
@@ -337,7 +360,9 @@ impl Notification {
         if is_last && self.phase == Phase::Sending {
             let all = || self.ended.iter().chain([ended]);
             let is_accepted = all().any(|one| one.is_accepted);
-            match self.next_fallback(true).filter(|_| !is_accepted) {
+            let has_failed = all().any(|one| !one.is_accepted && !one.is_dropped);
+            let falls_back = has_failed && !is_accepted;
+            match self.next_fallback(true).filter(|_| falls_back) {
                 Some(started) => events.push(started.into()),
                 None => events.push(completed(all(), "no channel accepted a message").into()),
             }
@@ -347,11 +372,14 @@ impl Notification {
 
     /// Returns the event that starts the next fallback. Returns no event before the time limit, if an account has accepted
     /// the message, or if no account is left.
-    fn fall_back(&self, at: Moment) -> Vec<NotificationEvent> {
+    fn fall_back(&self, at: Moment, obstacle: Option<NotRepeated>) -> Vec<NotificationEvent> {
         let due = self.routed.as_ref().and_then(|routed| routed.fallback_due);
         let is_accepted = self.ended.iter().any(|ended| ended.is_accepted);
         if due.is_none_or(|due| due > at) || is_accepted {
             return Vec::new();
+        }
+        if let Some(obstacle) = obstacle.filter(|_| self.is_after_bounce()) {
+            return vec![bounce::completed(obstacle).into()];
         }
         let started = self.next_fallback(false);
         started.into_iter().map(NotificationEvent::from).collect()
@@ -362,11 +390,15 @@ impl Notification {
     fn next_fallback(&self, is_after_failure: bool) -> Option<FallbackStarted> {
         let routed = self.routed.as_ref()?;
         let (first, others) = routed.fallback.split_first()?;
-        let due = routed.fallback_due.filter(|_| !others.is_empty());
+        // After a message that came back, only the failure of the next message starts another one.
+        let is_after_bounce = self.is_after_bounce();
+        let is_timed = !others.is_empty() && !is_after_bounce;
+        let due = routed.fallback_due.filter(|_| is_timed);
         Some(FallbackStarted {
             account: first.account.clone(),
             channel: first.channel.clone(),
             is_after_failure,
+            is_after_bounce,
             due: due.map(|due| due.plus_ms(FALLBACK_MS)),
         })
     }
@@ -407,8 +439,11 @@ impl Notification {
             .routed
             .as_ref()
             .is_some_and(|routed| !routed.routes.is_empty());
-        let is_in_inbox_only =
-            matches!(&self.phase, Phase::Completed(one) if one.outcome == Outcome::InboxOnly);
+        let is_in_inbox_only = matches!(
+            &self.phase,
+            Phase::Completed(one)
+                if one.outcome == Outcome::InboxOnly && !bounce::is_settled(&one.reason)
+        );
         is_urgent && is_tried && is_in_inbox_only
     }
 }
@@ -550,6 +585,7 @@ mod tests {
             account: account.into(),
             channel: "email".into(),
             is_after_failure,
+            is_after_bounce: false,
             due,
         }
     }
@@ -562,6 +598,7 @@ mod tests {
             class: (!is_accepted).then_some(FailureClass::Permanent),
             code: String::new(),
             reason: String::new(),
+            is_dropped: false,
         }
     }
 
@@ -710,10 +747,42 @@ mod tests {
     }
 
     #[test]
+    fn a_message_that_a_digest_dropped_starts_no_fallback() {
+        let dropped = |account| DeliveryEnded {
+            class: None,
+            is_dropped: true,
+            ..ended(account, false)
+        };
+        let given = vec![requested().into(), with_fallback(None).into()];
+        let reason = "no channel accepted a message";
+        let expected = vec![
+            dropped("mail").into(),
+            ended_with(Outcome::InboxOnly, reason),
+        ];
+        check(given, Command::EndDelivery(dropped("mail")), expected);
+        // Another account has failed, so the fallback replaces it.
+        let two = Routed {
+            fallback: routed(&["sms"]).routes,
+            ..routed(&["mail", "robot"])
+        };
+        for (first, second) in [
+            (ended("robot", false), dropped("mail")),
+            (dropped("mail"), ended("robot", false)),
+        ] {
+            let given = vec![requested().into(), two.clone().into(), first.into()];
+            let expected = vec![second.clone().into(), fallback("sms", true, None).into()];
+            check(given, Command::EndDelivery(second), expected);
+        }
+    }
+
+    #[test]
     fn an_urgent_message_falls_back_in_time_until_an_account_accepts_it() {
         let due = Moment(120_000);
         let mut given = vec![requested().into(), with_fallback(Some(due)).into()];
-        let fall_back = |at| Command::FallBack { at: Moment(at) };
+        let fall_back = |at| Command::FallBack {
+            at: Moment(at),
+            obstacle: None,
+        };
         check(given.clone(), fall_back(119_999), Vec::new());
         let second = due.plus_ms(FALLBACK_MS);
         let started: NotificationEvent = fallback("robot", false, Some(second)).into();
@@ -797,6 +866,7 @@ mod tests {
         let acted = |action: &str| Acted {
             action: action.into(),
             by: "p-1".into(),
+            account: "mail".into(),
         };
         let act = |action| Command::Act(acted(action));
         let mut given = vec![requested().into(), routed(&["mail"]).into()];
@@ -804,7 +874,10 @@ mod tests {
         check(given.clone(), act("acknowledge"), expected.clone());
         given.extend(expected);
         check(given.clone(), act("acknowledge"), Vec::new());
-        check(given, act("resolve"), vec![acted("resolve").into()]);
+        check(given.clone(), act("resolve"), vec![acted("resolve").into()]);
+        given.push(acted("resolve").into());
+        let state = fold::<Notification>(&given);
+        assert_eq!(state.answered_through, ["mail"]);
     }
 
     #[test]

@@ -132,7 +132,7 @@ fn role(role: Role) -> u32 {
     match role {
         Role::Processor | Role::Operator | Role::OnCall | Role::Approver => 120,
         Role::Mentioned => 110,
-        Role::Requester | Role::Subscriber => 100,
+        Role::Requester | Role::Subscriber | Role::OwnSubscriber => 100,
         Role::Follower => 80,
     }
 }
@@ -260,6 +260,8 @@ mod tests {
             feedback_one_in: 0,
             applies_winner: false,
             learns_times: false,
+            learns_channels: false,
+            chat_groups: None,
         };
         let bands = ["3", "2", "1", ""].map(|key| band(Some(&policy), key));
         assert_eq!(bands, [Band::High, Band::Medium, Band::Low, Band::Medium]);

@@ -188,6 +188,25 @@ pub fn refusal(situation: &Situation<'_>, name: &str) -> Option<SkipReason> {
     route(situation, name).err().map(|skipped| skipped.reason)
 }
 
+/// Returns the accounts that send a message of their own, and whose frequency the person, a team and the policy did not
+/// choose. The desk may use one of them before the others.
+pub fn free<'a>(situation: &Situation<'_>, routed: &'a Routed) -> Vec<&'a str> {
+    let category = situation.requested.fact.category();
+    let has_floor = |channel: &str| {
+        let mut rules = situation.policy.iter().flat_map(|policy| &policy.rules);
+        rules.any(|rule| {
+            let is_floor = rule.floor.is_some_and(|floor| floor > Frequency::Off);
+            is_floor && applies(rule, category, situation.computed.band, channel)
+        })
+    };
+    let routes = routed.routes.iter();
+    routes
+        .filter(|route| route.mode.is_immediate() && route.clause.is_none())
+        .filter(|route| !has_floor(&route.channel))
+        .map(|route| route.account.as_str())
+        .collect()
+}
+
 /// Decides whether and how the channel account `name` sends a message.
 fn route(situation: &Situation<'_>, name: &str) -> Result<Route, Skipped> {
     let skip = |reason, clause| Skipped {
@@ -457,6 +476,8 @@ mod tests {
                 feedback_one_in: 0,
                 applies_winner: false,
                 learns_times: false,
+                learns_channels: false,
+                chat_groups: None,
             }),
             accounts: BTreeMap::from([
                 ("mail".to_owned(), account("mail", "email")),

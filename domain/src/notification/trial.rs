@@ -70,9 +70,14 @@ impl Treated {
     };
 }
 
-/// The digests that collect notifications during a trial. The key is the name of the digest.
+/// The digests that collect notifications during a trial.
 #[derive(Clone, Debug, Default)]
-pub struct Digests(BTreeMap<String, Open>);
+pub struct Digests {
+    /// The digests by their names.
+    known: BTreeMap<String, Open>,
+    /// The number of digests at which those that are not open any more are removed. At least [`DIGESTS_MAX`] counts.
+    limit: usize,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Open {
@@ -93,23 +98,26 @@ impl Digests {
     /// Adds a notification to a digest in the same way as [`super::digest::Digest`]. Returns whether the notification is
     /// sent at once, and the number of messages that it causes.
     fn add(&mut self, item: &Item<'_>) -> (bool, u64) {
-        if self.0.len() >= DIGESTS_MAX {
-            self.0.retain(|_, open| open.due > item.now);
+        if self.known.len() >= self.limit.max(DIGESTS_MAX) {
+            self.known.retain(|_, open| open.due > item.now);
+            // If many digests are open, a fixed limit would cause a search of all of them for each notification.
+            self.limit = 2 * self.known.len();
         }
-        let open = self.0.get(item.digest).copied();
+        let open = self.known.get(item.digest).copied();
         let open = open.filter(|open| open.due > item.now);
         if item.is_critical || (!item.waits && open.is_none()) {
             let due = open.map_or(item.due, |open| open.due);
-            self.0
+            self.known
                 .insert(item.digest.to_owned(), Open { due, items: 0 });
             return (true, 1);
         }
         let due = open.map_or(item.due, |open| open.due.min(item.due));
         let items = open.map_or(0, |open| open.items) + 1;
         if items >= ITEMS_MAX {
-            self.0.remove(item.digest);
+            self.known.remove(item.digest);
         } else {
-            self.0.insert(item.digest.to_owned(), Open { due, items });
+            self.known
+                .insert(item.digest.to_owned(), Open { due, items });
         }
         (false, u64::from(items == 1))
     }
@@ -350,6 +358,28 @@ mod tests {
         let mut add = || digests.add(&item("d", 10, true, 0)).1;
         let messages: u64 = (0..=ITEMS_MAX).map(|_| add()).sum();
         assert_eq!(messages, 2);
+    }
+
+    #[test]
+    fn open_digests_stay_and_ended_ones_are_removed() {
+        let mut digests = Digests::default();
+        let mut add = |number: usize, due, now| {
+            let name = number.to_string();
+            let added = digests.add(&item(&name, due, true, now));
+            (added, digests.known.len(), digests.limit)
+        };
+        for number in 0..DIGESTS_MAX + 2 {
+            assert_eq!(add(number, 10, 0).0, (false, 1), "{number}");
+        }
+        // The search found no ended digest, so the next search follows at twice the number.
+        let (added, count, limit) = add(0, 10, 9);
+        assert_eq!(added, (false, 0), "the digest is still open");
+        assert_eq!((count, limit), (DIGESTS_MAX + 2, 2 * DIGESTS_MAX));
+        for number in DIGESTS_MAX + 2..2 * DIGESTS_MAX {
+            add(number, 30, 10);
+        }
+        let (added, count, _) = add(2 * DIGESTS_MAX, 30, 10);
+        assert_eq!((added, count), ((false, 1), DIGESTS_MAX - 1));
     }
 
     #[test]

@@ -213,6 +213,8 @@ impl NotificationMeter {
                 *self.fallbacks.entry(started.account.clone()).or_default() += 1;
             }
             NotificationEvent::Completed(completed) => notice.outcome = Some(completed.outcome),
+            // Another account sends the message, so the notification is open again.
+            NotificationEvent::Bounced(bounced) if bounced.next.is_some() => notice.outcome = None,
             NotificationEvent::Read(read) => notice.is_read |= read.by == notice.person,
             NotificationEvent::Acted(acted) if acted.by == notice.person => {
                 // The action itself is an event of the ticket, and can be stored before or after this event.
@@ -222,6 +224,7 @@ impl NotificationMeter {
             NotificationEvent::Requested(_)
             | NotificationEvent::Routed(_)
             | NotificationEvent::DeliveryEnded(_)
+            | NotificationEvent::Bounced(_)
             | NotificationEvent::InboxChanged(_)
             | NotificationEvent::Outdated(_)
             | NotificationEvent::Acted(_) => {}

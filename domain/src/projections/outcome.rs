@@ -155,7 +155,7 @@ fn compare_one(measure: Measure, before: Measured, after: Measured) -> Compared 
 
 fn measured(measure: Measure, figures: &Figures, tickets: &Tickets) -> Measured {
     let answers = &figures.all;
-    match measure {
+    let measured = match measure {
         Measure::OpenRate => Measured {
             n: answers.notifications,
             value: quotient(answers.opened * 100, answers.notifications),
@@ -175,6 +175,11 @@ fn measured(measure: Measure, figures: &Figures, tickets: &Tickets) -> Measured 
             n: tickets.ended,
             value: quotient(tickets.ended, tickets.workers.len() as u64),
         },
+    };
+    // Without an observation, the value is unknown, and not 0.
+    Measured {
+        value: measured.value.filter(|_| measured.n > 0),
+        ..measured
     }
 }
 
@@ -194,6 +199,24 @@ mod tests {
             n,
             value: Some(value),
         }
+    }
+
+    #[test]
+    fn a_measure_without_observations_has_no_value() {
+        let tickets = Tickets {
+            workers: BTreeSet::from([PersonId::from("p1")]),
+            ..Tickets::default()
+        };
+        for measure in Measure::ALL {
+            let measured = measured(measure, &Figures::default(), &tickets);
+            assert_eq!((measured.n, measured.value), (0, None), "{measure:?}");
+        }
+        let tickets = Tickets {
+            ended: 3,
+            ..tickets
+        };
+        let measured = measured(Measure::Throughput, &Figures::default(), &tickets);
+        assert_eq!((measured.n, measured.value), (3, Some(3.0)));
     }
 
     #[test]

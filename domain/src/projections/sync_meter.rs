@@ -31,10 +31,19 @@ pub struct SyncMeter {
 struct Binding {
     bound: Option<Moment>,
     settled: Option<Moment>,
+    /// The differences of each value, such as `status`.
+    values: BTreeMap<String, Differences>,
+}
+
+/// The differences of one value of a binding.
+#[derive(Clone, Debug, Default)]
+struct Differences {
     /// The beginning of the current difference.
-    differs: Option<Moment>,
+    since: Option<Moment>,
+    /// The time of the last comparison with another result than before.
+    changed: Option<Moment>,
     errors: Vec<Period>,
-    /// The times in which the assignee could not be compared.
+    /// The times in which the value could not be compared.
     unknown: Vec<Period>,
 }
 
@@ -44,6 +53,23 @@ struct Source {
     compared: Vec<Moment>,
     unreachable: Vec<Period>,
 }
+
+/// The figures of a period.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SyncFigures {
+    /// The figures of all bindings.
+    pub total: Figures,
+    /// The figures of each compared integration.
+    pub by_source: BTreeMap<String, Figures>,
+    /// The figures of the records for which tickets were opened (`origin`), and of the further records of their cases
+    /// (`crm`).
+    pub by_role: BTreeMap<&'static str, Figures>,
+}
+
+/// The role of a record for which a ticket was opened.
+const ORIGIN: &str = "origin";
+/// The role of a further record of a case.
+const CRM: &str = "crm";
 
 /// The figures of one source, or of all sources.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -57,8 +83,13 @@ pub struct Figures {
     pub unknown_assignees: u64,
     /// Number of bindings with at least one synchronization error in the period.
     pub errors: u64,
+    /// Number of bindings with at least one synchronization error of the value. Each key is a value, such as `status`.
+    pub errors_by_value: BTreeMap<String, u64>,
+    /// Number of bindings of which the value could not be compared in the period. Each key is a value.
+    pub unknown_by_value: BTreeMap<String, u64>,
     /// The share of bindings with an error among the bindings that were compared, in percent with two decimal places.
-    pub error_percent: f64,
+    /// `None` if no binding was compared.
+    pub error_percent: Option<f64>,
     pub binding_seconds: i64,
     pub difference_seconds: i64,
     /// Number of seconds in which the sources could not be read.
@@ -80,22 +111,44 @@ impl SyncMeter {
             CaseEvent::Updated(updated) => self.add(stream, &updated.bindings, at),
             CaseEvent::Compared(compared) => {
                 let binding = self.binding(stream, &compared.integration);
-                binding.know(at, compared.unknown.is_empty());
+                if compared.agreement == Agreement::Settled {
+                    binding.end(at);
+                    binding.settled = Some(at);
+                    return;
+                }
+                for name in &compared.unknown {
+                    binding.value(name).know(at, false);
+                }
+                let is_known = !compared.unknown.contains(&compared.field);
+                let value = binding.value(&compared.field);
+                value.know(at, is_known);
                 match compared.agreement {
                     Agreement::Differs => {
-                        binding.end(at);
-                        binding.differs = Some(at);
+                        value.end(at);
+                        // The comparison at the end of a shift belongs to the shift, unless the values were still known to be
+                        // others after its end.
+                        let is_first = |end: &Moment| value.changed.is_none_or(|last| last <= *end);
+                        value.since = compared.shift_end.filter(is_first).or(Some(at));
                     }
                     Agreement::Error => {
-                        let since = binding.differs.take().unwrap_or(at);
-                        binding.errors.push((since, None));
+                        let since = value.since.take().unwrap_or(at);
+                        value.errors.push((since, None));
                     }
-                    Agreement::Agrees => binding.end(at),
-                    Agreement::Settled => {
-                        binding.end(at);
-                        binding.settled = Some(at);
-                    }
+                    Agreement::Agrees | Agreement::Settled => value.end(at),
                 }
+                value.changed = Some(at);
+            }
+            CaseEvent::BindingRemoved(removed) => {
+                let binding = self.binding(stream, &removed.integration);
+                binding.end(at);
+                binding.settled = Some(at);
+            }
+            CaseEvent::BindingSet(set) => {
+                let binding = self.binding(stream, &set.binding.integration);
+                // The differences from the former record end.
+                binding.end(at);
+                binding.bound = binding.bound.or(Some(at));
+                binding.settled = None;
             }
             _ => {}
         }
@@ -114,7 +167,10 @@ impl SyncMeter {
 
     fn add(&mut self, stream: &str, further: &[FurtherBinding], at: Moment) {
         for one in further.iter().filter(|one| one.refused.is_none()) {
-            self.binding(stream, &one.integration).bound = Some(at);
+            let binding = self.binding(stream, &one.integration);
+            binding.bound = Some(at);
+            // A person can have removed an earlier binding.
+            binding.settled = None;
         }
     }
 
@@ -133,20 +189,28 @@ impl SyncMeter {
         }
         if compared.compared > 0 {
             source.compared.push(envelope.at);
+            source.compared.extend(compared.shift_end);
         }
     }
 
-    /// Returns the figures of each compared source, and of all of them together, for the period from `from` to `to`.
-    pub fn figures(&self, from: Moment, to: Moment) -> (Figures, BTreeMap<String, Figures>) {
+    /// Returns the figures for the period from `from` to `to`.
+    pub fn figures(&self, from: Moment, to: Moment) -> SyncFigures {
         let names = self.sources.keys();
         let mut by_source: BTreeMap<String, Figures> = names
             .map(|name| (name.clone(), Figures::default()))
             .collect();
+        let mut by_role = BTreeMap::from([(ORIGIN, Figures::default()), (CRM, Figures::default())]);
         let mut total = Figures::default();
-        for ((_, name), binding) in &self.bindings {
-            let (Some(source), Some(figures), Some(bound)) = (
+        for ((case, name), binding) in &self.bindings {
+            let role = if self.cases.get(case) == Some(name) {
+                ORIGIN
+            } else {
+                CRM
+            };
+            let (Some(source), Some(figures), Some(of_role), Some(bound)) = (
                 self.sources.get(name),
                 by_source.get_mut(name),
+                by_role.get_mut(role),
                 binding.bound,
             ) else {
                 continue;
@@ -156,37 +220,65 @@ impl SyncMeter {
                 continue;
             };
             let is_compared = source.compared.iter().any(|at| (begin..=to).contains(at));
-            let periods = |periods: &[Period]| -> i64 {
-                let parts = periods
-                    .iter()
-                    .filter_map(|period| overlap(*period, (begin, end)));
-                parts.map(|(begin, end)| end.0 - begin.0).sum()
+            let within = |periods: &[Period]| {
+                let mut periods = periods.iter();
+                periods.any(|period| overlap(*period, (begin, end)).is_some())
             };
-            let errors = binding.errors.iter();
-            let has_error = errors
-                .clone()
-                .any(|period| overlap(*period, (begin, end)).is_some());
-            let mut unknown = binding.unknown.iter();
-            let is_unknown = unknown.any(|period| overlap(*period, (begin, end)).is_some());
-            for figures in [&mut *figures, &mut total] {
+            let errors = binding.names(|value| within(&value.errors));
+            let unknown = binding.names(|value| within(&value.unknown));
+            let all_errors: Vec<Period> = binding
+                .values
+                .values()
+                .flat_map(|value| value.errors.iter().copied())
+                .collect();
+            let has_error = !errors.is_empty();
+            for figures in [&mut *figures, &mut *of_role, &mut total] {
                 figures.bindings += 1;
                 figures.unknown += u64::from(!is_compared && !has_error);
-                figures.unknown_assignees += u64::from(is_unknown);
+                figures.unknown_assignees += u64::from(unknown.contains(&"assignee"));
                 figures.errors += u64::from(has_error);
+                count(&mut figures.errors_by_value, &errors);
+                count(&mut figures.unknown_by_value, &unknown);
                 figures.binding_seconds += (end.0 - begin.0) / 1000;
-                figures.difference_seconds += periods(&binding.errors) / 1000;
-                figures.unknown_seconds += periods(&source.unreachable) / 1000;
+                figures.difference_seconds += covered_ms(&all_errors, (begin, end)) / 1000;
+                figures.unknown_seconds += covered_ms(&source.unreachable, (begin, end)) / 1000;
             }
         }
-        for figures in by_source.values_mut().chain([&mut total]) {
-            figures.error_percent = percent(figures.errors, figures.bindings - figures.unknown);
+        let all = by_source.values_mut().chain(by_role.values_mut());
+        for figures in all.chain([&mut total]) {
+            let compared = figures.bindings - figures.unknown;
+            figures.error_percent = (compared > 0).then(|| percent(figures.errors, compared));
         }
-        (total, by_source)
+        SyncFigures {
+            total,
+            by_source,
+            by_role,
+        }
     }
 }
 
 impl Binding {
-    /// Stores whether all values could be compared.
+    fn value(&mut self, name: &str) -> &mut Differences {
+        self.values.entry(name.to_owned()).or_default()
+    }
+
+    /// Returns the names of the values for which the function returns true.
+    fn names(&self, is_named: impl Fn(&Differences) -> bool) -> Vec<&str> {
+        let named = self.values.iter().filter(|(_, value)| is_named(value));
+        named.map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// Ends the current differences of all values.
+    fn end(&mut self, at: Moment) {
+        for value in self.values.values_mut() {
+            value.know(at, true);
+            value.end(at);
+        }
+    }
+}
+
+impl Differences {
+    /// Stores whether the value could be compared.
     fn know(&mut self, at: Moment, is_known: bool) {
         let open = self.unknown.last_mut().filter(|(_, end)| end.is_none());
         match (open, is_known) {
@@ -198,7 +290,7 @@ impl Binding {
 
     /// Ends the current difference.
     fn end(&mut self, at: Moment) {
-        self.differs = None;
+        self.since = None;
         if let Some((_, end @ None)) = self.errors.last_mut() {
             *end = Some(at);
         }
@@ -212,6 +304,28 @@ fn overlap((begin, end): Period, (from, to): (Moment, Moment)) -> Option<(Moment
     (begin <= end).then_some((begin, end))
 }
 
+/// Returns the length of all periods within the bounds, in milliseconds. Times in several periods count once.
+fn covered_ms(periods: &[Period], bounds: (Moment, Moment)) -> i64 {
+    let parts = periods.iter();
+    let mut parts: Vec<(Moment, Moment)> = parts
+        .filter_map(|period| overlap(*period, bounds))
+        .collect();
+    parts.sort_unstable();
+    let (mut covered, mut until) = (0, bounds.0);
+    for (begin, end) in parts {
+        let begin = begin.max(until);
+        covered += (end.0 - begin.0).max(0);
+        until = until.max(end);
+    }
+    covered
+}
+
+fn count(counts: &mut BTreeMap<String, u64>, names: &[&str]) {
+    for name in names {
+        *counts.entry((*name).to_owned()).or_default() += 1;
+    }
+}
+
 /// Returns the share in percent, with two decimal places.
 fn percent(part: u64, whole: u64) -> f64 {
     let hundredths = (part * 1_000_000)
@@ -223,7 +337,7 @@ fn percent(part: u64, whole: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use events::Meta;
-    use events::case::{Bound, Compared, Received, Updated};
+    use events::case::{BindingRemoved, BindingSet, Bound, Compared, Received, Updated};
     use events::reconciliation;
 
     use super::*;
@@ -272,6 +386,7 @@ mod tests {
             expected: String::new(),
             unknown: Vec::new(),
             due: None,
+            shift_end: None,
         }
     }
 
@@ -301,13 +416,18 @@ mod tests {
         compare(&mut meter, "case-2", 100, Agreement::Differs);
         compare(&mut meter, "case-2", 160, Agreement::Agrees);
         compare(&mut meter, "case-3", 150, Agreement::Settled);
-        let (total, by_source) = meter.figures(Moment(0), Moment(1_000_000));
+        let SyncFigures {
+            total, by_source, ..
+        } = meter.figures(Moment(0), Moment(1_000_000));
         assert_eq!((total.bindings, total.errors, total.unknown), (4, 1, 0));
-        assert_eq!((total.error_percent, total.difference_seconds), (25.0, 100));
+        assert_eq!(
+            (total.error_percent, total.difference_seconds),
+            (Some(25.0), 100)
+        );
         assert_eq!(total.binding_seconds, 3 * 1000 + 150);
         assert_eq!(by_source["crm"], total);
         // After the repair, and after the end of one binding.
-        let (later, _) = meter.figures(Moment(300_000), Moment(400_000));
+        let later = meter.figures(Moment(300_000), Moment(400_000)).total;
         assert_eq!((later.bindings, later.errors, later.unknown), (3, 0, 3));
     }
 
@@ -342,12 +462,84 @@ mod tests {
             };
             meter.fold_case(&envelope("case-1", at, event.into()));
         }
-        let (total, by_source) = meter.figures(Moment(0), Moment(200_000));
+        let SyncFigures {
+            total,
+            by_source,
+            by_role,
+        } = meter.figures(Moment(0), Moment(200_000));
         assert_eq!((total.bindings, total.errors), (2, 1));
+        assert_eq!(
+            (&by_role["origin"], &by_role["crm"]),
+            (&by_source["crm"], &by_source["erp"])
+        );
         assert_eq!((by_source["crm"].errors, by_source["erp"].errors), (0, 1));
         assert_eq!(by_source["erp"].unknown_assignees, 1);
         assert_eq!(by_source["crm"].unknown_assignees, 0);
         assert_eq!(by_source["erp"].binding_seconds, 190);
+    }
+
+    #[test]
+    fn each_value_has_its_own_errors_and_common_times_count_once() {
+        let mut meter = SyncMeter::default();
+        bind(&mut meter, "case-1", 0);
+        round(&mut meter, 10, 1, "");
+        let mut of = |at, field: &str, agreement, unknown: &[&str]| {
+            let event = Compared {
+                field: field.into(),
+                unknown: unknown.iter().map(ToString::to_string).collect(),
+                ..compared(agreement)
+            };
+            meter.fold_case(&envelope("case-1", at, event.into()));
+        };
+        of(10, "status", Agreement::Differs, &[]);
+        of(40, "remark", Agreement::Differs, &[]);
+        of(70, "status", Agreement::Error, &[]);
+        of(100, "remark", Agreement::Error, &[]);
+        of(110, "status", Agreement::Agrees, &[]);
+        of(120, "content", Agreement::Differs, &[]);
+        of(140, "remark", Agreement::Agrees, &[]);
+        of(150, "content", Agreement::Agrees, &[]);
+        of(160, "assignee", Agreement::Agrees, &["assignee"]);
+        let total = meter.figures(Moment(0), Moment(200_000)).total;
+        assert_eq!((total.errors, total.difference_seconds), (1, 130));
+        let one = |name: &str| (name.to_owned(), 1);
+        let expected = BTreeMap::from([one("remark"), one("status")]);
+        assert_eq!(total.errors_by_value, expected);
+        assert_eq!(total.unknown_by_value, BTreeMap::from([one("assignee")]));
+        assert_eq!(total.unknown_assignees, 1);
+    }
+
+    #[test]
+    fn a_record_that_a_person_named_is_a_binding_of_a_crm() {
+        let mut meter = SyncMeter::default();
+        bind(&mut meter, "case-1", 0);
+        let set = |record: &str| BindingSet {
+            by: "p1".into(),
+            binding: FurtherBinding {
+                integration: "erp".into(),
+                record: record.into(),
+                mapping: 1,
+                refused: None,
+            },
+        };
+        meter.fold_case(&envelope("case-1", 10, set("A-7").into()));
+        let first = reconciliation::Compared {
+            compared: 1,
+            ..reconciliation::Compared::default()
+        };
+        meter.fold_comparison(&envelope("reconciliation-erp", 20, first.into()));
+        for (at, agreement) in [(20, Agreement::Differs), (80, Agreement::Error)] {
+            let event = Compared {
+                integration: "erp".into(),
+                ..compared(agreement)
+            };
+            meter.fold_case(&envelope("case-1", at, event.into()));
+        }
+        // The difference from the former record ends.
+        meter.fold_case(&envelope("case-1", 100, set("A-8").into()));
+        let crm = meter.figures(Moment(0), Moment(200_000)).by_role[CRM].clone();
+        assert_eq!((crm.bindings, crm.errors), (1, 1));
+        assert_eq!((crm.difference_seconds, crm.binding_seconds), (80, 190));
     }
 
     #[test]
@@ -356,14 +548,99 @@ mod tests {
         bind(&mut meter, "case-1", 0);
         round(&mut meter, 10, 0, "no connection");
         round(&mut meter, 20, 0, "no connection");
-        let (total, _) = meter.figures(Moment(0), Moment(30_000));
+        let total = meter.figures(Moment(0), Moment(30_000)).total;
         assert_eq!(
             (total.unknown, total.errors, total.unknown_seconds),
             (1, 0, 20)
         );
-        assert!(total.error_percent.abs() < f64::EPSILON);
+        assert_eq!(total.error_percent, None, "nothing was compared");
+        let none = SyncMeter::default().figures(Moment(0), Moment(1)).total;
+        assert_eq!((none.bindings, none.error_percent), (0, None));
         round(&mut meter, 40, 1, "");
-        let (total, _) = meter.figures(Moment(0), Moment(60_000));
+        let total = meter.figures(Moment(0), Moment(60_000)).total;
         assert_eq!((total.unknown, total.unknown_seconds), (0, 30));
+    }
+
+    #[test]
+    fn a_comparison_at_the_end_of_a_shift_belongs_to_the_shift() {
+        let shift_end = Some(Moment(500_000));
+        let differs = || Compared {
+            shift_end,
+            ..compared(Agreement::Differs)
+        };
+        let mut meter = SyncMeter::default();
+        for case in ["case-1", "case-2", "case-3"] {
+            bind(&mut meter, case, 0);
+        }
+        // Of one case, the values agreed again after the end of the shift.
+        compare(&mut meter, "case-2", 490, Agreement::Differs);
+        compare(&mut meter, "case-2", 502, Agreement::Agrees);
+        for case in ["case-1", "case-2"] {
+            meter.fold_case(&envelope(case, 503, differs().into()));
+            compare(&mut meter, case, 563, Agreement::Error);
+        }
+        let closing = reconciliation::Compared {
+            compared: 3,
+            shift_end,
+            ..reconciliation::Compared::default()
+        };
+        meter.fold_comparison(&envelope("reconciliation-crm", 503, closing.into()));
+        let shift = meter.figures(Moment(0), Moment(500_000)).total;
+        assert_eq!((shift.bindings, shift.unknown, shift.errors), (3, 0, 1));
+        let next = meter.figures(Moment(500_001), Moment(900_000)).total;
+        assert_eq!((next.bindings, next.errors), (3, 2));
+    }
+
+    #[test]
+    fn a_removed_binding_ends() {
+        let mut meter = SyncMeter::default();
+        bind(&mut meter, "case-1", 0);
+        let set = BindingSet {
+            by: "p1".into(),
+            binding: FurtherBinding {
+                integration: "erp".into(),
+                record: "A-7".into(),
+                mapping: 1,
+                refused: None,
+            },
+        };
+        meter.fold_case(&envelope("case-1", 10, set.into()));
+        let round = reconciliation::Compared {
+            compared: 1,
+            ..reconciliation::Compared::default()
+        };
+        meter.fold_comparison(&envelope("reconciliation-erp", 20, round.into()));
+        for (at, agreement) in [(20, Agreement::Differs), (80, Agreement::Error)] {
+            let event = Compared {
+                integration: "erp".into(),
+                ..compared(agreement)
+            };
+            meter.fold_case(&envelope("case-1", at, event.into()));
+        }
+        let removed = BindingRemoved {
+            by: "p1".into(),
+            integration: "erp".into(),
+            record: "A-7".into(),
+        };
+        meter.fold_case(&envelope("case-1", 100, removed.into()));
+        let crm = meter.figures(Moment(0), Moment(200_000)).by_role[CRM].clone();
+        assert_eq!((crm.bindings, crm.errors), (1, 1));
+        assert_eq!((crm.difference_seconds, crm.binding_seconds), (80, 90));
+        let later = meter.figures(Moment(110_000), Moment(200_000));
+        assert_eq!(later.by_role[CRM].bindings, 0);
+        // Later content of the source names a record again.
+        let named = Updated {
+            has_changed: false,
+            bindings: vec![FurtherBinding {
+                integration: "erp".into(),
+                record: "A-8".into(),
+                mapping: 1,
+                refused: None,
+            }],
+            fields: BTreeMap::new(),
+        };
+        meter.fold_case(&envelope("case-1", 300, named.into()));
+        let again = meter.figures(Moment(250_000), Moment(400_000));
+        assert_eq!(again.by_role[CRM].bindings, 1);
     }
 }

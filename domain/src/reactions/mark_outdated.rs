@@ -54,6 +54,7 @@ pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent>
         person,
         to,
         by: Some(by.clone()).filter(|by| !by.is_system()),
+        at: Some(envelope.happened_at()),
         cause: envelope.id(),
         correlation: envelope.meta.correlation.clone(),
     }))]

@@ -15,6 +15,7 @@ pub mod notify_subscribers;
 pub mod notify_waiting;
 pub mod propagate_ticket_state;
 pub mod relate_tickets;
+pub mod report_bounce;
 pub mod report_degraded;
 pub mod report_delivery;
 pub mod report_unreached;
@@ -28,8 +29,10 @@ pub mod start_escalation;
 pub mod start_reminders;
 pub mod submit_application;
 pub mod suppress_address;
+pub mod sync_chat_group;
 pub mod update_messages;
 pub mod write_back;
+pub mod write_binding;
 
 use std::collections::BTreeMap;
 

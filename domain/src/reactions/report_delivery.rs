@@ -33,6 +33,7 @@ pub fn react(envelope: &Envelope<DeliveryEvent>, card: &Delivery) -> Vec<Intent>
         class,
         code,
         reason,
+        is_dropped: false,
     };
     let notifications = requested.notifications();
     notifications

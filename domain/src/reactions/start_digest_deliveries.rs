@@ -40,6 +40,7 @@ pub fn react(envelope: &Envelope<DigestEvent>, _card: &Digest) -> Vec<Intent> {
                         class: None,
                         code: String::new(),
                         reason: dropped.reason.clone(),
+                        is_dropped: true,
                     },
                     cause: envelope.id(),
                     correlation: correlation(),

@@ -35,6 +35,7 @@ pub fn react(envelope: &Envelope<DeliveryEvent>, card: &Delivery) -> Vec<Intent>
         delivery: envelope.stream.clone(),
         person: requested.person.clone(),
         code: code.to_owned(),
+        at: Some(envelope.happened_at()),
         cause: envelope.id(),
         correlation: envelope.meta.correlation.clone(),
     }]

@@ -4,13 +4,16 @@
 use events::ticket::{
     FollowersChanged, Linked, Rated, Relation, RemarkAdded, Reminded, TicketEvent, Unlinked,
 };
-use events::{PersonId, Remark, TicketSn};
+use events::{AttachmentId, PersonId, Remark, TicketSn};
 
 use super::engine::Run;
+use super::rejection::FieldAt;
 use super::{
-    Context, Decision, FOLLOWERS_MAX, LINKS_MAX, REMARK_MAX, Rejection, Status, Ticket,
+    Context, Decision, FOLLOWERS_MAX, LINKS_MAX, Lookup, REMARK_MAX, Rejection, Status, Ticket,
     check_message, reject,
 };
+use crate::attachment::{COUNT_MAX, Unfit};
+use crate::decider::DecideError;
 use crate::user_name::is_blank;
 
 impl Ticket {
@@ -22,7 +25,7 @@ impl Ticket {
         by: &PersonId,
         text: &str,
         parent: Option<u64>,
-        mentions: &[PersonId],
+        (mentions, files): (&[PersonId], &[AttachmentId]),
         internal: bool,
         context: &Context,
     ) -> Decision<Vec<TicketEvent>> {
@@ -36,6 +39,7 @@ impl Ticket {
         if mentions.len() > FOLLOWERS_MAX {
             return reject(Rejection::TooMany(FOLLOWERS_MAX));
         }
+        self.check_files(by, files, context)?;
         match parent {
             Some(parent) if parent == 0 || parent > self.remarks => {
                 reject(Rejection::RemarkUnknown(parent))
@@ -57,10 +61,49 @@ impl Ticket {
                         text,
                         mentions: mentions.to_vec(),
                         internal,
+                        files: files.to_vec(),
                     }
                     .into(),
                 ])
             }
+        }
+    }
+
+    /// Checks the files of a remark. Each file must be uploaded completely, and its uploader must write the remark, unless
+    /// the ticket already contains the file.
+    fn check_files(
+        &self,
+        by: &PersonId,
+        files: &[AttachmentId],
+        context: &Context,
+    ) -> Decision<()> {
+        if files.is_empty() {
+            return Ok(());
+        }
+        if files.len() > COUNT_MAX {
+            return reject(Rejection::TooMany(COUNT_MAX));
+        }
+        let missing = files
+            .iter()
+            .filter(|id| !context.attachments.contains_key(*id));
+        let missing: Vec<Lookup> = missing.cloned().map(Lookup::Attachment).collect();
+        if !missing.is_empty() {
+            return Err(DecideError::Needs(missing));
+        }
+        let sn = &self.opened()?.sn;
+        let is_unfit = |id: &&AttachmentId| {
+            let attachment = context.attachments.get(*id);
+            !attachment.is_some_and(|one| one.uploaded.is_some() && one.is_for(&[by], sn))
+        };
+        match files.iter().find(is_unfit) {
+            Some(id) => reject(Rejection::FileUnfit {
+                at: FieldAt {
+                    key: "files".into(),
+                    name: "files".into(),
+                },
+                why: Unfit::NotHere(id.clone()),
+            }),
+            None => Ok(()),
         }
     }
 

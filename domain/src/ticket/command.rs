@@ -139,6 +139,8 @@ pub enum Command {
         parent: Option<u64>,
         mentions: Vec<PersonId>,
         internal: bool,
+        /// The uploaded files that belong to the remark.
+        files: Vec<AttachmentId>,
     },
     /// Adds or removes followers. Followers may read the ticket. Only a person who takes part in the ticket can
     /// therefore add followers.
@@ -236,8 +238,11 @@ macro_rules! by {
 }
 
 impl Command {
-    /// Returns the ids of the uploaded files in the form that the command contains.
+    /// Returns the ids of the uploaded files in the form or in the remark that the command contains.
     pub fn attachments(&self) -> Vec<AttachmentId> {
+        if let Self::Remark { files, .. } = self {
+            return files.clone();
+        }
         self.form()
             .iter()
             .flat_map(|entry| attachment::named(&entry.value))

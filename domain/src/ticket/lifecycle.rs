@@ -21,7 +21,11 @@ impl Ticket {
         reason: &str,
         context: &Context,
     ) -> Decision<Vec<TicketEvent>> {
-        self.may_manage(by, context)?;
+        self.opened()?;
+        // The system suspends a ticket if the record of another system decides about the status.
+        if !by.is_system() {
+            self.may_manage(by, context)?;
+        }
         self.check_not_child()?;
         if self.status != Status::Running {
             return reject(Rejection::NotInProcess);
@@ -45,7 +49,9 @@ impl Ticket {
         reason: &str,
         context: &Context,
     ) -> Decision<Vec<TicketEvent>> {
-        self.may_manage(by, context)?;
+        if !by.is_system() {
+            self.may_manage(by, context)?;
+        }
         self.check_not_child()?;
         if self.status != Status::Suspended {
             return reject(Rejection::NotSuspended);

@@ -154,7 +154,8 @@ impl Decider for Ticket {
                 parent,
                 mentions,
                 internal,
-            } => self.remark_on(by, text, *parent, mentions, *internal, context),
+                files,
+            } => self.remark_on(by, text, *parent, (mentions, files), *internal, context),
             Command::Follow {
                 by,
                 people,
@@ -346,7 +347,10 @@ impl Decider for Ticket {
             ),
             TicketEvent::FieldsChanged(changed) => self.fill(&changed.form),
             TicketEvent::PriorityChanged(changed) => self.priority = Some(changed.priority.clone()),
-            TicketEvent::RemarkAdded(added) => self.remarks = self.remarks.max(added.id),
+            TicketEvent::RemarkAdded(added) => {
+                self.remarks = self.remarks.max(added.id);
+                self.attachments.extend(added.files.iter().cloned());
+            }
             TicketEvent::FollowersChanged(changed) => {
                 self.followers.retain(|pid| !changed.people.contains(pid));
                 self.invited.retain(|pid| !changed.people.contains(pid));

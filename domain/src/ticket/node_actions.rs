@@ -325,7 +325,8 @@ impl Ticket {
 
     /// Replaces the processors (the people who may act at a node) with any other people, even if the workflow
     /// does not allow these people at the node. Only managers of the ticket (superusers and service owners)
-    /// may do this. BlueKing calls this operation "exception distribution".
+    /// may do this, and the system if the record of another system decides about the assignee. BlueKing calls
+    /// this operation "exception distribution".
     pub(super) fn reassign(
         &self,
         id: NodeId,
@@ -336,7 +337,7 @@ impl Ticket {
     ) -> Decision<Vec<TicketEvent>> {
         let workflow = self.workflow(context)?;
         self.check_node(id)?;
-        if !self.manages(by, context)? {
+        if !by.is_system() && !self.manages(by, context)? {
             return reject(Rejection::NotAllowedOnTicket(by.clone()));
         }
         self.check_not_suspended()?;

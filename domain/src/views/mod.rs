@@ -23,6 +23,9 @@ pub trait Card:
     /// time and by filter values. Each entry must therefore have a sort text that ends with a time in
     /// milliseconds, written with 16 digits.
     const COUNTED: &'static [&'static str] = &[];
+    /// False if no function of this trait and no reaction reads the personal values of the card or of its events, but only
+    /// moves them. The follower (the task that processes new commits) then leaves these values encrypted.
+    const READS_PERSONALS: bool = true;
 
     fn fold(&mut self, envelope: &Envelope<Self::Event>);
     /// Returns the list entries of the card. An entry consists of the name of a list and a text by which the

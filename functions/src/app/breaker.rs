@@ -7,7 +7,7 @@
 use events::Moment;
 use infra::Error;
 use infra::commit::hex;
-use infra::views::Document;
+use infra::views::{Document, Views};
 use serde::{Deserialize, Serialize};
 
 use crate::App;
@@ -144,11 +144,21 @@ impl Breaker {
     }
 }
 
+/// Returns the state of a breaker in the given views, for a program that only reads the data of a desk.
+pub async fn state_in(views: &dyn Views, name: &str) -> Result<Breaker, Error> {
+    Ok(read(views.get(LIMIT, name).await?.as_ref()))
+}
+
+fn read(document: Option<&Document>) -> Breaker {
+    document
+        .and_then(|document| serde_json::from_slice(&document.body).ok())
+        .unwrap_or_default()
+}
+
 async fn stored(app: &App, name: &str) -> Result<(i64, Breaker), Error> {
-    let stored = app.views.get(LIMIT, name).await?;
+    let stored = app.recall(LIMIT, name).await?;
     let sequence = stored.as_ref().map_or(0, |document| document.sequence);
-    let state = stored.and_then(|document| serde_json::from_slice(&document.body).ok());
-    Ok((sequence, state.unwrap_or_default()))
+    Ok((sequence, read(stored.as_ref())))
 }
 
 async fn write(app: &App, name: &str, state: Breaker, expected: i64) -> Result<bool, Error> {
@@ -160,7 +170,7 @@ async fn write(app: &App, name: &str, state: Breaker, expected: i64) -> Result<b
         sequence: expected + 1,
         body: serde_json::to_vec(&state).unwrap_or_default(),
     };
-    app.views.put(LIMIT, name, &document, &[], expected).await
+    app.put_recalled(LIMIT, name, document, expected).await
 }
 
 #[cfg(test)]

@@ -15,10 +15,13 @@ use domain::config::{
     NotificationPolicy, Platform, Role, Rule, Script, Service, SharedField, Site, TaskType,
 };
 use domain::notification::chain::EscalationChain;
+use domain::notification::own_subscription::Subscriber;
 use domain::notification::rota::Rota;
 use domain::notification::template::NotificationTemplate;
 use domain::ticket::{Context, Lookup, Now, Permissions, Ticket};
+use domain::views::Card as _;
 use domain::workflow::Workflow;
+use events::notification_policy::{NotificationPolicyEvent, Occasion};
 use events::role::RoleKind;
 use events::workflow::{Choice, Deployed, Field};
 use events::{Moment, PersonId, RoleId, ServiceId, WorkflowId};
@@ -32,6 +35,7 @@ use infra::{Error, Ledger};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use crate::app::history::history_from;
 use crate::app::option_sources::Offers;
 use crate::app::people::People;
 
@@ -482,6 +486,39 @@ impl Configuration {
     /// Returns the names of all rotas (plans of the people on call), in ascending order.
     pub async fn rota_names(&self) -> Result<Vec<String>, Error> {
         self.listed("rota", "id").await
+    }
+
+    /// Returns true if a definition of the notification policy with the given name has, or had, rules for chat groups.
+    pub async fn had_chat_groups(&self, name: &str) -> Result<bool, Error> {
+        let stream = format!("notification_policy-{name}");
+        let history = history_from::<NotificationPolicyEvent>(&self.ledger, &stream, 1).await?;
+        let mut definitions = history.iter().map(|envelope| {
+            let NotificationPolicyEvent::Defined(defined) = &envelope.event;
+            defined
+        });
+        Ok(definitions.any(|defined| defined.chat_groups.is_some()))
+    }
+
+    /// Returns the occasions for which at least one person has made a subscription.
+    pub async fn subscribed_occasions(&self) -> Result<BTreeSet<Occasion>, Error> {
+        let mut found = BTreeSet::new();
+        for occasion in Occasion::ALL {
+            let name = occasion.name();
+            let (from, to) = (format!("{name}|"), format!("{name}|~"));
+            let range = Range {
+                view: Subscriber::VIEW,
+                index: "occasion",
+                from: &from,
+                to: &to,
+                descending: false,
+                skip: 0,
+                limit: 1,
+            };
+            if !self.views.range(range).await?.is_empty() {
+                found.insert(occasion);
+            }
+        }
+        Ok(found)
     }
 
     /// Returns all values of one index of a view (a stored table), in ascending order.

@@ -76,6 +76,16 @@ const GUESSES_OF_ADDRESS: Rate = Rate {
     per_hour: 10 * 3600,
     burst: 300,
 };
+/// The limit for requests without a valid signature from one IP address. Many clients may share one address.
+const STRANGERS_OF_ADDRESS: Rate = Rate {
+    per_hour: 10 * 3600,
+    burst: 300,
+};
+/// The limit for requests without a valid signature to one channel account.
+const STRANGERS_OF_ACCOUNT: Rate = Rate {
+    per_hour: 50 * 3600,
+    burst: 1_000,
+};
 /// Maximum number of token buckets (rate counters) in one table. Each bucket needs less than 100
 /// bytes of memory.
 const ENTRIES_MAX: usize = 20_000;
@@ -186,6 +196,8 @@ pub struct Limits {
     draft_bytes: Buckets<PersonId>,
     guesses_of_code: Buckets<[u8; 16]>,
     guesses_of_address: Buckets<IpAddr>,
+    strangers_of_address: Buckets<IpAddr>,
+    strangers_of_account: Buckets<Of>,
     guess_logged: AtomicI64,
     guesses_unlogged: AtomicU64,
     under_way: Transfers,
@@ -330,6 +342,37 @@ impl Limits {
                 seconds,
             )
         })
+    }
+
+    /// Counts a request without a valid signature. `of` is the account to which the request was sent, or `None` if there is
+    /// no such account. Returns `Limited` after too many such requests from the IP address of the current request, or to
+    /// this account. Only the caller of a checked request uses this function, so requests with a valid signature are
+    /// neither counted nor rejected here.
+    pub(crate) fn unsigned(&self, of: Option<Of>, now: Moment) -> Result<(), Error> {
+        if !self.are_applied() {
+            return Ok(());
+        }
+        let of_address = request_scope::address().map_or(Ok(()), |address| {
+            self.strangers_of_address
+                .take(prefix(address), STRANGERS_OF_ADDRESS, 1, now)
+        });
+        let of_account = of.map_or(Ok(()), |of| {
+            self.strangers_of_account
+                .take(of, STRANGERS_OF_ACCOUNT, 1, now)
+        });
+        of_address.and(of_account).map_err(limited_stranger)
+    }
+
+    /// Returns `Limited` if too many requests without a valid signature came from the IP address of the current request.
+    /// Counts nothing. The caller uses this function before work for a request whose signature is not checked yet, such
+    /// as a request to another server.
+    pub(crate) fn may_be_stranger(&self, now: Moment) -> Result<(), Error> {
+        let address = request_scope::address().filter(|_| self.are_applied());
+        let checked = address.map_or(Ok(()), |address| {
+            let (key, rate) = (prefix(address), STRANGERS_OF_ADDRESS);
+            self.strangers_of_address.has(key, rate, now)
+        });
+        checked.map_err(limited_stranger)
     }
 
     /// Logs a request with a wrong secret, but writes at most one log line per second. Each log
@@ -490,6 +533,13 @@ impl Limits {
     }
 }
 
+fn limited_stranger(seconds: u32) -> Error {
+    limited(
+        "too many requests without a valid signature to this account or from this address",
+        seconds,
+    )
+}
+
 /// Returns the network address for which wrong secrets are counted. An internet provider usually
 /// gives each customer a whole IPv6 network with a 64-bit prefix. Therefore, only the first 64 bits
 /// of an IPv6 address are returned. An IPv4 address is returned without change.
@@ -588,6 +638,16 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
                 return Err(bucket.wait_s(parts));
             }
             bucket.level -= parts;
+            Ok(())
+        })
+    }
+
+    /// Returns the number of seconds to wait if the bucket of a key contains no token. Takes no tokens.
+    fn has(&self, key: K, rate: Rate, now: Moment) -> Result<(), u32> {
+        self.with(key, rate, now, |bucket| {
+            if bucket.level < PARTS {
+                return Err(bucket.wait_s(PARTS));
+            }
             Ok(())
         })
     }
@@ -874,6 +934,30 @@ mod tests {
         limits
             .opens(&owner, &id(1000), NOON.plus_ms(OPEN_UPLOAD_MS))
             .expect("all others are discarded by now");
+    }
+
+    #[test]
+    fn requests_without_a_signature_do_not_count_for_an_account() {
+        let (limits, of) = (Limits::default(), Of::new("channel messages", Some("mail")));
+        limits.apply();
+        let mut accepted = 0;
+        while limits.unsigned(Some(of), NOON).is_ok() {
+            accepted += 1;
+        }
+        assert_eq!(accepted, STRANGERS_OF_ACCOUNT.burst);
+        assert!(limits.asked(of, NOON).is_ok(), "a valid request");
+        let other = Of::new("channel messages", Some("chat"));
+        assert!(limits.unsigned(Some(other), NOON).is_ok());
+        assert!(limits.unsigned(None, NOON).is_ok(), "no address is known");
+        assert!(limits.may_be_stranger(NOON).is_ok());
+        let buckets = Buckets::<u8>::default();
+        let rate = Rate {
+            per_hour: 3600,
+            burst: 1,
+        };
+        assert_eq!(buckets.has(1, rate, NOON), Ok(()));
+        assert_eq!(buckets.take(1, rate, 1, NOON), Ok(()));
+        assert_eq!(buckets.has(1, rate, NOON), Err(2));
     }
 
     #[test]

@@ -35,6 +35,12 @@ pub struct Engaged {
     kind: &'static str,
 }
 
+/// Why the desk did not execute the command of a mail whose sender is proven.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RefusedMail {
+    reason: &'static str,
+}
+
 /// The messages that this process has sent. The number of accounts is small, because operators define them.
 #[derive(Debug)]
 pub struct Sending {
@@ -42,6 +48,7 @@ pub struct Sending {
     /// The times from the request of a message until the provider accepted it.
     pub latencies: Family<OfAccount, Histogram, fn() -> Histogram>,
     pub engagement: Family<Engaged, Counter>,
+    pub refused_mails: Family<RefusedMail, Counter>,
 }
 
 impl Default for Sending {
@@ -50,6 +57,7 @@ impl Default for Sending {
             attempts: Family::default(),
             latencies: Family::new_with_constructor(|| Histogram::new(LATENCIES_S)),
             engagement: Family::default(),
+            refused_mails: Family::default(),
         }
     }
 }
@@ -78,6 +86,12 @@ impl Sending {
     /// Counts what a person did with a notification. `kind` is `read` or `acted`.
     pub fn engaged(&self, kind: &'static str) {
         self.engagement.get_or_create(&Engaged { kind }).inc();
+    }
+
+    /// Counts a mail of a proven sender that is not for the desk. `reason` is a short name.
+    pub fn refused_mail(&self, reason: &'static str) {
+        let refused = RefusedMail { reason };
+        self.refused_mails.get_or_create(&refused).inc();
     }
 }
 

@@ -19,6 +19,7 @@ pub mod identity;
 #[cfg(feature = "local")]
 pub mod importing;
 pub mod itsm;
+pub mod leases;
 pub mod limits;
 pub mod logins;
 #[cfg(feature = "local")]
@@ -31,6 +32,7 @@ pub mod outbound;
 pub mod people;
 pub mod permissions;
 pub mod rate;
+pub mod recalled;
 pub mod reports;
 pub mod request_scope;
 pub mod seed;
@@ -50,6 +52,7 @@ use domain::config::DeskKey;
 use events::Meta;
 use infra::accounts::Accounts;
 use infra::blob::Blob;
+use infra::cache::Cache;
 use infra::channel::Mailer;
 use infra::crash::Crash;
 use infra::fleet::Fleet;
@@ -60,7 +63,7 @@ use infra::mailbox::Mailboxes;
 use infra::queue::Queue;
 use infra::sandbox::Sandbox;
 use infra::secrets::Secrets;
-use infra::views::{PageWriter, Views};
+use infra::views::{Document, PageWriter, Views};
 use infra::{CommandEnvelope, Error, ExecuteError, Ledger, Ports};
 use jiff::tz::TimeZone;
 use tokio::sync::{OnceCell, watch};
@@ -71,7 +74,9 @@ use crate::app::context::Configuration;
 use crate::app::fleet::robots::KnownRobots;
 use crate::app::followed::Followed;
 use crate::app::identity::Credentials;
+use crate::app::leases::Leases;
 use crate::app::limits::Limits;
+use crate::app::notifications::active_experiments::ActiveExperiments;
 use crate::app::notifications::bot_keys::BotKeys;
 use crate::app::notifications::certificates::Certificates;
 use crate::app::notifications::inbox_feed::InboxFeed;
@@ -79,6 +84,7 @@ use crate::app::notifications::tokens::Tokens;
 use crate::app::numbers::Numbers;
 use crate::app::outbound::Targets;
 use crate::app::people::People;
+use crate::app::recalled::Recalled;
 use crate::app::slow_hash::SlowHash;
 use crate::app::subscriptions::Subscriptions;
 
@@ -188,6 +194,14 @@ pub struct Parts {
     /// cards (stored summaries). After a change, the API waits until the cards include the change. Ticket
     /// lists therefore contain the change after the response.
     pub followed: Arc<Followed>,
+    /// The leases of the workers of a desk on one machine.
+    pub leases: Arc<Leases>,
+    /// The newest versions of documents that change often.
+    pub recalled: Arc<Recalled>,
+    /// The streams of the active experiments.
+    pub active_experiments: Arc<ActiveExperiments>,
+    /// The times and the people of tickets that were read before.
+    pub ticket_cards: Arc<tickets::KnownCards>,
     /// Reads the changes of inboxes for the clients that wait for them.
     pub inbox_feed: Arc<InboxFeed>,
     /// The configuration that decides which requests for work become messages.
@@ -282,6 +296,10 @@ impl App {
             certificates: Arc::default(),
             settings: Arc::new(settings),
             followed: Arc::default(),
+            leases: Arc::default(),
+            recalled: Arc::default(),
+            active_experiments: Arc::default(),
+            ticket_cards: Arc::new(Cache::new(tickets::KNOWN_CARDS)),
             inbox_feed: Arc::default(),
             stopping: watch::channel(false).0,
             ledger,
@@ -304,6 +322,32 @@ impl App {
             keys: Arc::default(),
             token_keys: Arc::default(),
         })))
+    }
+
+    /// Returns a document that changes often, see [`Recalled::get`].
+    pub(crate) async fn recall(
+        &self,
+        view: &'static str,
+        key: &str,
+    ) -> Result<Option<Document>, Error> {
+        let is_only_writer = self.ledger.is_only_writer();
+        self.recalled
+            .get(&*self.views, is_only_writer, view, key)
+            .await
+    }
+
+    /// Stores a document that changes often, see [`Recalled::put`].
+    pub(crate) async fn put_recalled(
+        &self,
+        view: &'static str,
+        key: &str,
+        document: Document,
+        expected: i64,
+    ) -> Result<bool, Error> {
+        let is_only_writer = self.ledger.is_only_writer();
+        self.recalled
+            .put(&*self.views, is_only_writer, view, key, document, expected)
+            .await
     }
 
     /// Executes a command that must never be rejected. A rejection becomes an error, see [`ExecuteError::unexpected`].

@@ -217,6 +217,15 @@ impl People {
         Ok(self.keys.name(pid).await?.unwrap_or_else(|| pid.0.clone()))
     }
 
+    /// Returns whether a registered person can get work. An erased person cannot, and neither can a person whom the directory
+    /// does not list any more.
+    pub async fn is_active(&self, pid: &PersonId) -> Result<bool, Error> {
+        match self.keys.name(pid).await? {
+            Some(name) => Ok(self.directory.has_person(&name).await? != Some(false)),
+            None => Ok(false),
+        }
+    }
+
     /// Returns the user names of several people, separated by commas.
     pub async fn names(&self, pids: impl IntoIterator<Item = &PersonId>) -> Result<String, Error> {
         Ok(self.all_names(pids).await?.join(","))

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use domain::projections::incident_log::{CLOSED, Case, IncidentLog, OPENED, RESOLVED, minutes};
-use domain::projections::sync_meter::SyncMeter;
+use domain::projections::sync_meter::{SyncFigures, SyncMeter};
 use events::Moment;
 use events::ticket::RowImported;
 use infra::{Error, Ledger};
@@ -45,7 +45,12 @@ pub async fn incident_log(
 }
 
 /// Returns the report `sync`: how many cases differed from their records in a period, for all sources and for each source.
-pub async fn sync(ledger: &Ledger, from: Moment, to: Moment) -> Result<Value, Error> {
+/// `zone` is the time zone of the times in the report.
+pub async fn sync(
+    ledger: &Ledger,
+    (from, to): (Moment, Moment),
+    zone: &TimeZone,
+) -> Result<Value, Error> {
     let mut meter = SyncMeter::default();
     let mut position = 0;
     loop {
@@ -70,9 +75,14 @@ pub async fn sync(ledger: &Ledger, from: Moment, to: Moment) -> Result<Value, Er
             }
         }
     }
-    let (total, sources) = meter.figures(from, to);
+    let SyncFigures {
+        total,
+        by_source,
+        by_role,
+    } = meter.figures(from, to);
     Ok(json!({
-        "from": times::rfc3339(from), "to": times::rfc3339(to), "all": total, "sources": sources,
+        "from": times::in_zone(from, zone), "to": times::in_zone(to, zone), "all": total, "sources": by_source,
+        "roles": by_role,
     }))
 }
 

@@ -6,6 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use domain::intent::Intent;
+use events::Event as _;
+use events::notification_policy::Occasion;
+use events::own_subscription::OwnSubscriptionEvent;
 use infra::Error;
 
 use crate::app::context::Configuration;
@@ -38,6 +41,16 @@ pub struct Subscriptions {
     configuration: Arc<Configuration>,
     /// The names of the nodes that have automation rules. The value is `None` if the names must be read again.
     nodes: Mutex<Option<Arc<BTreeSet<String>>>>,
+    /// The occasions for which people have made subscriptions. The value is `None` if they must be read again.
+    occasions: Mutex<Option<Arc<BTreeSet<Occasion>>>>,
+    /// True if a notification policy has, or had, rules for chat groups. The value is `None` if it must be read again.
+    had_chat_groups: Mutex<Option<bool>>,
+}
+
+/// Returns true if a commit of the stream can change which requests for work have an effect, although the stream is no
+/// configuration.
+pub fn concerns(stream: &str) -> bool {
+    events::aggregate_of(stream) == OwnSubscriptionEvent::AGGREGATE
 }
 
 impl Subscriptions {
@@ -45,14 +58,37 @@ impl Subscriptions {
         Self {
             configuration,
             nodes: Mutex::default(),
+            occasions: Mutex::default(),
+            had_chat_groups: Mutex::default(),
         }
     }
 
-    /// Removes the names of the nodes with rules from memory, so that they are read again. The follower calls this
-    /// function after it has stored the results of commits that change the configuration, such as an automation rule.
-    /// The list of rules is one of these results.
+    /// Removes the names of the nodes with rules and the other values from memory, so that they are read again. The follower
+    /// calls this function after it has stored the results of commits that change the configuration, such as an automation
+    /// rule. The list of rules is one of these results.
     pub fn forget(&self) {
         *self.nodes.lock().expect("no holder panics") = None;
+        *self.occasions.lock().expect("no holder panics") = None;
+        *self.had_chat_groups.lock().expect("no holder panics") = None;
+    }
+
+    async fn had_chat_groups(&self) -> Result<bool, Error> {
+        let known = *self.had_chat_groups.lock().expect("no holder panics");
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let known = self.configuration.had_chat_groups(DEFAULT_POLICY).await?;
+        *self.had_chat_groups.lock().expect("no holder panics") = Some(known);
+        Ok(known)
+    }
+
+    async fn occasions(&self) -> Result<Arc<BTreeSet<Occasion>>, Error> {
+        if let Some(occasions) = &*self.occasions.lock().expect("no holder panics") {
+            return Ok(occasions.clone());
+        }
+        let occasions = Arc::new(self.configuration.subscribed_occasions().await?);
+        *self.occasions.lock().expect("no holder panics") = Some(occasions.clone());
+        Ok(occasions)
     }
 
     async fn nodes(&self) -> Result<Arc<BTreeSet<String>>, Error> {
@@ -82,6 +118,9 @@ impl Wanted for Subscriptions {
                     .as_ref()
                     .is_some_and(|policy| !policy.chains.is_empty()))
             }
+            // A group still follows its ticket after the rules were removed from the policy, because people leave it then
+            // too. A desk that never had such rules has no groups.
+            Intent::SyncChatGroup(_) => self.had_chat_groups().await,
             Intent::StartReminders(start) => {
                 let policy = self.configuration.notification_policy(DEFAULT_POLICY);
                 if policy.await?.0.is_none() {
@@ -93,8 +132,12 @@ impl Wanted for Subscriptions {
             Intent::NotifySubscribers(request) => {
                 let policy = self.configuration.notification_policy(DEFAULT_POLICY);
                 let policy = policy.await?;
-                let mut all = policy.0.iter().flat_map(|policy| &policy.subscriptions);
-                Ok(all.any(|one| one.on.contains(&request.occasion)))
+                let Some(policy) = &policy.0 else {
+                    return Ok(false);
+                };
+                let mut all = policy.subscriptions.iter();
+                let is_wanted = all.any(|one| one.on.contains(&request.occasion));
+                Ok(is_wanted || self.occasions().await?.contains(&request.occasion))
             }
             Intent::Notify(_) | Intent::NotifyOperators(_) | Intent::MarkOutdated(_) => {
                 let policy = self.configuration.notification_policy(DEFAULT_POLICY);

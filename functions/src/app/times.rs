@@ -4,6 +4,7 @@
 use events::Moment;
 use infra::clock::{Clock as _, SystemClock};
 use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde_json::Value;
 use tracing_subscriber::fmt::format::Writer;
@@ -12,9 +13,12 @@ use tracing_subscriber::fmt::time::FormatTime;
 /// The time zone of ticket numbers and displayed times if the operator configures no time zone.
 pub const DEFAULT_ZONE: &str = "Asia/Shanghai";
 
+/// The number of bytes of a date such as `2026-11-30`.
+const DATE_BYTES: usize = 10;
+
 /// The JSON keys that contain a time in stored events and states. The value is an integer in
 /// milliseconds.
-const INSTANTS: [&str; 13] = [
+const INSTANTS: [&str; 16] = [
     "at",
     "due",
     "expires",
@@ -28,10 +32,13 @@ const INSTANTS: [&str; 13] = [
     "created_at",
     "ended_at",
     "last_at",
+    "began",
+    "last_round",
+    "shift_end",
 ];
 /// The JSON keys that contain an object with times in stored events and states. Each value of this
 /// object is a time in milliseconds.
-const TABLES_OF_INSTANTS: [&str; 2] = ["times", "versions"];
+const TABLES_OF_INSTANTS: [&str; 4] = ["times", "versions", "repairs", "repaired_remarks"];
 /// The JSON keys that contain values from users or from workflow definitions in stored events.
 /// Inside these values, a key such as `at` or `due` can contain any text or number. These values
 /// are therefore not searched for times.
@@ -68,6 +75,18 @@ pub fn read(text: &str) -> Option<Moment> {
         .parse::<Timestamp>()
         .or_else(|_| format!("{text}T00:00:00Z").parse::<Timestamp>());
     parsed.ok().map(|at| Moment(at.as_millisecond()))
+}
+
+/// Parses a time as [`read`] does. A text with only a date means the start of this day in `zone`.
+pub fn read_in(text: &str, zone: &TimeZone) -> Option<Moment> {
+    if let Ok(at) = text.parse::<Timestamp>() {
+        return Some(Moment(at.as_millisecond()));
+    }
+    // A text with a time, but without an offset, is no date.
+    let date = Some(text).filter(|text| text.len() == DATE_BYTES)?;
+    let date: Date = date.parse().ok()?;
+    let begin = date.at(0, 0, 0, 0).to_zoned_datetime(zone.clone()).ok()?;
+    Some(Moment(begin.timestamp().as_millisecond()))
 }
 
 /// Returns true if the text contains only a date. The caller must pass a text that [`read`] can
@@ -147,6 +166,25 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_day_without_a_time_begins_in_the_zone() {
+        let shanghai = default_zone();
+        let shown = |text: &str| Some(in_zone(read_in(text, &shanghai)?, &shanghai));
+        for (text, expected) in [
+            ("2026-11-30", Some("2026-11-30T00:00:00.000+08:00")),
+            (
+                "2026-11-30T06:00:00Z",
+                Some("2026-11-30T14:00:00.000+08:00"),
+            ),
+            ("2026-11-30T06:00:00", None),
+            ("2026-13-30", None),
+            ("yesterday!", None),
+        ] {
+            assert_eq!(shown(text).as_deref(), expected, "{text}");
+        }
+        assert_eq!(read_in("2026-11-30", &TimeZone::UTC), read("2026-11-30"));
+    }
 
     #[test]
     fn every_instant_has_three_digits_of_a_second() {

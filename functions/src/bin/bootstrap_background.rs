@@ -5,6 +5,6 @@ use functions::host::lambda::start;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    let (host, function) = start::start().await?;
+    let (host, function) = start::start(start::with_senders).await?;
     host.process(&function).await
 }

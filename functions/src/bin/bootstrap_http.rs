@@ -4,6 +4,6 @@ use functions::host::lambda::start;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    let (host, function) = start::start().await?;
+    let (host, function) = start::start(|ports, _| ports).await?;
     host.serve(&function).await
 }

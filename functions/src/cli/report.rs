@@ -7,12 +7,14 @@ use clap::{Args, ValueEnum};
 use domain::projections::desk_board::DeskBoard;
 use events::Moment;
 use events::person::Language;
+use infra::local;
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ZonedDateTime};
 use serde_json::{Value, json};
 
 use super::CommandError;
+use super::serve::last_zone;
 use super::target::Target;
 use crate::app::notifications::delivery_report;
 use crate::app::{reports, times};
@@ -33,9 +35,9 @@ pub struct Report {
     /// For `sync` and `notifications`: the end of the period [default: now].
     #[arg(long, value_name = "TIME")]
     pub to: Option<String>,
-    /// Only for `sync`: the last shift that has ended, such as 06:00-14:00.
+    /// Only for `sync`: the last shift that has ended, such as 06:00-14:00 in the time zone of the report.
     ///
-    /// The times have the time zone of this machine, or of the environment variable `TZ`.
+    /// The time zone is that of the desk, or of `--zone`.
     #[arg(long, value_name = "HH:MM-HH:MM", conflicts_with_all = ["from", "to"])]
     pub shift: Option<Shift>,
     /// For `notifications` and `outcomes`: the number of days of a period [default: 30].
@@ -47,6 +49,12 @@ pub struct Report {
     /// For `notifications` and `outcomes`: the language of explanations, zh-CN or en.
     #[arg(long, value_name = "LANGUAGE", default_value = "en", value_parser = ["zh-CN", "en"])]
     pub language: String,
+    /// For `sync`, `notifications` and `outcomes`: the time zone of the printed times [default: that of the desk].
+    ///
+    /// The default for a desk in the cloud is Asia/Shanghai, because the command cannot read the parameter `Zone` of its
+    /// template.
+    #[arg(long, value_name = "ZONE", env = "LEDGERDESK_ZONE")]
+    pub zone: Option<String>,
     #[command(flatten)]
     pub target: Target,
 }
@@ -127,27 +135,29 @@ impl Report {
                     .map_err(|error| error.to_string())?,
             ),
             Name::Sync => {
-                let (from, to) = self.period(ledger.clock.now(), 1)?;
-                let report = reports::sync(&ledger, from, to).await;
+                let zone = self.zone().await?;
+                let period = self.period(ledger.clock.now(), 1, &zone)?;
+                let report = reports::sync(&ledger, period, &zone).await;
                 report.map_err(|error| error.to_string())?
             }
             Name::Notifications => {
-                let period = self.period(ledger.clock.now(), self.days.unwrap_or(DAYS))?;
-                let zone = TimeZone::UTC;
+                let zone = self.zone().await?;
+                let days = self.days.unwrap_or(DAYS);
+                let period = self.period(ledger.clock.now(), days, &zone)?;
                 let report = delivery_report::report(&ledger, period, &zone, self.language());
                 let report = report.await?;
                 is_known_empty = report.notifications.all == 0 && report.accounts.is_empty();
                 json!(report)
             }
             Name::Outcomes => {
-                let split = read_time("--split", self.split.as_ref())?.ok_or_else(|| {
+                let zone = self.zone().await?;
+                let split = read_time("--split", self.split.as_ref(), &zone)?.ok_or_else(|| {
                     CommandError::Usage(
                         "the report outcomes needs --split, such as --split 2026-11-01".into(),
                     )
                 })?;
                 let days = self.days.unwrap_or(DAYS);
                 let language = self.language();
-                let zone = TimeZone::UTC;
                 let report = delivery_report::outcomes(&ledger, split, days, &zone, language);
                 json!(report.await?)
             }
@@ -193,6 +203,22 @@ impl Report {
         Err(CommandError::Usage(wrong.to_owned()))
     }
 
+    /// Returns the time zone of the printed times. A desk in a directory has the zone of its last start.
+    async fn zone(&self) -> Result<TimeZone, CommandError> {
+        if let Some(name) = &self.zone {
+            let zone = times::zone(name);
+            return zone.map_err(|reason| CommandError::Usage(format!("--zone: {reason}")));
+        }
+        let looked = match self.target.directory() {
+            Some(directory) => local::look_at_views(directory, true)?,
+            None => None,
+        };
+        match looked {
+            Some(looked) => Ok(last_zone(&*looked.views).await?),
+            None => Ok(times::default_zone()),
+        }
+    }
+
     fn language(&self) -> Language {
         if self.language == "zh-CN" {
             Language::Chinese
@@ -201,20 +227,26 @@ impl Report {
         }
     }
 
-    /// Returns the period of the report. `days` is its length if no beginning is given.
-    fn period(&self, now: Moment, days: u32) -> Result<(Moment, Moment), CommandError> {
+    /// Returns the period of the report. `days` is its length if no beginning is given. The times of a shift are times in
+    /// `zone`.
+    fn period(
+        &self,
+        now: Moment,
+        days: u32,
+        zone: &TimeZone,
+    ) -> Result<(Moment, Moment), CommandError> {
         if let Some(shift) = self.shift {
             let at = Timestamp::from_millisecond(now.0).unwrap_or_default();
-            let period = shift.before(&at.to_zoned_datetime(TimeZone::system()));
+            let period = shift.before(&at.to_zoned_datetime(zone.clone()));
             return period.ok_or_else(|| {
-                "the shift does not exist on the last days"
+                "--shift: the shift does not exist on the last days"
                     .to_owned()
                     .into()
             });
         }
-        let to = read_time("--to", self.to.as_ref())?.unwrap_or(now);
+        let to = read_time("--to", self.to.as_ref(), zone)?.unwrap_or(now);
         let earlier = to.plus_ms(-DAY_MS * i64::from(days));
-        let from = read_time("--from", self.from.as_ref())?.unwrap_or(earlier);
+        let from = read_time("--from", self.from.as_ref(), zone)?.unwrap_or(earlier);
         if from > to {
             return Err(CommandError::Usage("--from must be before --to".into()));
         }
@@ -222,14 +254,18 @@ impl Report {
     }
 }
 
-/// Reads the time in an option. Returns `None` if the option is not given.
-fn read_time(option: &str, text: Option<&String>) -> Result<Option<Moment>, CommandError> {
+/// Reads the time in an option. A day without a time begins in `zone`. Returns `None` if the option is not given.
+fn read_time(
+    option: &str,
+    text: Option<&String>,
+    zone: &TimeZone,
+) -> Result<Option<Moment>, CommandError> {
     let wrong = |text: &String| {
         CommandError::Usage(format!(
             "{option} {text}: use a time with its offset, such as 2026-11-30T06:00:00+08:00, or a day"
         ))
     };
-    let read = |text: &String| times::read(text).ok_or_else(|| wrong(text));
+    let read = |text: &String| times::read_in(text, zone).ok_or_else(|| wrong(text));
     text.map(read).transpose()
 }
 
@@ -253,13 +289,14 @@ impl Name {
     }
 }
 
-/// Returns whether a report contains no data. In such a report, each number is zero and each list
-/// is empty.
+/// Returns whether a report contains no data. In such a report, each number is zero or null, and each
+/// list is empty.
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Object(object) => object.values().all(is_empty),
         Value::Array(rows) => rows.is_empty(),
         Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::Null => true,
         _ => false,
     }
 }

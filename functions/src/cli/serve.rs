@@ -148,6 +148,7 @@ impl Serve {
         let started = json!({
             "url": base, "data": self.data.display().to_string(), "demo": self.wanted.demo,
             "demo_password": access.demo_password, "invitations": access.invitations, "sources": access.sources,
+            "accounts_without_secret": access.accounts_without_secret,
         });
         if json {
             announce(&started.to_string());

@@ -11,6 +11,7 @@ use domain::account::INVITATION_MS;
 use events::Meta;
 use events::app::Registered;
 use infra::http::is_of_connection;
+use infra::{Error, Kind};
 use serde_json::json;
 
 use super::serve::DEMO_APP;
@@ -21,7 +22,8 @@ use crate::app::automation::definitions::Definitions as Automation;
 use crate::app::automation::executions::PLATFORM;
 use crate::app::fleet::definitions::Definitions as FleetDefinitions;
 use crate::app::itsm::integrations::Definitions;
-use crate::app::itsm::sources;
+use crate::app::itsm::{mapping_check, sources};
+use crate::app::notifications::accounts;
 use crate::app::notifications::calendars::Definitions as Calendars;
 use crate::app::notifications::definitions::{Definitions as Channels, check_secret};
 use crate::app::{client_apps, logins, people, seed};
@@ -168,6 +170,8 @@ pub struct Access {
     pub sources: Vec<(String, String)>,
     /// The number of the new key for callback tokens and addresses, if the key was replaced.
     pub token_key: Option<u32>,
+    /// The names of the channel accounts that need a secret that the key store does not have.
+    pub accounts_without_secret: BTreeSet<String>,
 }
 
 impl Access {
@@ -191,9 +195,23 @@ impl Access {
                 generation - 1
             )
         });
+        let without_secret = self.accounts_without_secret.iter().map(|account| {
+            format!(
+                "the channel account {account} cannot send: the secret {CHANNEL}{account} is not in the key store; run `ledgerdesk setup --secret {CHANNEL}{account}=FILE`"
+            )
+        });
+        let has_paths = self.demo_password.is_some()
+            || !self.invitations.is_empty()
+            || !self.sources.is_empty();
+        let hint = (site.is_empty() && has_paths).then(|| {
+            "write the address of the desk, as in `serve --site`, before each path: https://desk.example.com/..."
+                .to_owned()
+        });
         demo.chain(invitations)
             .chain(token_key)
             .chain(sources)
+            .chain(hint)
+            .chain(without_secret)
             .collect()
     }
 }
@@ -287,8 +305,9 @@ impl Wanted {
         for fleet in &resolved.fleet {
             fleet.store(app).await?;
         }
-        for channels in &resolved.channels {
-            channels.store(app).await?;
+        for (file, channels) in self.accounts.iter().zip(&resolved.channels) {
+            let stored = channels.store(app).await;
+            stored.map_err(|error| in_file(file, error))?;
         }
         for calendars in &resolved.calendars {
             calendars.store(app).await?;
@@ -303,9 +322,28 @@ impl Wanted {
                     .await?
                     .map_err(CommandError::from)?;
             }
+            let integration = name.strip_prefix(INTEGRATION);
+            if let Some(integration) = integration.or_else(|| name.strip_prefix(WEBHOOK)) {
+                let known = app.configuration.integration(integration).await?;
+                if known.defined.is_none() {
+                    return Err(format!(
+                        "--secret {name}: the integration {integration} is not defined; define it with --integrations"
+                    )
+                    .into());
+                }
+            }
             app.ledger.keys.keep_secret(name, secret).await?;
         }
-        let mut access = Access::default();
+        warn_of_differences(app, &resolved.definitions).await?;
+        let channels = resolved.channels.iter();
+        let new: Vec<&str> = channels
+            .flat_map(|channels| &channels.accounts)
+            .map(|account| account.name.as_str())
+            .collect();
+        let mut access = Access {
+            accounts_without_secret: accounts::without_secret(app, &new).await?,
+            ..Access::default()
+        };
         let defined = resolved.definitions.iter();
         let defined = defined.flat_map(|definitions| &definitions.integrations);
         let names: BTreeSet<String> = defined.map(|one| one.name.clone()).collect();
@@ -503,6 +541,15 @@ fn read_all<T>(
     files.iter().map(one).collect()
 }
 
+/// Adds the path of a file to the reason why its definitions do not fit together or do not fit to the desk.
+fn in_file(file: &Path, error: Error) -> Error {
+    if error.kind == Kind::Misconfigured {
+        Error::new(error.kind, format!("{}: {}", file.display(), error.what))
+    } else {
+        error
+    }
+}
+
 /// Returns an error if two entries with the same app code (the id of an app) have different secrets. Also returns an
 /// error if only one of these two entries may act for other users.
 fn reject_duplicates(named: &[Named]) -> Result<(), CommandError> {
@@ -590,6 +637,23 @@ fn warn_if_others_read(file: &Path) {
     }
 }
 
+/// Writes a warning for each difference between a mapping and the desk.
+async fn warn_of_differences(app: &App, definitions: &[Definitions]) -> Result<(), CommandError> {
+    for defined in definitions.iter().flat_map(|one| &one.integrations) {
+        let mut found = mapping_check::unknown_senders(&app.ledger, defined).await?;
+        found.extend(mapping_check::differences(&app.ledger, defined).await?);
+        for difference in found {
+            tracing::warn!(
+                integration = defined.name.as_str(),
+                advice = difference.advice,
+                "{}",
+                difference.text
+            );
+        }
+    }
+    Ok(())
+}
+
 /// Returns the names of the given sources that accept messages, with the paths of their addresses.
 async fn addresses(
     app: &App,
@@ -640,7 +704,7 @@ impl Setup {
             &json!({
                 "desk": self.target.to_string(), "is_new": is_new, "wrote": plan,
                 "demo_password": access.demo_password, "invitations": access.invitations, "sources": access.sources,
-                "token_key": access.token_key,
+                "token_key": access.token_key, "accounts_without_secret": access.accounts_without_secret,
             }),
             || {
                 let new = if is_new { "; the desk is new" } else { "" };

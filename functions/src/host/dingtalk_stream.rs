@@ -14,7 +14,7 @@ use infra::inbound::Refusal;
 use infra::{Error, Kind};
 use serde_json::{Value, json};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::App;
 use crate::app::notifications::accounts;
@@ -32,6 +32,8 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE_MS: u64 = 500;
 /// The longest pause before a new connection, in milliseconds (5 minutes).
 const PAUSE_MAX_MS: u64 = 300_000;
+/// Time for which a connection must be open, so that the next pause is the shortest one.
+const LIVED: Duration = Duration::from_mins(1);
 
 /// Keeps a connection for each account with the setting `stream`. Runs until its task is aborted.
 pub async fn run(app: App) {
@@ -77,16 +79,13 @@ async fn wanted(app: &App) -> Result<BTreeMap<String, String>, Error> {
     Ok(wanted)
 }
 
-/// Opens a connection again and again. The pause grows after each failure.
+/// Opens a connection again and again. The pause grows after each connection that was open for a short time only, also if
+/// DingTalk asked for another connection. A connection that was open for longer makes the pause short again.
 async fn connected(app: App, account: String) {
     let mut failures = 0_u32;
     loop {
         let ended = session(&app, &account).await;
-        failures = match &ended.reason {
-            None => 0,
-            Some(_) if ended.was_open => 1,
-            Some(_) => failures.saturating_add(1),
-        };
+        failures = ended.failures_after(failures);
         if let Some(reason) = ended.reason {
             tracing::warn!(account, reason, failures, "no connection to DingTalk");
         }
@@ -105,22 +104,39 @@ fn pause(failures: u32, random: u64) -> Duration {
 
 /// The end of a connection.
 struct Ended {
-    was_open: bool,
+    /// The time for which the connection was open. `None` if it was not opened.
+    open: Option<Duration>,
     /// The reason as an English text. `None` if DingTalk asked for another connection.
     reason: Option<String>,
+}
+
+impl Ended {
+    /// Returns the number of failures in succession after this end. `before` is the number before it.
+    fn failures_after(&self, before: u32) -> u32 {
+        let has_lived = self.open.is_some_and(|open| open >= LIVED);
+        match (has_lived, &self.reason) {
+            (true, None) => 0,
+            (true, Some(_)) => 1,
+            (false, _) => before.saturating_add(1),
+        }
+    }
 }
 
 /// Opens a connection, and answers what arrives until the connection ends.
 async fn session(app: &App, account: &str) -> Ended {
     match open(app, account).await {
         Err(reason) => Ended {
-            was_open: false,
+            open: None,
             reason: Some(reason),
         },
-        Ok(mut socket) => Ended {
-            was_open: true,
-            reason: answering(app, account, &mut *socket).await.err(),
-        },
+        Ok(mut socket) => {
+            let since = Instant::now();
+            let reason = answering(app, account, &mut *socket).await.err();
+            Ended {
+                open: Some(since.elapsed()),
+                reason,
+            }
+        }
     }
 }
 
@@ -218,5 +234,29 @@ mod tests {
             assert!(pause(failures, 0) >= Duration::from_millis(PAUSE_MS));
         }
         assert!(longest(10) > longest(1));
+    }
+
+    #[test]
+    fn only_a_connection_that_lived_makes_the_pause_short_again() {
+        let ended = |open, reason: Option<&str>| Ended {
+            open,
+            reason: reason.map(str::to_owned),
+        };
+        let asked = |open| ended(Some(open), None);
+        let short = LIVED.saturating_sub(Duration::from_millis(1));
+        let mut failures = 0;
+        for expected in 1..=20 {
+            failures = asked(short).failures_after(failures);
+            assert_eq!(failures, expected, "DingTalk asks again and again");
+        }
+        assert_eq!(pause(failures, u64::MAX), pause(u32::MAX, u64::MAX));
+        assert_eq!(asked(LIVED).failures_after(failures), 0);
+        let lost = Some("the connection was lost");
+        assert_eq!(ended(Some(LIVED), lost).failures_after(failures), 1);
+        assert_eq!(
+            ended(Some(Duration::ZERO), lost).failures_after(failures),
+            21
+        );
+        assert_eq!(ended(None, lost).failures_after(u32::MAX), u32::MAX);
     }
 }

@@ -21,8 +21,8 @@ use tokio::time::Instant;
 
 use super::{dingtalk_stream, prometheus, server};
 use crate::app::fleet::robots;
-use crate::app::notifications::mailboxes;
-use crate::app::subscriptions::{Everything, Wanted};
+use crate::app::notifications::{active_experiments, mailboxes};
+use crate::app::subscriptions::{self, Everything, Wanted};
 use crate::catalog::{self, FUNCTIONS, Trigger};
 use crate::mqtt::fleet_message;
 use crate::registry::{PROJECTIONS, REGISTRY};
@@ -229,9 +229,14 @@ pub async fn follow_page(app: &App, births: &Births, after: i64) -> Result<i64, 
     // If this page changes the configuration, such as an automation rule, it is not known which configuration a ticket
     // of the same page needs. The workers decide this later.
     let changes_configuration = page.iter().any(|placed| {
-        find(REGISTRY, &placed.commit.stream)
-            .is_some_and(|aggregate| aggregate.role() == StreamRole::Configuration)
+        let stream = &placed.commit.stream;
+        subscriptions::concerns(stream)
+            || find(REGISTRY, stream)
+                .is_some_and(|aggregate| aggregate.role() == StreamRole::Configuration)
     });
+    let changes_experiments = page
+        .iter()
+        .any(|placed| active_experiments::concerns(&placed.commit.stream));
     let wanted: &dyn Wanted = if changes_configuration {
         &Everything
     } else {
@@ -260,6 +265,10 @@ pub async fn follow_page(app: &App, births: &Births, after: i64) -> Result<i64, 
     let followed = follower.follow_page(page, Some(checkpoint)).await;
     if changes_configuration {
         app.subscriptions.forget();
+    }
+    // A part of the results can be stored although the page has failed.
+    if changes_experiments {
+        app.active_experiments.forget();
     }
     followed?;
     // API requests that wrote data wait until the follower (the task that processes new commits) is

@@ -138,6 +138,11 @@ async fn text(app: &App) -> Result<String, Error> {
         "Notifications that people read in the inbox or used for an action",
         sending.engagement.clone(),
     );
+    registry.register(
+        "ledgerdesk_refused_mails",
+        "Mails of proven senders that are not for the desk, by reason",
+        sending.refused_mails.clone(),
+    );
     let available = Family::<OfAccount, Gauge>::default();
     let degraded = Family::<OfAccount, Gauge>::default();
     for account in accounts::all(app).await? {

@@ -1,7 +1,7 @@
 //! Processes the messages of the queue `notify`. A message creates a notification for one person, adds a notification
-//! to a digest, stores in a notification that one of its deliveries ended, suppresses an address that a provider reported
-//! as wrong, marks notifications as outdated, or starts or ends an escalation or the reminders of a node. Other messages
-//! execute the commands that people send from chats.
+//! to a digest, stores in a notification that one of its deliveries ended or that its message came back, suppresses an
+//! address that a provider reported as wrong, marks notifications as outdated, or starts or ends an escalation or the
+//! reminders of a node. Other messages execute the commands that people send from chats.
 
 use domain::intent::Intent;
 use events::Meta;
@@ -11,7 +11,7 @@ use infra::queue::Message;
 use super::wrong_queue;
 use crate::App;
 use crate::app::notifications::{
-    addresses, digests, escalations, inbound, notify, progress, reminders, subscribers,
+    addresses, digests, escalations, inbound, notify, progress, reminders, returned, subscribers,
 };
 
 /// Executes the intent (a request for work) of one message from this queue.
@@ -45,15 +45,17 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
             let meta = Meta::system(correlation, cause);
             notify::end_delivery(app, &message.id, &notification, ended, meta).await
         }
+        Intent::ReportBounce(report) => returned::record(app, &message.id, *report).await,
         Intent::SuppressAddress {
             delivery,
             code,
+            at,
             cause,
             correlation,
             ..
         } => {
             let meta = Meta::system(correlation, cause);
-            addresses::suppress(app, &message.id, &delivery, &code, meta).await
+            addresses::suppress(app, &message.id, &delivery, &code, at, meta).await
         }
         Intent::HandleInbound {
             inbound: stream,

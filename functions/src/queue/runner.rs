@@ -22,8 +22,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::App;
 
-/// The name of the view (a stored table) with the leases. A lease is the exclusive right of one worker to make an
-/// attempt. The view has one document for each stream, with the lease of its newest attempt.
+/// The name of the view (a stored table) with the leases of a desk in the cloud. A lease is the exclusive right of one
+/// worker to make an attempt. The view has one document for each stream, with the lease of its newest attempt.
 const LEASE: &str = "lease";
 /// Duration of a lease, in milliseconds. A lease is the exclusive right of one worker to make an attempt. A lease
 /// is longer than the longest request. A lease is shorter than the time for which the queue hides a received
@@ -233,6 +233,10 @@ impl Outcome {
 /// Takes the lease (the exclusive right) for one attempt. Returns false if another worker has the lease.
 pub(super) async fn lease(app: &App, stream: &str, attempt: u32) -> Result<bool, Error> {
     let now = app.ledger.clock.now();
+    // All workers are in this process. After a crash, no worker makes the attempt any more.
+    if app.ledger.is_only_writer() {
+        return app.leases.take(stream, attempt, now, now.plus_ms(LEASE_MS));
+    }
     let owner = hex(&app.ledger.fresh_id());
     // Almost always, the first attempt has no stored lease. The write succeeds only if there is none.
     let first = Lease {

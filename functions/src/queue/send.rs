@@ -1,10 +1,12 @@
 //! Processes the messages of the queue `send`. A message creates a delivery, or makes the next attempt of a
-//! delivery. A delivery sends one message to one person. Only the functions of this queue read the secrets of
-//! channel accounts (configured senders).
+//! delivery. A delivery sends one message to one person. A message can also change the chat group of a ticket. Only the
+//! functions of this queue read the secrets of channel accounts (configured senders).
 
+mod chat_group;
 mod digest;
 mod hidden;
 mod receipt;
+mod threads;
 mod update;
 
 use std::time::Duration;
@@ -15,11 +17,11 @@ use domain::intent::{Due, Intent};
 use domain::notification::content::Content;
 use domain::notification::delivery::{Command, Delivery, POLICY, Rejection};
 use domain::notification::{Notification, Phase};
-use events::delivery::{FailureClass, RECEIPT, Requested, UPDATE};
+use events::delivery::{FailureClass, InThread, RECEIPT, Requested, UPDATE};
 use events::person::PreferencesChanged;
 use events::task_type::Repetition;
 use events::{Meta, Personal, channel_account};
-use infra::channel::{self, Channel, Mail, Outgoing as Message, Request, Response};
+use infra::channel::{self, Channel, Mail, Outgoing as Message, Request, Response, Thread};
 use infra::commit::hex;
 use infra::http::{HttpError, HttpResponse};
 use infra::ledger::command_id;
@@ -34,8 +36,8 @@ use crate::App;
 use crate::app::notifications::templates::{self, formats};
 use crate::app::notifications::tokens::Granted;
 use crate::app::notifications::{
-    accounts, actions, feedback, message, notify, preferences, replies, reply_address, tokens,
-    unsubscribe,
+    accounts, actions, delivery_tag, feedback, message, notify, preferences, replies,
+    reply_address, tokens, unsubscribe,
 };
 use crate::app::rate::{self, Turn};
 use crate::app::tickets;
@@ -66,16 +68,20 @@ const EMAIL: &str = "email";
 pub async fn execute(app: &App, message: &queue::Message, intent: Intent) -> Result<(), Error> {
     let intent = match intent {
         Intent::SendDigest(send) => return digest::start(app, &message.id, *send).await,
+        Intent::SyncChatGroup(sync) => {
+            return Box::pin(chat_group::sync(app, &message.id, *sync)).await;
+        }
         Intent::UpdateMessage {
             delivery,
             to,
             by,
+            at,
             cause,
             correlation,
             ..
         } => {
             let meta = Meta::system(correlation, cause);
-            let request = update::request(app, &message.id, &delivery, (to, by), meta);
+            let request = update::request(app, &message.id, &delivery, (to, by, at), meta);
             return Box::pin(request).await;
         }
         Intent::SendAnswer {
@@ -117,6 +123,11 @@ pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
     }
 }
 
+/// Makes the steps of a chat group that are due, at the deadline of the group.
+pub async fn advance_chat_group(app: &App, stream: &str) -> Result<(), Error> {
+    Box::pin(chat_group::advance(app, stream)).await
+}
+
 /// Makes the next attempt of the delivery in the given stream. Does nothing before the time of this attempt.
 pub async fn attempt(app: &App, stream: &str) -> Result<(), Error> {
     runner::run::<Delivery>(app, stream).await
@@ -148,7 +159,8 @@ async fn request(app: &App, notification: &str, account: &str) -> Result<Option<
     let card = tickets::card(app, &fact.ticket).await?.unwrap_or_default();
     let language = preferences.language;
     let mut content = message::content(app, fact, &card, language, &zone).await?;
-    content.actions = actions::offered(app, notification, fact, &card, language).await?;
+    let sent = (notification, account);
+    content.actions = actions::offered(app, sent, fact, &card, language).await?;
     let Sender {
         channel,
         repetition,
@@ -171,6 +183,12 @@ async fn request(app: &App, notification: &str, account: &str) -> Result<Option<
         repetition,
         due: now,
         expires,
+        is_tagged: true,
+        thread: Some(if fact.is_urgent {
+            InThread::Broadcast
+        } else {
+            InThread::Reply
+        }),
     }))
 }
 
@@ -295,6 +313,10 @@ impl Outgoing for Delivery {
             Rejection::AlreadyRequested | Rejection::NotDue(_)
         )
     }
+
+    async fn conclude(&self, app: &App, stream: &str) -> Result<(), Error> {
+        threads::keep_root(app, self, stream).await
+    }
 }
 
 /// Creates the request for the next attempt of a delivery. If no request can be sent, returns the verdict
@@ -335,6 +357,10 @@ async fn prepare<'a>(
     } else {
         content.flattened()
     };
+    let root = match threads::root_of(app, &account, codec, delivery, stream).await? {
+        Ok(root) => root,
+        Err(verdict) => return Ok(Err(verdict)),
+    };
     let Credentials { secret, granted } = match credentials(app, codec, &account, to).await? {
         Ok(credentials) => credentials,
         Err(verdict) => return Ok(Err(verdict)),
@@ -347,18 +373,25 @@ async fn prepare<'a>(
         _ => None,
     };
     let instance = instance(app).await?;
+    let id = stream.trim_start_matches("delivery-");
+    let tag = delivery_tag::tag(app, requested, id).await?;
     let message = Message {
         account: &account,
         secret: &secret,
         to,
         content: &content,
-        id: stream.trim_start_matches("delivery-"),
+        id,
+        tag: &tag,
         token: token.unwrap_or_default(),
         reply_to: reply_to.as_deref(),
         unsubscribe: unsubscribe.as_deref(),
         instance: &instance,
         requested: requested.due,
         now: app.ledger.clock.now(),
+        thread: root.as_deref().map(|root| Thread {
+            root,
+            is_broadcast: requested.thread == Some(InThread::Broadcast),
+        }),
     };
     let request = match codec.request(&message) {
         Ok(request) => request,
@@ -379,7 +412,15 @@ async fn prepare<'a>(
                     let reason = "the access token is not valid any more";
                     return (Verdict::retry(reason), POLICY);
                 }
-                judge(codec, &account, &to, &hidden, &response)
+                let Some(root) = root else {
+                    return judge(codec, &account, &to, &hidden, &response);
+                };
+                if let Some(verdict) = threads::lost(codec, &root, &response) {
+                    return (verdict, POLICY);
+                }
+                let (mut verdict, policy) = judge(codec, &account, &to, &hidden, &response);
+                threads::note_left(codec, &root, &response, &mut verdict);
+                (verdict, policy)
             }),
         },
         Request::Mail(mail) => Prepared::Other {
@@ -424,8 +465,8 @@ struct Credentials {
     granted: Option<Granted>,
 }
 
-/// Returns the credentials of an account. Returns a verdict (the result of an attempt) as the inner `Err` if the
-/// provider grants no access token.
+/// Returns the credentials of an account. Returns a verdict (the result of an attempt) as the inner `Err` if the key store
+/// has no secret for the account, or if the provider grants no access token. The account is then paused.
 async fn credentials(
     app: &App,
     codec: &dyn Channel,
@@ -433,6 +474,17 @@ async fn credentials(
     to: &str,
 ) -> Result<Result<Credentials, Verdict>, Error> {
     let secret = accounts::secret(app, &account.name).await?;
+    if accounts::lacks_secret(account, &secret) {
+        let missing = accounts::missing_secret(&account.name);
+        tracing::warn!(
+            account = account.name.as_str(),
+            reason = %missing,
+            "a channel account cannot send messages"
+        );
+        let verdict = Verdict::refused(FailureClass::Credential, "", missing);
+        accounts::note(app, &account.name, &verdict).await?;
+        return Ok(Err(verdict));
+    }
     Ok(match tokens::granted(app, codec, account, &secret).await {
         Ok(granted) => Ok(Credentials { secret, granted }),
         Err(mut verdict) => {

@@ -16,7 +16,7 @@ use domain::itsm::application::{
 use domain::itsm::writeback::Writeback;
 use domain::placeholder::Variables;
 use domain::ticket::NodeResult;
-use events::application::{Applied, Closed, EXPIRE, Requested};
+use events::application::{Applied, Closed, EXPIRE, POLL, Requested};
 use events::workflow::service_task::{Pair, ServiceTask};
 use events::{Meta, Moment, application_kind, integration};
 use infra::http::{HttpError, HttpRequest, HttpResponse};
@@ -29,7 +29,7 @@ use super::{runner, wrong_queue};
 use crate::App;
 use crate::app::cards::{self, CardList};
 use crate::app::itsm::sources::WriteRequest;
-use crate::app::itsm::{applications, callbacks, cases, gate, integrations, sources};
+use crate::app::itsm::{applications, callbacks, cases, gate, integrations, links, sources};
 use crate::app::outbound::{self, Described};
 use crate::app::tickets;
 use crate::app::tickets::service_task::{self, Awaiting};
@@ -71,8 +71,22 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
                 ticket: &ticket,
                 change: &change,
                 only: None,
+                repeats: false,
             };
             for stream in sources::request_writes(app, &request, &meta).await? {
+                continue_write(app, &stream).await?;
+            }
+            Ok(())
+        }
+        Intent::WriteBinding {
+            case,
+            integration,
+            cause,
+            correlation,
+        } => {
+            for stream in
+                links::request_writes(app, &case, &integration, &cause, &correlation).await?
+            {
                 continue_write(app, &stream).await?;
             }
             Ok(())
@@ -130,8 +144,12 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
     }
 }
 
-/// Makes the next attempt to write to a record. Does nothing before the time of this attempt.
+/// Makes the next attempt to write to a record. Does nothing before the time of this attempt. If the case is not bound to the
+/// record any more, the writes are canceled.
 async fn continue_write(app: &App, stream: &str) -> Result<(), Error> {
+    if links::cancel_former(app, stream).await? {
+        return Ok(());
+    }
     runner::run::<Writeback>(app, stream).await
 }
 
@@ -142,18 +160,19 @@ pub async fn fire_write(app: &App, due: &Due) -> Result<(), Error> {
 
 /// Handles a reached deadline of a case: its content waits for processing, or it differed from its record.
 pub async fn fire_case(app: &App, due: &Due) -> Result<(), Error> {
-    match due.deadline.strip_prefix(events::case::COMPARE) {
-        Some(integration) => {
-            let integration = integration.trim_start_matches('/');
-            reconcile::again(app, &due.stream, integration).await
-        }
+    match events::case::compared_at(&due.deadline) {
+        Some((integration, value)) => reconcile::again(app, &due.stream, integration, value).await,
         None => cases::process(app, &due.stream, None).await,
     }
 }
 
 /// Handles a reached deadline of an application (a ticket in an external ITSM). At the deadline,
-/// the next attempt is due, or the application expires.
+/// the next attempt is due, or the application expires. The message about the deadline `poll` is for all applications
+/// that only wait for the decision.
 pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
+    if due.deadline == POLL {
+        return Box::pin(poll::fire(app, &due.stream)).await;
+    }
     if due.deadline == EXPIRE {
         let state = app
             .ledger
@@ -184,7 +203,8 @@ pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
 async fn step(app: &App, stream: &str) -> Result<(), Error> {
     let state = app.ledger.load::<Application>(stream).await?.aggregate.0;
     let is_due = state.attempts.due <= app.ledger.clock.now();
-    if state.is_polled() && is_due && Box::pin(poll::poll(app, stream, &state)).await? {
+    let is_grouped = state.is_polled() && is_due;
+    if is_grouped && Box::pin(poll::poll(app, state.kind(), Some(stream))).await? {
         return Ok(());
     }
     runner::run::<Application>(app, stream).await

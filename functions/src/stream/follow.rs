@@ -27,7 +27,7 @@ use domain::Envelope;
 use domain::intent::{Intent, Work, effect_id};
 use domain::views::Card;
 use events::Event;
-use infra::ledger::repository::{Decoded, decode};
+use infra::ledger::repository::{Decoded, decode, envelopes};
 use infra::queue::NewMessage;
 use infra::store::{Commit, Placed};
 use infra::views::{Document, PageWriter, Put, Views};
@@ -37,7 +37,7 @@ use aggregate::{Registry, find};
 use births::Births;
 
 use super::parked::{self, Parked};
-use crate::app::cards::{read_card, write_card};
+use crate::app::cards::{read_card, stored_card, write_card};
 use crate::app::subscriptions::Wanted;
 
 /// Maximum number of commits that one read from the journal (the table of all commits) returns.
@@ -110,12 +110,29 @@ pub struct Changes {
     pub failure: Option<(i64, Error)>,
 }
 
+/// The documents of one stream that the follower has already read.
+#[derive(Clone, Debug, Default)]
+pub struct Stored {
+    /// The document that contains the checkpoint (the sequence number of the last processed event) of the stream, see
+    /// [`aggregate::Aggregate::checkpoint_view`].
+    pub checkpoint: Option<Document>,
+    pub deadlines: DueRow,
+}
+
+/// The due row (the stored deadlines) of a stream, if the follower has already read it.
+#[derive(Clone, Debug, Default)]
+pub enum DueRow {
+    #[default]
+    Unread,
+    Read(Option<Document>),
+}
+
 /// The settings of one aggregate type (such as tickets) for the function [`fold`].
 pub struct Folding<'a, C: Card> {
     pub reactions: &'a [Reaction<C>],
-    /// The name of the queue that receives a message when a deadline is reached. The value is
-    /// `None` if the aggregate type has no deadlines.
-    pub queue: Option<&'static str>,
+    /// The messages about reached deadlines. The value is `None` if the aggregate type has no
+    /// deadlines.
+    pub deadlines: Option<due::Messages>,
 }
 
 impl Follower<'_> {
@@ -138,13 +155,13 @@ impl Follower<'_> {
             streams[place].1.push(received);
         }
         let names: Vec<&str> = streams.iter().map(|(stream, _)| stream.as_str()).collect();
-        let checkpoints = match self.checkpoints(&names).await {
-            Ok(checkpoints) => checkpoints.into_iter().map(Ok).collect(),
+        let stored_before = match self.stored_of(&names).await {
+            Ok(stored) => stored.into_iter().map(Ok).collect(),
             // At least one document is unreadable. Only its stream is parked, so each stream is read alone.
             Err(error) if error.is_poison() => {
                 let mut alone = Vec::with_capacity(names.len());
                 for name in &names {
-                    alone.push(self.checkpoint(name).await);
+                    alone.push(self.stored(name).await);
                 }
                 alone
             }
@@ -153,10 +170,9 @@ impl Follower<'_> {
         let mut failed = None;
         let (mut messages, mut puts, mut owners) = (Vec::new(), Vec::new(), Vec::new());
         let mut parking = Vec::new();
-        for ((place, (stream, received)), checkpoint) in streams.iter().enumerate().zip(checkpoints)
-        {
-            let folded = match checkpoint {
-                Ok(checkpoint) => self.fold(stream, received, checkpoint).await,
+        for ((place, (stream, received)), before) in streams.iter().enumerate().zip(stored_before) {
+            let folded = match before {
+                Ok(before) => self.fold(stream, received, before).await,
                 Err(error) => Err(error),
             };
             match folded {
@@ -223,8 +239,8 @@ impl Follower<'_> {
         received: &[Received],
     ) -> Result<Option<(i64, Error)>, Error> {
         for _ in 0..RACES_MAX {
-            let checkpoint = self.checkpoint(stream).await?;
-            let changes = self.fold(stream, received, checkpoint).await?;
+            let before = self.stored(stream).await?;
+            let changes = self.fold(stream, received, before).await?;
             let stored = self.writer.write(changes.messages, changes.puts).await?;
             if stored.iter().all(|is_stored| *is_stored) {
                 return Ok(changes.failure);
@@ -238,38 +254,56 @@ impl Follower<'_> {
         ))
     }
 
-    /// Reads the document of one stream that contains its checkpoint (the sequence number of the last processed event).
-    async fn checkpoint(&self, stream: &str) -> Result<Option<Document>, Error> {
-        let checkpoint = self.checkpoints(&[stream]).await?;
-        Ok(checkpoint.into_iter().next().flatten())
+    /// Reads the documents of one stream.
+    async fn stored(&self, stream: &str) -> Result<Stored, Error> {
+        let stored = self.stored_of(&[stream]).await?;
+        Ok(stored.into_iter().next().unwrap_or_default())
     }
 
-    /// Reads the document of each stream that contains its checkpoint (the sequence number of the last processed
-    /// event). The results have the order of `streams`. The result of a stream without such a document is `None`.
-    async fn checkpoints(&self, streams: &[&str]) -> Result<Vec<Option<Document>>, Error> {
-        let documents = streams.iter().enumerate().filter_map(|(place, stream)| {
-            let view = find(self.registry, stream)?.checkpoint_view()?;
-            Some((place, (view, *stream)))
-        });
-        let (places, documents): (Vec<usize>, Vec<(&str, &str)>) = documents.unzip();
-        let mut checkpoints = vec![None; streams.len()];
-        for (place, document) in places
-            .into_iter()
-            .zip(self.views.get_all(&documents).await?)
-        {
-            checkpoints[place] = document;
+    /// Reads the documents of each stream in one step. The results have the order of `streams`. The result of a stream
+    /// without documents is empty.
+    ///
+    /// On one machine, one larger read is much cheaper than many small reads, so the deadlines are read too. In the cloud,
+    /// each document costs the same, so the deadlines are read later, and only if they change.
+    async fn stored_of(&self, streams: &[&str]) -> Result<Vec<Stored>, Error> {
+        let reads_deadlines = self.ledger.is_only_writer();
+        let mut documents: Vec<(&str, &str)> = Vec::with_capacity(2 * streams.len());
+        let mut places = Vec::with_capacity(2 * streams.len());
+        for (place, stream) in streams.iter().enumerate() {
+            let Some(aggregate) = find(self.registry, stream) else {
+                continue;
+            };
+            let Some(view) = aggregate.checkpoint_view() else {
+                continue;
+            };
+            documents.push((view, *stream));
+            places.push((place, false));
+            // Without a card, the document with the deadlines contains the checkpoint.
+            if reads_deadlines && aggregate.deadlines().is_some() && view != due::VIEW {
+                documents.push((due::VIEW, *stream));
+                places.push((place, true));
+            }
         }
-        Ok(checkpoints)
+        let mut stored = vec![Stored::default(); streams.len()];
+        let read = self.views.get_all(&documents).await?;
+        for ((place, is_of_deadlines), document) in places.into_iter().zip(read) {
+            if is_of_deadlines {
+                stored[place].deadlines = DueRow::Read(document);
+            } else {
+                stored[place].checkpoint = document;
+            }
+        }
+        Ok(stored)
     }
 
     async fn fold(
         &self,
         stream: &str,
         received: &[Received],
-        checkpoint: Option<Document>,
+        before: Stored,
     ) -> Result<Changes, Error> {
         match find(self.registry, stream) {
-            Some(aggregate) => aggregate.fold(self, stream, received, checkpoint).await,
+            Some(aggregate) => aggregate.fold(self, stream, received, before).await,
             None => Ok(Changes::default()),
         }
     }
@@ -290,20 +324,26 @@ impl Follower<'_> {
     }
 }
 
-/// Applies the new commits of one stream. `received` contains new commits. `checkpoint` is the document that contains the
-/// checkpoint of the stream (the sequence number of the last processed event), see
-/// [`aggregate::Aggregate::checkpoint_view`]. Commits up to the checkpoint are skipped. Returns the new due row (the
-/// stored deadlines), the new card (the stored summary of the stream) and the messages to send.
+/// Applies the new commits of one stream. `received` contains new commits, and `before` the stored documents of the stream.
+/// Commits up to the checkpoint are skipped. Returns the new due row (the stored deadlines), the new card (the stored
+/// summary of the stream) and the messages to send.
 pub async fn fold<C: Card>(
     follower: &Follower<'_>,
     folding: Folding<'_, C>,
     stream: &str,
     received: &[Received],
-    checkpoint: Option<Document>,
+    before: Stored,
 ) -> Result<Changes, Error> {
-    let Folding { reactions, queue } = folding;
+    let Folding {
+        reactions,
+        deadlines: messages_about,
+    } = folding;
+    let Stored {
+        checkpoint,
+        deadlines: stored_deadlines,
+    } = before;
     let has_card = !C::VIEW.is_empty();
-    if !has_card && queue.is_none() {
+    if !has_card && messages_about.is_none() {
         return Ok(Changes::default());
     }
     let sequence = checkpoint.as_ref().map_or(0, |document| document.sequence);
@@ -328,7 +368,7 @@ pub async fn fold<C: Card>(
     };
     // The deadlines depend only on the events. They are therefore stored even if the card (the
     // stored summary) is unreadable.
-    if let Some(queue) = queue {
+    if let Some(about) = messages_about {
         let set: Vec<due::Change> = readable
             .iter()
             .flat_map(|(received, (_, events))| (received.commit.first..).zip(events))
@@ -338,13 +378,13 @@ pub async fn fold<C: Card>(
             })
             .collect();
         if !set.is_empty() {
-            let stored = if has_card {
-                follower.views.get(due::VIEW, stream).await?
-            } else {
-                checkpoint.clone()
+            let stored = match stored_deadlines {
+                _ if !has_card => checkpoint.clone(),
+                DueRow::Read(document) => document,
+                DueRow::Unread => follower.views.get(due::VIEW, stream).await?,
             };
             let now = follower.ledger.clock.now();
-            if let Some(applied) = due::apply(stream, queue, stored.as_ref(), set, last, now)? {
+            if let Some(applied) = due::apply(stream, about, stored.as_ref(), set, last, now)? {
                 changes.messages.extend(applied.messages);
                 changes.puts.push(applied.put);
             }
@@ -377,18 +417,26 @@ async fn fold_card<C: Card>(
 ) -> Result<(Put, Vec<NewMessage>), Error> {
     let ledger = follower.ledger;
     let mut card = match stored {
-        Some(document) => read_card::<C>(ledger, stream, document).await?,
+        Some(document) if C::READS_PERSONALS => read_card::<C>(ledger, stream, document).await?,
+        Some(document) => stored_card::<C>(stream, document)?,
         None => C::default(),
     };
     let (mut messages, mut sequence) = (Vec::new(), 0);
     for (received, decoded) in readable {
         let commit = &received.commit;
-        for envelope in ledger.envelopes_of(commit, decoded).await? {
+        let envelopes = if C::READS_PERSONALS {
+            ledger.envelopes_of(commit, decoded).await?
+        } else {
+            envelopes(commit, decoded)
+        };
+        for envelope in envelopes {
             card.fold(&envelope);
             for reaction in reactions {
-                let is_born = follower
-                    .births
-                    .includes(reaction.name, received.position, commit.at);
+                let kind = envelope.event.kind();
+                let is_born =
+                    follower
+                        .births
+                        .includes(reaction.name, kind, received.position, commit.at);
                 if !is_born {
                     continue;
                 }

@@ -220,7 +220,7 @@ fn plain(text: &str) -> String {
 /// Returns the text of a message with at most `most` bytes. Values that do not fit are omitted from the end. A longer link
 /// remains complete.
 fn full(content: &Content, most: usize) -> String {
-    let line = |label: &str, url: &str| format!("{}: {url}", plain(label));
+    let line = |label: &str, url: &str| labelled(&plain(label), url);
     let mut end = vec![line(&content.link.text, &content.link.url)];
     let actions = content.actions.iter();
     end.extend(actions.map(|action| line(&action.label, &action.url)));
@@ -581,7 +581,7 @@ pub(super) mod tests {
             (&json!("weixin"), &json!("lisi"))
         );
         assert_eq!(body["title"], "[REQ1] 请审批: 申请权限");
-        let expected = "lisi，您好。\n优先级: 高\n打开工单: https://desk.example/tickets/REQ1\n您是节点的处理人。";
+        let expected = "lisi，您好。\n优先级：高\n打开工单：https://desk.example/tickets/REQ1\n您是节点的处理人。";
         assert_eq!(body["content"], expected);
         assert_eq!(body.get("body_format"), None);
 
@@ -663,7 +663,7 @@ pub(super) mod tests {
         );
         assert!(
             text.contains(
-                "\n…\n打开工单: https://desk.example/tickets/REQ1\n同意: https://desk.example/a/1\n"
+                "\n…\n打开工单：https://desk.example/tickets/REQ1\n同意：https://desk.example/a/1\n"
             ),
             "{text}"
         );
@@ -677,7 +677,7 @@ pub(super) mod tests {
         // A link that is longer than the message remains complete.
         content.link.url = format!("https://desk.example/{}", "x".repeat(3_000));
         let (_, body) = sent(&bus("weixin", SEND_MSG), &content);
-        assert_eq!(body["content"], format!("打开工单: {}", content.link.url));
+        assert_eq!(body["content"], format!("打开工单：{}", content.link.url));
     }
 
     #[test]

@@ -60,6 +60,8 @@ fn next_event(verdict: Verdict) -> &'static str {
         repetition: Repetition::AtMostOnce,
         due: Moment(0),
         expires: Moment(30 * 24 * 3_600_000),
+        is_tagged: true,
+        thread: None,
     };
     let mut delivery = Delivery::default();
     delivery.evolve(&requested.into());

@@ -14,6 +14,52 @@ use events::task_type::Repetition;
 
 use super::{Mail, MailReply, MailTls, Mailer, Outgoing};
 
+/// The parts of hostile test texts: control syntax of all channels, and characters that end a text in JSON, XML, HTML, a
+/// form or a mail.
+pub const HOSTILE_PARTS: &[&str] = &[
+    "<!channel>",
+    "<!here|x>",
+    "<@U0000ROOT>",
+    "<https://evil.example|打开工单>",
+    "@all",
+    "@所有人",
+    "<@all>",
+    "<at>all</at>",
+    "<at id=all></at>",
+    "<at user_id=\"all\">",
+    "[打开工单](https://evil.example)",
+    "![i](http://evil.example/i.png)",
+    "](",
+    "**b**",
+    "`c`",
+    "# title",
+    "\n\n",
+    "\r\nBcc: x@evil.example\r\n",
+    "\r\n\r\n<script>",
+    "\"}],\"isAtAll\":true,\"x\":[{\"",
+    "\",\"touser\":\"@all\",\"x\":\"",
+    "{\"tag\":\"at\",\"user_id\":\"all\"}",
+    "\\u003c!channel\\u003e",
+    "&lt;!channel&gt; &amp; &#64;all",
+    "]]></text><b>x</b>",
+    "{{DATE(2026-01-01T00:00:00Z,SHORT)}}",
+    "${name} @{triggerBody()}",
+    "{{first.DATA}}",
+    "$userName=lisi$",
+    "<font color=\"warning\">",
+    "<br>",
+    "http://evil.example",
+    "&To=%2B15005550006",
+    "%0d%0a",
+    "\u{0}\u{1b}[31m",
+    "\u{202e}\u{feff}",
+    "字",
+    "word ",
+    "😀",
+    "\\",
+    "'",
+];
+
 /// Returns a test account for the given channel. The account has no settings.
 pub fn account(channel: &str) -> Defined {
     Defined {
@@ -57,12 +103,14 @@ pub fn outgoing<'a>(
         to,
         content,
         id: "0123456789abcdef0123456789abcdef",
+        tag: "",
         token: "",
         reply_to: None,
         unsubscribe: None,
         instance: "0123456789abcdef",
         requested: Moment(1_000),
         now: Moment(2_000),
+        thread: None,
     }
 }
 

@@ -10,6 +10,7 @@ use events::delivery::FailureClass;
 use serde_json::{Value, json};
 
 use super::dingtalk::{self, BUTTONS_MAX, PAUSE_MS};
+use super::group::{self, Groups};
 use super::{
     Access, Channel, Outgoing, Request, Response, Token, accepted, check_url, flag, of_http, only,
     text,
@@ -21,7 +22,7 @@ const PATH: &str = "/v1.0/robot/oToMessages/batchSend";
 /// Maximum number of messages in one minute. DingTalk allows 20 requests per second to an organization without a paid plan.
 const PER_MINUTE: u32 = 1_200;
 /// Maximum size of the member `msgParam`, in bytes.
-const PARAMETERS_MAX: usize = 15_000;
+pub(super) const PARAMETERS_MAX: usize = 15_000;
 
 /// The channel that sends messages through the robots of DingTalk apps.
 #[derive(Clone, Copy, Debug)]
@@ -45,9 +46,23 @@ impl Channel for DingtalkApp {
     }
 
     fn check(&self, account: &Defined) -> Result<(), String> {
-        only(account, &["url", "robot_code", "stream"])?;
+        let known = [
+            "url",
+            "robot_code",
+            "stream",
+            "group_template_id",
+            "group_owner",
+        ];
+        only(account, &known)?;
         check_url(account, "url")?;
         flag(account, "stream")?;
+        if account.settings.contains_key("group_template_id") {
+            dingtalk::check_name(account, "group_template_id")?;
+        }
+        if account.settings.contains_key("group_owner") {
+            dingtalk::check_address(text(account, "group_owner"))
+                .map_err(|reason| format!("`group_owner` must {reason}"))?;
+        }
         dingtalk::check_name(account, "robot_code")
     }
 
@@ -88,10 +103,14 @@ impl Channel for DingtalkApp {
     fn verdict(&self, response: &Response) -> Verdict {
         of_http(response, judge)
     }
+
+    fn groups(&self) -> Option<&'static dyn Groups> {
+        Some(&group::dingtalk::Dingtalk)
+    }
 }
 
 /// Returns the key of the template of a message. The templates for several buttons end with the number of buttons.
-fn key(content: &Content) -> String {
+pub(super) fn key(content: &Content) -> String {
     match content.actions.len() {
         0 => "sampleMarkdown".into(),
         1 => "sampleActionCard".into(),
@@ -100,7 +119,7 @@ fn key(content: &Content) -> String {
 }
 
 /// Returns the parameters of the template of a message. Each button opens a page of the desk.
-fn parameters(content: &Content, is_cut: bool) -> Value {
+pub(super) fn parameters(content: &Content, is_cut: bool) -> Value {
     let mut parameters = json!({
         "title": dingtalk::plain(&content.subject),
         "text": dingtalk::markdown(content, "", "", is_cut),

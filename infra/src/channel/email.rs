@@ -6,7 +6,7 @@ mod verdict;
 use std::time::{Duration, UNIX_EPOCH};
 
 use domain::attempt::Verdict;
-use domain::notification::content::{Content, Line, one_line};
+use domain::notification::content::{Content, Line, labelled, one_line};
 use events::channel_account::Defined;
 use events::delivery::FailureClass;
 use lettre::Address;
@@ -24,6 +24,11 @@ const SUBJECT_MAX: usize = 150;
 /// adds a plus sign, the number of the ticket and a signature, and this part of an address has at most 64 characters
 /// (RFC 5321, section 4.5.3.1.1).
 const REPLY_LOCAL_MAX: usize = 16;
+
+/// The setting with further addresses to which people send mails for the desk.
+const ALSO_FOR: &str = "also_for";
+/// Maximum number of addresses in the setting `also_for`.
+const ALSO_FOR_MAX: usize = 20;
 
 /// The checks of the sender of a mail that an account can require. The first one is the default.
 const SENDER_CHECKS: [&str; 3] = ["dmarc", "dkim", "spf"];
@@ -71,6 +76,7 @@ impl Channel for Email {
                 "reply_to",
                 "authserv_id",
                 "sender_check",
+                ALSO_FOR,
                 mailbox::KEY,
             ],
         )?;
@@ -101,6 +107,7 @@ impl Channel for Email {
             }
         }
         check_reply_to(text(account, "reply_to"))?;
+        also_for(account)?;
         let method = text(account, "sender_check");
         if !method.is_empty() && !SENDER_CHECKS.contains(&method) {
             return Err("`sender_check` must be dmarc, dkim or spf".into());
@@ -174,6 +181,39 @@ pub fn trusted_check(account: &Defined) -> Option<(&str, &str)> {
     (!server.is_empty()).then_some((server, method))
 }
 
+/// Returns the addresses to which people send mails for the desk: `reply_to`, `from`, the user of the mailbox, and the
+/// addresses of the setting `also_for`. The first one is the usual address.
+pub fn own_addresses(account: &Defined) -> Vec<String> {
+    let mut addresses = vec![text(account, "reply_to").to_owned()];
+    addresses.extend(from(account).ok().map(|from| from.email.to_string()));
+    let mailbox = mailbox::settings(account).ok().flatten();
+    addresses.extend(mailbox.map(|mailbox| mailbox.user));
+    addresses.extend(also_for(account).unwrap_or_default());
+    addresses.retain(|address| address.contains('@'));
+    addresses
+}
+
+/// Returns the addresses in the setting `also_for`, such as those of groups. If the setting is invalid, returns the reason
+/// as an English text.
+fn also_for(account: &Defined) -> Result<Vec<String>, String> {
+    let Some(value) = account.settings.get(ALSO_FOR) else {
+        return Ok(Vec::new());
+    };
+    let wrong = || {
+        format!(
+            "`{ALSO_FOR}` must be a list of at most {ALSO_FOR_MAX} addresses such as helpdesk@example.com"
+        )
+    };
+    let list = value.as_array().filter(|list| list.len() <= ALSO_FOR_MAX);
+    let addresses = list.ok_or_else(wrong)?.iter();
+    let addresses = addresses.map(|one| -> Result<String, String> {
+        let address = one.as_str().unwrap_or_default();
+        Email.check_address(address).map_err(|_| wrong())?;
+        Ok(address.to_owned())
+    });
+    addresses.collect()
+}
+
 /// Returns the port of the mail relay of an account. If the account defines no port, the type of the encryption
 /// determines the port. If the definition is invalid, returns the reason as an English text.
 pub fn port(account: &Defined) -> Result<u16, String> {
@@ -237,7 +277,7 @@ fn message(outgoing: &Outgoing<'_>, from: &Mailbox) -> Result<Vec<u8>, String> {
         .to(Mailbox::new(None, to))
         .subject(subject)
         // The mail library does not add the brackets `<` and `>` around a message id.
-        .message_id(Some(format!("<{}@{domain}>", outgoing.id)))
+        .message_id(Some(format!("<{}@{domain}>", mark(outgoing))))
         .references(root.clone())
         .in_reply_to(root);
     if let Some(reply_to) = outgoing.reply_to {
@@ -263,16 +303,25 @@ fn message(outgoing: &Outgoing<'_>, from: &Mailbox) -> Result<Vec<u8>, String> {
     Ok(message.formatted())
 }
 
+/// Returns the id of the delivery with its keyed tag. A report about the mail contains this text, see
+/// [`mark_of`](crate::inbound::mail::mark_of).
+fn mark(outgoing: &Outgoing<'_>) -> String {
+    match outgoing.tag {
+        "" => outgoing.id.to_owned(),
+        tag => format!("{}.{tag}", outgoing.id),
+    }
+}
+
 /// Returns the headers that mark a mail for other programs. Returns an error text if a value has other
 /// characters than visible ASCII characters.
 fn marks(outgoing: &Outgoing<'_>) -> Result<Vec<(&'static str, String)>, String> {
     let mut marks = vec![
         // The first three headers prevent automatic replies from other programs (RFC 3834). The last header contains
-        // the id of the delivery (the sending of one message to one person).
+        // the id of the delivery (the sending of one message to one person) with its keyed tag.
         ("Auto-Submitted", "auto-generated".to_owned()),
         ("X-Auto-Response-Suppress", "All".to_owned()),
         ("Precedence", "bulk".to_owned()),
-        ("X-Ledgerdesk-Delivery", outgoing.id.to_owned()),
+        ("X-Ledgerdesk-Delivery", mark(outgoing)),
     ];
     if !outgoing.instance.is_empty() {
         // A mail with this header that arrives at the desk has come back, for example from a forwarding rule.
@@ -302,18 +351,18 @@ fn marks(outgoing: &Outgoing<'_>) -> Result<Vec<(&'static str, String)>, String>
 fn plain(content: &Content) -> String {
     let has_body = !content.body.is_empty();
     let actions = content.actions.iter();
-    let actions = actions.map(|action| format!("{}: {}", action.label, action.url));
+    let actions = actions.map(|action| labelled(&action.label, &action.url));
     let mut actions: Vec<String> = actions.collect();
     let mut lines = Vec::new();
     for line in content.lines() {
         match line {
             Line::Text(text) if has_body => lines.push(text.to_owned()),
             Line::Text(text) => lines.extend([text.to_owned(), String::new()]),
-            Line::Value(label, value) => lines.push(format!("{label}: {value}")),
+            Line::Value(label, value) => lines.push(labelled(label, value)),
             Line::Link(link) => {
                 lines.push(String::new());
                 lines.append(&mut actions);
-                lines.push(format!("{}: {}", link.text, link.url));
+                lines.push(labelled(&link.text, &link.url));
             }
             Line::Closing(text) => lines.extend([String::new(), text.to_owned()]),
         }
@@ -376,17 +425,23 @@ pub(super) fn html(content: &Content) -> String {
 
 /// Returns a text in which the special characters of HTML are escaped.
 pub fn escaped(text: &str) -> String {
-    let mut html = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            '\'' => html.push_str("&#39;"),
-            c => html.push(c),
-        }
+    let mut html = String::with_capacity(text.len() + text.len() / 8);
+    // The special characters have one byte each, and no byte of another character is equal to them.
+    let mut copied = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        let escape = match byte {
+            b'&' => "&amp;",
+            b'<' => "&lt;",
+            b'>' => "&gt;",
+            b'"' => "&quot;",
+            b'\'' => "&#39;",
+            _ => continue,
+        };
+        html.push_str(&text[copied..at]);
+        html.push_str(escape);
+        copied = at + 1;
     }
+    html.push_str(&text[copied..]);
     html
 }
 
@@ -458,12 +513,69 @@ mod tests {
     }
 
     #[test]
+    fn an_account_knows_the_addresses_of_the_desk() {
+        let mut account = relay();
+        assert_eq!(own_addresses(&account), ["desk@example.com"]);
+        for (key, value) in [
+            ("reply_to", json!("itsm@example.com")),
+            ("also_for", json!(["help@example.com"])),
+            (
+                "mailbox",
+                json!({ "host": "imap.example", "user": "box@example.com" }),
+            ),
+        ] {
+            account.settings.insert(key.into(), value);
+        }
+        assert_eq!(Email.check(&account), Ok(()));
+        let expected = [
+            "itsm@example.com",
+            "desk@example.com",
+            "box@example.com",
+            "help@example.com",
+        ];
+        assert_eq!(own_addresses(&account), expected);
+        for wrong in [
+            json!("help@example.com"),
+            json!(["help"]),
+            json!([1]),
+            json!(vec!["a@b.example"; 21]),
+        ] {
+            account.settings.insert("also_for".into(), wrong.clone());
+            let reason = Email.check(&account).unwrap_err();
+            assert!(reason.starts_with("`also_for` must be a list"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_tag_of_the_delivery_is_in_the_message_id_and_in_the_own_header() {
+        let (relay, content) = (relay(), content());
+        let outgoing = Outgoing {
+            tag: "fedcba98765432100123",
+            ..outgoing(&relay, "", "lisi@example.com", &content)
+        };
+        let Ok(Request::Mail(mail)) = Email.request(&outgoing) else {
+            panic!("a mail")
+        };
+        let mark = "0123456789abcdef0123456789abcdef.fedcba98765432100123";
+        let headers = headers(&mail);
+        for expected in [
+            format!("Message-ID: <{mark}@example.com>"),
+            format!("X-Ledgerdesk-Delivery: {mark}"),
+        ] {
+            assert!(headers.contains(&expected), "{expected} in {headers:#?}");
+        }
+        let found = crate::inbound::mail::mark_of(&format!("<{mark}@example.com>"));
+        let found = found.expect("a mark");
+        assert_eq!(format!("{}.{}", found.delivery, found.tag), mark);
+    }
+
+    #[test]
     fn a_body_of_a_template_is_escaped_in_both_parts() {
         let mut content = content();
         content.body = vec!["您好".into(), String::new(), "<b>标题</b>".into()];
         assert_eq!(
             plain(&content),
-            "您好\r\n\r\n<b>标题</b>\r\n\r\n打开工单: https://desk.example/tickets/REQ1"
+            "您好\r\n\r\n<b>标题</b>\r\n\r\n打开工单：https://desk.example/tickets/REQ1"
         );
         let html = html(&content);
         assert!(

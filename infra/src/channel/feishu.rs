@@ -2,8 +2,10 @@
 //! (reference/notifications.md, section 1.5). A message is a card with buttons. Feishu reports the press of a button to the
 //! application. The HTTP status of a response is not sufficient: only the code in the body shows the result.
 
+mod cards;
+mod response;
+
 use domain::attempt::Verdict;
-use domain::notification::content::{Action, Content, labelled, one_line};
 use domain::notification::receipt::Reported;
 use events::Moment;
 use events::channel_account::Defined;
@@ -11,34 +13,35 @@ use events::delivery::FailureClass;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::group::{self, Groups};
 use super::{
-    Access, Answering, Channel, Outgoing, Request, Response, TIMEOUT, Token, Updates, accepted,
-    check_url, cut, of_http, only, text,
+    Access, Answering, Channel, Conversation, Outgoing, Request, Response, THREADS, TIMEOUT,
+    Thread, Token, Updates, accepted, check_url, cut, has_threads, of_http, only, text,
 };
 use crate::http::{HttpError, HttpRequest, HttpResponse, RESPONSE_BYTES_MAX};
+pub(super) use cards::{card, content, fit};
+use response::is_token_code;
+pub(super) use response::{Answer, coded, refusal, throttled, unlisted};
 
 /// The default base URL of the channels of Feishu. The base URL of Lark is `https://open.larksuite.com`.
 const URL: &str = "https://open.feishu.cn";
 /// Maximum number of messages that one application may send in one minute.
 const PER_MINUTE: u32 = 1_000;
-/// Maximum size of a card as JSON, in bytes.
-const CARD_BYTES_MAX: usize = 30_000;
 /// Maximum size of one text in a card, except for the values of the ticket, in bytes.
 const TEXT_BYTES_MAX: usize = 1_500;
-/// Maximum size of the text of a button, in bytes. Feishu allows 100 characters.
-const LABEL_BYTES_MAX: usize = 100;
 /// The kinds of ids with which an application can address a person or a group. The first kind is the default.
-const KINDS: [&str; 5] = ["open_id", "user_id", "union_id", "email", "chat_id"];
+pub(super) const KINDS: [&str; 5] = ["open_id", "user_id", "union_id", "email", "chat_id"];
 /// Number of the first kinds in [`KINDS`] that are ids of people.
-const KINDS_OF_PEOPLE: usize = 3;
+pub(super) const KINDS_OF_PEOPLE: usize = 3;
 /// Maximum number of characters of the id with which Feishu recognizes a repeated message.
 const ID_CHARACTERS: usize = 32;
-/// Pause before the next message if Feishu names no pause, in milliseconds.
-const WAIT_MS: i64 = 10_000;
-/// Pause before the next message to one person or group, in milliseconds. Feishu allows 5 messages in one second.
-const CHAT_WAIT_MS: i64 = 2_000;
-/// Maximum pause that the desk reads from a response, in seconds: one hour.
-const WAIT_MAX_S: i64 = 3_600;
+/// Time for which Feishu accepts updates of a card, in milliseconds (14 days).
+const UPDATE_AGE_MAX_MS: i64 = 14 * 24 * 3_600_000;
+/// The codes with which Feishu refuses an answer to a message: it was withdrawn, its topic does not exist, it is not
+/// visible, it cannot have a topic, or it was deleted (the page "Reply to a message" of the Open Platform).
+const LOST_ROOT: [i64; 5] = [230_011, 230_019, 230_050, 230_071, 230_110];
+/// The code of every wrong parameter. The text names the parameter.
+const WRONG_PARAMETER: i64 = 230_001;
 
 /// The channel that sends messages through an application of Feishu or Lark.
 #[derive(Clone, Copy, Debug)]
@@ -75,8 +78,9 @@ impl Channel for Feishu {
     }
 
     fn check(&self, account: &Defined) -> Result<(), String> {
-        only(account, &["url", "receive_id_type"])?;
+        only(account, &["url", "receive_id_type", THREADS])?;
         check_url(account, "url")?;
+        has_threads(account)?;
         match account.settings.get("receive_id_type").map(Value::as_str) {
             None => Ok(()),
             Some(Some(kind)) if KINDS.contains(&kind) => Ok(()),
@@ -138,6 +142,9 @@ impl Channel for Feishu {
     }
 
     fn request(&self, outgoing: &Outgoing<'_>) -> Result<Request, String> {
+        if let Some(thread) = outgoing.thread {
+            return in_thread(outgoing, thread).map(Request::Http);
+        }
         let url = format!(
             "{}/open-apis/im/v1/messages?receive_id_type={}",
             base(outgoing.account),
@@ -152,6 +159,25 @@ impl Channel for Feishu {
         });
         let request = json_request("POST", url, token(outgoing)?, &body);
         Ok(Request::Http(request))
+    }
+
+    fn conversation<'a>(&self, account: &'a Defined, to: &'a str) -> Conversation<'a> {
+        let is_person = kind(account) != KINDS[KINDS.len() - 1];
+        match has_threads(account) {
+            Ok(true) if is_person => Conversation::OfPerson,
+            Ok(true) => Conversation::Shared(to),
+            _ => Conversation::WithoutThreads,
+        }
+    }
+
+    fn refuses_thread(&self, response: &Response) -> bool {
+        let Response::Http(Ok(response)) = response else {
+            return false;
+        };
+        coded(response).is_ok_and(|answer| {
+            let is_unknown = answer.code == WRONG_PARAMETER && answer.reason.contains("message_id");
+            is_unknown || LOST_ROOT.contains(&answer.code)
+        })
     }
 
     /// Answers with a text below the message of the person, or below the card.
@@ -180,6 +206,10 @@ impl Channel for Feishu {
             }
             Ok(answer) => refusal(response, &answer),
         })
+    }
+
+    fn groups(&self) -> Option<&'static dyn Groups> {
+        Some(&group::feishu::Feishu)
     }
 
     /// Feishu reports who has read a message for 7 days. The person is only known if the message went to an id of a
@@ -221,6 +251,10 @@ impl Channel for Feishu {
         Updates::Always
     }
 
+    fn update_age_max_ms(&self) -> Option<i64> {
+        Some(UPDATE_AGE_MAX_MS)
+    }
+
     fn update(
         &self,
         outgoing: &Outgoing<'_>,
@@ -229,6 +263,20 @@ impl Channel for Feishu {
     ) -> Result<HttpRequest, String> {
         update(outgoing, message)
     }
+}
+
+/// Returns the request that answers the first message of a thread. An answer that also appears in the conversation is not
+/// in the topic of the message: Feishu shows it below a quotation.
+fn in_thread(outgoing: &Outgoing<'_>, thread: Thread<'_>) -> Result<HttpRequest, String> {
+    let url = format!("{}/reply", message_url(outgoing.account, thread.root)?);
+    let id: String = outgoing.id.chars().take(ID_CHARACTERS).collect();
+    let body = json!({
+        "msg_type": "interactive",
+        "content": content(outgoing.content),
+        "reply_in_thread": !thread.is_broadcast,
+        "uuid": id,
+    });
+    Ok(json_request("POST", url, token(outgoing)?, &body))
 }
 
 /// Returns the request that replaces the card of a sent message by the card of `outgoing`. `message` is the id of the message
@@ -282,7 +330,7 @@ fn read(secret: &str) -> Result<Secret, String> {
         })
 }
 
-fn kind(account: &Defined) -> &str {
+pub(super) fn kind(account: &Defined) -> &str {
     match text(account, "receive_id_type") {
         "" => KINDS[0],
         kind => kind,
@@ -308,15 +356,6 @@ fn message_url(account: &Defined, message: &str) -> Result<String, String> {
         "{}/open-apis/im/v1/messages/{message}",
         base(account)
     ))
-}
-
-/// Returns the card of a message as JSON text.
-fn content(content: &Content) -> String {
-    let callback =
-        |action: &Action| json!({ "value": { "name": action.name, "value": action.value } });
-    fit(content, CARD_BYTES_MAX, |content| {
-        card(content, None, callback).to_string()
-    })
 }
 
 /// Checks an address of a person for the channels of Feishu: an id of Feishu or an e-mail address.
@@ -366,737 +405,5 @@ pub(super) fn json_request(method: &str, url: String, token: &str, body: &Value)
     }
 }
 
-/// Returns the result of `render` for the content, with at most `bytes_max` bytes if possible. Values are omitted from the
-/// end until the result is small enough. A line with an ellipsis then shows that values are missing. The subject, the link
-/// and the buttons are never omitted.
-pub(super) fn fit(
-    content: &Content,
-    bytes_max: usize,
-    render: impl Fn(&Content) -> String,
-) -> String {
-    let mut content = Content {
-        subject: cut(&content.subject, TEXT_BYTES_MAX),
-        intro: cut(&content.intro, TEXT_BYTES_MAX),
-        closing: cut(&content.closing, TEXT_BYTES_MAX),
-        ..content.clone()
-    };
-    let mut kept = content.values.len();
-    let mut rendered = render(&content);
-    while rendered.len() > bytes_max && kept > 0 {
-        kept -= 1;
-        content.values.truncate(kept);
-        content.values.push(("…".into(), String::new()));
-        rendered = render(&content);
-    }
-    rendered
-}
-
-/// Returns the card of a message. `first` is an element before the text, if there is one. `effect` returns the members of a
-/// button that define what the press of the button does. All texts are elements of the kind `plain_text`, in which no
-/// character has a special meaning.
-pub(super) fn card(
-    content: &Content,
-    first: Option<Value>,
-    effect: impl Fn(&Action) -> Value,
-) -> Value {
-    let mut elements: Vec<Value> = first.into_iter().collect();
-    elements.push(json!({ "tag": "div", "text": plain_text(&content.intro) }));
-    let field = |(label, value): &(String, String)| {
-        let line = if value.is_empty() {
-            label.clone()
-        } else {
-            labelled(label, value)
-        };
-        json!({ "is_short": false, "text": plain_text(&line) })
-    };
-    let fields: Vec<Value> = content.values.iter().map(field).collect();
-    if !fields.is_empty() {
-        elements.push(json!({ "tag": "div", "fields": fields }));
-    }
-    let button = |label: &str, is_primary: bool, effect: Value| {
-        let kind = if is_primary { "primary" } else { "default" };
-        let mut button = json!({
-            "tag": "button",
-            "type": kind,
-            "text": plain_text(&cut(label, LABEL_BYTES_MAX)),
-        });
-        if let (Some(button), Value::Object(effect)) = (button.as_object_mut(), effect) {
-            button.extend(effect);
-        }
-        button
-    };
-    let actions = content.actions.iter();
-    let mut buttons: Vec<Value> = actions
-        .map(|action| button(&action.label, action.is_primary, effect(action)))
-        .collect();
-    let link = json!({ "url": content.link.url });
-    buttons.push(button(&content.link.text, content.actions.is_empty(), link));
-    elements.push(json!({ "tag": "action", "actions": buttons }));
-    if !content.closing.is_empty() {
-        elements.push(json!({ "tag": "note", "elements": [plain_text(&content.closing)] }));
-    }
-    json!({
-        // A card can be replaced later only if `update_multi` is true.
-        "config": { "wide_screen_mode": true, "update_multi": true },
-        "header": { "template": "blue", "title": plain_text(&content.subject) },
-        "elements": elements,
-    })
-}
-
-/// Returns an element with plain text. The character `<` is replaced by a similar full-width character, because old programs
-/// of Feishu show a card as text, and a text can contain the mention `<at user_id="all">`.
-fn plain_text(text: &str) -> Value {
-    json!({ "tag": "plain_text", "content": text.replace('<', "＜") })
-}
-
-/// A response with a code.
-pub(super) struct Answer {
-    pub(super) code: i64,
-    /// The reason in the response, as one line.
-    pub(super) reason: String,
-    pub(super) body: Value,
-}
-
-/// Reads the code of a response. Returns a verdict (the result of the attempt) if the HTTP status already determines the
-/// result, or if the response has no code.
-pub(super) fn coded(response: &HttpResponse) -> Result<Answer, Verdict> {
-    let status = response.status;
-    match status {
-        429 => {
-            return Err(Verdict::Throttled {
-                reason: "Feishu answered with HTTP status 429".into(),
-                after_ms: wait_ms(response, WAIT_MS),
-            });
-        }
-        503 => {
-            return Err(Verdict::retry(format!(
-                "Feishu answered with HTTP status {status}"
-            )));
-        }
-        413 => {
-            return Err(Verdict::refused(
-                FailureClass::TooLarge,
-                status.to_string(),
-                "Feishu answered with HTTP status 413",
-            ));
-        }
-        _ => {}
-    }
-    let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
-    // Old versions of the custom bot use other names.
-    let code = body.get("code").or_else(|| body.get("StatusCode"));
-    let message = body.get("msg").or_else(|| body.get("StatusMessage"));
-    let reason = one_line(message.and_then(Value::as_str).unwrap_or_default());
-    let Some(code) = code.and_then(Value::as_i64) else {
-        let reason = format!("the response with HTTP status {status} has no `code`");
-        // Such a response probably comes from another server than Feishu, such as a proxy. It is possible that this
-        // server has forwarded the message to Feishu.
-        return Err(if response.is_success() || status >= 500 {
-            Verdict::Unknown {
-                reason: reason.into(),
-            }
-        } else {
-            Verdict::refused(FailureClass::Permanent, status.to_string(), reason)
-        });
-    };
-    if code == 0 && !response.is_success() {
-        let reason = format!("the response has the code 0, but HTTP status {status}");
-        return Err(Verdict::Unknown {
-            reason: reason.into(),
-        });
-    }
-    Ok(Answer { code, reason, body })
-}
-
-/// Returns the verdict (the result of the attempt) for the limit of messages. The pause is from the response if the response
-/// names one, and otherwise `otherwise_ms` milliseconds.
-pub(super) fn throttled(response: &HttpResponse, answer: &Answer, otherwise_ms: i64) -> Verdict {
-    let Answer { code, reason, .. } = answer;
-    Verdict::Throttled {
-        reason: format!("too many messages (code {code}): {reason}").into(),
-        after_ms: wait_ms(response, otherwise_ms),
-    }
-}
-
-/// Returns the verdict (the result of the attempt) for a code that the desk does not know. An unknown code means a permanent
-/// failure. If the server has an error of its own, the result is unknown.
-pub(super) fn unlisted(response: &HttpResponse, answer: &Answer) -> Verdict {
-    let Answer { code, reason, .. } = answer;
-    if response.status >= 500 {
-        Verdict::Unknown {
-            reason: format!("Feishu has an error (code {code}): {reason}").into(),
-        }
-    } else {
-        Verdict::refused(FailureClass::Permanent, code.to_string(), reason)
-    }
-}
-
-fn wait_ms(response: &HttpResponse, otherwise_ms: i64) -> i64 {
-    let seconds = ["x-ogw-ratelimit-reset", "retry-after"]
-        .into_iter()
-        .find_map(|name| response.header(name)?.trim().parse::<u32>().ok());
-    seconds.map_or(otherwise_ms, |seconds| {
-        i64::from(seconds).clamp(1, WAIT_MAX_S) * 1_000
-    })
-}
-
-/// Returns true for the codes of a missing, unknown or expired access token. Feishu sent nothing in these cases.
-fn is_token_code(code: i64) -> bool {
-    matches!(
-        code,
-        99_991_661 | 99_991_663 | 99_991_664 | 99_991_668 | 99_991_671
-    )
-}
-
-/// Converts a code other than 0 to a verdict (the result of the attempt).
-fn refusal(response: &HttpResponse, answer: &Answer) -> Verdict {
-    let (code, reason) = (answer.code, answer.reason.as_str());
-    let refused = |class| Verdict::refused(class, code.to_string(), reason);
-    match code {
-        // The limits of a tenant, of an application, and of one person or group.
-        11_232 | 99_991_400 => throttled(response, answer, WAIT_MS),
-        230_020 => throttled(response, answer, CHAT_WAIT_MS),
-        // A message with the same id is just being sent, or messages to people are not possible at the moment.
-        230_049 | 230_101 => Verdict::retry(format!("Feishu is busy (code {code}): {reason}")),
-        // A wrong application or a wrong key, an application that is not installed or switched off, a forbidden network
-        // address, a missing bot, and missing permissions.
-        10_003 | 10_014 | 10_015 | 99_991_543 | 99_991_662 | 99_991_673 | 99_991_401 | 230_006
-        | 230_027 | 99_991_672 | 99_991_676 | 99_991_679 => refused(FailureClass::Credential),
-        code if is_token_code(code) => refused(FailureClass::Credential),
-        // Feishu uses this code for every wrong parameter, and names the address only in the text.
-        230_001 if reason.contains("receive_id") => refused(FailureClass::RecipientInvalid),
-        // The bot is not in the group, the application is not for this person, the person has left, the address is
-        // unknown, the person is in another company, the person has stopped the bot, or the group does not exist any more.
-        230_002 | 230_013 | 230_029 | 230_034 | 230_038 | 230_053 | 232_009 => {
-            refused(FailureClass::RecipientInvalid)
-        }
-        // Unknown ids of a person or group, and ids that belong to another application or company.
-        99_992_351..=99_992_354 | 99_992_360..=99_992_364 => {
-            refused(FailureClass::RecipientInvalid)
-        }
-        230_025 => refused(FailureClass::TooLarge),
-        // Wrong parameters (230001), another sender (230017), settings of the group (230018, 230035), forbidden words
-        // (230022, 230028) and a wrong card (230099) are permanent failures, as are unknown codes.
-        _ => unlisted(response, answer),
-    }
-}
-
 #[cfg(test)]
-pub(super) mod tests {
-    use super::super::contract::{account, content, outgoing, shown, text_of};
-    use super::*;
-
-    const SECRET: &str = r#"{"app_id": "cli_a", "app_secret": "hidden"}"#;
-
-    /// HTTP status, body and expected verdict of responses to a message (reference/notifications.md, section 1.5).
-    pub(in crate::channel) const CODES: &[(u16, &str, &str)] = &[
-        (
-            200,
-            r#"{"code":0,"msg":"success","data":{"message_id":"om_1"}}"#,
-            "accepted om_1",
-        ),
-        (200, r#"{"code":0,"msg":"success"}"#, "accepted"),
-        (500, r#"{"code":0,"msg":"success"}"#, "unknown"),
-        (400, r#"{"code":0}"#, "unknown"),
-        (429, "", "throttled 10000"),
-        (
-            429,
-            r#"{"code":99991400,"msg":"request trigger frequency limit"}"#,
-            "throttled 10000",
-        ),
-        (400, r#"{"code":99991400,"msg":"m"}"#, "throttled 10000"),
-        (400, r#"{"code":11232,"msg":"m"}"#, "throttled 10000"),
-        (200, r#"{"code":11232,"msg":"m"}"#, "throttled 10000"),
-        (400, r#"{"code":230020,"msg":"m"}"#, "throttled 2000"),
-        (400, r#"{"code":99991661,"msg":"m"}"#, "credential 99991661"),
-        (400, r#"{"code":99991663,"msg":"m"}"#, "credential 99991663"),
-        (400, r#"{"code":99991664,"msg":"m"}"#, "credential 99991664"),
-        (400, r#"{"code":99991668,"msg":"m"}"#, "credential 99991668"),
-        (400, r#"{"code":99991671,"msg":"m"}"#, "credential 99991671"),
-        (400, r#"{"code":99991401,"msg":"m"}"#, "credential 99991401"),
-        (400, r#"{"code":99991543,"msg":"m"}"#, "credential 99991543"),
-        (400, r#"{"code":99991662,"msg":"m"}"#, "credential 99991662"),
-        (400, r#"{"code":99991672,"msg":"m"}"#, "credential 99991672"),
-        (400, r#"{"code":99991673,"msg":"m"}"#, "credential 99991673"),
-        (400, r#"{"code":99991676,"msg":"m"}"#, "credential 99991676"),
-        (400, r#"{"code":99991679,"msg":"m"}"#, "credential 99991679"),
-        (400, r#"{"code":230006,"msg":"m"}"#, "credential 230006"),
-        (400, r#"{"code":230027,"msg":"m"}"#, "credential 230027"),
-        (
-            400,
-            r#"{"code":230001,"msg":"Your request contains an invalid request parameter, ext=invalid receive_id."}"#,
-            "recipient_invalid 230001",
-        ),
-        (
-            400,
-            r#"{"code":230001,"msg":"invalid msg_type"}"#,
-            "permanent 230001",
-        ),
-        (
-            400,
-            r#"{"code":230002,"msg":"m"}"#,
-            "recipient_invalid 230002",
-        ),
-        (
-            400,
-            r#"{"code":230013,"msg":"m"}"#,
-            "recipient_invalid 230013",
-        ),
-        (
-            400,
-            r#"{"code":230029,"msg":"m"}"#,
-            "recipient_invalid 230029",
-        ),
-        (
-            400,
-            r#"{"code":230034,"msg":"m"}"#,
-            "recipient_invalid 230034",
-        ),
-        (
-            400,
-            r#"{"code":230038,"msg":"m"}"#,
-            "recipient_invalid 230038",
-        ),
-        (
-            400,
-            r#"{"code":230053,"msg":"m"}"#,
-            "recipient_invalid 230053",
-        ),
-        (
-            400,
-            r#"{"code":232009,"msg":"m"}"#,
-            "recipient_invalid 232009",
-        ),
-        (
-            400,
-            r#"{"code":99992351,"msg":"m"}"#,
-            "recipient_invalid 99992351",
-        ),
-        (
-            400,
-            r#"{"code":99992361,"msg":"m"}"#,
-            "recipient_invalid 99992361",
-        ),
-        (400, r#"{"code":230017,"msg":"m"}"#, "permanent 230017"),
-        (400, r#"{"code":230018,"msg":"m"}"#, "permanent 230018"),
-        (400, r#"{"code":230022,"msg":"m"}"#, "permanent 230022"),
-        (400, r#"{"code":230028,"msg":"m"}"#, "permanent 230028"),
-        (400, r#"{"code":230035,"msg":"m"}"#, "permanent 230035"),
-        (400, r#"{"code":230099,"msg":"m"}"#, "permanent 230099"),
-        (400, r#"{"code":99992402,"msg":"m"}"#, "permanent 99992402"),
-        (400, r#"{"code":230025,"msg":"m"}"#, "too_large 230025"),
-        (413, "<html>", "too_large 413"),
-        (400, r#"{"code":230049,"msg":"m"}"#, "retry"),
-        (400, r#"{"code":230101,"msg":"m"}"#, "retry"),
-        (200, r#"{"code":999,"msg":"m"}"#, "permanent 999"),
-        (400, r#"{"code":999,"msg":"m"}"#, "permanent 999"),
-        (500, r#"{"code":999,"msg":"m"}"#, "unknown"),
-        (503, r#"{"code":0}"#, "retry"),
-        (504, "<html>", "unknown"),
-        (200, "<html>", "unknown"),
-        (200, r#"{"code":"0"}"#, "unknown"),
-        (200, "{}", "unknown"),
-        (200, "", "unknown"),
-        (302, "", "permanent 302"),
-        (403, "no", "permanent 403"),
-    ];
-
-    fn answered(status: u16, body: &str) -> Response {
-        Response::Http(Ok(HttpResponse::of(status, body.as_bytes())))
-    }
-
-    #[test]
-    fn a_receipt_names_the_person_who_has_read_the_message() {
-        let mut account = account("feishu");
-        let request = Feishu.receipt_request(&account, "t-1", "om_1");
-        let request = request.expect("receipts").expect("a request");
-        let url =
-            "https://open.feishu.cn/open-apis/im/v1/messages/om_1/read_users?user_id_type=open_id";
-        assert_eq!(
-            (request.method.as_str(), request.url.as_str()),
-            ("GET", url)
-        );
-        let bearer = ("authorization".to_owned(), "Bearer t-1".to_owned());
-        assert!(request.headers.contains(&bearer));
-        let body = br#"{"code":0,"data":{"items":[{"user_id_type":"open_id","user_id":"ou_1"}],"has_more":false}}"#;
-        let response = HttpResponse::of(200, body);
-        assert_eq!(Feishu.receipt("ou_1", &response), Ok(Reported::Read));
-        assert_eq!(Feishu.receipt("ou_2", &response), Ok(Reported::NotYet));
-        let refused = HttpResponse::of(200, br#"{"code":230050,"msg":"x"}"#);
-        assert!(Feishu.receipt("ou_1", &refused).is_err());
-        account
-            .settings
-            .insert("receive_id_type".into(), "chat_id".into());
-        assert!(Feishu.receipt_request(&account, "t-1", "om_1").is_none());
-    }
-
-    #[test]
-    fn every_code_has_its_verdict() {
-        for (status, body, expected) in CODES {
-            let verdict = Feishu.verdict(&answered(*status, body));
-            assert_eq!(shown(&verdict), *expected, "{status} {body}");
-        }
-    }
-
-    #[test]
-    fn the_pause_is_the_one_of_the_header() {
-        for (name, value, expected) in [
-            ("x-ogw-ratelimit-reset", "7", "throttled 7000"),
-            ("x-ogw-ratelimit-reset", "0", "throttled 1000"),
-            ("x-ogw-ratelimit-reset", "4000000", "throttled 3600000"),
-            ("x-ogw-ratelimit-reset", "soon", "throttled 10000"),
-            ("retry-after", "30", "throttled 30000"),
-        ] {
-            for status in [429, 400] {
-                let mut response = HttpResponse::of(status, br#"{"code":99991400}"#);
-                response.headers = vec![(name.into(), value.into())];
-                let verdict = Feishu.verdict(&Response::Http(Ok(response)));
-                assert_eq!(shown(&verdict), expected, "{name} {value} {status}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_request_without_a_response_is_repeated_if_it_was_not_sent() {
-        for (error, expected) in [
-            (HttpError::NotSent("x".into()), "retry"),
-            (HttpError::Unknown("x".into()), "unknown"),
-        ] {
-            let verdict = Feishu.verdict(&Response::Http(Err(error)));
-            assert_eq!(shown(&verdict), expected);
-        }
-        assert!(Feishu.may_repeat(), "Feishu recognizes a repeated message");
-    }
-
-    #[test]
-    fn only_the_codes_of_a_token_renew_it() {
-        for (status, body, _) in CODES {
-            let is_token =
-                body.contains("9999166") && !body.contains("99991662") || body.contains("99991671");
-            let is_refused = Feishu.refuses_token(&answered(*status, body));
-            assert_eq!(is_refused, is_token, "{status} {body}");
-        }
-        let unanswered = Response::Http(Err(HttpError::Unknown("x".into())));
-        assert!(!Feishu.refuses_token(&unanswered));
-    }
-
-    #[test]
-    fn a_token_is_asked_for_with_the_secret() {
-        let account = with("url", json!("http://127.0.0.1:1/"));
-        let access = Feishu.access(&account, SECRET, Moment(0));
-        let Ok(Access::Asked(request)) = &access else {
-            panic!("{access:?}")
-        };
-        assert_eq!(
-            request.url,
-            "http://127.0.0.1:1/open-apis/auth/v3/tenant_access_token/internal"
-        );
-        let body: Value = serde_json::from_slice(&request.body).unwrap();
-        assert_eq!(body, json!({ "app_id": "cli_a", "app_secret": "hidden" }));
-        let read = |status, body: &str| {
-            let token = Feishu.token(&Ok(HttpResponse::of(status, body.as_bytes())));
-            token.map_err(|verdict| shown(&verdict))
-        };
-        let token = Token {
-            value: "t-1".into(),
-            lifetime_ms: 7_200_000,
-        };
-        let right = r#"{"code":0,"msg":"ok","tenant_access_token":"t-1","expire":7200}"#;
-        assert_eq!(read(200, right), Ok(token));
-        for (status, body, expected) in [
-            (200, r#"{"code":10003,"msg":"m"}"#, "credential 10003"),
-            (200, r#"{"code":10014,"msg":"m"}"#, "credential 10014"),
-            (400, r#"{"code":10015,"msg":"m"}"#, "credential 10015"),
-            (200, r#"{"code":7,"msg":"m"}"#, "permanent 7"),
-            (400, r#"{"code":99991400,"msg":"m"}"#, "throttled 10000"),
-            (200, r#"{"code":0}"#, "retry"),
-            (200, "<html>", "retry"),
-            (502, "<html>", "retry"),
-        ] {
-            assert_eq!(
-                read(status, body),
-                Err(expected.to_owned()),
-                "{status} {body}"
-            );
-        }
-        for error in [
-            HttpError::NotSent("x".into()),
-            HttpError::Unknown("x".into()),
-        ] {
-            let verdict = Feishu.token(&Err(error)).unwrap_err();
-            assert_eq!(shown(&verdict), "retry");
-        }
-    }
-
-    fn with(key: &str, value: Value) -> Defined {
-        let mut account = account("feishu");
-        account.settings.insert(key.into(), value);
-        account
-    }
-
-    fn action(name: &str) -> Action {
-        Action {
-            name: name.into(),
-            label: "同意".into(),
-            is_primary: name == "approve",
-            url: format!("https://desk.example/act/{name}"),
-            value: format!("signed-{name}"),
-        }
-    }
-
-    fn sent(account: &Defined, content: &Content) -> (HttpRequest, Value, Value) {
-        let outgoing = Outgoing {
-            token: "t-1",
-            ..outgoing(account, SECRET, "ou_1", content)
-        };
-        let Ok(Request::Http(request)) = Feishu.request(&outgoing) else {
-            panic!("a request")
-        };
-        let body: Value = serde_json::from_slice(&request.body).unwrap();
-        let card = serde_json::from_str(body["content"].as_str().unwrap()).unwrap();
-        (request, body, card)
-    }
-
-    #[test]
-    fn a_message_is_a_card_with_buttons_that_feishu_reports() {
-        let mut content = content();
-        content.actions = vec![action("approve"), action("reject")];
-        let (request, body, card) = sent(&account("feishu"), &content);
-        assert_eq!(
-            request.url,
-            "https://open.feishu.cn/open-apis/im/v1/messages?receive_id_type=open_id"
-        );
-        let bearer = ("authorization".to_owned(), "Bearer t-1".to_owned());
-        assert!(request.headers.contains(&bearer));
-        assert_eq!(body["receive_id"], "ou_1");
-        assert_eq!(body["msg_type"], "interactive");
-        assert_eq!(body["uuid"], "0123456789abcdef0123456789abcdef");
-        assert_eq!(card["header"]["title"]["content"], "请审批: 申请权限");
-        let buttons = card["elements"][2]["actions"].as_array().unwrap();
-        assert_eq!(buttons.len(), 3);
-        assert_eq!(
-            buttons[0]["value"],
-            json!({ "name": "approve", "value": "signed-approve" })
-        );
-        assert_eq!(buttons[0]["type"], "primary");
-        assert_eq!(buttons[1]["type"], "default");
-        assert!(buttons[0].get("url").is_none());
-        assert_eq!(buttons[2]["url"], "https://desk.example/tickets/REQ1");
-    }
-
-    #[test]
-    fn the_account_selects_the_kind_of_address_and_the_server() {
-        let account = with("receive_id_type", json!("email"));
-        assert!(sent(&account, &content()).0.url.ends_with("=email"));
-        let account = with("url", json!("https://open.larksuite.com"));
-        let (request, _, _) = sent(&account, &content());
-        assert!(
-            request
-                .url
-                .starts_with("https://open.larksuite.com/open-apis/")
-        );
-    }
-
-    /// Returns all texts of a card that a person sees, and all tags of its elements.
-    fn texts<'a>(value: &'a Value, found: &mut Vec<(&'a str, &'a str)>) {
-        match value {
-            Value::Object(members) => {
-                if let (Some(Value::String(tag)), Some(Value::String(content))) =
-                    (members.get("tag"), members.get("content"))
-                {
-                    found.push((tag.as_str(), content.as_str()));
-                }
-                members.values().for_each(|member| texts(member, found));
-            }
-            Value::Array(items) => items.iter().for_each(|item| texts(item, found)),
-            _ => {}
-        }
-    }
-
-    #[test]
-    fn ticket_text_stays_plain_text() {
-        const PIECES: [&str; 12] = [
-            "<at id=all></at>",
-            "<at user_id=\"all\">all</at>",
-            "@_all",
-            "[x](http://evil.example)",
-            "**b**",
-            "\"}],\"",
-            "\\",
-            "\n",
-            "\u{202e}",
-            "字",
-            "<font color='red'>",
-            "{{x}}",
-        ];
-        let mut seed = 1_u64;
-        let mut nasty = || text_of(&PIECES, 6, &mut seed);
-        for _ in 0..200 {
-            let mut content = content();
-            content.subject = nasty();
-            content.intro = nasty();
-            content.values = vec![(nasty(), nasty())];
-            content.closing = nasty();
-            let (_, _, card) = sent(&account("feishu"), &content);
-            let mut found = Vec::new();
-            texts(&card, &mut found);
-            assert_eq!(found.len(), 5, "{card}");
-            for (tag, text) in found {
-                assert_eq!(tag, "plain_text");
-                assert!(!text.contains('<'), "{text}");
-            }
-            assert_eq!(card["elements"].as_array().unwrap().len(), 4);
-        }
-    }
-
-    #[test]
-    fn a_large_message_loses_values_from_the_end() {
-        let mut content = content();
-        content.subject = "题".repeat(4_000);
-        content.actions = vec![action("approve")];
-        content.values = (0..200)
-            .map(|number| (format!("v{number}"), "\"字".repeat(200)))
-            .collect();
-        let (_, body, card) = sent(&account("feishu"), &content);
-        let size = body["content"].as_str().unwrap().len();
-        assert!(
-            (CARD_BYTES_MAX - 1_500..=CARD_BYTES_MAX).contains(&size),
-            "{size}"
-        );
-        let fields = card["elements"][1]["fields"].as_array().unwrap();
-        assert_eq!(fields.last().unwrap()["text"]["content"], "…");
-        assert!(
-            fields[0]["text"]["content"]
-                .as_str()
-                .unwrap()
-                .starts_with("v0: ")
-        );
-        assert_eq!(card["elements"][2]["actions"].as_array().unwrap().len(), 2);
-        let short = sent(&account("feishu"), &content.shortened()).2;
-        assert_eq!(short["elements"].as_array().unwrap().len(), 3);
-    }
-
-    #[test]
-    fn a_sent_message_can_be_replaced_and_made_urgent() {
-        let (account, content) = (account("feishu"), content());
-        let outgoing = Outgoing {
-            token: "t-1",
-            ..outgoing(&account, SECRET, "ou_1", &content)
-        };
-        let request = update(&outgoing, "om_1").unwrap();
-        assert_eq!(request.method, "PATCH");
-        assert_eq!(
-            request.url,
-            "https://open.feishu.cn/open-apis/im/v1/messages/om_1"
-        );
-        let body: Value = serde_json::from_slice(&request.body).unwrap();
-        let card: Value = serde_json::from_str(body["content"].as_str().unwrap()).unwrap();
-        assert_eq!(card["config"]["update_multi"], true);
-        let request = buzz(&outgoing, "om_1").unwrap();
-        assert_eq!(
-            request.url,
-            "https://open.feishu.cn/open-apis/im/v1/messages/om_1/urgent_app?user_id_type=open_id"
-        );
-        let body: Value = serde_json::from_slice(&request.body).unwrap();
-        assert_eq!(body, json!({ "user_id_list": ["ou_1"] }));
-        for message in ["", "../x", "om_1?x"] {
-            assert!(update(&outgoing, message).is_err(), "{message}");
-            assert!(buzz(&outgoing, message).is_err(), "{message}");
-        }
-        let group = with("receive_id_type", json!("chat_id"));
-        let outgoing = Outgoing {
-            account: &group,
-            ..outgoing
-        };
-        let reason = buzz(&outgoing, "om_1").unwrap_err();
-        assert!(reason.contains("`receive_id_type`"), "{reason}");
-    }
-
-    #[test]
-    fn an_urgent_message_names_the_people_who_cannot_get_it() {
-        for (status, body, expected) in [
-            (200, r#"{"code":0,"data":{}}"#, "accepted"),
-            (
-                200,
-                r#"{"code":0,"data":{"invalid_user_id_list":[]}}"#,
-                "accepted",
-            ),
-            (
-                200,
-                r#"{"code":0,"data":{"invalid_user_id_list":["ou_1"]}}"#,
-                "recipient_invalid 0",
-            ),
-            (400, r#"{"code":230017,"msg":"m"}"#, "permanent 230017"),
-            (200, "<html>", "unknown"),
-        ] {
-            assert_eq!(shown(&buzz_verdict(&answered(status, body))), expected);
-        }
-    }
-
-    #[test]
-    fn an_address_is_an_id_or_a_mail_address() {
-        for address in ["ou_7d8a6e6d", "oc_1", "g1234.x", "li.si+a@example.com"] {
-            assert_eq!(Feishu.check_address(address), Ok(()), "{address}");
-        }
-        let long = "x".repeat(65);
-        for address in [
-            "",
-            "all",
-            "ALL",
-            "@all",
-            "a b",
-            "a><at",
-            "a@",
-            "@b",
-            "a@b@c",
-            "李四",
-            long.as_str(),
-        ] {
-            assert!(Feishu.check_address(address).is_err(), "{address}");
-        }
-    }
-
-    #[test]
-    fn wrong_settings_are_named() {
-        assert_eq!(Feishu.check(&account("feishu")), Ok(()));
-        for kind in KINDS {
-            let account = with("receive_id_type", json!(kind));
-            assert_eq!(Feishu.check(&account), Ok(()));
-        }
-        for (key, value, expected) in [
-            ("url", json!("ftp://x"), "`url` must"),
-            ("url", json!("https://x/?a=b"), "`url` must"),
-            ("receive_id_type", json!("name"), "`receive_id_type` must"),
-            ("receive_id_type", json!(1), "`receive_id_type` must"),
-            ("app_id", json!("x"), "`app_id` is not a setting"),
-        ] {
-            let reason = Feishu.check(&with(key, value)).unwrap_err();
-            assert!(reason.starts_with(expected), "{reason}");
-        }
-    }
-
-    #[test]
-    fn a_wrong_secret_is_rejected_without_its_text() {
-        for secret in [
-            "",
-            "hidden",
-            "{}",
-            r#"{"app_id":"cli_a"}"#,
-            r#"{"app_id":"","app_secret":"hidden"}"#,
-            r#"{"app_id":"a","app_secret":"hidden","x":1}"#,
-        ] {
-            let reason = Feishu.check_secret(secret).unwrap_err();
-            assert!(reason.contains("app_secret"), "{reason}");
-            assert!(!reason.contains("hidden"), "{reason}");
-        }
-        assert_eq!(Feishu.check_secret(SECRET), Ok(()));
-    }
-
-    #[test]
-    fn a_message_needs_an_access_token() {
-        let (account, content) = (account("feishu"), content());
-        let outgoing = outgoing(&account, SECRET, "ou_1", &content);
-        let expected = "the access token is missing".to_owned();
-        assert_eq!(Feishu.request(&outgoing), Err(expected));
-    }
-}
+pub(super) mod tests;

@@ -2,61 +2,17 @@
 //! header, or another member of a request. Each request is parsed as its provider does, and compared with the request of a
 //! harmless message.
 
+mod templates;
+
 use std::collections::BTreeMap;
 
 use domain::notification::content::Content;
 use serde_json::{Value, json};
 
-use super::contract::{account, content, outgoing, text_of};
+use super::contract::{HOSTILE_PARTS, account, content, outgoing, text_of};
 use super::push::test_rsa_key;
 use super::{ALL, Channel, Mail, Outgoing, Request, email};
 use crate::http::{HttpRequest, Url};
-
-/// The parts of the generated texts: control syntax of all channels, and characters that end a text in JSON, XML, HTML, a
-/// form or a mail.
-const PARTS: &[&str] = &[
-    "<!channel>",
-    "<!here|x>",
-    "<@U0000ROOT>",
-    "<https://evil.example|打开工单>",
-    "@all",
-    "@所有人",
-    "<@all>",
-    "<at>all</at>",
-    "<at id=all></at>",
-    "<at user_id=\"all\">",
-    "[打开工单](https://evil.example)",
-    "![i](http://evil.example/i.png)",
-    "](",
-    "**b**",
-    "`c`",
-    "# title",
-    "\n\n",
-    "\r\nBcc: x@evil.example\r\n",
-    "\r\n\r\n<script>",
-    "\"}],\"isAtAll\":true,\"x\":[{\"",
-    "\",\"touser\":\"@all\",\"x\":\"",
-    "{\"tag\":\"at\",\"user_id\":\"all\"}",
-    "\\u003c!channel\\u003e",
-    "&lt;!channel&gt; &amp; &#64;all",
-    "]]></text><b>x</b>",
-    "{{DATE(2026-01-01T00:00:00Z,SHORT)}}",
-    "${name} @{triggerBody()}",
-    "{{first.DATA}}",
-    "$userName=lisi$",
-    "<font color=\"warning\">",
-    "<br>",
-    "http://evil.example",
-    "&To=%2B15005550006",
-    "%0d%0a",
-    "\u{0}\u{1b}[31m",
-    "\u{202e}\u{feff}",
-    "字",
-    "word ",
-    "😀",
-    "\\",
-    "'",
-];
 
 /// Number of parts in one text. The messages are then shorter than the limit of most channels, so their parts can be compared.
 const PARTS_OF_TEXT: usize = 4;
@@ -393,7 +349,7 @@ fn no_ticket_text_is_active_in_any_channel() {
         let mut state = u64::try_from(number).expect("a small number") + 1;
         for case in 0..cases() {
             // Each text begins with a visible character, so no part of a message is omitted.
-            let text = format!("字{}", text_of(PARTS, PARTS_OF_TEXT, &mut state));
+            let text = format!("字{}", text_of(HOSTILE_PARTS, PARTS_OF_TEXT, &mut state));
             if let Err(reason) = tested.check(&with_text(&text), &harmless) {
                 panic!("{}, case {case}: {reason}\nfrom {text:?}", channel.name());
             }

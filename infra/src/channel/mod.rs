@@ -23,6 +23,7 @@ pub mod email;
 pub mod fcm;
 pub mod feishu;
 pub mod feishu_robot;
+pub mod group;
 #[cfg(test)]
 mod hostile;
 pub mod memory;
@@ -55,6 +56,8 @@ use crate::inbound::Place;
 pub use crate::mail::MailTls;
 pub use crate::text::cut;
 
+/// The setting that switches off threads.
+const THREADS: &str = "threads";
 /// Maximum duration of one attempt to send a message.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -71,6 +74,9 @@ pub struct Outgoing<'a> {
     /// The id of the delivery (the sending of one message to one person): 32 hexadecimal digits. All attempts to send
     /// the message use the same id.
     pub id: &'a str,
+    /// The keyed tag of `id`: hexadecimal digits. Only the desk can compute it, so a report that contains it is about a
+    /// message of the desk. The text is empty if the delivery is older than the tags.
+    pub tag: &'a str,
     /// The access token of the account, see [`Channel::access`]. The text is empty if the channel needs no token.
     pub token: &'a str,
     /// The address for replies to this message, see the setting `reply_to` of an account. `None` if replies go to the
@@ -85,6 +91,28 @@ pub struct Outgoing<'a> {
     /// The time at which the delivery of the message was requested.
     pub requested: Moment,
     pub now: Moment,
+    /// The thread to which the message belongs. `None` if the message starts a thread, or belongs to none.
+    pub thread: Option<Thread<'a>>,
+}
+
+/// The thread that a message answers, see [`Channel::conversation`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thread<'a> {
+    /// The id of the first message of the thread, from [`accepted`].
+    pub root: &'a str,
+    /// True if the message also appears in the conversation, and not only in the thread.
+    pub is_broadcast: bool,
+}
+
+/// The conversation to which an account sends its messages, as far as it concerns threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conversation<'a> {
+    /// The channel has no threads, or the account does not use them.
+    WithoutThreads,
+    /// The messages to one person.
+    OfPerson,
+    /// The messages to several people, with the id of the conversation.
+    Shared(&'a str),
 }
 
 /// The answer to a message that a person sent to a channel account, or to the press of a button.
@@ -231,9 +259,28 @@ pub trait Channel: Send + Sync {
     fn receipt(&self, _to: &str, _response: &HttpResponse) -> Result<Reported, String> {
         Err("the channel has no receipts".into())
     }
+    /// Returns the conversation to which the account sends a message to the address `to`. All messages about a ticket in
+    /// one conversation are in one thread.
+    fn conversation<'a>(&self, _account: &'a Defined, _to: &'a str) -> Conversation<'a> {
+        Conversation::WithoutThreads
+    }
+    /// Returns true if the provider sent nothing because the first message of the thread does not exist any more.
+    fn refuses_thread(&self, _response: &Response) -> bool {
+        false
+    }
+    /// Returns true if the provider accepted an answer to the first message of a thread, but sent it outside of the
+    /// thread.
+    fn left_thread(&self, _response: &Response) -> bool {
+        false
+    }
     /// Returns how often a message that an account of this channel has sent can be replaced.
     fn updates(&self, _account: &Defined) -> Updates {
         Updates::Never
+    }
+    /// Returns the time in milliseconds for which the provider accepts updates of a sent message. Returns `None` if the
+    /// provider names no limit.
+    fn update_age_max_ms(&self) -> Option<i64> {
+        None
     }
     /// Returns a request that replaces a sent message by the content of `outgoing`. `message` is the id of the
     /// message from [`accepted`]. `state` is a short text that shows how far the work is; a channel that cannot
@@ -249,6 +296,10 @@ pub trait Channel: Send + Sync {
     /// Converts the response to the request of [`Channel::update`] to a verdict.
     fn update_verdict(&self, response: &Response) -> Verdict {
         self.verdict(response)
+    }
+    /// Returns the codec for chat groups. Returns `None` if the platform has no interface for groups.
+    fn groups(&self) -> Option<&'static dyn group::Groups> {
+        None
     }
     /// Converts the response to a verdict as [`Channel::verdict`], with the account and the address of the request. A channel
     /// implements this function if the account defines the meaning of codes, or if a response names addresses.
@@ -386,6 +437,16 @@ fn flag(account: &Defined, key: &str) -> Result<bool, String> {
         None => Ok(false),
         Some(serde_json::Value::Bool(flag)) => Ok(*flag),
         Some(_) => Err(format!("`{key}` must be true or false")),
+    }
+}
+
+/// Returns the setting `threads` of a channel account: whether all messages about a ticket are in one thread. An absent
+/// setting is true. Returns an error if it is not true or false.
+fn has_threads(account: &Defined) -> Result<bool, String> {
+    if account.settings.contains_key(THREADS) {
+        flag(account, THREADS)
+    } else {
+        Ok(true)
     }
 }
 

@@ -1,8 +1,10 @@
 //! Sends messages through the bot of a Slack app with the Web API (reference/notifications.md, section 1.1). Slack usually
 //! answers with HTTP status 200, even if it refuses a message. Only the member `ok` of the response shows the result.
 //!
-//! The message goes to the person, or to the channel of the setting `channel` with a mention of the person. Messages are not
-//! in threads: a thread needs the id of an earlier message about the same ticket, and a codec knows no earlier messages.
+//! The message goes to the person, or to the channel of the setting `conversation` with a mention of the person. All messages
+//! about a ticket in one conversation are in one thread: later messages have `thread_ts` of the first one. If the first
+//! message was deleted, Slack refuses the answer with `thread_not_found`, or posts it outside of the thread; the response
+//! then contains a message without `thread_ts`.
 //! Slack promises for no member of the request (also not for `client_msg_id`) that it recognizes a repeated message.
 
 pub mod blocks;
@@ -14,9 +16,10 @@ use events::delivery::FailureClass;
 use serde_json::Value;
 
 use self::blocks::Buttons;
+use super::group::{self, Groups};
 use super::{
-    Answering, Channel, Outgoing, Request, Response, TIMEOUT, Updates, accepted, check_url,
-    of_http, only, text,
+    Answering, Channel, Conversation, Outgoing, Request, Response, THREADS, TIMEOUT, Updates,
+    accepted, check_url, has_threads, of_http, only, text,
 };
 use crate::http::{HttpRequest, HttpResponse, RESPONSE_BYTES_MAX};
 use crate::inbound::Place;
@@ -33,6 +36,12 @@ const LIMITED_MIN_MS: i64 = 1_000;
 const TOKEN_PREFIX: &str = "xoxb-";
 /// The ids of public channels, direct messages and private channels begin with these letters.
 const CONVERSATIONS: &str = "CDG";
+
+/// The setting with the id of the channel to which the account sends.
+const CONVERSATION: &str = "conversation";
+/// The old name of this setting. A file of accounts cannot contain it, because its member `channel` is the name of the
+/// channel `slack`.
+const OLD_CONVERSATION: &str = "channel";
 
 /// The channel that sends messages through a Slack app.
 #[derive(Clone, Copy, Debug)]
@@ -56,15 +65,21 @@ impl Channel for Slack {
     }
 
     fn check(&self, account: &Defined) -> Result<(), String> {
-        only(account, &["url", "channel"])?;
+        only(account, &["url", CONVERSATION, OLD_CONVERSATION, THREADS])?;
         check_url(account, "url")?;
-        match account.settings.get("channel") {
-            None => Ok(()),
-            Some(Value::String(channel)) if is_id(channel, "CG") => Ok(()),
-            Some(_) => {
-                Err("`channel` must be the id of a channel such as C012AB3CD, not its name".into())
+        has_threads(account)?;
+        for key in [CONVERSATION, OLD_CONVERSATION] {
+            match account.settings.get(key) {
+                None => {}
+                Some(Value::String(channel)) if is_id(channel, "CG") => {}
+                Some(_) => {
+                    return Err(format!(
+                        "`{key}` must be the id of a channel such as C012AB3CD, not its name"
+                    ));
+                }
             }
         }
+        Ok(())
     }
 
     fn check_secret(&self, secret: &str) -> Result<(), String> {
@@ -79,14 +94,53 @@ impl Channel for Slack {
 
     fn request(&self, outgoing: &Outgoing<'_>) -> Result<Request, String> {
         let mut body = body(outgoing)?;
-        let channel = match text(outgoing.account, "channel") {
+        let channel = match channel_of(outgoing.account) {
             "" => outgoing.to,
             channel => channel,
         };
         body["channel"] = channel.into();
         body["unfurl_links"] = false.into();
         body["unfurl_media"] = false.into();
+        if let Some(thread) = outgoing.thread {
+            let (channel, ts) = parts(thread.root)
+                .ok_or_else(|| "the id of the thread is not an id of Slack".to_owned())?;
+            body["channel"] = channel.into();
+            body["thread_ts"] = ts.into();
+            if thread.is_broadcast {
+                body["reply_broadcast"] = true.into();
+            }
+        }
         call(outgoing, "chat.postMessage", &body)
+    }
+
+    fn conversation<'a>(&self, account: &'a Defined, _to: &'a str) -> Conversation<'a> {
+        match (has_threads(account), channel_of(account)) {
+            (Ok(true), "") => Conversation::OfPerson,
+            (Ok(true), channel) => Conversation::Shared(channel),
+            _ => Conversation::WithoutThreads,
+        }
+    }
+
+    fn refuses_thread(&self, response: &Response) -> bool {
+        let Response::Http(Ok(response)) = response else {
+            return false;
+        };
+        let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+        let lost = [
+            "thread_not_found",
+            "message_not_found",
+            "cannot_reply_to_message",
+        ];
+        let error = body["error"].as_str();
+        body["ok"] == false && error.is_some_and(|error| lost.contains(&error))
+    }
+
+    fn left_thread(&self, response: &Response) -> bool {
+        let Response::Http(Ok(response)) = response else {
+            return false;
+        };
+        let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+        body["ok"] == true && body["message"].is_object() && body["message"]["thread_ts"].is_null()
     }
 
     /// Answers in the conversation of the message. Slash commands and buttons have an address for answers instead.
@@ -113,6 +167,10 @@ impl Channel for Slack {
         of_http(response, judge)
     }
 
+    fn groups(&self) -> Option<&'static dyn Groups> {
+        Some(&group::slack::Slack)
+    }
+
     fn updates(&self, _account: &Defined) -> Updates {
         Updates::Always
     }
@@ -127,6 +185,14 @@ impl Channel for Slack {
             Request::Http(request) => Ok(request),
             Request::Mail(_) => Err("the channel sends no mails".into()),
         }
+    }
+}
+
+/// Returns the id of the channel to which an account sends. The text is empty if the account sends direct messages.
+fn channel_of(account: &Defined) -> &str {
+    match text(account, CONVERSATION) {
+        "" => text(account, OLD_CONVERSATION),
+        channel => channel,
     }
 }
 
@@ -152,7 +218,7 @@ pub(super) fn check_person(address: &str) -> Result<(), String> {
 }
 
 /// Returns whether a text is an id of Slack that begins with one of the letters `kinds`.
-fn is_id(text: &str, kinds: &str) -> bool {
+pub(super) fn is_id(text: &str, kinds: &str) -> bool {
     text.starts_with(|c: char| kinds.contains(c))
         && (3..=32).contains(&text.len())
         && text
@@ -175,8 +241,10 @@ fn parts(message: &str) -> Option<(&str, &str)> {
 /// makes from names: the default of `chat.update` is another one than that of `chat.postMessage`.
 fn body(outgoing: &Outgoing<'_>) -> Result<Value, String> {
     check_person(outgoing.to).map_err(|reason| format!("the address must {reason}"))?;
-    let is_direct = text(outgoing.account, "channel").is_empty();
-    let mention = (!is_direct).then_some(outgoing.to);
+    let is_direct = channel_of(outgoing.account).is_empty();
+    // Without a mention, Slack does not notify a person of an answer in a thread that this person does not follow.
+    let is_mentioned = !is_direct || outgoing.thread.is_some();
+    let mention = is_mentioned.then_some(outgoing.to);
     let mut body = blocks::message(outgoing.content, mention, Buttons::Callbacks);
     body["parse"] = "none".into();
     body["link_names"] = false.into();
@@ -188,16 +256,21 @@ fn call(outgoing: &Outgoing<'_>, method: &str, body: &Value) -> Result<Request, 
 }
 
 fn call_as(account: &Defined, secret: &str, method: &str, body: &Value) -> Result<Request, String> {
+    Ok(post(
+        method_url(account, secret, method)?,
+        Some(secret),
+        body,
+    ))
+}
+
+/// Returns the URL of a method of the Web API. Returns an English text if the secret is not a bot token.
+pub(super) fn method_url(account: &Defined, secret: &str, method: &str) -> Result<String, String> {
     Slack.check_secret(secret)?;
     let base = match text(account, "url") {
         "" => URL,
         url => url,
     };
-    Ok(post(
-        format!("{}/{method}", base.trim_end_matches('/')),
-        Some(secret),
-        body,
-    ))
+    Ok(format!("{}/{method}", base.trim_end_matches('/')))
 }
 
 /// Returns a request with a JSON body.
@@ -242,7 +315,7 @@ fn judge(response: &HttpResponse) -> Verdict {
 }
 
 /// Returns the id of a message at Slack. The text is empty if the response contains no valid id.
-fn message_id(body: &Value) -> String {
+pub(super) fn message_id(body: &Value) -> String {
     let member = |name: &str| body[name].as_str().unwrap_or_default();
     let id = format!("{}/{}", member("channel"), member("ts"));
     if parts(&id).is_some() {
@@ -301,7 +374,7 @@ pub(super) fn known(word: &str, reason: &str, response: &HttpResponse) -> Option
         "user_not_found" | "cannot_dm_bot" => refused(FailureClass::RecipientInvalid),
         "msg_too_long" | "msg_blocks_too_long" => refused(FailureClass::TooLarge),
         // With the address of a person, this error can also mean an unknown person. The response does not show the
-        // difference to a wrong setting `channel`.
+        // difference to a wrong setting `conversation`.
         "channel_not_found"
         | "not_in_channel"
         | "is_archived"
@@ -319,7 +392,7 @@ pub(super) fn known(word: &str, reason: &str, response: &HttpResponse) -> Option
 }
 
 /// Returns the reason for people: the error with its most probable cause.
-fn reason(word: &str, body: &Value) -> String {
+pub(super) fn reason(word: &str, body: &Value) -> String {
     let cause = match word {
         "invalid_auth" | "not_authed" => "the bot token is wrong",
         "account_inactive" | "token_revoked" => "the app was removed or its token was revoked",
@@ -357,6 +430,7 @@ pub(super) mod tests {
     use domain::notification::content::{Action, Content};
     use serde_json::json;
 
+    use super::super::Thread;
     use super::super::contract::{account, content, outgoing, shown};
     use super::*;
     use crate::http::HttpError;
@@ -641,6 +715,78 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn an_answer_in_a_thread_mentions_the_person() {
+        let account = account("slack");
+        let content = content();
+        let root = "D0000LISI/1700000000.000100";
+        let in_thread = |is_broadcast| Outgoing {
+            thread: Some(Thread { root, is_broadcast }),
+            ..outgoing(&account, SECRET, PERSON, &content)
+        };
+        let (_, body) = http_of(Slack.request(&in_thread(false)));
+        assert_eq!(
+            (&body["channel"], &body["thread_ts"]),
+            (&json!("D0000LISI"), &json!("1700000000.000100"))
+        );
+        assert!(body["reply_broadcast"].is_null(), "{body}");
+        assert!(body.to_string().contains("<@U0000LISI>"), "{body}");
+        let (_, body) = http_of(Slack.request(&in_thread(true)));
+        assert_eq!(body["reply_broadcast"], true);
+        let wrong = Outgoing {
+            thread: Some(Thread {
+                root: "om_1",
+                is_broadcast: false,
+            }),
+            ..outgoing(&account, SECRET, PERSON, &content)
+        };
+        let expected = Err("the id of the thread is not an id of Slack".to_owned());
+        assert_eq!(Slack.request(&wrong), expected);
+    }
+
+    #[test]
+    fn a_lost_thread_is_recognized() {
+        for (body, is_refused, has_left) in [
+            (r#"{"ok":false,"error":"thread_not_found"}"#, true, false),
+            (r#"{"ok":false,"error":"message_not_found"}"#, true, false),
+            (
+                r#"{"ok":false,"error":"cannot_reply_to_message"}"#,
+                true,
+                false,
+            ),
+            (r#"{"ok":false,"error":"channel_not_found"}"#, false, false),
+            (r#"{"ok":true,"message":{"text":"x"}}"#, false, true),
+            (r#"{"ok":true,"message":{"thread_ts":"1.2"}}"#, false, false),
+            (r#"{"ok":true}"#, false, false),
+            ("<html>", false, false),
+        ] {
+            let response = http(200, body);
+            assert_eq!(Slack.refuses_thread(&response), is_refused, "{body}");
+            assert_eq!(Slack.left_thread(&response), has_left, "{body}");
+        }
+    }
+
+    #[test]
+    fn an_account_has_threads_in_its_channel_or_with_each_person() {
+        let mut account = account("slack");
+        let of = |account: &Defined| match Slack.conversation(account, PERSON) {
+            Conversation::WithoutThreads => "none".to_owned(),
+            Conversation::OfPerson => "person".to_owned(),
+            Conversation::Shared(id) => id.to_owned(),
+        };
+        assert_eq!(of(&account), "person");
+        account
+            .settings
+            .insert("conversation".into(), "C0000OPS".into());
+        assert_eq!(of(&account), "C0000OPS");
+        account.settings.insert("threads".into(), false.into());
+        assert_eq!(Slack.check(&account), Ok(()));
+        assert_eq!(of(&account), "none");
+        account.settings.insert("threads".into(), "no".into());
+        let expected = Err("`threads` must be true or false".to_owned());
+        assert_eq!(Slack.check(&account), expected);
+    }
+
+    #[test]
     fn an_update_replaces_the_earlier_message() {
         let account = account("slack");
         let content = content();
@@ -719,6 +865,7 @@ pub(super) mod tests {
             ("channel", json!(""), "`channel` must"),
             ("channel", json!("U012AB3CD"), "`channel` must"),
             ("channel", json!(1), "`channel` must"),
+            ("conversation", json!("#ops"), "`conversation` must"),
             ("thread", json!("x"), "`thread` is not a setting"),
         ] {
             let mut account = account("slack");

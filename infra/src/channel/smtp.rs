@@ -2,6 +2,8 @@
 //! which the desk connects.
 
 mod pool;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 
@@ -9,7 +11,9 @@ use async_trait::async_trait;
 use events::Moment;
 use lettre::Address;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
-use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParameters};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
+#[cfg(feature = "local")]
+use lettre::transport::smtp::client::{Certificate, TlsParametersBuilder};
 use lettre::transport::smtp::commands::{Data, Mail as MailCommand, Rcpt};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::{Error as SmtpError, response::Response as SmtpResponse};
@@ -21,11 +25,9 @@ use super::{Mail, MailError, MailReply, MailTls, Mailer};
 use crate::cache::{Bounds, Cache, NEVER};
 use crate::http::egress::Egress;
 
-/// The type of the connection to a mail relay before the client sends its first command.
+/// The type of a new connection to a mail relay before the client sends its first command.
 enum Connection {
     Plain(TcpStream),
-    /// An open connection over which the relay has accepted an earlier mail.
-    Kept(Box<Link>),
     /// The library opens a connection with TLS to one of these addresses. It cannot set the TCP option `nodelay`.
     Tls(Vec<SocketAddr>, TlsParameters),
 }
@@ -76,34 +78,10 @@ impl Smtp {
         Ok(made)
     }
 
-    /// Sends one mail, and returns the reply of the mail relay. Sets `is_sent` to true just before the content of the mail
-    /// is sent. If an error occurs after this moment, it is possible that the relay has already accepted the mail.
-    async fn converse(
-        &self,
-        mail: &Mail,
-        opened: Connection,
-        is_sent: &mut bool,
-    ) -> Result<SmtpResponse, SmtpError> {
-        let mut link = self.greet(mail, opened).await?;
-        let connection = &mut link.connection;
-        let address = |text: &str| text.parse::<Address>().ok();
-        let begin = MailCommand::new(address(&mail.from), Vec::new());
-        connection.command(begin).await?;
-        if let Some(to) = address(&mail.to) {
-            connection.command(Rcpt::new(to, Vec::new())).await?;
-        }
-        connection.command(Data).await?;
-        *is_sent = true;
-        let response = connection.message(&mail.bytes).await?;
-        self.pool.keep(Key::of(mail), link).await;
-        Ok(response)
-    }
-
-    /// Greets the relay over a new connection, encrypts the connection and logs in. A kept connection needs nothing.
+    /// Greets the relay over a new connection, encrypts the connection and logs in.
     async fn greet(&self, mail: &Mail, opened: Connection) -> Result<Box<Link>, SmtpError> {
         let hello = ClientId::Domain(mail.hello.clone());
         let mut connection = match opened {
-            Connection::Kept(link) => return Ok(link),
             Connection::Plain(stream) => {
                 AsyncSmtpConnection::connect_with_transport(Box::new(stream), &hello).await?
             }
@@ -124,11 +102,37 @@ impl Smtp {
         Ok(Box::new(Link::new(connection)))
     }
 
-    /// Returns a kept connection to the relay of a mail, or opens a new one.
-    async fn open(&self, mail: &Mail) -> Result<Connection, MailError> {
-        if let Some(link) = self.pool.take(Key::of(mail)).await {
-            return Ok(Connection::Kept(link));
+    /// Begins a mail over a kept connection, or over a new one if the kept connection does not work any more. Returns the
+    /// connection on which the relay accepted the sender of the mail.
+    ///
+    /// The first command of the mail shows whether a kept connection still works, so no command is necessary only for
+    /// this test. Without content, the relay has nothing to deliver, so the mail can begin again on another connection.
+    async fn begin(&self, mail: &Mail) -> Result<Result<Box<Link>, SmtpError>, MailError> {
+        let key = Key::of(mail);
+        if let Some(mut link) = self.pool.take(key) {
+            let begun = link.connection.command(first_command(mail));
+            let begun = tokio::time::timeout(pool::ANSWER, begun).await;
+            match begun {
+                Ok(Ok(_)) => return Ok(Ok(link)),
+                Ok(Err(error)) if error.is_permanent() => return Ok(Err(error)),
+                // The reason may be the age of the connection: some relays end a connection with another code than 421, or
+                // limit the number of mails over one connection. The reply on a new connection counts.
+                Ok(Err(error)) if error.is_transient() && !is_closing(&error) => {}
+                // The relay has closed the connection. It has probably closed the older ones too.
+                Ok(Err(_)) | Err(_) => self.pool.discard(key),
+            }
         }
+        let opened = self.open(mail).await?;
+        let begun = async {
+            let mut link = self.greet(mail, opened).await?;
+            link.connection.command(first_command(mail)).await?;
+            Ok::<_, SmtpError>(link)
+        };
+        Ok(begun.await)
+    }
+
+    /// Opens a new connection to the relay of a mail.
+    async fn open(&self, mail: &Mail) -> Result<Connection, MailError> {
         let addresses = self.addresses(&mail.host, mail.port).await?;
         match mail.tls {
             MailTls::None | MailTls::Starttls => {
@@ -143,22 +147,82 @@ impl Smtp {
     }
 }
 
+/// Returns an address as the mail library needs it. Returns `None` if the address is invalid.
+fn address(text: &str) -> Option<Address> {
+    text.parse().ok()
+}
+
+/// Returns the command that begins a mail (RFC 5321, section 3.3).
+fn first_command(mail: &Mail) -> MailCommand {
+    MailCommand::new(address(&mail.from), Vec::new())
+}
+
+/// The code with which a relay closes a connection (RFC 5321, section 3.8).
+const CLOSING: u16 = 421;
+/// The code with which a relay asks for the content of a mail (RFC 5321, section 4.1.1.4).
+const READY: u16 = 354;
+
+/// Returns true if an error is the reply of a relay that closes the connection.
+fn is_closing(error: &SmtpError) -> bool {
+    error
+        .status()
+        .is_some_and(|status| u16::from(status) == CLOSING)
+}
+
+/// Sends one mail over a connection on which [`Smtp::begin`] began it. Returns the reply of the mail relay, and the
+/// connection if it can be used for the next mail. Sets `is_sent` to true just before the content of the mail is sent. If an
+/// error occurs after this moment, it is possible that the relay has already accepted the mail.
+async fn converse(
+    mail: &Mail,
+    mut link: Box<Link>,
+    is_sent: &mut bool,
+) -> Result<(SmtpResponse, Option<Box<Link>>), SmtpError> {
+    let connection = &mut link.connection;
+    if let Some(to) = address(&mail.to) {
+        connection.command(Rcpt::new(to, Vec::new())).await?;
+    }
+    let ready = connection.command(Data).await?;
+    *is_sent = true;
+    let response = connection.message(&mail.bytes).await?;
+    // After any other reply, the next reply may belong to an earlier command.
+    let is_in_step = ready.has_code(READY) && is_complete(&response);
+    Ok((response, is_in_step.then_some(link)))
+}
+
+/// Returns true if a reply is the last one to a command (RFC 5321, section 4.2.1).
+fn is_complete(response: &SmtpResponse) -> bool {
+    (200..300).contains(&u16::from(response.code()))
+}
+
 #[async_trait]
 impl Mailer for Smtp {
     async fn send(&self, mail: &Mail) -> Result<MailReply, MailError> {
         let mut is_sent = false;
         // The timeout also includes the time that the lookup of the address of the mail relay needs.
         let conversation = async {
-            let opened = self.open(mail).await?;
-            Ok::<_, MailError>(self.converse(mail, opened, &mut is_sent).await)
+            Ok::<_, MailError>(match self.begin(mail).await? {
+                Ok(link) => converse(mail, link, &mut is_sent).await,
+                Err(error) => Err(error),
+            })
         };
         let outcome = tokio::time::timeout(mail.timeout, conversation).await;
         match outcome {
             Ok(Err(error)) => Err(error),
-            Ok(Ok(Ok(response))) => Ok(MailReply {
-                code: response.code().into(),
-                text: response.message().collect::<Vec<_>>().join(" "),
-            }),
+            Ok(Ok(Ok((response, link)))) => {
+                // The relay has answered, so the rest must not change the result.
+                if let Some(link) = link {
+                    self.pool.keep(Key::of(mail), link);
+                }
+                let code = u16::from(response.code());
+                if !is_complete(&response) {
+                    let reason = format!("the mail relay answered with {code} to a complete mail");
+                    return Err(lost(is_sent, &reason));
+                }
+                Ok(MailReply {
+                    code,
+                    text: response.message().collect::<Vec<_>>().join(" "),
+                })
+            }
             Ok(Ok(Err(error))) => reply_of(&error).map_or_else(|| Err(lost(is_sent, &error)), Ok),
             Err(_) => {
                 let reason = format!("the mail relay did not answer within {:?}", mail.timeout);
@@ -204,15 +268,21 @@ fn lost(is_sent: bool, reason: &impl std::fmt::Display) -> MailError {
     }
 }
 
-/// Returns the TLS settings for a connection to `host`. The client trusts two sets of root certificates: the
-/// set of Mozilla, which is part of the program, and the set of the operating system. The HTTP client trusts
-/// the same two sets.
+/// Returns the TLS settings for a connection to `host`. The client trusts the same root certificates as the HTTP client,
+/// see [`crate::http::tls`].
 fn tls(host: &str) -> Result<TlsParameters, SmtpError> {
-    let mut builder = TlsParameters::builder(host.to_owned());
+    let builder = TlsParameters::builder(host.to_owned());
+    #[cfg(feature = "local")]
+    let builder = with_roots(builder)?;
+    builder.build_rustls()
+}
+
+#[cfg(feature = "local")]
+fn with_roots(mut builder: TlsParametersBuilder) -> Result<TlsParametersBuilder, SmtpError> {
     for root in webpki_root_certs::TLS_SERVER_ROOT_CERTS {
         builder = builder.add_root_certificate(Certificate::from_der(root.to_vec())?);
     }
-    builder.build_rustls()
+    Ok(builder)
 }
 
 /// Returns the reply of the mail relay that an error contains. Returns `None` if the error contains

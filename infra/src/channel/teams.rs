@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use domain::notification::content::{Action, Content, one_line};
+use domain::notification::content::{Action, Content, colon, one_line};
 use serde_json::{Value, json};
 
 use super::cut;
@@ -93,7 +93,8 @@ fn card(
     for (label, value) in &content.values[..values] {
         let mut runs = Vec::new();
         if !label.is_empty() {
-            let label = format!("{}: ", plain(label));
+            let label = plain(label);
+            let label = format!("{label}{}", colon(&label));
             runs.push(json!({ "type": "TextRun", "text": label, "weight": "Bolder" }));
         }
         runs.push(run(&plain(value)));
@@ -266,7 +267,7 @@ mod tests {
         );
         assert_eq!(card["body"][0]["inlines"][0]["text"], "请审批: 申请权限");
         assert_eq!(card["body"][1]["text"], "<at>lisi@example.com</at>");
-        assert_eq!(card["body"][3]["inlines"][0]["text"], "优先级: ");
+        assert_eq!(card["body"][3]["inlines"][0]["text"], "优先级：");
         assert_eq!(card["body"][3]["inlines"][1]["text"], "高");
         let opening = json!({
             "type": "Action.OpenUrl", "title": "批准", "url": "https://desk.example/act/0",

@@ -10,6 +10,7 @@ use events::delivery::FailureClass;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::group::{self, Groups};
 use super::wechat::{self, Answer, ELLIPSIS, MINUTE_MS, Parts, narrow, plain};
 use super::{
     Access, Answering, Channel, Outgoing, Request, Response, TIMEOUT, Token, Updates, accepted,
@@ -45,6 +46,8 @@ const ANSWER_BYTES_MAX: usize = 2_000;
 /// The styles of a highlighted button and of any other button.
 const PRIMARY: u8 = 1;
 const SECONDARY: u8 = 2;
+/// Time for which WeCom accepts the code for an update, in milliseconds (72 hours).
+const UPDATE_AGE_MAX_MS: i64 = 72 * 3_600_000;
 /// The members of a response with the ids of recipients that get nothing.
 const INVALID: [&str; 2] = ["invaliduser", "unlicenseduser"];
 
@@ -79,9 +82,13 @@ impl Channel for WecomApp {
     }
 
     fn check(&self, account: &Defined) -> Result<(), String> {
-        only(account, &["url", "agentid", "buttons"])?;
+        only(account, &["url", "agentid", "buttons", "group_owner"])?;
         check_url(account, "url")?;
         agent(account)?;
+        if account.settings.contains_key("group_owner") {
+            wechat::check_member(text(account, "group_owner"))
+                .map_err(|reason| format!("`group_owner` must {reason}"))?;
+        }
         flag(account, "buttons").map(drop)
     }
 
@@ -154,12 +161,20 @@ impl Channel for WecomApp {
         of_http(response, judge)
     }
 
+    fn groups(&self) -> Option<&'static dyn Groups> {
+        Some(&group::wecom::Wecom)
+    }
+
     /// Only cards with buttons have a code for an update, and WeCom accepts this code once within 72 hours.
     fn updates(&self, account: &Defined) -> Updates {
         match flag(account, "buttons") {
             Ok(true) => Updates::Once,
             Ok(false) | Err(_) => Updates::Never,
         }
+    }
+
+    fn update_age_max_ms(&self) -> Option<i64> {
+        Some(UPDATE_AGE_MAX_MS)
     }
 
     /// The new card keeps its texts. A gray text that cannot be pressed replaces all buttons.
@@ -199,7 +214,17 @@ fn replaced(
 
 /// Returns a request to one of the interfaces for messages.
 fn call(account: &Defined, token: &str, path: &str, body: &Value) -> Result<HttpRequest, String> {
-    let address = format!("{}/cgi-bin/message/{path}", base(account));
+    interface(account, token, &format!("message/{path}"), body)
+}
+
+/// Returns a request to an interface of the application. `path` is the part of the path after `/cgi-bin/`.
+pub(super) fn interface(
+    account: &Defined,
+    token: &str,
+    path: &str,
+    body: &Value,
+) -> Result<HttpRequest, String> {
+    let address = format!("{}/cgi-bin/{path}", base(account));
     let url = wechat::url(&address, &[("access_token", token)])?;
     Ok(wechat::post(url, body))
 }
@@ -227,7 +252,7 @@ fn read(secret: &str) -> Result<Secret, String> {
 }
 
 /// Returns a card with one link.
-fn linked(content: &Content, id: &str) -> Value {
+pub(super) fn linked(content: &Content, id: &str) -> Value {
     let closing = plain(&content.closing);
     let description = Parts {
         intro: plain(&content.intro),
@@ -332,7 +357,7 @@ fn judge(response: &HttpResponse) -> Verdict {
 }
 
 /// Returns the verdict (the result of an attempt) for a code that is not 0. An unknown code means a permanent failure.
-fn failure(answer: &Answer) -> Verdict {
+pub(super) fn failure(answer: &Answer) -> Verdict {
     match answer.code {
         -1 | 45_033 => answer.busy(),
         45_009 => answer.throttled(MINUTE_MS),
@@ -485,7 +510,7 @@ pub(super) mod tests {
             "enable_duplicate_check": 1, "duplicate_check_interval": 1_800,
             "textcard": {
                 "title": "请审批: 申请权限",
-                "description": "lisi，您好。<br>优先级: 高<br><div class=\"gray\">您是节点的处理人。</div>",
+                "description": "lisi，您好。<br>优先级：高<br><div class=\"gray\">您是节点的处理人。</div>",
                 "url": "https://desk.example/tickets/REQ1#d1",
                 "btntxt": "打开工单",
             },

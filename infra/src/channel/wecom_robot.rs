@@ -2,7 +2,7 @@
 //! whole secret, and there is no signature. Even if WeCom refuses a message, the HTTP status is 200.
 
 use domain::attempt::Verdict;
-use domain::notification::content::Content;
+use domain::notification::content::{Content, labelled};
 use events::channel_account::Defined;
 use events::delivery::FailureClass;
 use serde_json::{Value, json};
@@ -95,7 +95,7 @@ fn key(secret: &str) -> Result<&str, String> {
 }
 
 fn simple(content: &Content) -> String {
-    let link = |label: &str, url: &str| format!("{}: {url}", plain(label));
+    let link = |label: &str, url: &str| labelled(&plain(label), url);
     let actions = content.actions.iter();
     let actions = actions.map(|action| link(&action.label, &action.url));
     Parts {
@@ -213,7 +213,7 @@ pub(super) mod tests {
     fn a_text_mentions_the_person_and_contains_the_link() {
         let (url, body) = sent(&account("wecom_robot"), &content());
         assert_eq!(url, format!("{URL}?key={KEY}"));
-        let expected = "请审批: 申请权限\nlisi，您好。\n优先级: 高\n打开工单: https://desk.example/tickets/REQ1\n您是节点的处理人。";
+        let expected = "请审批: 申请权限\nlisi，您好。\n优先级：高\n打开工单：https://desk.example/tickets/REQ1\n您是节点的处理人。";
         assert_eq!(
             body,
             json!({ "msgtype": "text", "text": { "content": expected, "mentioned_list": ["lisi"] } })
@@ -239,7 +239,7 @@ pub(super) mod tests {
         let (_, body) = sent(&account("wecom_robot"), &content);
         let text = body["text"]["content"].as_str().unwrap();
         assert!(
-            text.contains("同意: https://desk.example/a?x=(1)"),
+            text.contains("同意：https://desk.example/a?x=(1)"),
             "{text}"
         );
         assert!(!text.contains("signed"), "{text}");
@@ -275,7 +275,7 @@ pub(super) mod tests {
         let text = body["text"]["content"].as_str().unwrap();
         assert!((1_700..=TEXT_BYTES_MAX).contains(&text.len()));
         assert!(text.starts_with("请审批: 申请权限\n"), "{text}");
-        assert!(text.contains("\n…\n打开工单: https://"), "{text}");
+        assert!(text.contains("\n…\n打开工单：https://"), "{text}");
     }
 
     #[test]

@@ -5,8 +5,9 @@
 /// timeout.
 ///
 /// The clients trust two sets of root certificates: the certificates of Mozilla, which are part of
-/// the program, and the certificates of the machine. Proxy settings in environment variables are
-/// ignored.
+/// the program, and the certificates of the machine. The programs of the cloud functions contain no
+/// certificates and trust only those of their machine, as the clients of AWS always do. Proxy settings
+/// in environment variables are ignored.
 #[expect(
     clippy::disallowed_methods,
     reason = "the only constructor of HTTP clients"
@@ -15,8 +16,12 @@ pub fn client() -> reqwest::ClientBuilder {
     // The call returns an error only if the process has already installed a TLS provider. In this
     // case, the program uses the installed provider, so the error is ignored.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS
-        .iter()
-        .filter_map(|root| reqwest::Certificate::from_der(root).ok());
-    reqwest::Client::builder().no_proxy().tls_certs_merge(roots)
+    let builder = reqwest::Client::builder();
+    #[cfg(feature = "local")]
+    let builder = builder.tls_certs_merge(
+        webpki_root_certs::TLS_SERVER_ROOT_CERTS
+            .iter()
+            .filter_map(|root| reqwest::Certificate::from_der(root).ok()),
+    );
+    builder.no_proxy()
 }

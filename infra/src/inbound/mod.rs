@@ -214,6 +214,12 @@ impl Refusal {
         }
     }
 
+    /// Returns true if nothing proves that the request comes from the platform. The result is false if the signature is
+    /// right, or if it was not checked because the stored secret is wrong.
+    pub fn is_of_stranger(&self) -> bool {
+        !matches!(self, Self::Unreadable(_) | Self::Secret(_))
+    }
+
     /// Returns true if the request can still be valid with another secret.
     fn may_have_other_secret(&self) -> bool {
         matches!(

@@ -9,8 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use events::Moment;
 use serde_json::Value;
 
-use super::mail::report::{code, cut};
-use super::mail::{Checked, Mail, Report, ReportKind, delivery_of, parse};
+use super::mail::report::{HEADER, code, cut};
+use super::mail::{Checked, Mail, Mark, Report, ReportKind, mark_of, parse};
 use super::{Inbound, Refusal, Request, Verified, is_arn, object, sns, text, unreadable};
 
 /// The name of the relay in the results of the checks that SES made.
@@ -104,15 +104,25 @@ fn received(message: &Value) -> Result<Mail, Refusal> {
     let domain = mail.from.rsplit_once('@').map_or("", |(_, domain)| domain);
     let domain = domain.to_ascii_lowercase();
     // Only DMARC compares the domain of the sender. The other results of SES do not name the domain that was checked.
-    mail.checked = vec![Checked {
-        server: SERVER.to_owned(),
-        hops: 0,
-        header: 0,
-        method: "dmarc".to_owned(),
-        is_passed: text(message, "/receipt/dmarcVerdict/status") == "PASS",
-        is_failed: text(message, "/receipt/dmarcVerdict/status") == "FAIL",
-        domain,
-    }];
+    // The result of SPF is about the domain of the envelope, which is in `source`.
+    let source = text(message, "/mail/source");
+    let of_envelope = source.rsplit_once('@').map_or("", |(_, domain)| domain);
+    let check = |method: &str, domain: String| {
+        let verdict = text(message, &format!("/receipt/{method}Verdict/status"));
+        Checked {
+            server: SERVER.to_owned(),
+            hops: 0,
+            header: 0,
+            method: method.to_owned(),
+            is_passed: verdict == "PASS",
+            is_failed: verdict == "FAIL",
+            domain,
+        }
+    };
+    mail.checked = vec![
+        check("dmarc", domain),
+        check("spf", of_envelope.to_ascii_lowercase()),
+    ];
     let verdicts = [
         "/receipt/spamVerdict/status",
         "/receipt/virusVerdict/status",
@@ -129,22 +139,19 @@ fn recipients<'a>(message: &'a Value, pointer: &str) -> impl Iterator<Item = &'a
     list.into_iter().flatten().take(RECIPIENTS_MAX)
 }
 
-/// Returns the id of the delivery of a mail. SES replaces the header `Message-ID` of a mail, so the id is in the
-/// headers that SES stored, or in the header of the desk.
-fn delivery(message: &Value) -> Option<String> {
+/// Returns the mark of a mail. SES replaces the header `Message-ID` of a mail, so the mark is in the headers that SES
+/// stored, or in the header of the desk.
+fn mark(message: &Value) -> Option<Mark> {
     let headers = message.pointer("/mail/headers").and_then(Value::as_array);
     let mut headers = headers.into_iter().flatten();
-    let own =
-        headers.find(|header| text(header, "/name").eq_ignore_ascii_case("X-Ledgerdesk-Delivery"));
+    let own = headers.find(|header| text(header, "/name").eq_ignore_ascii_case(HEADER));
     let own = own.map(|header| format!("{}@", text(header, "/value")));
     let id = text(message, "/mail/commonHeaders/messageId");
-    own.as_deref()
-        .and_then(delivery_of)
-        .or_else(|| delivery_of(id))
+    own.as_deref().and_then(mark_of).or_else(|| mark_of(id))
 }
 
 fn bounces(message: &Value) -> Vec<Report> {
-    let Some(delivery) = delivery(message) else {
+    let Some(mark) = mark(message) else {
         return Vec::new();
     };
     let is_permanent = text(message, "/bounce/bounceType") == "Permanent";
@@ -166,7 +173,8 @@ fn bounces(message: &Value) -> Vec<Report> {
             reason => reason.to_owned(),
         };
         Report {
-            delivery: delivery.clone(),
+            delivery: mark.delivery.clone(),
+            tag: mark.tag.clone(),
             recipient: text(recipient, "/emailAddress").chars().take(254).collect(),
             kind: ReportKind::Failed,
             status,
@@ -179,12 +187,13 @@ fn bounces(message: &Value) -> Vec<Report> {
 }
 
 fn complaints(message: &Value) -> Vec<Report> {
-    let Some(delivery) = delivery(message) else {
+    let Some(mark) = mark(message) else {
         return Vec::new();
     };
     let kind = text(message, "/complaint/complaintFeedbackType");
     let report = |recipient: &Value| Report {
-        delivery: delivery.clone(),
+        delivery: mark.delivery.clone(),
+        tag: mark.tag.clone(),
         recipient: text(recipient, "/emailAddress").chars().take(254).collect(),
         kind: ReportKind::Complaint,
         status: String::new(),

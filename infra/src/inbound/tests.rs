@@ -861,6 +861,35 @@ fn refused_by_others() -> Vec<Refused> {
     ]
 }
 
+/// Mails of a relay, and messages of Amazon SES. The tests of SES check further messages.
+fn refused_mails() -> Vec<Refused> {
+    let relay_case = |name, request: Owned, after_ms: i64, refusal| -> Refused {
+        let now = AT.plus_ms(after_ms);
+        (name, "mail", request, RELAY.to_owned(), now, refusal)
+    };
+    let ses_case = |name, after_ms: i64| -> Refused {
+        let (topic, now) = (sns::fake::TOPIC.to_owned(), AT.plus_ms(after_ms));
+        (name, "ses", published(), topic, now, Refusal::Stale(3_600))
+    };
+    let stale = Refusal::Stale(300);
+    let time = "X-Ledgerdesk-Timestamp";
+    let another_time = relayed(MAIL).changed(time, |_| "1".to_owned());
+    vec![
+        relay_case("five minutes late", relayed(MAIL), 301_001, stale.clone()),
+        relay_case("five minutes early", relayed(MAIL), -301_001, stale.clone()),
+        relay_case("400 days late", relayed(MAIL), 400 * DAY_MS, stale),
+        relay_case(
+            "another byte",
+            relayed(MAIL).other_byte(),
+            0,
+            Refusal::Signature,
+        ),
+        relay_case("another time", another_time, 0, Refusal::Signature),
+        ses_case("an hour early", -3_600_001),
+        ses_case("400 days late", 400 * DAY_MS),
+    ]
+}
+
 /// The platforms whose signature covers a time. Each of them refuses a message that is 400 days old and was valid then. Twilio
 /// signs no time, and the stored id of a message is the only protection against its repetition. The time of an outgoing
 /// webhook of Teams is a member of the signed body, and an absent time is not checked.
@@ -915,12 +944,18 @@ fn every_negative_case_is_refused() {
     cases.extend(refused_by_others());
     cases.extend(bot::refused_by_the_bot_framework());
     cases.extend(bot::refused_cards_of_dingtalk());
+    cases.extend(refused_mails());
+    let mut counts = std::collections::BTreeMap::<&str, usize>::new();
     for (name, platform, request, secret, now, refusal) in &cases {
         let result = request.verify(platform, secret, *now);
         assert_eq!(result.as_ref(), Err(refusal), "{platform}: {name}");
+        *counts.entry(*platform).or_default() += 1;
     }
-    println!("{} negative cases are refused", cases.len());
-    assert!(cases.len() >= 65);
+    println!("{} negative cases are refused: {counts:?}", cases.len());
+    assert!(cases.len() >= 72);
+    for platform in ALL {
+        assert!(counts.contains_key(platform.name()), "{}", platform.name());
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -32,6 +32,8 @@ pub struct Sqlite {
     file: PathBuf,
     rng: Arc<dyn Rng>,
     inner: Arc<Mutex<Inner>>,
+    /// The people in the cache. A reader of the cache does not wait for the connection.
+    known: Arc<Mutex<Known>>,
     /// The changes of secrets that wait for the connection.
     waiting: Arc<Mutex<Vec<Change>>>,
 }
@@ -61,8 +63,33 @@ impl Change {
 
 struct Inner {
     connection: Connection,
+    /// The same cache as [`Sqlite::known`]. Only the holder of the connection changes the cache, so a read of the database
+    /// and the addition of its result are one step for the erasure of a person.
+    known: Arc<Mutex<Known>>,
+}
+
+/// The names and the encryption keys of people that were read before.
+#[derive(Default)]
+struct Known {
     by_name: HashMap<String, PersonId>,
     people: HashMap<PersonId, (String, Key)>,
+}
+
+impl Known {
+    fn add(&mut self, pid: &PersonId, username: String, key: Key) {
+        if self.people.len() >= REMEMBERED_MAX {
+            self.people.clear();
+            self.by_name.clear();
+        }
+        self.by_name.insert(username.clone(), pid.clone());
+        self.people.insert(pid.clone(), (username, key));
+    }
+
+    fn remove(&mut self, pid: &PersonId) {
+        if let Some((name, _)) = self.people.remove(pid) {
+            self.by_name.remove(&name);
+        }
+    }
 }
 
 impl Sqlite {
@@ -101,15 +128,16 @@ impl Sqlite {
     }
 
     fn over(connection: Connection, file: PathBuf, rng: Arc<dyn Rng>) -> Self {
+        let known = Arc::new(Mutex::new(Known::default()));
         let inner = Inner {
             connection,
-            by_name: HashMap::new(),
-            people: HashMap::new(),
+            known: known.clone(),
         };
         Self {
             file,
             rng,
             inner: Arc::new(Mutex::new(inner)),
+            known,
             waiting: Arc::default(),
         }
     }
@@ -157,18 +185,22 @@ impl Sqlite {
         }
     }
 
-    /// Reads from the cache only, without a read of the database. Returns `None` if the cache does
-    /// not contain the data, or if another thread uses the database connection at this time.
-    fn cached<T>(&self, find: impl FnOnce(&Inner) -> Option<T>) -> Option<T> {
-        find(&*self.inner.try_lock().ok()?)
-    }
-
+    /// Returns the person id of a user name from the cache, without a read of the database.
     fn cached_pid(&self, username: &str) -> Option<PersonId> {
-        self.cached(|inner| inner.by_name.get(username).cloned())
+        let known = self.known.lock().expect("no holder panics");
+        known.by_name.get(username).cloned()
     }
 
+    /// Returns the user name and the encryption key of a person from the cache, without a read of the database.
     fn cached_person(&self, pid: &PersonId) -> Option<(String, Key)> {
-        self.cached(|inner| inner.people.get(pid).cloned())
+        let known = self.known.lock().expect("no holder panics");
+        known.people.get(pid).cloned()
+    }
+
+    /// Returns the encryption key of a person from the cache, without a read of the database.
+    fn cached_key(&self, pid: &PersonId) -> Option<Key> {
+        let known = self.known.lock().expect("no holder panics");
+        known.people.get(pid).map(|(_, key)| *key)
     }
 }
 
@@ -193,18 +225,24 @@ impl Inner {
     }
 
     fn find(&mut self, username: &str) -> rusqlite::Result<Option<PersonId>> {
-        if let Some(pid) = self.by_name.get(username) {
-            return Ok(Some(pid.clone()));
+        let known = self.known().by_name.get(username).cloned();
+        if known.is_some() {
+            return Ok(known);
         }
         self.read("username", username)
     }
 
     fn person(&mut self, pid: &PersonId) -> rusqlite::Result<Option<(String, Key)>> {
-        if let Some(person) = self.people.get(pid) {
-            return Ok(Some(person.clone()));
+        let known = self.known().people.get(pid).cloned();
+        if known.is_some() {
+            return Ok(known);
         }
         self.read("pid", pid.as_str())?;
-        Ok(self.people.get(pid).cloned())
+        Ok(self.known().people.get(pid).cloned())
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().expect("no holder panics")
     }
 
     fn read(&mut self, column: &str, value: &str) -> rusqlite::Result<Option<PersonId>> {
@@ -222,12 +260,7 @@ impl Inner {
             .optional()?;
         drop(statement);
         Ok(found.map(|(pid, username, key)| {
-            if self.people.len() >= REMEMBERED_MAX {
-                self.people.clear();
-                self.by_name.clear();
-            }
-            self.by_name.insert(username.clone(), pid.clone());
-            self.people.insert(pid.clone(), (username, key));
+            self.known().add(&pid, username, key);
             pid
         }))
     }
@@ -370,7 +403,7 @@ impl Keys for Sqlite {
         .await
     }
     async fn key(&self, pid: &PersonId) -> Result<Option<Key>, Error> {
-        if let Some((_, key)) = self.cached_person(pid) {
+        if let Some(key) = self.cached_key(pid) {
             return Ok(Some(key));
         }
         let pid = pid.clone();
@@ -397,9 +430,7 @@ impl Keys for Sqlite {
             transaction.commit()?;
             // The encryption key of the erased person is removed from the cache first, because the
             // following truncation of the write-ahead log can fail.
-            if let Some((name, _)) = inner.people.remove(&pid) {
-                inner.by_name.remove(&name);
-            }
+            inner.known().remove(&pid);
             // All requests for encryption keys wait for this connection. The truncation of the
             // write-ahead log must therefore not wait for other connections that read. If such a
             // connection prevents the truncation, a later call of the function `scrub` truncates
@@ -434,5 +465,31 @@ impl Keys for Sqlite {
     async fn scrub(&self) -> Result<(), Error> {
         let file = self.file.clone();
         blocking(move || scrub(&file)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+    use crate::clock::SystemRng;
+
+    #[tokio::test]
+    async fn a_known_person_is_read_while_the_connection_is_in_use() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let keys = Sqlite::open(directory.path(), Arc::new(SystemRng)).expect("a key store");
+        let pid = keys.person("lisi").await.expect("registered");
+        let inner = keys.inner.clone();
+        let connection = inner.lock().expect("no holder panics");
+        let found = keys.find("lisi").now_or_never();
+        assert_eq!(found.expect("no wait").expect("found"), Some(pid.clone()));
+        let key = keys.key(&pid).now_or_never();
+        assert!(key.expect("no wait").expect("read").is_some());
+        drop(connection);
+        // The cache contains no key of an erased person.
+        assert!(keys.erase(&pid).await.expect("erased"));
+        assert!(keys.cached_person(&pid).is_none() && keys.cached_pid("lisi").is_none());
+        assert_eq!(keys.key(&pid).await.expect("read"), None);
     }
 }

@@ -593,14 +593,25 @@ impl Ledger {
         loader: &dyn ContextLoader<D>,
         question: impl Fn(&D::Context) -> Result<T, DecideError<D>> + Send + Sync,
     ) -> Result<T, ExecuteError<D>> {
-        let mut context = D::Context::default();
+        self.ask_in(&mut D::Context::default(), loader, question)
+            .await
+    }
+
+    /// Answers a question as [`Ledger::ask`] with a context that several questions share. The data that one question needs
+    /// is not loaded again for the next one, so all answers are for the same time.
+    pub async fn ask_in<D: Decider, T>(
+        &self,
+        context: &mut D::Context,
+        loader: &dyn ContextLoader<D>,
+        question: impl Fn(&D::Context) -> Result<T, DecideError<D>> + Send + Sync,
+    ) -> Result<T, ExecuteError<D>> {
         for _ in 0..LOOKUPS_MAX {
-            match question(&context) {
+            match question(context) {
                 Ok(answer) => return Ok(answer),
                 Err(DecideError::Rejected(rejection)) => {
                     return Err(ExecuteError::Rejected(rejection));
                 }
-                Err(DecideError::Needs(needed)) => loader.load(&needed, &mut context).await?,
+                Err(DecideError::Needs(needed)) => loader.load(&needed, context).await?,
             }
         }
         Err(Error::new(

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_imap::{Client, Session};
 use async_trait::async_trait;
+use events::Moment;
 use futures_util::TryStreamExt as _;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -24,6 +25,8 @@ use crate::mail::MailTls;
 const TIMEOUT: Duration = Duration::from_mins(1);
 /// Maximum number of mails in one page.
 const MAILS_MAX: usize = 20;
+/// One day in milliseconds.
+const DAY_MS: i64 = 24 * 3_600_000;
 /// The size of the mails in a page after which the page ends, in bytes.
 const PAGE_BYTES: usize = 16 << 20;
 
@@ -105,10 +108,11 @@ impl Mailboxes for Imap {
         settings: &Settings,
         password: &str,
         after: Option<Cursor>,
+        since: Option<Moment>,
     ) -> Result<Page, String> {
         let reading = async {
             let mut session = self.open(settings, password).await?;
-            let page = page(&mut session, &settings.folder, after).await;
+            let page = page(&mut session, &settings.folder, after, since).await;
             // The page is complete, so the result of the logout is not important.
             let _ = session.logout().await;
             page
@@ -157,31 +161,52 @@ async fn encrypted<T: Wire>(
         .map_err(|error| format!("cannot encrypt the connection to the mail server: {error}"))
 }
 
+/// Returns the condition that finds the next mails. Without a last mail, the condition finds the mails since the day before
+/// `since`, because the server compares days in its own time zone.
+fn condition(last: Option<u32>, since: Option<Moment>) -> String {
+    let day = since.filter(|_| last.is_none()).and_then(|since| {
+        let day = jiff::Timestamp::from_millisecond(since.0.saturating_sub(DAY_MS)).ok()?;
+        Some(day.strftime("%d-%b-%Y").to_string())
+    });
+    match day {
+        Some(day) => format!("SINCE {day}"),
+        None => format!("UID {}:*", last.unwrap_or_default().saturating_add(1)),
+    }
+}
+
 /// Reads the next mails. The folder is opened for reading only, so the flags of the mails do not change.
 async fn page(
     session: &mut Session<Box<dyn Wire>>,
     folder: &str,
     after: Option<Cursor>,
+    since: Option<Moment>,
 ) -> Result<Page, String> {
     let failed = |error: async_imap::error::Error| format!("cannot read the folder: {error}");
     let opened = session.examine(folder).await.map_err(failed)?;
     let validity = opened
         .uid_validity
         .ok_or("the mail server gives no lasting numbers to mails (UIDVALIDITY)")?;
-    let last = after
-        .filter(|after| after.validity == validity)
-        .map_or(0, |after| after.uid);
+    let known = after.filter(|after| after.validity == validity);
+    let last = known.map(|after| after.uid);
+    // Without new mails, the next read starts at the present end. A mail that arrives from now on has a higher number.
+    let end = match (last, since, opened.uid_next) {
+        (Some(last), _, _) => last,
+        (None, None, _) => 0,
+        (None, Some(_), Some(next)) => next.saturating_sub(1),
+        (None, Some(_), None) => {
+            let newest = session.uid_search("UID *").await.map_err(failed)?;
+            newest.into_iter().max().unwrap_or_default()
+        }
+    };
     let mut page = Page {
-        cursor: Cursor {
-            validity,
-            uid: last,
-        },
+        cursor: Cursor { validity, uid: end },
         ..Page::default()
     };
-    let range = format!("UID {}:*", last.saturating_add(1));
+    let range = condition(last, since);
     let found = session.uid_search(&range).await.map_err(failed)?;
     // The range always contains the last mail, even if its number is smaller.
-    let mut uids: Vec<u32> = found.into_iter().filter(|uid| *uid > last).collect();
+    let after = last.unwrap_or_default();
+    let mut uids: Vec<u32> = found.into_iter().filter(|uid| *uid > after).collect();
     uids.sort_unstable();
     page.has_more = uids.len() > MAILS_MAX;
     uids.truncate(MAILS_MAX);
@@ -190,13 +215,21 @@ async fn page(
     }
     let set: Vec<String> = uids.iter().map(u32::to_string).collect();
     let sizes = session
-        .uid_fetch(set.join(","), "(UID RFC822.SIZE)")
+        .uid_fetch(set.join(","), "(UID RFC822.SIZE INTERNALDATE)")
         .await
         .map_err(failed)?;
     let sizes: Vec<async_imap::types::Fetch> = sizes.try_collect().await.map_err(failed)?;
     let size_of = |uid: u32| {
         let found = sizes.iter().find(|fetch| fetch.uid == Some(uid));
         found.and_then(|fetch| fetch.size)
+    };
+    // The server gives the time in whole seconds.
+    let since_s = since.map(|since| since.0.div_euclid(1_000));
+    let is_older = |uid: u32| {
+        let found = sizes.iter().find(|fetch| fetch.uid == Some(uid));
+        let arrived = found.and_then(async_imap::types::Fetch::internal_date);
+        let arrived = arrived.map(|arrived| arrived.timestamp());
+        arrived.is_some_and(|arrived| since_s.is_some_and(|since| arrived < since))
     };
     let (mut bytes, mut is_full) = (0, false);
     for uid in uids {
@@ -207,6 +240,7 @@ async fn page(
         match size_of(uid) {
             // Another program has removed the mail.
             None => {}
+            Some(_) if is_older(uid) => page.older += 1,
             Some(size) if size as usize > MAIL_BYTES_MAX => page.too_large.push((uid, size)),
             Some(_) => {
                 if let Some(mail) = mail(session, uid).await.map_err(failed)? {
@@ -232,4 +266,20 @@ async fn mail(
     let fetched: Vec<async_imap::types::Fetch> = fetched.try_collect().await?;
     let found = fetched.iter().find(|fetch| fetch.uid == Some(uid));
     Ok(found.and_then(|fetch| fetch.body()).map(<[u8]>::to_vec))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_read_begins_at_the_start_and_later_reads_at_the_last_mail() {
+        // 2026-11-22T02:00:00Z
+        let since = Some(Moment(1_795_312_800_000));
+        assert_eq!(condition(None, since), "SINCE 21-Nov-2026");
+        assert_eq!(condition(Some(7), since), "UID 8:*");
+        assert_eq!(condition(Some(0), since), "UID 1:*");
+        assert_eq!(condition(None, None), "UID 1:*");
+        assert_eq!(condition(Some(u32::MAX), None), "UID 4294967295:*");
+    }
 }

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use async_trait::async_trait;
+use events::Moment;
 
 use super::{Cursor, Mailboxes, Page, Settings};
 
@@ -16,15 +17,21 @@ pub struct Memory(Mutex<Content>);
 #[derive(Debug, Default)]
 struct Content {
     validity: u32,
-    mails: Vec<Vec<u8>>,
+    /// The mails with the times at which they arrived.
+    mails: Vec<(Moment, Vec<u8>)>,
     reads: usize,
 }
 
 impl Memory {
-    /// Adds a mail at the end of the mailbox.
+    /// Adds a mail at the end of the mailbox. The mail is newer than every start.
     pub fn add(&self, mail: &str) {
+        self.add_at(mail, Moment(i64::MAX));
+    }
+
+    /// Adds a mail at the end of the mailbox. `at` is the time at which the mail arrived.
+    pub fn add_at(&self, mail: &str, at: Moment) {
         let mut content = self.0.lock().expect("no holder panics");
-        content.mails.push(mail.as_bytes().to_vec());
+        content.mails.push((at, mail.as_bytes().to_vec()));
     }
 
     /// Gives new numbers to all mails, as a server does after it was restored.
@@ -45,6 +52,7 @@ impl Mailboxes for Memory {
         _settings: &Settings,
         password: &str,
         after: Option<Cursor>,
+        since: Option<Moment>,
     ) -> Result<Page, String> {
         if password.is_empty() {
             return Err("the login failed".to_owned());
@@ -54,20 +62,20 @@ impl Mailboxes for Memory {
         let validity = content.validity;
         let known = after.filter(|after| after.validity == validity);
         let first = known.map_or(0, |after| after.uid as usize);
-        let mails: Vec<Vec<u8>> = content
-            .mails
-            .iter()
-            .skip(first)
-            .take(PAGE_MAX)
-            .cloned()
+        let page = content.mails.iter().skip(first).take(PAGE_MAX);
+        let last = first + page.len();
+        let is_new = |at: &Moment| since.is_none_or(|since| *at >= since);
+        let mails: Vec<Vec<u8>> = page
+            .filter(|(at, _)| is_new(at))
+            .map(|(_, mail)| mail.clone())
             .collect();
-        let last = first + mails.len();
         Ok(Page {
             has_more: last < content.mails.len(),
             cursor: Cursor {
                 validity,
                 uid: u32::try_from(last).unwrap_or(u32::MAX),
             },
+            older: last - first - mails.len(),
             mails,
             too_large: Vec::new(),
         })

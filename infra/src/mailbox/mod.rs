@@ -6,6 +6,7 @@ pub mod imap;
 pub mod memory;
 
 use async_trait::async_trait;
+use events::Moment;
 use events::channel_account::Defined;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -35,10 +36,12 @@ pub struct Settings {
     pub folder: String,
     /// The time between two checks for new mails, in seconds.
     pub every_seconds: u32,
+    /// True if the desk also reads the mails that arrived before the mailbox was defined.
+    pub read_existing: bool,
 }
 
 /// The last mail that was read. If the server gives new numbers to all mails, it changes `validity` (RFC 3501, section
-/// 2.3.1.1). All mails are then read again.
+/// 2.3.1.1). All mails since the start are then read again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
     pub validity: u32,
@@ -52,6 +55,8 @@ pub struct Page {
     pub mails: Vec<Vec<u8>>,
     /// The numbers and the sizes (in bytes) of mails that are larger than the limit. They are not in `mails`.
     pub too_large: Vec<(u32, u32)>,
+    /// The number of mails that arrived before the start. They are not in `mails`.
+    pub older: usize,
     /// The place after these mails.
     pub cursor: Cursor,
     /// True if the mailbox has further mails.
@@ -61,13 +66,14 @@ pub struct Page {
 /// Reads mailboxes on mail servers.
 #[async_trait]
 pub trait Mailboxes: Send + Sync {
-    /// Reads the next mails after `after`, or the first mails. Returns an English text if the mailbox cannot be read.
-    /// The text does not contain the password.
+    /// Reads the next mails after `after`, or the first mails. Leaves out the mails that arrived before `since`. Returns an
+    /// English text if the mailbox cannot be read. The text does not contain the password.
     async fn read(
         &self,
         settings: &Settings,
         password: &str,
         after: Option<Cursor>,
+        since: Option<Moment>,
     ) -> Result<Page, String>;
 }
 
@@ -82,6 +88,7 @@ impl Mailboxes for NoMailboxes {
         _settings: &Settings,
         _password: &str,
         _after: Option<Cursor>,
+        _since: Option<Moment>,
     ) -> Result<Page, String> {
         Err("this program reads no mailboxes".to_owned())
     }
@@ -96,7 +103,15 @@ pub fn settings(account: &Defined) -> Result<Option<Settings>, String> {
     let table = value
         .as_object()
         .ok_or_else(|| format!("`{KEY}` must be a table"))?;
-    let known = ["host", "port", "tls", "user", "folder", "every_seconds"];
+    let known = [
+        "host",
+        "port",
+        "tls",
+        "user",
+        "folder",
+        "every_seconds",
+        "read_existing",
+    ];
     if let Some(key) = table.keys().find(|key| !known.contains(&key.as_str())) {
         return Err(format!(
             "`{KEY}.{key}` is not a setting of a mailbox; known are {}",
@@ -141,6 +156,12 @@ pub fn settings(account: &Defined) -> Result<Option<Settings>, String> {
             "`{KEY}.every_seconds` must be a number from {EVERY_SECONDS_MIN} to {EVERY_SECONDS_MAX}"
         )
     })?;
+    let read_existing = match table.get("read_existing") {
+        None => Some(false),
+        Some(value) => value.as_bool(),
+    };
+    let read_existing =
+        read_existing.ok_or_else(|| format!("`{KEY}.read_existing` must be true or false"))?;
     let folder = match text("folder")? {
         "" => INBOX,
         folder => folder,
@@ -152,6 +173,7 @@ pub fn settings(account: &Defined) -> Result<Option<Settings>, String> {
         user: required("user")?,
         folder: folder.to_owned(),
         every_seconds,
+        read_existing,
     }))
 }
 
@@ -175,6 +197,9 @@ mod tests {
             (found.port, found.tls, found.folder.as_str()),
             (993, MailTls::Implicit, "INBOX")
         );
+        assert!(!found.read_existing);
+        let given = json!({ "host": "imap.example", "user": "itsm", "read_existing": true });
+        assert!(settings(&account(given)).unwrap().unwrap().read_existing);
         let given = json!({ "host": "imap.example", "user": "itsm", "tls": "starttls" });
         assert_eq!(settings(&account(given)).unwrap().unwrap().port, 143);
     }
@@ -201,6 +226,10 @@ mod tests {
             (
                 json!({ "host": "a", "user": "b", "password": "c" }),
                 "`mailbox.password`",
+            ),
+            (
+                json!({ "host": "a", "user": "b", "read_existing": "yes" }),
+                "`mailbox.read_existing`",
             ),
             (json!({ "host": "a", "user": "b\r\nc" }), "`mailbox.user`"),
         ] {

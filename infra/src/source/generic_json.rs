@@ -60,6 +60,11 @@ impl Api for GenericJson {
         let body = ("application/merge-patch+json", body.into());
         planned(account, "PATCH", &percent(write.record), Some(body))
     }
+
+    /// A system can keep only the last note, because a merge patch replaces it.
+    fn has_all_notes(&self, _response: &Result<HttpResponse, HttpError>) -> bool {
+        false
+    }
 }
 
 #[cfg(test)]

@@ -210,8 +210,12 @@ impl Api for Jira {
         let issue = format!("rest/api/2/issue/{}", percent(write.record));
         let Some(status) = &write.status else {
             if write.assignee.is_some() {
-                let body = write.members().into();
-                return planned(account, "PUT", &issue, Some((JSON, body)));
+                let mut body = write.members();
+                if !write.note.is_empty() {
+                    let comment = object_of!({ "comment": [{ "add": { "body": write.note } }] });
+                    body.insert("update".into(), comment);
+                }
+                return planned(account, "PUT", &issue, Some((JSON, body.into())));
             }
             let body = object_of!({ "body": write.note });
             let path = format!("{issue}/comment");
@@ -237,6 +241,16 @@ impl Api for Jira {
         let page = query(&[("orderBy", "-created"), ("maxResults", &size)]);
         let path = format!("rest/api/2/issue/{}/comment{page}", percent(record));
         planned(account, "GET", &path, None)
+    }
+
+    fn has_all_notes(&self, response: &Result<HttpResponse, HttpError>) -> bool {
+        let Answer::Done(body) = object(response) else {
+            return false;
+        };
+        let returned = body["comments"].as_array().map(Vec::len);
+        let total = body["total"].as_u64();
+        let total = total.and_then(|total| usize::try_from(total).ok());
+        matches!((total, returned), (Some(total), Some(returned)) if total <= returned)
     }
 }
 
@@ -420,6 +434,24 @@ mod tests {
             planned.body,
             Some(json!({ "fields": { "assignee": { "name": "z.san" } } }))
         );
+        let with_note = RecordWrite {
+            note: "handed over",
+            ..only_assignee
+        };
+        let body = Jira.write(&site, &with_note).body.expect("a body");
+        assert_eq!(body["update"]["comment"][0]["add"]["body"], "handed over");
+        assert_eq!(body["fields"]["assignee"]["name"], "z.san");
+        let has_all = |body: &Value| {
+            let response = HttpResponse::of(200, body.to_string().as_bytes());
+            Jira.has_all_notes(&Ok(response))
+        };
+        assert!(has_all(
+            &json!({ "total": 1, "comments": [{ "body": "a" }] })
+        ));
+        assert!(!has_all(
+            &json!({ "total": 2, "comments": [{ "body": "a" }] })
+        ));
+        assert!(!has_all(&json!({ "comments": [] })));
         let url = Jira.notes(&site, "10002").url;
         assert!(
             url.ends_with("/10002/comment?orderBy=-created&maxResults=100"),

@@ -10,6 +10,7 @@ pub mod django_helpdesk;
 pub mod generic_json;
 pub mod jira;
 pub mod servicenow;
+pub mod servicenow_csm;
 mod since;
 pub mod zammad;
 
@@ -234,6 +235,10 @@ pub trait Api: Send + Sync {
             body => Ok(body.to_string()),
         })
     }
+    /// Returns whether a response to [`Api::notes`] contains all notes of the record. Otherwise, earlier notes can exist.
+    fn has_all_notes(&self, _response: &Result<HttpResponse, HttpError>) -> bool {
+        true
+    }
     /// Builds the request that shows the rights of the account, or `None` if the system does not report them.
     fn rights(&self, _account: &Account) -> Option<PlannedRequest> {
         None
@@ -449,6 +454,7 @@ pub const ALL: &[&dyn Source] = &[
     &django_helpdesk::DjangoHelpdesk,
     &jira::Jira,
     &servicenow::ServiceNow,
+    &servicenow_csm::ServiceNowCsm,
     &zammad::Zammad,
 ];
 

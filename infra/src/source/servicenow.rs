@@ -117,6 +117,19 @@ impl Api for ServiceNow {
             None,
         )
     }
+
+    /// A response without `work_notes` does not show whether the record has notes, for example because the account may not
+    /// read them.
+    fn read_notes(&self, response: &Result<HttpResponse, HttpError>) -> Answer<String> {
+        self.record(response).and_read(|record| {
+            let notes = &record["work_notes"];
+            let shown = notes.get("display_value").unwrap_or(notes);
+            match shown.as_str() {
+                Some(notes) => Ok(notes.to_owned()),
+                None => Err("`work_notes` is missing in the response".into()),
+            }
+        })
+    }
 }
 
 #[cfg(test)]
@@ -233,6 +246,24 @@ mod tests {
         };
         let body = ServiceNow.write(&account(), &only_note).body;
         assert_eq!(body, Some(json!({ "work_notes": "INC1" })));
+        let notes = |body: &str| ServiceNow.read_notes(&Ok(HttpResponse::of(200, body.as_bytes())));
+        let done = |text: &str| Answer::Done(text.to_owned());
+        let read = notes(r#"{"result":{"sys_id":"46d4","work_notes":"[ledgerdesk INC1/1]"}}"#);
+        assert_eq!(read, done("[ledgerdesk INC1/1]"));
+        assert_eq!(notes(r#"{"result":{"work_notes":""}}"#), done(""));
+        let object = notes(r#"{"result":{"work_notes":{"display_value":"a note","value":""}}}"#);
+        assert_eq!(object, done("a note"));
+        for unreadable in [
+            r#"{"result":{"sys_id":"46d4"}}"#,
+            r#"{"result":{"sys_id":"46d4","work_notes":null}}"#,
+            r#"{"result":[]}"#,
+            "{}",
+        ] {
+            assert!(
+                matches!(notes(unreadable), Answer::Unclear(_)),
+                "{unreadable}"
+            );
+        }
         let url = ServiceNow.notes(&account(), "46d4").url;
         assert!(
             url.ends_with("/46d4?sysparm_display_value=true&sysparm_fields=sys_id%2Cwork_notes"),

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use axum::body::Body;
 use axum::http::Request;
 use domain::notification::delivery::Delivery;
+use functions::app::notifications::definitions::Definitions;
 use infra::channel::dingtalk_robot::sign;
 use infra::clock::Clock as _;
 use infra::http::{HttpClient, HttpError, HttpRequest, HttpResponse};
@@ -102,6 +103,24 @@ impl Chat {
 }
 
 #[tokio::test]
+async fn a_linked_person_creates_the_chat_group_of_a_ticket() {
+    let chat = Chat::open().await;
+    chat.link().await;
+    let app = &chat.channels.desk.app;
+    let account = "[[account]]\nname = \"work_app\"\nchannel = \"wecom_app\"\nagentid = 7\n";
+    let policy = "[policy]\naccounts = []\n[policy.chat_groups]\naccount = \"work_app\"\n";
+    let definitions = Definitions::read(&[account, policy].concat()).unwrap();
+    definitions.store(app).await.unwrap();
+    let sn = chat.channels.submit().await;
+    let create = format!("拉群 {sn}");
+    chat.answered("g1", &create, "已完成“建立工单群”").await;
+    let path = format!("tickets/{sn}/chat-group");
+    let shown = chat.channels.get(&path, "zhangsan").await;
+    assert_eq!(shown["requested_by"], "zhangsan", "{shown}");
+    assert_eq!(shown["account"], "work_app", "{shown}");
+}
+
+#[tokio::test]
 async fn a_linked_person_acts_from_a_chat_and_each_message_acts_once() {
     let chat = Chat::open().await;
     let sn = chat.channels.submit().await;
@@ -112,7 +131,9 @@ async fn a_linked_person_acts_from_a_chat_and_each_message_acts_once() {
     chat.answered("m3", "你好", "可用命令").await;
     chat.answered("m4", "状态", &sn).await;
     chat.answered("m5", &format!("状态 {sn}"), &sn).await;
-    chat.answered("m6", "状态 REQ20000101000001", "没有单据")
+    let group = format!("建群 {sn}");
+    chat.answered("g1", &group, "没有配置群聊账号").await;
+    chat.answered("m6", "状态 REQ20000101000001", "没有工单")
         .await;
     chat.answered("m7", &approve, "已完成").await;
     let votes = async || {
@@ -233,6 +254,25 @@ async fn links(channels: &Channels) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
+async fn the_page_of_a_link_shows_no_content_of_a_service_that_encrypts_text() {
+    let channels = Channels::open().await;
+    channels.reachable(None).await;
+    let body = json!({ "seals_text": true });
+    let (status, answer) = channels.desk.v1("PUT", "services/22", "admin", body).await;
+    assert_eq!(status, 200, "{answer}");
+    channels.desk.settle().await;
+    channels.submit().await;
+    let links = links(&channels).await;
+    let (_, path) = links.first().expect("a link");
+    let (status, shown) = channels.page(path, None).await;
+    assert_eq!(status, 200, "{shown}");
+    assert!(shown.contains("open the ticket first"), "{shown}");
+    for content in ["堡垒机", "清单"] {
+        assert!(!shown.contains(content), "{content}: {shown}");
+    }
+}
+
+#[tokio::test]
 async fn a_link_acts_once_and_only_by_its_form() {
     let channels = Channels::open().await;
     channels.reachable(None).await;
@@ -250,6 +290,10 @@ async fn a_link_acts_once_and_only_by_its_form() {
     let (status, shown) = channels.page(&approve, None).await;
     assert_eq!(status, 200, "{shown}");
     assert!(shown.contains("Approve") && shown.contains(&sn), "{shown}");
+    for content in ["申请堡垒机权限", "按清单开通"] {
+        assert!(shown.contains(content), "{content}: {shown}");
+    }
+    assert!(!shown.contains("13800000000"), "a personal value: {shown}");
     channels.page(&approve, None).await;
     assert_eq!(channels.desk.head().await, head, "a page acts 0 times");
     let (status, _) = channels.page(&approve, Some("seen=old&text=ok")).await;

@@ -14,6 +14,7 @@ async fn a_policy_without_accounts_fills_the_inbox() {
         (&shown["ticket"], &shown["outcome"]),
         (&json!(sn), &json!("inbox_only"))
     );
+    assert_eq!(shown["ticket_title"], "申请堡垒机权限");
     assert_eq!(shown["reason"], "the policy names no channel account");
     let unread = async || {
         channels
@@ -33,6 +34,21 @@ async fn a_policy_without_accounts_fills_the_inbox() {
     channels.desk.settle().await;
     assert_eq!(unread().await, 0);
     assert_eq!(channels.get("inbox/zhangsan", "zhangsan").await["count"], 1);
+}
+
+#[tokio::test]
+async fn the_inbox_shows_no_encrypted_title() {
+    let channels = Channels::open_with("[policy]\naccounts = []").await;
+    let body = json!({ "seals_text": true });
+    let (status, answer) = channels.desk.v1("PUT", "services/22", "admin", body).await;
+    assert_eq!(status, 200, "{answer}");
+    channels.desk.settle().await;
+    let sn = channels.submit().await;
+    let shown = channels.newest("zhangsan").await;
+    assert_eq!(
+        (&shown["ticket"], &shown["ticket_title"]),
+        (&json!(sn), &Value::Null)
+    );
 }
 
 #[tokio::test]

@@ -3,10 +3,12 @@
 //! plans/notifications.md, part 0.
 
 mod acting;
+mod addresses;
 mod approvers;
 mod availability;
 mod burst;
 mod calendars;
+mod chat_groups;
 mod chats;
 mod digests;
 mod dingtalk_stream;
@@ -15,12 +17,15 @@ mod event_documents;
 mod experiments;
 mod facts;
 mod feedback;
+mod hostile;
 mod inbox;
 mod inbox_events;
 mod inbox_states;
+mod learned_channels;
 mod mails;
 mod on_call_import;
 mod onboarding;
+mod own_subscriptions;
 mod policy;
 mod policy_try;
 mod quiet;
@@ -34,6 +39,7 @@ mod sequential;
 mod subscriptions;
 mod teams_bot;
 mod templates;
+mod threads;
 mod updates;
 mod upgrade;
 mod why_person;

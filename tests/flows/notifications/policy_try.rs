@@ -1,6 +1,7 @@
 //! These tests check that the trial of a notification policy finds the same notifications as the desk sent, and names the
 //! rules that change them.
 
+use domain::notification::imported::Columns;
 use events::person::Language;
 use functions::app::notifications::definitions::Definitions;
 use functions::app::notifications::policy_try::{
@@ -185,6 +186,32 @@ async fn a_desk_without_a_policy_can_try_one() {
             .iter()
             .any(|note| note.contains("no policy now"))
     );
+}
+
+#[tokio::test]
+async fn a_trial_on_imported_rows_notes_that_there_are_none() {
+    let channels = Channels::open().await;
+    let missing = |report: &Report| {
+        let mut notes = report.notes.iter();
+        notes.any(|note| note.contains("no imported rows"))
+    };
+    let columns = Columns {
+        assignee: "assigned_to".into(),
+        requester: "caller_id".into(),
+    };
+    let imported = Options {
+        imported: Some(columns),
+        ..options()
+    };
+    let found = attempt(&channels.desk, BOTH, &imported).await;
+    let found = found.expect("a report");
+    assert!(missing(&found), "{found:?}");
+    let shown = lines(&found).join("\n");
+    assert!(
+        shown.contains("note: The desk has no imported rows"),
+        "{shown}"
+    );
+    assert!(!missing(&tried(&channels.desk, BOTH).await));
 }
 
 #[tokio::test]

@@ -317,6 +317,59 @@ async fn refused_credentials_pause_the_account_until_one_message_succeeds() {
 }
 
 #[tokio::test]
+async fn a_missing_secret_is_named_and_pauses_its_account() {
+    let robot = ROBOT.replace("ops_robot", "new_robot");
+    let policy = "[policy]\naccounts = [\"new_robot\"]";
+    let channels = Channels::open_with(&[&robot, policy].concat()).await;
+    channels.reachable(None).await;
+    channels.submit().await;
+    let newest = channels.newest("zhangsan").await;
+    let failed = &newest["deliveries"][0];
+    assert_eq!(
+        (&failed["class"], &failed["reason"]),
+        (
+            &json!("credential"),
+            &json!("the secret channel/new_robot is not in the key store")
+        )
+    );
+    let id = newest["id"].as_str().expect("an id");
+    for (language, expected) in [
+        (
+            "en",
+            "(the account has no secret): the secret channel/new_robot is not in the key store.",
+        ),
+        (
+            "zh-CN",
+            "（渠道账号没有密钥）：密钥库中没有密钥 channel/new_robot。",
+        ),
+    ] {
+        let path = format!("notifications/{id}/why?language={language}");
+        let steps = channels.get(&path, "zhangsan").await.to_string();
+        assert!(steps.contains(expected), "{steps}");
+    }
+    let shown = channels.get("channel-accounts/new_robot", "admin").await;
+    assert_eq!(
+        (&shown["state"], &shown["reason"]),
+        (
+            &json!("paused"),
+            &json!("the secret channel/new_robot is not in the key store")
+        )
+    );
+    channels.submit().await;
+    assert_eq!(channels.robot.accepted().len(), 0, "the message waits");
+    let keys = &channels.desk.app.ledger.keys;
+    keys.keep_secret(
+        "channel/new_robot",
+        br#"{"access_token":"t","secret":"SECx"}"#,
+    )
+    .await
+    .unwrap();
+    wait(&channels, 300_000).await;
+    wait(&channels, 15_000).await;
+    assert_eq!(channels.robot.accepted().len(), 1);
+}
+
+#[tokio::test]
 async fn a_mail_has_an_address_for_replies_that_only_its_recipient_can_use() {
     let with_replies = MAIL.replace("name =", "reply_to = \"itsm@example.com\"\nname =");
     let channels = Channels::open_with(&[&with_replies, MAIL_ONLY].concat()).await;

@@ -110,6 +110,7 @@ impl Everywhere {
                 notification["id"].as_str().expect("an id")
             ),
             person: app.people.find("zhangsan").await.unwrap(),
+            account: String::new(),
             until: self.channels.desk.clock.now().plus_ms(VALID_MS),
         };
         let key = app.token_keys().await.unwrap().newest;
@@ -207,6 +208,11 @@ async fn an_acknowledgement_causes_the_same_events_on_every_way() {
     assert!(is_own, "link");
     found.push(("link in a message", events, origin));
 
+    println!(
+        "{} messages of {} ways were sent twice and acted once",
+        LANES.len(),
+        found.len()
+    );
     println!("{:<24} {:<8} events of the ticket", "way", "origin");
     for (name, events, origin) in &found {
         println!("{name:<24} {origin:<8} {}", events.join(", "));

@@ -1,6 +1,8 @@
 //! These tests check how the desk sends messages: the content of a message, the results of attempts, further
 //! attempts, and rate limits.
 
+use domain::notification::delivery::Delivery;
+use functions::app::cards::read_card;
 use functions::app::notifications::definitions::Definitions;
 use infra::channel::{MailError, MailReply};
 use infra::views::Document;
@@ -407,6 +409,33 @@ async fn a_message_names_no_other_person_than_its_recipient() {
     let text = channels.robot.accepted()[0].to_string();
     assert!(text.contains("zhangsan"), "{text}");
     assert!(!text.contains("lisi"), "the requester is lisi: {text}");
+}
+
+/// The follower (the task that processes new commits) does not decrypt the address and the content of a message. The
+/// second event of a delivery is applied to the stored card.
+#[tokio::test]
+async fn the_card_of_a_delivery_is_stored_encrypted_and_stays_readable() {
+    let channels = Channels::open_with(&[MAIL, MAIL_ONLY].concat()).await;
+    channels.reachable(None).await;
+    channels.submit().await;
+    let app = &channels.desk.app;
+    let page = app.ledger.store.feed(0, 10_000).await.unwrap();
+    let mut streams = page.iter().map(|placed| placed.commit.stream.clone());
+    let stream = streams.find(|stream| stream.starts_with("delivery-"));
+    let stream = stream.expect("a delivery");
+    let stored = app.views.get("delivery", &stream).await.unwrap();
+    let stored = stored.expect("a card");
+    let text = String::from_utf8(stored.body.clone()).unwrap();
+    assert!(!text.contains("zhangsan@example.com"), "{text}");
+    let read = async || read_card::<Delivery>(&app.ledger, &stream, &stored).await;
+    let card = read().await.unwrap();
+    assert!(card.end.is_some(), "{card:?}");
+    let requested = card.requested.expect("a request");
+    assert_eq!(requested.to.value, "zhangsan@example.com");
+    assert!(requested.content.value.is_object());
+    app.ledger.forget(&requested.person).await.unwrap();
+    let requested = read().await.unwrap().requested.expect("a request");
+    assert!(requested.to.is_erased() && requested.content.is_erased());
 }
 
 /// Another worker has the lease (the exclusive right to make an attempt) and sends the message. Then the

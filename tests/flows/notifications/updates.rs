@@ -24,8 +24,8 @@ const ACCOUNT: &str = r#"
 const TOKEN: &str = "xoxb-test";
 
 /// An HTTP client that passes each request to an imitated Slack workspace in the same process.
-struct ToSlack {
-    slack: Slack,
+pub(super) struct ToSlack {
+    pub(super) slack: Slack,
     /// The bodies of all requests that update a message.
     updates: Mutex<Vec<Value>>,
     /// The number of the next requests that get no response of Slack.
@@ -57,14 +57,19 @@ impl HttpClient for ToSlack {
 }
 
 /// A desk with a Slack account that reaches zhangsan and wangwu.
-struct Chat {
-    channels: Channels,
-    workspace: Arc<ToSlack>,
+pub(super) struct Chat {
+    pub(super) channels: Channels,
+    pub(super) workspace: Arc<ToSlack>,
 }
 
 impl Chat {
     async fn open() -> Self {
-        let mut channels = Channels::open_with(ACCOUNT).await;
+        Self::open_with(ACCOUNT).await
+    }
+
+    /// Opens a desk with the account `chat`, which the text `accounts` defines.
+    pub(super) async fn open_with(accounts: &str) -> Self {
+        let mut channels = Channels::open_with(accounts).await;
         let workspace = Arc::new(ToSlack {
             slack: Slack::new(TOKEN, "/hook", channels.desk.clock.clone()),
             updates: Mutex::default(),
@@ -84,7 +89,7 @@ impl Chat {
         chat
     }
 
-    async fn reach(&self, person: &str, address: &str, language: &str) {
+    pub(super) async fn reach(&self, person: &str, address: &str, language: &str) {
         let preferences = json!({
             "language": language, "addresses": { "slack": address }, "aggregation": false,
         });
@@ -247,4 +252,26 @@ async fn a_refused_update_changes_nothing_else() {
     let approval = approval.next().expect("an approval");
     assert_eq!(approval["outcome"], "accepted", "{approval}");
     assert_ne!(approval["progress"], Value::Null, "{approval}");
+}
+
+/// The queue of a desk waits for some hours, for example because the desk was stopped.
+#[tokio::test]
+async fn an_event_from_more_than_six_hours_ago_updates_no_message() {
+    for (hours, is_updated) in [(5, true), (7, false)] {
+        let chat = Chat::open().await;
+        let sn = chat.channels.submit().await;
+        let desk = &chat.channels.desk;
+        let body = json!({ "node": 3, "pass": true });
+        desk.operate(&json!(sn), "decide", "zhangsan", body).await;
+        desk.followed().await;
+        desk.clock.advance(hours * 3_600_000);
+        desk.settle().await;
+        let message = chat.message("D000WANGWU");
+        assert_eq!(message["edited"] == true, is_updated, "{hours}: {message}");
+        let shown = chat.channels.get("inbox/wangwu", "wangwu").await;
+        let mut all = shown["notifications"].as_array().expect("a list").iter();
+        let approval = all.find(|one| one["fact"] == "approval_needed");
+        let progress = &approval.expect("an approval")["progress"];
+        assert_ne!(*progress, Value::Null, "the inbox shows the progress");
+    }
 }

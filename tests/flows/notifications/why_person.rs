@@ -45,7 +45,7 @@ async fn every_event_has_a_reason_for_each_person() {
             "wangwu",
             remark,
             "notified",
-            "Notified: New remark. The ticket waits for this person.",
+            "Notified: New comment. The ticket waits for this person.",
         ),
         (
             "zhangsan",

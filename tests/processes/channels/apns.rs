@@ -22,11 +22,28 @@ use tests::foreign::{installed, spawn};
 use tests::process::{Process, root, until};
 use tokio::net::TcpListener;
 
+use super::traffic::{Traffic, Vendor};
+
 const KEY_ID: &str = "KEY1234567";
 const TEAM_ID: &str = "TEAM123456";
 const TOPIC: &str = "com.example.desk";
 /// Minimum time between two new provider tokens, in milliseconds.
 const TOKEN_PAUSE_MS: i64 = 1_200_000;
+const VENDOR: Vendor = Vendor {
+    name: "APNs",
+    paths: &["/3/device/*"],
+    headers: &[
+        "authorization",
+        "apns-id",
+        "apns-topic",
+        "apns-push-type",
+        "apns-priority",
+        "apns-expiration",
+        "apns-collapse-id",
+    ],
+    optional: &[],
+    own: &[],
+};
 
 fn program() -> Command {
     let mut command = Command::new(installed().join("channels/bin/python"));
@@ -163,7 +180,8 @@ async fn apns_accepts_messages_of_another_client_and_of_the_desk() {
     apns.set(&gone, Device::Unregistered);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
-    tokio::spawn(apns.clone().serve(listener));
+    let traffic = Arc::new(Traffic::default());
+    traffic.serve(listener, apns.clone().router());
     let (_relay, tls_port) = relay(folder, port).await;
 
     let printed = foreign(folder, &key_file, &device, &gone).await;
@@ -172,6 +190,7 @@ async fn apns_accepts_messages_of_another_client_and_of_the_desk() {
     let is_http2 = |version: reqwest::Version| version == reqwest::Version::HTTP_2;
     assert!(accepted.iter().all(|one| is_http2(one.version)));
     assert_eq!(accepted[0].collapse_id, "REQ1");
+    let libraries = traffic.of_libraries();
 
     // The desk has another provider token than aioapns, which is too early. After 20 minutes, APNs accepts the token.
     let client = Client::new(Egress::default().with_loopback(true)).expect("a client");
@@ -229,5 +248,6 @@ async fn apns_accepts_messages_of_another_client_and_of_the_desk() {
     let token = sender.token(&secret(&key), clock.now());
     let (shown, _) = sender.send(&client, &token, &device, clock.now()).await;
     assert_eq!(shown, format!("accepted {id}"));
-    println!("apns: aioapns made {} calls", printed["calls"]);
+    assert_eq!(printed["calls"], 30, "{printed}");
+    traffic.compare(&VENDOR, &libraries);
 }

@@ -17,19 +17,29 @@ use tests::foreign::installed;
 use tests::process::root;
 use tokio::net::TcpListener;
 
+use super::traffic::{Traffic, Vendor};
+
 const APP: &str = "ledgerdesk";
 const SECRET: &str = "app-secret";
 /// Maximum number of requests in one minute.
 const PER_MINUTE: usize = 60;
+const VENDOR: Vendor = Vendor {
+    name: "CMSI",
+    paths: &[],
+    headers: &["authorization", "x-bkapi-authorization"],
+    optional: &[],
+    own: &[],
+};
 
 /// Starts a bus. Returns it with its base URL.
-async fn start(clock: Arc<dyn Clock>) -> (Arc<Bus>, String) {
+async fn start(clock: Arc<dyn Clock>) -> (Arc<Bus>, String, Arc<Traffic>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let users = [("lisi", true), ("zhaoliu", false)];
     let bus = Arc::new(Bus::new(APP, SECRET, &users, clock));
-    tokio::spawn(bus.clone().serve(listener));
-    (bus, format!("http://{address}"))
+    let traffic = Arc::new(Traffic::default());
+    traffic.serve(listener, bus.clone().router());
+    (bus, format!("http://{address}"), traffic)
 }
 
 fn with(url: &str, msg_type: &str, operation: &str) -> Defined {
@@ -61,7 +71,7 @@ async fn send(client: &Client, account: &Defined, secret: &str, to: &str) -> Str
 #[tokio::test]
 async fn a_foreign_client_and_the_desk_use_the_message_bus() {
     let clock = Arc::new(ManualClock::at(Moment(1_577_262_236_757)));
-    let (bus, url) = start(clock.clone()).await;
+    let (bus, url, traffic) = start(clock.clone()).await;
     let mut command = Command::new(installed().join("channels/bin/python"));
     command
         .arg(root().join("tests/foreign/cmsi_client.py"))
@@ -79,6 +89,7 @@ async fn a_foreign_client_and_the_desk_use_the_message_bus() {
     assert_eq!(results["version 2"], json!([true, 0]));
     let of_client = bus.accepted().len();
     assert_eq!(of_client, 6);
+    let libraries = traffic.of_libraries();
 
     clock.advance(60_000);
     let client = Client::new(Egress::default().with_loopback(true)).expect("a client");
@@ -122,4 +133,5 @@ async fn a_foreign_client_and_the_desk_use_the_message_bus() {
     assert_eq!(limited, "throttled 60000");
     // Without the refusals for wrong users and the wrong type, every counted request sent a message.
     assert_eq!(bus.accepted().len(), of_client + PER_MINUTE - 3);
+    traffic.compare(&VENDOR, &libraries);
 }

@@ -16,6 +16,8 @@ use tests::foreign::installed;
 use tests::process::root;
 use tokio::net::TcpListener;
 
+use super::traffic::{Traffic, Vendor};
+
 const TOKEN: &str = "robottoken";
 const ROBOT_SECRET: &str = "SECrobot";
 const KEY: &str = "dingkey";
@@ -28,13 +30,33 @@ const PERSON: &str = "dt-lisi";
 const PER_MINUTE: usize = 20;
 /// Number of requests that one interface accepts in one second.
 const PER_SECOND: usize = 20;
+const OF_ROBOT: Vendor = Vendor {
+    name: "DingTalk, robot of a group",
+    paths: &[],
+    headers: &["authorization"],
+    optional: &[(
+        "POST /robot/send",
+        "member at.atMobiles",
+        "the desk mentions people by their ids, in `at.atUserIds`",
+    )],
+    own: &[],
+};
+const OF_APP: Vendor = Vendor {
+    name: "DingTalk, app",
+    paths: &[],
+    headers: &["authorization", "x-acs-dingtalk-access-token"],
+    optional: &[],
+    own: &[],
+};
 
 /// The imitations, with their URLs.
 struct Services {
     robot: Arc<Robot>,
     robot_url: String,
+    to_robot: Arc<Traffic>,
     platform: Arc<Platform>,
     url: String,
+    to_platform: Arc<Traffic>,
     /// The clock of the platform. The robot uses the clock of the machine, because apprise signs with this clock.
     clock: Arc<ManualClock>,
 }
@@ -49,7 +71,8 @@ impl Services {
     async fn start() -> Self {
         let (for_robot, robot_url) = listener().await;
         let robot = Arc::new(Robot::new(TOKEN, ROBOT_SECRET, Arc::new(SystemClock)));
-        tokio::spawn(robot.clone().serve(for_robot));
+        let to_robot = Arc::new(Traffic::default());
+        to_robot.serve(for_robot, robot.clone().router());
         let (for_platform, url) = listener().await;
         let clock = Arc::new(ManualClock::at(SystemClock.now()));
         let app = App {
@@ -61,34 +84,49 @@ impl Services {
             people: vec![PERSON.into()],
         };
         let platform = Arc::new(Platform::new(app, clock.clone()));
-        tokio::spawn(platform.clone().serve(for_platform));
+        let to_platform = Arc::new(Traffic::default());
+        to_platform.serve(for_platform, platform.clone().router());
         Self {
             robot,
             robot_url: format!("{robot_url}{PATH}"),
+            to_robot,
             platform,
             url,
+            to_platform,
             clock,
         }
     }
 
-    /// Runs the program with the client libraries of other projects. Returns what it prints.
-    async fn library(&self) -> Value {
-        let mut command = Command::new(installed().join("channels/bin/python"));
-        command
-            .arg(root().join("tests/foreign/dingtalk_client.py"))
-            .args([self.robot_url.as_str(), TOKEN, ROBOT_SECRET])
-            .args([self.url.as_str(), KEY, SECRET, ROBOT])
-            .args([AGENT.to_string().as_str(), TEMPLATE, PERSON]);
-        let run = tokio::task::spawn_blocking(move || command.output());
-        let output = run.await.expect("no panic").expect("the program runs");
-        let printed = String::from_utf8_lossy(&output.stdout);
-        assert!(
-            output.status.success(),
-            "{printed}{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        serde_json::from_str(printed.trim()).expect("a JSON object")
+    /// Runs the program with the client library for the robot of a group. Returns what it prints.
+    async fn library_of_group(&self) -> Value {
+        printed(&["group", &self.robot_url, TOKEN, ROBOT_SECRET]).await
     }
+
+    /// Runs the program with the client libraries for an app.
+    async fn library_of_app(&self) -> Value {
+        let agent = AGENT.to_string();
+        printed(&[
+            "app", &self.url, KEY, SECRET, ROBOT, &agent, TEMPLATE, PERSON,
+        ])
+        .await
+    }
+}
+
+/// Runs the program with client libraries of other projects. Returns what it prints.
+async fn printed(arguments: &[&str]) -> Value {
+    let mut command = Command::new(installed().join("channels/bin/python"));
+    command
+        .arg(root().join("tests/foreign/dingtalk_client.py"))
+        .args(arguments);
+    let run = tokio::task::spawn_blocking(move || command.output());
+    let output = run.await.expect("no panic").expect("the program runs");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{printed}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_str(printed.trim()).expect("a JSON object")
 }
 
 /// A channel account of the desk, with what it needs to send messages.
@@ -171,11 +209,12 @@ fn app_senders(url: &str, secret: &str) -> [(Sender, &'static str); 3] {
 #[tokio::test]
 async fn the_robot_of_a_group_accepts_a_library_and_the_desk() {
     let services = Services::start().await;
-    let printed = services.library().await;
-    assert!(printed["calls"].as_u64() > Some(20), "{printed}");
+    let printed = services.library_of_group().await;
+    assert_eq!(printed["calls"], 4, "{printed}");
     // apprise reports every message as sent. The first one has a signature that is encoded twice.
     assert_eq!(services.robot.refused(), [310_000, 310_000, 300_001]);
     assert_eq!(services.robot.accepted().len(), 1);
+    let libraries = services.to_robot.of_libraries();
 
     let secret = |secret: &str| json!({ "access_token": TOKEN, "secret": secret });
     let settings = json!({ "url": services.robot_url });
@@ -195,12 +234,14 @@ async fn the_robot_of_a_group_accepts_a_library_and_the_desk() {
     }
     assert_eq!(limited, "throttled 600000");
     assert!(services.robot.refused().ends_with(&[310_000, 130_101]));
+    services.to_robot.compare(&OF_ROBOT, &libraries);
 }
 
 #[tokio::test]
 async fn an_app_accepts_a_library_and_the_desk() {
     let services = Services::start().await;
-    services.library().await;
+    let printed = services.library_of_app().await;
+    assert!(printed["calls"].as_u64() > Some(20), "{printed}");
     let mut library: Vec<&str> = services
         .platform
         .accepted()
@@ -209,6 +250,14 @@ async fn an_app_accepts_a_library_and_the_desk() {
         .collect();
     library.dedup();
     assert_eq!(library, ["robot", "card", "notice"]);
+    let groups = services.platform.groups();
+    let groups: Vec<_> = groups.values().collect();
+    let [group] = groups.as_slice() else {
+        panic!("{groups:?}")
+    };
+    assert_eq!((group.name.as_str(), group.messages.len()), ("new", 1));
+    assert!(group.is_disbanded, "{group:?}");
+    let libraries = services.to_platform.of_libraries();
     // The clock of the platform does not move by itself, so the library reached the limits of this second.
     services.clock.advance(60_000);
 
@@ -220,6 +269,8 @@ async fn an_app_accepts_a_library_and_the_desk() {
         // The older interface and the newer ones refuse the empty token with different codes.
         assert_eq!(is_refused, kind == "notice", "{kind}");
     }
+    // The test forced these requests. The desk itself sends none without a token, and no library does.
+    drop(services.to_platform.of_libraries());
     for (mut sender, kind) in app_senders(&services.url, SECRET) {
         services.clock.advance(1_000);
         assert_eq!(sender.authorize().await, Ok(()));
@@ -262,6 +313,7 @@ async fn an_app_accepts_a_library_and_the_desk() {
     for code in limits {
         assert!(refused.iter().any(|one| one == code), "{code}: {refused:?}");
     }
+    services.to_platform.compare(&OF_APP, &libraries);
 }
 
 #[tokio::test]

@@ -215,8 +215,12 @@ async fn the_library_of_the_vendor_and_the_desk_answer_the_same_frames() {
         ],
     );
     let of_desk = gateway.answers().await;
-    println!("the desk answers {} frames", of_desk.len());
     assert_eq!(compared(&of_desk), of_library);
+    println!(
+        "vendor DingTalk, stream mode: foreign client {} answers, desk {} answers, differences 0",
+        of_library.len(),
+        of_desk.len()
+    );
     let press: Value =
         serde_json::from_str(of_desk[2]["data"].as_str().expect("a text")).expect("JSON");
     let shown = &press["response"]["userPrivateData"]["cardParamMap"]["answer"];

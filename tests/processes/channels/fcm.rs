@@ -19,10 +19,31 @@ use tests::foreign::installed;
 use tests::process::root;
 use tokio::net::TcpListener;
 
+use super::traffic::{Traffic, Vendor};
+
 const PROJECT: &str = "demo";
 const DEVICE: &str = "cXf5v0aB-APA91bH_kq-0123456789";
 const GONE: &str = "cXf5v0aB-APA91bH_kq-9876543210";
 const UNKNOWN: &str = "cXf5v0aB-APA91bH_kq-0000000000";
+const MESSAGES: &str = "POST /v1/projects/demo/messages:send";
+const VENDOR: Vendor = Vendor {
+    name: "FCM",
+    paths: &[],
+    headers: &["authorization"],
+    optional: &[
+        (
+            MESSAGES,
+            "member message.apns",
+            "the desk sends to Apple devices without FCM",
+        ),
+        (
+            MESSAGES,
+            "member message.webpush",
+            "the desk does not send to browsers",
+        ),
+    ],
+    own: &[],
+};
 
 /// Runs a command of the program with Apprise. Returns what it prints.
 async fn foreign(arguments: &[&str]) -> Value {
@@ -114,7 +135,8 @@ async fn fcm_accepts_messages_of_another_client_and_of_the_desk() {
     let fcm = Arc::new(Fcm::new(identity, clock.clone()).with_per_minute(6));
     fcm.set(DEVICE, Device::Registered);
     fcm.set(GONE, Device::Unregistered);
-    tokio::spawn(fcm.clone().serve(listener));
+    let traffic = Arc::new(Traffic::default());
+    traffic.serve(listener, fcm.clone().router());
 
     let printed = foreign(&["send", &url, PROJECT, &file, DEVICE, GONE, UNKNOWN]).await;
     assert_eq!(printed["calls"], 5, "{printed}");
@@ -123,6 +145,7 @@ async fn fcm_accepts_messages_of_another_client_and_of_the_desk() {
     assert_eq!(accepted[0]["android"]["priority"], "HIGH");
 
     // The desk sends the next messages.
+    let libraries = traffic.of_libraries();
     clock.advance(60_000);
     let sender = Sender::new(&url);
     let now = clock.now();
@@ -166,9 +189,5 @@ async fn fcm_accepts_messages_of_another_client_and_of_the_desk() {
     let other = std::fs::read_to_string(other).expect("readable");
     let refused = sender.token(&other, clock.now()).await;
     assert_eq!(refused, Err("credential invalid_grant".to_owned()));
-    println!(
-        "fcm: Apprise made {} calls, the desk got {} access tokens",
-        printed["calls"],
-        fcm.issued()
-    );
+    traffic.compare(&VENDOR, &libraries);
 }

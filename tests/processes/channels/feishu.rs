@@ -19,6 +19,8 @@ use tests::foreign::installed;
 use tests::process::root;
 use tokio::net::TcpListener;
 
+use super::traffic::{Traffic, Vendor};
+
 const APP_ID: &str = "cli_a";
 const APP_SECRET: &str = "key-of-the-application";
 const OPEN_BOT: &str = "open-bot";
@@ -26,6 +28,21 @@ const SIGNED_BOT: &str = "signed-bot";
 const BOT_SECRET: &str = "key-of-the-bot";
 /// Maximum number of messages until a rate limit must refuse one. The limit is 5 messages in one second.
 const MESSAGES_MAX: usize = 500;
+const VENDOR: Vendor = Vendor {
+    name: "Feishu",
+    paths: &[
+        "/open-apis/bot/v2/hook/*",
+        "/open-apis/im/v1/messages/*",
+        "/open-apis/im/v1/messages/*/urgent_app",
+    ],
+    headers: &["authorization"],
+    optional: &[(
+        "POST /open-apis/bot/v2/hook/*",
+        "member content",
+        "Apprise sends texts, and the desk sends cards, which have the member `card`",
+    )],
+    own: &[],
+};
 
 /// Runs the client libraries of others against the imitation. Returns what the program prints.
 async fn libraries(url: &str) -> Value {
@@ -136,7 +153,7 @@ impl Sender {
     }
 }
 
-async fn start() -> (Arc<Feishu>, String) {
+async fn start() -> (Arc<Feishu>, String, Arc<Traffic>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let known = ["ou_library", "ou_busy", "ou_1", "ou_2"];
@@ -144,13 +161,14 @@ async fn start() -> (Arc<Feishu>, String) {
         .with_bot(OPEN_BOT, "", "")
         .with_bot(SIGNED_BOT, BOT_SECRET, "");
     let feishu = Arc::new(feishu);
-    tokio::spawn(feishu.clone().serve(listener));
-    (feishu, format!("http://{address}"))
+    let traffic = Arc::new(Traffic::default());
+    traffic.serve(listener, feishu.clone().router());
+    (feishu, format!("http://{address}"), traffic)
 }
 
 #[tokio::test]
 async fn an_application_of_feishu_serves_the_library_of_the_vendor_and_the_desk() {
-    let (feishu, url) = start().await;
+    let (feishu, url, traffic) = start().await;
     let results = libraries(&url).await;
     assert_eq!(results["wrong_secret"], 10_014);
     assert_eq!(results["refused"], json!([230_001, 230_099, 99_992_402]));
@@ -165,7 +183,12 @@ async fn an_application_of_feishu_serves_the_library_of_the_vendor_and_the_desk(
     assert_eq!(results["apprise"], json!({ "open": true, "signed": true }));
     assert_eq!(feishu.accepted_by(OPEN_BOT).len(), 1);
     assert!(feishu.accepted_by(SIGNED_BOT).is_empty());
+    let groups = feishu.groups();
+    let group = &groups[results["group"].as_str().expect("an id")];
+    assert_eq!(group.name, "【已挂起】REQ1");
+    assert!(group.is_dissolved && group.members.is_empty(), "{group:?}");
     println!("lark-oapi and apprise: {results}");
+    let libraries = traffic.of_libraries();
 
     let secret = json!({ "app_id": APP_ID, "app_secret": "wrong" });
     let mut wrong = Sender::new("feishu", &url, &secret);
@@ -228,11 +251,18 @@ async fn an_application_of_feishu_serves_the_library_of_the_vendor_and_the_desk(
     assert_eq!(feishu.issued(), issued + 1);
     let response = desk.send("ou_1", "id-3", "third").await;
     assert!(!desk.codec.refuses_token(&response), "{response:?}");
+
+    // The desk signs the message to the bot that refused the message of Apprise.
+    let secret = json!({ "token": SIGNED_BOT, "secret": BOT_SECRET });
+    let bot = Sender::new("feishu_robot", &url, &secret);
+    assert_eq!(bot.shown("ou_1", "id-4", "first").await, "accepted");
+    assert_eq!(feishu.accepted_by(SIGNED_BOT).len(), 1);
+    traffic.compare(&VENDOR, &libraries);
 }
 
 #[tokio::test]
 async fn a_custom_bot_of_feishu_accepts_signed_messages_of_the_desk() {
-    let (feishu, url) = start().await;
+    let (feishu, url, _traffic) = start().await;
     let bot = |token: &str, secret: &str| {
         let secret = json!({ "token": token, "secret": secret });
         Sender::new("feishu_robot", &url, &secret)

@@ -19,13 +19,23 @@ use tests::foreign::installed;
 use tests::process::root;
 use tokio::net::TcpListener;
 
+use super::traffic::{Traffic, Vendor};
+
 const TOKEN: &str = "xoxb-1-secret";
 const HOOK: &str = "/services/T012/B012/secret";
 const PERSON: &str = "U0000LISI";
+const VENDOR: Vendor = Vendor {
+    name: "Slack",
+    paths: &["/services/*/*/*"],
+    headers: &["authorization"],
+    optional: &[],
+    own: &[],
+};
 
 /// An imitation on a port of the loopback address, and a client that may send requests to it.
 struct Workspace {
     slack: Arc<Slack>,
+    traffic: Arc<Traffic>,
     clock: Arc<ManualClock>,
     base: String,
     client: Client,
@@ -37,10 +47,12 @@ impl Workspace {
         let slack = Arc::new(Slack::new(TOKEN, HOOK, clock.clone()));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
-        tokio::spawn(slack.clone().serve(listener));
+        let traffic = Arc::new(Traffic::default());
+        traffic.serve(listener, slack.clone().router());
         let client = Client::new(Egress::default().with_loopback(true)).expect("a client");
         Self {
             slack,
+            traffic,
             clock,
             base,
             client,
@@ -162,7 +174,12 @@ async fn slack_and_its_own_library_agree_with_the_channel() {
     println!("slack_sdk: {printed}");
     assert_eq!(printed["results"]["ratelimited"], 1, "{printed}");
     assert_eq!(printed["blocks"]["header"], files.len(), "{printed}");
+    let channels = workspace.slack.channels();
+    assert_eq!(channels[0].name, "req1-library");
+    assert_eq!(channels[0].members, ["U000WANGWU"]);
+    assert!(channels[0].is_archived, "{channels:?}");
     let before = workspace.slack.messages().len();
+    let libraries = workspace.traffic.of_libraries();
 
     // A direct message with buttons is accepted, and then changed.
     workspace.clock.advance(60_000);
@@ -192,6 +209,7 @@ async fn slack_and_its_own_library_agree_with_the_channel() {
     let link = "https://desk.example/tickets/REQ1";
     let expected = ["@U0000LISI", link, "@U0000LISI", link];
     assert_eq!(workspace.slack.controls()[controls..], expected);
+    workspace.traffic.compare(&VENDOR, &libraries);
 }
 
 #[tokio::test]

@@ -20,16 +20,30 @@ use tests::foreign::installed;
 use tests::process::root;
 use tokio::net::TcpListener;
 
+use super::traffic::{Traffic, Vendor};
+
 const SECRET: &str = "gatewaysecret";
 const TO: &str = "+8613800000000";
+const VENDOR: Vendor = Vendor {
+    name: "Twilio and Alibaba Cloud",
+    paths: &["/2010-04-01/Accounts/*/Messages.json"],
+    headers: &["authorization"],
+    optional: &[(
+        "POST /",
+        "parameter SignatureType",
+        "it is empty for a signature with a secret, and the interface does not require it",
+    )],
+    own: &[],
+};
 
 /// Starts the imitations. Returns them with their base URL.
-async fn start(clock: Arc<dyn Clock>) -> (Arc<Gateway>, String) {
+async fn start(clock: Arc<dyn Clock>) -> (Arc<Gateway>, String, Arc<Traffic>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let gateway = Arc::new(Gateway::new(SECRET, clock));
-    tokio::spawn(gateway.clone().serve(listener));
-    (gateway, format!("http://{address}"))
+    let traffic = Arc::new(Traffic::default());
+    traffic.serve(listener, gateway.clone().router());
+    (gateway, format!("http://{address}"), traffic)
 }
 
 fn with(settings: &Value) -> Defined {
@@ -59,7 +73,7 @@ async fn send(client: &Client, account: &Defined, secret: &str, to: &str, now: M
 
 #[tokio::test]
 async fn foreign_clients_and_the_desk_send_short_messages() {
-    let (gateway, url) = start(Arc::new(SystemClock)).await;
+    let (gateway, url, of_clients) = start(Arc::new(SystemClock)).await;
     let mut command = Command::new(installed().join("channels/bin/python"));
     command
         .arg(root().join("tests/foreign/sms_client.py"))
@@ -76,13 +90,14 @@ async fn foreign_clients_and_the_desk_send_short_messages() {
     assert_eq!(results["twilio"]["opted out"], json!([400, 21_610]));
     assert_eq!(results["apprise"]["accepted"], json!([true, null]));
     assert_eq!(results["template"]["accepted"], "OK");
-    let of_clients = gateway.accepted();
-    assert_eq!(of_clients.len(), 5, "{of_clients:?}");
+    let accepted = gateway.accepted();
+    assert_eq!(accepted.len(), 5, "{accepted:?}");
+    let libraries = of_clients.of_libraries();
 
     // The desk sends to another imitation, whose rate of messages does not depend on the clients.
     let clock = Arc::new(ManualClock::at(Moment(1_577_262_236_757)));
     let now = clock.now();
-    let (gateway, url) = start(clock.clone()).await;
+    let (gateway, url, traffic) = start(clock.clone()).await;
     let client = Client::new(Egress::default().with_loopback(true)).expect("a client");
     let twilio = with(&json!({ "shape": "twilio", "url": url, "from": FROM }));
     let secret = json!({ "account_sid": ACCOUNT_SID, "auth_token": SECRET }).to_string();
@@ -110,23 +125,34 @@ async fn foreign_clients_and_the_desk_send_short_messages() {
     let text = accepted[0]["text"].as_str().expect("a text");
     assert_eq!(
         text,
-        "REQ1 请审批: 申请权限\n优先级: 高\n打开工单: https://desk.example/tickets/REQ1"
+        "REQ1 请审批: 申请权限\n优先级：高\n打开工单：https://desk.example/tickets/REQ1"
     );
     assert_eq!(accepted[0]["to"], TO);
+    let key = key_of_template(SECRET);
+    let sent = send(&client, &with_template(&url), &key, TO, now).await;
+    assert!(sent.starts_with("accepted "), "{sent}");
+    traffic.compare(&VENDOR, &libraries);
+}
+
+/// Returns an account that sends through the imitation of Alibaba Cloud.
+fn with_template(url: &str) -> Defined {
+    with(&json!({
+        "shape": "template", "url": url, "sign_name": SIGN_NAME, "template_code": TEMPLATE_CODE,
+        "params": { "sn": "${ticket}", "title": "${subject}" },
+    }))
+}
+
+fn key_of_template(key: &str) -> String {
+    json!({ "access_key_id": ACCESS_KEY_ID, "access_key_secret": key }).to_string()
 }
 
 #[tokio::test]
 async fn templates_and_custom_gateways_are_judged_by_their_codes() {
     let clock = Arc::new(ManualClock::at(Moment(1_577_262_236_757)));
-    let (gateway, url) = start(clock.clone()).await;
+    let (gateway, url, _traffic) = start(clock.clone()).await;
     let client = Client::new(Egress::default().with_loopback(true)).expect("a client");
-    let template = with(&json!({
-        "shape": "template", "url": url, "sign_name": SIGN_NAME, "template_code": TEMPLATE_CODE,
-        "params": { "sn": "${ticket}", "title": "${subject}" },
-    }));
-    let secret =
-        |key: &str| json!({ "access_key_id": ACCESS_KEY_ID, "access_key_secret": key }).to_string();
-    let right = secret(SECRET);
+    let template = with_template(&url);
+    let right = key_of_template(SECRET);
     // The clock advances, because a nonce of Alibaba Cloud is valid only once.
     let next = || {
         clock.advance(1);
@@ -145,7 +171,7 @@ async fn templates_and_custom_gateways_are_judged_by_their_codes() {
         .insert("template_code".into(), "SMS_1".into());
     let refused = send(&client, &unknown, &right, TO, next()).await;
     assert_eq!(refused, "permanent isv.SMS_TEMPLATE_ILLEGAL");
-    let wrong = send(&client, &template, &secret("wrong"), TO, next()).await;
+    let wrong = send(&client, &template, &key_of_template("wrong"), TO, next()).await;
     assert_eq!(wrong, "credential SignatureDoesNotMatch");
     let stale = Moment(clock.now().0 - 3_600_000);
     let stale = send(&client, &template, &right, TO, stale).await;

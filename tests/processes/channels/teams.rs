@@ -24,6 +24,8 @@ use tests::foreign::installed;
 use tests::process::{free_port, root};
 use tokio::net::TcpListener;
 
+use super::traffic::{Traffic, Vendor};
+
 /// The application id and the client secret of the bot.
 const APP: (&str, &str) = ("0a1b2c3d-0000-4000-8000-000000000001", "client-secret");
 /// The id and the signature of the workflow.
@@ -33,16 +35,47 @@ const BLOCKED: &str = "a:blocked";
 const PERSON: &str = "lisi@example.com";
 /// Number of messages after which every rate limit of the imitation is reached.
 const MESSAGES_MAX: usize = 70;
+/// The chat of the desk in the comparison with the client libraries, which use the whole rate of the other chat.
+const OTHER_CHAT: &str = "a:2";
+const VENDOR: Vendor = Vendor {
+    name: "Teams",
+    paths: &[
+        "/workflows/*/triggers/manual/paths/invoke",
+        "/teams/v3/conversations/*/activities",
+        "/teams/v3/conversations/*/activities/*",
+    ],
+    headers: &["authorization"],
+    optional: &[
+        (
+            "POST /botframework.com/oauth2/v2.0/token",
+            "parameter client_info",
+            "MSAL asks for the person behind a token, and a bot is no person",
+        ),
+        (
+            "PUT /teams/v3/conversations/*/activities/*",
+            "member text",
+            "the library replaces a card by a text, and the desk by another card",
+        ),
+    ],
+    own: &[],
+};
 
 /// Starts an imitation with two chats, and returns it with its base URL. One chat refuses all messages.
 async fn start() -> (Arc<Teams>, String) {
+    let (teams, url, _) = recorded().await;
+    (teams, url)
+}
+
+/// Starts the same imitation, and records the requests.
+async fn recorded() -> (Arc<Teams>, String, Arc<Traffic>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let teams = Arc::new(Teams::new(APP, WORKFLOW, Arc::new(SystemClock)));
     teams.add_chat(CHAT, None);
     teams.add_chat(BLOCKED, Some((403, "BotNotInConversationRoster")));
-    tokio::spawn(teams.clone().serve(listener));
-    (teams, format!("http://{address}"))
+    let traffic = Arc::new(Traffic::default());
+    traffic.serve(listener, teams.clone().router());
+    (teams, format!("http://{address}"), traffic)
 }
 
 fn client() -> Client {
@@ -124,8 +157,8 @@ fn to<'a>(
 }
 
 #[tokio::test]
-async fn client_libraries_use_the_imitation_of_teams() {
-    let (teams, url) = start().await;
+async fn client_libraries_and_the_desk_use_the_imitation_of_teams() {
+    let (teams, url, traffic) = recorded().await;
     let mut command = Command::new(installed().join("teams/bin/python"));
     command
         .arg(root().join("tests/foreign/teams_client.py"))
@@ -143,6 +176,29 @@ async fn client_libraries_use_the_imitation_of_teams() {
     assert_eq!(activities[0].message["text"], "changed");
     assert!(activities.iter().all(|activity| activity.chat == CHAT));
     assert_eq!(teams.issued(), 1, "the library stores its token");
+
+    // The desk sends the same kinds of messages.
+    let libraries = traffic.of_libraries();
+    teams.add_chat(OTHER_CHAT, None);
+    let (client, message) = (client(), message());
+    let workflow = account("teams_workflow");
+    let secret = format!("{url}{}", teams.workflow_path());
+    let outgoing = outgoing(&workflow, &secret, PERSON, &message);
+    let response = sent(&client, codec("teams_workflow"), &outgoing).await;
+    assert_eq!(
+        shown(&codec("teams_workflow").verdict(&response)),
+        "accepted"
+    );
+    let account = bot(&url);
+    let token = granted(&client, &account, APP.1).await.expect("a token");
+    let outgoing = to(&account, &message, OTHER_CHAT, &token.value);
+    let response = sent(&client, codec("teams_bot"), &outgoing).await;
+    let verdict = shown(&codec("teams_bot").verdict(&response));
+    let id = verdict.strip_prefix("accepted ").expect("an id");
+    let update = teams_bot::update(&outgoing, id).expect("a request");
+    let response = Response::Http(client.send(&update).await);
+    assert_eq!(shown(&codec("teams_bot").verdict(&response)), verdict);
+    traffic.compare(&VENDOR, &libraries);
 }
 
 #[tokio::test]

@@ -20,13 +20,23 @@ use tests::foreign::installed;
 use tests::process::root;
 use tokio::net::TcpListener;
 
+use super::traffic::{Traffic, Vendor};
+
 const ROBOT_KEY: &str = "693a91f6-7bbb-4bc4-97a0-0ec2f1f5aaaa";
 const APP_SECRET: &str = r#"{"corpid":"ww1","corpsecret":"app-secret"}"#;
 const PUBLIC_SECRET: &str = r#"{"appid":"wx1","secret":"public-secret"}"#;
 /// Number of messages in one day. The client libraries use less than half of it.
 const PER_DAY: usize = 60;
 /// Number of calls that the client libraries make.
-const CALLS: u64 = 28;
+const CALLS: u64 = 40;
+/// The headers of WeCom and WeChat have no meaning, because the tokens are in the queries.
+const VENDOR: Vendor = Vendor {
+    name: "WeCom and WeChat",
+    paths: &[],
+    headers: &["authorization"],
+    optional: &[],
+    own: &[],
+};
 
 fn accounts() -> Accounts {
     Accounts {
@@ -48,6 +58,7 @@ fn accounts() -> Accounts {
 /// An imitation that listens, with its clock and the client with which the desk sends requests.
 struct Platform {
     wecom: Arc<Wecom>,
+    traffic: Arc<Traffic>,
     clock: Arc<ManualClock>,
     url: String,
     client: Client,
@@ -59,9 +70,11 @@ impl Platform {
         let wecom = Arc::new(Wecom::new(accounts(), clock.clone()));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        tokio::spawn(wecom.clone().serve(listener));
+        let traffic = Arc::new(Traffic::default());
+        traffic.serve(listener, wecom.clone().router());
         Self {
             wecom,
+            traffic,
             clock,
             url: format!("http://{address}"),
             client: Client::new(Egress::default().with_loopback(true)).expect("a client"),
@@ -142,6 +155,10 @@ async fn use_client_libraries(platform: &Platform) {
     assert_eq!(accepted.app[1]["text"]["content"], "工单 <b>");
     assert_eq!(accepted.app[5]["text"]["content"], "from apprise");
     assert_eq!(accepted.robot[0]["text"]["content"], "from apprise");
+    let groups = platform.wecom.groups();
+    let group = &groups.all()["wechatpy1"];
+    assert_eq!(group.members, ["lisi", "zhangsan"]);
+    assert_eq!((group.name.as_str(), group.messages.len()), ("new", 2));
 }
 
 async fn robot_messages_are_accepted_or_refused(platform: &Platform) {
@@ -299,9 +316,11 @@ async fn public_messages_are_accepted_or_refused(platform: &Platform) {
 async fn wecom_accepts_messages_of_client_libraries_and_of_the_desk() {
     let platform = Platform::start().await;
     use_client_libraries(&platform).await;
+    let libraries = platform.traffic.of_libraries();
     robot_messages_are_accepted_or_refused(&platform).await;
     public_messages_are_accepted_or_refused(&platform).await;
     app_messages_are_accepted_or_refused(&platform).await;
+    platform.traffic.compare(&VENDOR, &libraries);
     let closed = Client::new(Egress::default()).expect("a client");
     let account = platform.account("wecom_robot", ROBOT, &[]);
     let content = content();

@@ -1,4 +1,4 @@
-//! Storages and an HTTP client at which a simulated task of the desk can crash, before and after each call.
+//! Storages, an HTTP client and a mail relay at which a simulated task of the desk can crash, before and after each call.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -9,6 +9,7 @@ use std::task::Poll;
 use async_trait::async_trait;
 use events::Moment;
 use infra::Error;
+use infra::channel::{Mail, MailError, MailReply, Mailer};
 use infra::http::{HttpClient, HttpError, HttpRequest, HttpResponse};
 use infra::queue::{Message, Parked, Queue};
 use infra::store::{Appended, Commit, Cursor, Head, Journal, Placed, Store, Walked};
@@ -16,14 +17,14 @@ use infra::views::{Document, Entry, Index, Range, Views};
 
 /// The place at which a task of the desk crashes: a number of calls of storages and external systems.
 #[derive(Debug, Default)]
-pub(super) struct CrashPoint {
+pub(crate) struct CrashPoint {
     /// The number of calls until the crash. The number is 0 if no crash is planned.
     left: AtomicUsize,
     has_crashed: AtomicBool,
 }
 
 impl CrashPoint {
-    pub(super) fn plan(&self, calls: usize) {
+    pub(crate) fn plan(&self, calls: usize) {
         self.left.store(calls, Ordering::Relaxed);
         self.has_crashed.store(false, Ordering::Relaxed);
     }
@@ -42,7 +43,7 @@ impl CrashPoint {
     }
 
     /// Runs a task until it ends or crashes. Returns `None` after a crash. The caller drops the task.
-    pub(super) async fn run<T>(&self, task: impl Future<Output = T>) -> Option<T> {
+    pub(crate) async fn run<T>(&self, task: impl Future<Output = T>) -> Option<T> {
         let mut task = pin!(task);
         poll_fn(|context| match task.as_mut().poll(context) {
             Poll::Ready(done) => Poll::Ready(Some(done)),
@@ -54,9 +55,9 @@ impl CrashPoint {
 }
 
 /// A storage or an HTTP client at which a task can crash, before and after each call.
-pub(super) struct Crashing<T> {
-    pub(super) inner: T,
-    pub(super) point: Arc<CrashPoint>,
+pub(crate) struct Crashing<T> {
+    pub(crate) inner: T,
+    pub(crate) point: Arc<CrashPoint>,
 }
 
 macro_rules! with_crashes {
@@ -195,5 +196,12 @@ impl<T: Queue> Queue for Crashing<T> {
 impl<T: HttpClient> HttpClient for Crashing<Arc<T>> {
     async fn send(&self, request: &HttpRequest) -> Result<HttpResponse, HttpError> {
         with_crashes!(self, self.inner.send(request))
+    }
+}
+
+#[async_trait]
+impl<T: Mailer> Mailer for Crashing<Arc<T>> {
+    async fn send(&self, mail: &Mail) -> Result<MailReply, MailError> {
+        with_crashes!(self, self.inner.send(mail))
     }
 }

@@ -403,6 +403,34 @@ fn a_second_suspension_is_rejected_and_a_resumed_ticket_continues() {
     assert!(ticket.decide(&vote("true"), &context()).is_ok());
 }
 
+/// The record of another system can decide about the status and the assignee, so the system needs no permission.
+#[test]
+fn the_system_suspends_resumes_and_reassigns_an_open_ticket() {
+    let system = PersonId::system;
+    let suspend = Command::Suspend {
+        by: system(),
+        reason: "r".into(),
+    };
+    let resume = Command::Resume {
+        by: system(),
+        reason: "r".into(),
+    };
+    let reassign = Command::Reassign {
+        node: NodeId(3),
+        by: system(),
+        to: Processors::Person(vec![LISI.into()]),
+        message: "r".into(),
+    };
+    assert!(Ticket::default().decide(&suspend, &context()).is_err());
+    let mut ticket = fold::<Ticket>(&opened());
+    for command in [suspend, resume, reassign] {
+        let events = ticket.decide(&command, &context()).expect("accepted");
+        assert_eq!(events.len(), 1, "{command:?}");
+        events.iter().for_each(|event| ticket.evolve(event));
+    }
+    assert_eq!(ticket.nodes[&NodeId(3)].processors, [PersonId::from(LISI)]);
+}
+
 fn row(line: u64, text: &str, nth: u32) -> RowImported {
     RowImported {
         occurred_at: Moment(1),
@@ -651,6 +679,7 @@ fn any_command() -> impl Strategy<Value = Command> {
                 parent: flag.then_some(1),
                 mentions: vec!["p-other".into()],
                 internal: flag,
+                files: Vec::new(),
             },
             16 => Command::Follow {
                 by,

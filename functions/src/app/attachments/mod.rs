@@ -80,6 +80,20 @@ pub async fn load(app: &App, id: &AttachmentId) -> Result<Attachment, Error> {
         .0)
 }
 
+/// Returns the name under which a file is stored: the last segment of the path `name`, without control characters and
+/// characters that change the text direction. Returns `None` if no name remains.
+pub fn stored_name(name: &str) -> Option<String> {
+    let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
+    let is_hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
+    let stored: String = last.chars().filter(|c| !is_hidden(*c)).collect();
+    let stored = stored.trim();
+    let is_name = !stored.is_empty() && !stored.chars().all(|c| c == '.');
+    is_name.then(|| stored.to_owned())
+}
+
 async fn execute(
     app: &App,
     id: &AttachmentId,

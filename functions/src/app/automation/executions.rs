@@ -319,6 +319,7 @@ async fn remark(
         parent: None,
         mentions: Vec::new(),
         internal: true,
+        files: Vec::new(),
     };
     let id = command_id(&["remark", stream]);
     match tickets::execute(app, &requested.ticket, &command, meta, id, None).await {

@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 use super::opening::{Failure, NewTicket, open_ticket};
 use crate::App;
 use crate::app::cards::CardList;
-use crate::app::tickets::Key;
+use crate::app::tickets::{Key, await_card};
 
 /// Number of milliseconds in one day.
 const DAY_MS: i64 = 24 * 3_600_000;
@@ -361,10 +361,13 @@ pub async fn carry_out(
         ..Meta::system(application.cause(), stream)
     };
     match open_ticket(app, ticket, meta).await {
-        Ok(sn) => Ok(Closed {
-            opened: Some(sn),
-            ..done
-        }),
+        Ok((sn, position)) => {
+            await_card(app, position).await;
+            Ok(Closed {
+                opened: Some(sn),
+                ..done
+            })
+        }
         Err(Failure::Technical(error)) => Err(error),
         Err(Failure::Refused(refused)) => Ok(not_done(if refused.field.is_empty() {
             refused.reason

@@ -101,14 +101,12 @@ pub async fn store(app: &App, application: &str, body: &[u8]) -> Result<Option<S
 pub async fn store_message(app: &App, message: &Message<'_>) -> Result<(), Error> {
     let keys = app.keys().await?;
     let identity = match message.delivery {
-        Some(delivery) => format!("delivery {delivery}"),
+        Some(delivery) => identity_of(delivery),
         None => blake3::keyed_hash(&keys.fingerprint, message.body)
             .to_hex()
             .to_string(),
     };
-    let subject = applications::id_of(&message.subject);
-    let hash = command_id(&["inbound", message.source, subject, &identity]);
-    let stream = format!("inbound-{}", infra::commit::hex(&hash));
+    let stream = stream_of(message.source, &message.subject, &identity);
     let mut nonce = [0; NONCE_BYTES];
     app.ledger.rng.fill(&mut nonce);
     let sealed = seal_bytes(&keys.files, nonce, &stream, message.body);
@@ -132,6 +130,30 @@ pub async fn store_message(app: &App, message: &Message<'_>) -> Result<(), Error
         Err(ExecuteError::Technical(error)) => Err(error),
         Err(ExecuteError::Rejected(rejection)) => match rejection {},
     }
+}
+
+/// Returns the text that identifies a message by its id.
+fn identity_of(delivery: &str) -> String {
+    format!("delivery {delivery}")
+}
+
+/// Returns the name of the stream of a message.
+fn stream_of(source: &str, subject: &str, identity: &str) -> String {
+    let subject = applications::id_of(subject);
+    let hash = command_id(&["inbound", source, subject, identity]);
+    format!("inbound-{}", infra::commit::hex(&hash))
+}
+
+/// Returns true if the message with the id `delivery` is stored.
+pub async fn is_stored(
+    app: &App,
+    source: &str,
+    subject: &str,
+    delivery: &str,
+) -> Result<bool, Error> {
+    let stream = stream_of(source, subject, &identity_of(delivery));
+    let loaded = app.ledger.load::<Inbound>(&stream).await?;
+    Ok(loaded.aggregate.0.0.is_some())
 }
 
 /// Returns the body of a message that is stored in the event stream `stream`. Returns `None` if the message does not

@@ -5,7 +5,9 @@
 //! processing. If the process of the desk ends before the processing, the queue `sync` starts the
 //! processing again at the deadline.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use domain::config::Integration;
 use domain::itsm::case::{Case, Command, Freshness, PROCESS_MS};
@@ -14,6 +16,7 @@ use domain::ticket::{self, Ticket};
 use events::case::{Bound, FurtherBinding, Identified, Received, Refused, Updated};
 use events::integration::{CaseEnd, CaseMapping};
 use events::{AppCode, Entry, Meta, PersonId, TicketSn};
+use futures_util::future::{join, try_join_all};
 use infra::commit::hex;
 use infra::ledger::{NoContext, command_id};
 use infra::source::{self, Source};
@@ -34,6 +37,8 @@ pub const RECORD_BYTES_MAX: usize = 64 << 10;
 /// Maximum number of attempts to process the content of a case (the event stream of one external
 /// record). An attempt fails if the case changes at the same time.
 const PROCESS_ATTEMPTS: usize = 3;
+/// Maximum number of records of one request that are received at the same time.
+const CONCURRENT_MAX: usize = 8;
 /// Number of hexadecimal digits in the short digest of a field value.
 const SHORT_DIGEST: usize = 16;
 
@@ -118,17 +123,39 @@ pub async fn receive(
             source_name: source.to_owned(),
         });
     }
-    let mut receipts = Vec::with_capacity(records.len());
-    for record in records {
-        let arrival = Arrival {
+    let arrivals: Vec<Arrival<'_>> = records
+        .iter()
+        .map(|record| Arrival {
             source,
             mapping,
             record,
             app: app_code,
-        };
-        receipts.push(Box::pin(receive_one(app, &arrival, meta)).await?);
+        })
+        .collect();
+    let mut receipts = Vec::with_capacity(records.len());
+    for group in arrivals.chunks(CONCURRENT_MAX) {
+        if are_different(group) {
+            let received = group
+                .iter()
+                .map(|arrival| Box::pin(receive_one(app, arrival, meta)));
+            receipts.extend(try_join_all(received).await?);
+        } else {
+            for arrival in group {
+                receipts.push(Box::pin(receive_one(app, arrival, meta)).await?);
+            }
+        }
     }
     Ok(receipts)
+}
+
+/// Returns true if each record has an id that no other of them has. Records with the same id change the same case, so they
+/// must be received one after the other.
+fn are_different(arrivals: &[Arrival<'_>]) -> bool {
+    let mut ids = BTreeSet::new();
+    arrivals.iter().all(|arrival| {
+        let id = mapping::record_id(arrival.mapping, arrival.record);
+        id.is_ok_and(|id| ids.insert(id))
+    })
 }
 
 /// Receives records that came in a message of the source or that the desk read from the source. Returns the number of
@@ -179,9 +206,13 @@ struct Arrival<'a> {
 }
 
 async fn receive_one(app: &App, arrival: &Arrival<'_>, meta: &Meta) -> Result<Receipt, Error> {
-    let (stream, freshness) = store(app, arrival, meta).await?;
+    let (stream, freshness, digest) = store(app, arrival, meta).await?;
     if freshness != Freshness::Older {
-        match process(app, &stream, Some(meta)).await {
+        let held = Held {
+            record: arrival.record,
+            digest: &digest,
+        };
+        match process_held(app, &stream, Some(meta), Some(held)).await {
             Ok(()) => {}
             // The content of the record is already stored, so this error is only logged. At its
             // deadline, the case (the event stream of this record) is processed again.
@@ -206,13 +237,13 @@ async fn receive_one(app: &App, arrival: &Arrival<'_>, meta: &Meta) -> Result<Re
 }
 
 /// Stores the content of a record, if this content is newer than the stored content of the same
-/// record. Returns the name of the event stream of the record, and the result of the comparison
-/// with the stored content.
+/// record. Returns the name of the event stream of the record, the result of the comparison with
+/// the stored content, and the digest of the content.
 async fn store(
     app: &App,
     arrival: &Arrival<'_>,
     meta: &Meta,
-) -> Result<(String, Freshness), Error> {
+) -> Result<(String, Freshness, String), Error> {
     let content = arrival.record.to_string();
     let digest = digest(app, content.as_bytes()).await?;
     let record = mapping::record_id(arrival.mapping, arrival.record).unwrap_or_default();
@@ -221,7 +252,7 @@ async fn store(
     let case = app.ledger.load::<Case>(&stream).await?.aggregate.0;
     let freshness = case.freshness(&digest, clocks.mark);
     if freshness != Freshness::New {
-        return Ok((stream, freshness));
+        return Ok((stream, freshness, digest));
     }
     let secret = secret_name(&stream, &digest);
     app.ledger
@@ -261,7 +292,7 @@ async fn store(
     } else {
         Freshness::New
     };
-    Ok((stream, freshness))
+    Ok((stream, freshness, digest))
 }
 
 /// Processes the content of a case (the event stream of one external record) again after this
@@ -295,10 +326,31 @@ pub async fn process_again(app: &App, stream: &str, meta: &Meta) -> Result<Optio
 /// that brought the content. If the deadline of the case starts the processing, `request` is
 /// `None`.
 pub async fn process(app: &App, stream: &str, request: Option<&Meta>) -> Result<(), Error> {
+    process_held(app, stream, request, None).await
+}
+
+/// The content of a record in memory, with its digest. A case with the same digest has the same content, so the content
+/// is not read from the key store.
+#[derive(Clone, Copy)]
+struct Held<'a> {
+    record: &'a Value,
+    digest: &'a str,
+}
+
+/// Does the same as [`process`]. `held` is possibly the content of the case.
+async fn process_held(
+    app: &App,
+    stream: &str,
+    request: Option<&Meta>,
+    held: Option<Held<'_>>,
+) -> Result<(), Error> {
+    // The position of the last commit to the ticket of the case.
+    let mut written = None;
     for _ in 0..PROCESS_ATTEMPTS {
         let loaded = app.ledger.load::<Case>(stream).await?;
         let case = &loaded.aggregate.0;
         if !case.is_pending {
+            await_card(app, written).await;
             return Ok(());
         }
         let meta = request.cloned().unwrap_or_else(|| Meta {
@@ -312,8 +364,11 @@ pub async fn process(app: &App, stream: &str, request: Option<&Meta>) -> Result<
             case,
             last: loaded.next - 1,
             meta,
+            held: held.filter(|held| held.digest == case.digest),
+            written: AtomicI64::new(0),
         };
         let result = Box::pin(step.result()).await?;
+        written = step.written().or(written);
         let command_envelope = CommandEnvelope {
             stream: stream.to_owned(),
             command_id: step.id("result"),
@@ -328,11 +383,15 @@ pub async fn process(app: &App, stream: &str, request: Option<&Meta>) -> Result<
             .await;
         match executed {
             Ok(_) => {
-                if !matches!(result, Command::Refuse(_)) {
+                let removed = async {
+                    if matches!(result, Command::Refuse(_)) {
+                        return Ok(());
+                    }
                     let secret = secret_name(stream, &case.digest);
-                    app.ledger.keys.remove_secret(&secret).await?;
-                }
-                return Ok(());
+                    app.ledger.keys.remove_secret(&secret).await
+                };
+                let (removed, ()) = join(removed, await_card(app, written)).await;
+                return removed;
             }
             // Either newer content arrived for the same record, or another worker already processed
             // this content. The loop tries again with the current state of the case.
@@ -354,9 +413,23 @@ struct Step<'a> {
     /// The sequence number of the last event of the case (the event stream of one external record).
     last: i64,
     meta: Meta,
+    /// The content of the case, if it is in memory.
+    held: Option<Held<'a>>,
+    /// The position in the feed of the last commit to the ticket. Zero if there is none.
+    written: AtomicI64,
 }
 
 impl Step<'_> {
+    /// Notes a commit to the ticket. The caller waits for its card after the result is stored.
+    fn note(&self, position: Option<i64>) {
+        self.written
+            .fetch_max(position.unwrap_or_default(), Ordering::Relaxed);
+    }
+
+    fn written(&self) -> Option<i64> {
+        Some(self.written.load(Ordering::Relaxed)).filter(|position| *position > 0)
+    }
+
     /// Returns the id for a command of this attempt. `command` is the name of the command. A
     /// repeated attempt for the same content has the same command ids, so the ledger executes each
     /// command only once.
@@ -376,29 +449,30 @@ impl Step<'_> {
 
     async fn apply(&self) -> Result<Command, Failure> {
         let app = self.app;
-        let secret = secret_name(self.stream, &self.case.digest);
-        let stored = app.ledger.keys.secret(&secret).await?;
-        let Some(stored) = stored else {
-            return Err(refused("", "the content is not in the key store".into()));
+        let record = if let Some(held) = self.held {
+            Cow::Borrowed(held.record)
+        } else {
+            let secret = secret_name(self.stream, &self.case.digest);
+            let Some(stored) = app.ledger.keys.secret(&secret).await? else {
+                return Err(refused("", "the content is not in the key store".into()));
+            };
+            Cow::Owned(serde_json::from_slice(&stored).unwrap_or_default())
         };
-        let record: Value = serde_json::from_slice(&stored).unwrap_or_default();
+        let record: &Value = &record;
         let integration = app.configuration.integration(&self.case.source).await?;
         let Some((version, mapping)) = integration.mapping(self.case.mapping) else {
             return Err(refused("", "the source has no mapping".into()));
         };
-        let id = mapping::record_id(mapping, &record)?;
+        let id = mapping::record_id(mapping, record)?;
         if self.case.record.is_empty() {
-            return self.identify(mapping, &record).await;
+            return self.identify(mapping, record).await;
         }
-        mapping::clocks(mapping, &record)?;
-        let content = mapping::content(mapping, &record)?;
-        let fields = self.digests(&content).await?;
-        let further = self.further(mapping, &record).await?;
+        mapping::clocks(mapping, record)?;
+        let content = mapping::content(mapping, record)?;
+        let fields = field_digests(app, &content).await?;
+        let further = self.further(mapping, record).await?;
         let bindings = self.case.added(further);
-        let end = mapping
-            .ends
-            .get(&mapping::status(mapping, &record))
-            .copied();
+        let end = mapping.ends.get(&mapping::status(mapping, record)).copied();
         if let Some(ticket) = &self.case.ticket {
             let mut has_changed = self.change(ticket, &content, &fields).await?;
             if let Some(end) = end {
@@ -432,8 +506,8 @@ impl Step<'_> {
         Ok(Command::Bind(Bound {
             ticket,
             mapping: version,
-            status: mapping::status(mapping, &record),
-            assignee: accounts.form_of(&mapping::assignee(mapping, &record)),
+            status: mapping::status(mapping, record),
+            assignee: accounts.form_of(&mapping::assignee(mapping, record)),
             bindings,
             fields,
         }))
@@ -493,7 +567,7 @@ impl Step<'_> {
             record,
             app: &self.case.app,
         };
-        let (case, _) = store(self.app, &arrival, &self.meta).await?;
+        let (case, ..) = store(self.app, &arrival, &self.meta).await?;
         Box::pin(process(self.app, &case, None)).await?;
         Ok(Command::Identify(Identified { case }))
     }
@@ -518,7 +592,9 @@ impl Step<'_> {
             tag: id_of(self.stream).to_owned(),
             key,
         };
-        open_ticket(app, ticket, |creator| self.by(creator)).await
+        let (sn, position) = open_ticket(app, ticket, |creator| self.by(creator)).await?;
+        self.note(position);
+        Ok(sn)
     }
 
     /// Updates the ticket fields for which the external system sent a new value. `fields` contains
@@ -563,7 +639,7 @@ impl Step<'_> {
         };
         let meta = self.by(&opened.creator);
         let outcome = Box::pin(execute(app, sn, &edit, &meta, self.id("edit"), None)).await?;
-        await_card(app, outcome.position).await;
+        self.note(outcome.position);
         Ok(outcome.repeated || !outcome.events.is_empty())
     }
 
@@ -591,7 +667,7 @@ impl Step<'_> {
             let id = self.id("withdraw");
             match Box::pin(execute(app, sn, &withdraw, &self.by(&by), id, None)).await {
                 Ok(outcome) => {
-                    await_card(app, outcome.position).await;
+                    self.note(outcome.position);
                     return Ok(true);
                 }
                 // The workflow does not permit the withdrawal any more.
@@ -606,7 +682,7 @@ impl Step<'_> {
         };
         let id = self.id("terminate");
         let executed = Box::pin(execute(app, sn, &terminate, &self.by(&by), id, None)).await;
-        await_card(app, executed?.position).await;
+        self.note(executed?.position);
         Ok(true)
     }
 
@@ -616,18 +692,21 @@ impl Step<'_> {
             ..self.meta.clone()
         }
     }
+}
 
-    /// Returns a short keyed digest for each field value. A later update compares these digests to
-    /// find the changed values.
-    async fn digests(&self, content: &Content) -> Result<BTreeMap<String, String>, Error> {
-        let mut digests = BTreeMap::new();
-        for (key, value) in &content.form {
-            let mut digest = digest(self.app, value.to_string().as_bytes()).await?;
-            digest.truncate(SHORT_DIGEST);
-            digests.insert(key.clone(), digest);
-        }
-        Ok(digests)
+/// Returns a short keyed digest for each field value. A later update compares these digests to
+/// find the changed values.
+pub async fn field_digests(
+    app: &App,
+    content: &Content,
+) -> Result<BTreeMap<String, String>, Error> {
+    let mut digests = BTreeMap::new();
+    for (key, value) in &content.form {
+        let mut digest = digest(app, value.to_string().as_bytes()).await?;
+        digest.truncate(SHORT_DIGEST);
+        digests.insert(key.clone(), digest);
     }
+    Ok(digests)
 }
 
 /// Returns the code under which the desk stores records that it read from a source itself. A colon is in no code of a
@@ -659,7 +738,7 @@ fn secret_name(stream: &str, digest: &str) -> String {
 
 /// Returns the version of the mapping with which records of an integration can be bound to cases of another one. An error
 /// is the reason why they cannot.
-fn bindable(integration: &Integration) -> Result<u32, &'static str> {
+pub(super) fn bindable(integration: &Integration) -> Result<u32, &'static str> {
     let Some(defined) = &integration.defined else {
         return Err("does not exist");
     };

@@ -11,7 +11,7 @@ use infra::{Error, ExecuteError, Kind};
 
 use crate::App;
 use crate::app::people::Unnamed;
-use crate::app::tickets::submit::{Submission, SubmitError, submit};
+use crate::app::tickets::submit::{Submission, SubmitError, submit_without_wait};
 use crate::app::tickets::{Key, NotOpened, NotRaised};
 
 /// The reason why a ticket was not opened or changed.
@@ -111,11 +111,13 @@ pub(super) struct NewTicket {
 
 /// Opens the ticket and returns its number. If a ticket with the same key exists, the function returns the number of
 /// this ticket. `meta` returns the metadata of the commits for the creator of the ticket.
+///
+/// Also returns the position of the commit in the feed. The card of the ticket is possibly not stored yet.
 pub(super) async fn open_ticket(
     app: &App,
     ticket: NewTicket,
     meta: impl Fn(&PersonId) -> Meta,
-) -> Result<TicketSn, Failure> {
+) -> Result<(TicketSn, Option<i64>), Failure> {
     let mut entries = ticket.form;
     let service = app.configuration.service(ticket.service).await?;
     if let Some(defined) = &service.0 {
@@ -144,6 +146,7 @@ pub(super) async fn open_ticket(
         receiver: None,
         key: Some(ticket.key),
     };
-    let opened = Box::pin(submit(app, submission, |creator| meta(creator))).await?;
-    Ok(opened.sn)
+    let submitted = submit_without_wait(app, submission, |creator| meta(creator));
+    let (opened, position) = Box::pin(submitted).await?;
+    Ok((opened.sn, position))
 }

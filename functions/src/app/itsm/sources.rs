@@ -8,6 +8,7 @@ use domain::itsm::case::{Binding, Case};
 use domain::itsm::case_source::{self, CaseSource};
 use domain::itsm::mapping;
 use domain::itsm::reconciliation::{self, ExpectedAssignee, Reconciliation};
+use domain::itsm::schedule::Schedule;
 use domain::itsm::writeback::{self, Writeback};
 use domain::ticket::Ticket;
 use events::integration::{Authority, CaseMapping, Defined, Webhook};
@@ -25,6 +26,7 @@ use super::{callbacks, cases, integrations};
 use crate::App;
 use crate::app::limits::Of;
 use crate::app::outbound::{self, Described};
+use crate::app::times;
 
 /// The pause before the desk writes a status that does not end the ticket, an assignee or a remark, in milliseconds. Further
 /// changes during the pause are merged.
@@ -186,19 +188,20 @@ pub async fn start_or_stop(app: &App, source: &str, meta: Meta) -> Result<(), Er
     execute(app, &stream, id, meta.clone(), &command)
         .await
         .map_err(ExecuteError::unexpected)?;
-    let is_compared = compares(app, source).await?.is_some();
+    let compared = compares(app, source).await?;
     let envelope = CommandEnvelope {
         stream: format!("reconciliation-{source}"),
         command_id: app.ledger.fresh_id(),
         meta,
     };
-    let command = if is_compared {
-        reconciliation::Command::Start {
+    let at = app.ledger.clock.now();
+    let command = match compared {
+        Some((_, schedule)) => reconciliation::Command::Start {
             source: source.to_owned(),
-            at: app.ledger.clock.now(),
-        }
-    } else {
-        reconciliation::Command::Stop
+            at,
+            shift_end: schedule.shift_end_after(at),
+        },
+        None => reconciliation::Command::Stop,
     };
     app.ledger
         .execute::<Reconciliation>(&envelope, &command, &NoContext)
@@ -207,14 +210,19 @@ pub async fn start_or_stop(app: &App, source: &str, meta: Meta) -> Result<(), Er
         .map_err(ExecuteError::unexpected)
 }
 
-/// Returns the definition of a source whose cases the desk compares with their records, with the pause between two
-/// comparisons in milliseconds. Returns `None` if it does not compare them.
-pub async fn compares(app: &App, source: &str) -> Result<Option<(Defined, i64)>, Error> {
+/// Returns the definition of a source whose cases the desk compares with their records, with the times of the comparisons.
+/// Returns `None` if it does not compare them.
+pub async fn compares(app: &App, source: &str) -> Result<Option<(Defined, Schedule)>, Error> {
     let integration = app.configuration.integration(source).await?;
     let defined = integration.defined.clone();
     Ok(defined.and_then(|defined| {
-        let minutes = defined.reconcile_minutes?;
-        Some((defined, i64::from(minutes) * 60_000))
+        let pause_ms = i64::from(defined.reconcile_minutes?) * 60_000;
+        // The name of the zone was checked when the integration was defined.
+        let zone = defined.zone.as_deref().map(times::zone);
+        let zone = zone.and_then(Result::ok);
+        let zone = zone.unwrap_or_else(|| app.settings.zone.clone());
+        let schedule = Schedule::new(pause_ms, &defined.shift_ends, zone);
+        Some((defined, schedule))
     }))
 }
 
@@ -294,6 +302,8 @@ pub struct WriteRequest<'a> {
     pub change: &'a Change,
     /// The integration with the record. `None` means all records of the case.
     pub only: Option<&'a str>,
+    /// True if a remark was requested before, but a comparison did not find its note in the record.
+    pub repeats: bool,
 }
 
 /// Requests that the desk writes a change of a ticket to the records of its case. Returns the streams of the writes. The list
@@ -348,6 +358,21 @@ pub async fn request_writes(
         streams.push(stream);
     }
     Ok(streams)
+}
+
+/// Requests the write of a change again. Each call is a new request, also for the same value. Returns whether a write was
+/// requested.
+pub async fn request_again(
+    app: &App,
+    request: &WriteRequest<'_>,
+    meta: &Meta,
+) -> Result<bool, Error> {
+    let meta = Meta {
+        causation: format!("{}:{}", request.case, hex(&app.ledger.fresh_id())),
+        ..meta.clone()
+    };
+    let streams = request_writes(app, request, &meta).await?;
+    Ok(!streams.is_empty())
 }
 
 /// Returns whether the mapping of at least one record of the case needs changes of this kind. Most mappings need only the
@@ -428,6 +453,7 @@ impl Record<'_> {
                     record: self.binding.record.clone(),
                     ticket: self.request.ticket.clone(),
                     remark: *id,
+                    repeats: self.request.repeats,
                     cause: meta.causation.clone(),
                     due: app.ledger.clock.now().plus_ms(MERGE_MS),
                 };

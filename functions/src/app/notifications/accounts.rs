@@ -2,12 +2,17 @@
 //! desk itself pauses an account whose provider does not answer or does not accept its credentials. The deliveries of a
 //! stopped or paused account wait, and no attempt is counted.
 
+use std::collections::BTreeSet;
+
 use domain::attempt::Verdict;
 use domain::config::{ChannelAccount, ChannelAccountCommand};
 use events::channel_account::{Defined, Degraded, Started, Stopped};
 use events::delivery::FailureClass;
+use events::finding::Finding;
 use events::{Meta, Moment};
+use infra::channel;
 use infra::ledger::NoContext;
+use infra::views::Views;
 use infra::{CommandEnvelope, Error, ExecuteError};
 
 use crate::App;
@@ -15,10 +20,42 @@ use crate::app::breaker::{self, Breaker, Noted};
 
 /// The names of the secrets of channel accounts in the key store begin with this text.
 pub const SECRET: &str = "channel/";
+
 /// Returns the secret of a channel account. The text is empty if the account has none.
 pub async fn secret(app: &App, name: &str) -> Result<String, Error> {
     let secret = app.ledger.keys.secret(&format!("{SECRET}{name}")).await?;
     Ok(String::from_utf8(secret.unwrap_or_default()).unwrap_or_default())
+}
+
+/// Returns the finding that the key store has no secret for an account.
+pub fn missing_secret(account: &str) -> Finding {
+    Finding::SecretMissing {
+        secret: format!("{SECRET}{account}"),
+    }
+}
+
+/// Returns true if an account cannot send messages because the text `secret` is empty. Some channels need no secret.
+pub fn lacks_secret(account: &Defined, secret: &str) -> bool {
+    secret.is_empty()
+        && channel::find(&account.channel)
+            .is_some_and(|codec| codec.needs_secret(account) && codec.check_secret("").is_err())
+}
+
+/// Returns the names of all accounts that are switched on and need a secret that the key store does not have. `new`
+/// contains the names of accounts that were defined now, because the list of all accounts is filled later.
+pub async fn without_secret(app: &App, new: &[&str]) -> Result<BTreeSet<String>, Error> {
+    let mut known: BTreeSet<String> = new.iter().map(|name| (*name).to_owned()).collect();
+    known.extend(app.configuration.channel_account_names().await?);
+    let mut names = BTreeSet::new();
+    for name in known {
+        let Some(account) = app.configuration.channel_account(&name).await? else {
+            continue;
+        };
+        if account.is_enabled && lacks_secret(&account, &secret(app, &name).await?) {
+            names.insert(name);
+        }
+    }
+    Ok(names)
 }
 
 /// The pause of an account after its provider refused its credentials, in milliseconds: 5 minutes. An operator must correct
@@ -126,6 +163,11 @@ fn noted(verdict: &Verdict) -> Option<Noted<'_>> {
         | Verdict::Failed { .. }
         | Verdict::Poll { .. } => None,
     }
+}
+
+/// Returns the state of the breaker of an account in the given views, for a program that only reads the data of a desk.
+pub async fn stored_breaker(views: &dyn Views, account: &str) -> Result<Breaker, Error> {
+    breaker::state_in(views, &breaker_of(account)).await
 }
 
 /// Returns a channel account with its state. Returns `None` if no account has this name.

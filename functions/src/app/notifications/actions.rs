@@ -5,7 +5,7 @@
 use domain::notification::action::Action;
 use domain::notification::{Command, Notification, content};
 use domain::permission::Operation;
-use domain::ticket::{NodeRun, Rejection, Ticket};
+use domain::ticket::{Context, NodeRun, Rejection, Ticket};
 use domain::views::ticket_card::TicketCard;
 use events::notification::{Acted, Requested, Role};
 use events::person::Language;
@@ -35,6 +35,8 @@ pub struct Claim {
     /// The name of the stream of the notification.
     pub notification: String,
     pub person: PersonId,
+    /// The name of the channel account whose message contains the token. The text is empty in tokens of older versions.
+    pub account: String,
     pub until: Moment,
 }
 
@@ -42,7 +44,8 @@ pub struct Claim {
 pub fn sign(key: &[u8; 32], claim: &Claim) -> String {
     let id = claim.notification.trim_start_matches(STREAM);
     let (action, until) = (claim.action.name(), claim.until.0);
-    let text = format!("{action}.{until}.{id}.{}", claim.person);
+    let (person, account) = (&claim.person, &claim.account);
+    let text = format!("{action}.{until}.{id}.{person}.{account}");
     signed_text::sign(key, PURPOSE, &text)
 }
 
@@ -52,28 +55,34 @@ pub fn read(key: &[u8; 32], token: &str) -> Option<Claim> {
     let mut parts = text.splitn(4, '.');
     let action = Action::named(parts.next()?)?;
     let until = Moment(parts.next()?.parse().ok()?);
+    let notification = format!("{STREAM}{}", parts.next()?);
+    let person = parts.next()?;
+    // Tokens of older versions have no account. The ids of people and the names of accounts contain no dot.
+    let (person, account) = person.split_once('.').unwrap_or((person, ""));
     Some(Claim {
         action,
-        notification: format!("{STREAM}{}", parts.next()?),
-        person: parts.next()?.into(),
+        notification,
+        person: person.into(),
+        account: account.to_owned(),
         until,
     })
 }
 
 /// Returns the actions that the recipient of a notification can do now, as buttons for a message. `notification` is the
-/// name of the stream of the notification.
+/// name of the stream of the notification, and `account` the name of the channel account that sends the message.
 pub async fn offered(
     app: &App,
-    notification: &str,
+    (notification, account): (&str, &str),
     requested: &Requested,
     card: &TicketCard,
     language: Language,
 ) -> Result<Vec<content::Action>, Error> {
     let ticket = &card.ticket;
     let mut possible = Vec::new();
+    let mut context = Context::default();
     for action in candidates(requested, ticket) {
         // An unavailable directory, for example, must not stop the message.
-        match is_possible(app, *action, requested, ticket).await {
+        match is_possible(app, &mut context, *action, requested, ticket).await {
             Ok(true) => possible.push(*action),
             Ok(false) => {}
             Err(error) => {
@@ -91,6 +100,7 @@ pub async fn offered(
                 action,
                 notification: notification.to_owned(),
                 person: requested.person.clone(),
+                account: account.to_owned(),
                 until,
             },
         );
@@ -127,9 +137,10 @@ fn node_of<'a>(requested: &Requested, ticket: &'a Ticket) -> Option<(NodeId, &'a
     (node_run.is_current() && node_run.round == requested.round).then_some((node, node_run))
 }
 
-/// Returns true if the ticket would accept the action now.
+/// Returns true if the ticket would accept the action now. The actions of one message share the data in `context`.
 async fn is_possible(
     app: &App,
+    context: &mut Context,
     action: Action,
     requested: &Requested,
     ticket: &Ticket,
@@ -143,7 +154,7 @@ async fn is_possible(
     };
     let asked = app
         .ledger
-        .ask(&*app.configuration, |context| {
+        .ask_in::<Ticket, _>(context, &*app.configuration, |context| {
             domain::Decider::decide(ticket, &command, context).map(|events| !events.is_empty())
         })
         .await;
@@ -289,6 +300,7 @@ pub async fn act(
     let acted = Acted {
         action: name.to_owned(),
         by: claim.person.clone(),
+        account: claim.account.clone(),
     };
     let id = command_id(&["acted", &claim.notification, name]);
     app.must_execute::<Notification>(&claim.notification, id, meta, &Command::Act(acted))
@@ -310,8 +322,21 @@ mod tests {
             action: Action::Acknowledge,
             notification: format!("{STREAM}0123456789abcdef0123456789abcdef"),
             person: "p0123456789abcdef01234567".into(),
+            account: "mail".into(),
             until: Moment(1_796_000_000_000),
         }
+    }
+
+    #[test]
+    fn a_token_of_an_older_version_has_no_account() {
+        let text =
+            "acknowledge.1796000000000.0123456789abcdef0123456789abcdef.p0123456789abcdef01234567";
+        let token = signed_text::sign(&[1; 32], PURPOSE, text);
+        let expected = Claim {
+            account: String::new(),
+            ..claim()
+        };
+        assert_eq!(read(&[1; 32], &token), Some(expected));
     }
 
     #[test]

@@ -2,14 +2,15 @@
 
 use domain::notification::delivery::Delivery;
 use domain::notification::person::{Command, Person, stream};
-use domain::notification::suppression;
-use events::person::AddressReleased;
-use events::{Meta, PersonId};
+use domain::notification::suppression::{self, Known, is_settled};
+use events::person::{AddressReleased, PersonEvent};
+use events::{Meta, Moment, PersonId};
 use infra::channel::{self, Channel};
 use infra::ledger::{NoContext, command_id};
 use infra::{CommandEnvelope, Error, ExecuteError};
 
 use crate::App;
+use crate::app::history::history_from;
 
 /// One address of a person, without the address itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,13 +54,17 @@ fn states_of(person: &Person) -> Vec<State> {
     addresses.map(state).collect()
 }
 
-/// Suppresses the address of a failed delivery. `delivery` is the name of its event stream, and `code` the code of the
-/// provider. `id` identifies this call: a second call with the same `id` does nothing.
+/// Suppresses the address of a failed delivery. `delivery` is the name of its event stream, `code` the code of the
+/// provider, and `at` the time of its report. `id` identifies this call.
+///
+/// The desk reads all events again after a loss of the views, so the same report can come again after a long time, when the
+/// address was already released. A report that the history of the person contains changes nothing, see [`is_settled`].
 pub async fn suppress(
     app: &App,
     id: &str,
     delivery: &str,
     code: &str,
+    at: Option<Moment>,
     meta: Meta,
 ) -> Result<(), Error> {
     let state = app.ledger.load::<Delivery>(delivery).await?.aggregate.0;
@@ -70,9 +75,20 @@ pub async fn suppress(
     let (Some(kind), false) = (kind, requested.to.is_erased()) else {
         return Ok(());
     };
-    let command = Command::Suppress(suppression::suppressed(kind, &requested.to, code));
+    let suppressed = suppression::suppressed(kind, &requested.to, code);
+    let stream = stream(&requested.person);
+    let history = history_from::<PersonEvent>(&app.ledger, &stream, 1).await?;
+    let known = history.iter().map(|envelope| Known {
+        event: &envelope.event,
+        cause: &envelope.meta.causation,
+        at: envelope.at,
+    });
+    if is_settled(known, &suppressed, &meta.causation, at) {
+        return Ok(());
+    }
+    let command = Command::Suppress(suppressed);
     let command_envelope = CommandEnvelope {
-        stream: stream(&requested.person),
+        stream,
         command_id: command_id(&["suppress", id]),
         meta,
     };

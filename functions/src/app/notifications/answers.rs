@@ -39,6 +39,10 @@ pub enum Answer {
     CommentMissing(String),
     /// A reply to a mail about one ticket names another ticket.
     OtherTicket(String),
+    /// The mail was not sent to the desk, or its signature does not prove that. The value is an address of the desk.
+    NotForDesk(String),
+    /// The mail is too old. The value is an address of the desk.
+    MailTooOld(String),
     /// No node waits for the vote of the person, or several nodes wait.
     NoSingleVote,
     Expired,
@@ -66,6 +70,8 @@ impl Answer {
             | Self::TextMissing
             | Self::CommentMissing(_)
             | Self::OtherTicket(_)
+            | Self::NotForDesk(_)
+            | Self::MailTooOld(_)
             | Self::NoSingleVote
             | Self::Expired
             | Self::Used
@@ -102,11 +108,17 @@ impl Answer {
             Self::TicketAmbiguous(all) => {
                 format!("有多个工单等待您处理，请写明单号：{}。", listed(all, "、"))
             }
-            Self::TicketUnknown(sn) => format!("没有单据 {sn}，或者您无权查看。"),
+            Self::TicketUnknown(sn) => format!("没有工单 {sn}，或者您无权查看。"),
             Self::TextMissing => "请在命令后填写评论内容。".into(),
             Self::CommentMissing(sn) => format!("请发送消息填写评论：评论 {sn} 内容"),
             Self::OtherTicket(sn) => {
                 format!("这封邮件属于工单 {sn}，不能用来处理其他工单。请回复另一个工单的邮件。")
+            }
+            Self::NotForDesk(address) => {
+                format!("服务台收到了您的一封邮件，但无法确认它是发给服务台的，因此没有处理。请回复服务台的邮件，或向 {address} 发送新邮件。")
+            }
+            Self::MailTooOld(address) => {
+                format!("服务台收到了您的一封旧邮件，因此没有处理。请回复服务台的邮件，或向 {address} 发送新邮件。")
             }
             Self::NoSingleVote => {
                 "没有等待您审批的节点，或者有多个节点在等待。请在工单页面审批。".into()
@@ -114,7 +126,7 @@ impl Answer {
             Self::Expired => "这个按钮已过期，请在工单页面操作。".into(),
             Self::Used => "这个按钮已经使用过。".into(),
             Self::Stale => "工单已不再等待这个操作。".into(),
-            Self::Unknown => "可用命令：确认、解决、评论、状态、升级、同意、拒绝，格式为“命令 单号 说明”，例如：确认 REQ20261122000042。".into(),
+            Self::Unknown => "可用命令：确认、解决、评论、状态、升级、同意、拒绝、建群，格式为“命令 单号 说明”，例如：确认 REQ20261122000042。".into(),
             Self::Error => "系统异常，命令没有执行。请在工单页面操作，或联系管理员。".into(),
         }
     }
@@ -148,11 +160,17 @@ impl Answer {
                     "Your mail belongs to the ticket {sn}. Reply to a mail of the other ticket to change it."
                 )
             }
+            Self::NotForDesk(address) => {
+                format!("The service desk received a mail of yours that is not for this desk, or does not prove that it is. The mail was not processed. Reply to a mail of the desk, or send a new mail to {address}.")
+            }
+            Self::MailTooOld(address) => {
+                format!("The service desk received an old mail of yours. The mail was not processed. Reply to a mail of the desk, or send a new mail to {address}.")
+            }
             Self::NoSingleVote => "No node waits for your vote, or several nodes wait. Vote on the page of the ticket.".into(),
             Self::Expired => "This button has expired. Use the page of the ticket.".into(),
             Self::Used => "This button was used already.".into(),
             Self::Stale => "The ticket does not wait for this action any more.".into(),
-            Self::Unknown => "Commands: ack, resolve, comment, status, escalate, approve, reject. The form is \"command ticket text\", for example: ack REQ20261122000042.".into(),
+            Self::Unknown => "Commands: ack, resolve, comment, status, escalate, approve, reject, group. The form is \"command ticket text\", for example: ack REQ20261122000042.".into(),
             Self::Error => "An error occurred, and the command was not executed. Use the page of the ticket, or tell your administrator.".into(),
         }
     }

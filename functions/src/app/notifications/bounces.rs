@@ -1,6 +1,10 @@
 //! Stores reports about mails that the desk sent: a mail server could not deliver the mail, or the recipient does not
-//! want it. Everybody can send such a report. A report names the delivery by its id, which the recipient and the mail
-//! servers know. The id is a hash without a key, so a colleague who knows the ticket and the person could compute it.
+//! want it. Everybody can send such a report. It must contain the id of the delivery with its keyed tag, see
+//! [`delivery_tag`]. The recipient, the mail servers, and people who got a reply to the mail or a copy of it know both.
+//!
+//! A delivery from before the tags accepts a report with its id only, so that the reports about mails that were sent
+//! before the upgrade still arrive. The events of such deliveries never change, so the number of these deliveries does
+//! not grow.
 
 use domain::notification::delivery::{Command, Delivery};
 use events::Meta;
@@ -10,6 +14,7 @@ use infra::channel::email;
 use infra::inbound::mail::{Report, ReportKind};
 use infra::ledger::command_id;
 
+use super::delivery_tag;
 use crate::App;
 
 /// The channel of mails.
@@ -35,6 +40,14 @@ pub(super) async fn record(
         tracing::warn!(inbound, "a report about an unknown mail is ignored");
         return Ok(());
     };
+    if !delivery_tag::is_genuine(app, &requested, report).await? {
+        tracing::warn!(
+            inbound,
+            stream,
+            "a report about a mail is refused, because its tag is wrong"
+        );
+        return Ok(());
+    }
     let to = requested.to.value.as_str().unwrap_or_default();
     // A person can forward mails to another address. A report about that address gives no information about the
     // address of the person.

@@ -41,6 +41,8 @@ pub async fn certificate(app: &App, url: &str) -> Result<String, Error> {
     if let Some(known) = app.certificates.0.get(url, now) {
         return Ok(known);
     }
+    // The signature of the request is not checked yet, so everybody can name an address here.
+    app.limits.may_be_stranger(now)?;
     let text = get(app, url).await?;
     if !text.contains("-----BEGIN CERTIFICATE-----") {
         return Err(unavailable("the response is not a certificate"));

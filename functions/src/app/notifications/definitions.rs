@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::config::{ChannelAccount, ChannelAccountCommand, NotificationPolicy};
 use events::task_type::Repetition;
 use events::{channel_account, notification_policy};
-use infra::Error;
 use infra::channel::{self, Channel};
+use infra::{Error, Ledger};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::calendars;
+use super::chat_group_rules::{self, ChatGroupsEntry};
 use super::on_call::{ChainEntry, OnCall, RotaEntry};
 use super::policy_insight::{self, InsightEntry};
 use super::policy_rules::{self, RuleEntry};
@@ -82,6 +83,7 @@ struct PolicyEntry {
     escalation: EscalationEntry,
     #[serde(default)]
     insight: InsightEntry,
+    chat_groups: Option<ChatGroupsEntry>,
     #[serde(default)]
     single_publisher: bool,
     #[serde(default)]
@@ -210,7 +212,28 @@ impl Definitions {
                 ));
             }
         }
-        Ok(())
+        self.check_chat_groups(app, policy).await
+    }
+
+    /// Checks that the account for chat groups can own groups.
+    async fn check_chat_groups(
+        &self,
+        app: &App,
+        policy: &notification_policy::Defined,
+    ) -> Result<(), Error> {
+        let Some(rules) = &policy.chat_groups else {
+            return Ok(());
+        };
+        let in_file = self.accounts.iter().find(|one| one.name == rules.account);
+        let account = match in_file {
+            Some(account) => Some(account.clone()),
+            None => app.configuration.channel_account(&rules.account).await?,
+        };
+        match account {
+            Some(account) => chat_group_rules::check_account(&account)
+                .map_err(|reason| Error::new(infra::Kind::Misconfigured, reason)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -230,6 +253,14 @@ pub async fn check_secret(
     Ok(codec
         .check_secret(secret)
         .map_err(|reason| format!("channel account {account}: {reason}")))
+}
+
+/// Returns true if the notification policy of the desk names an account.
+pub async fn policy_names(ledger: &Ledger, account: &str) -> Result<bool, Error> {
+    let stream = format!("notification_policy-{DEFAULT_POLICY}");
+    let policy = ledger.load::<NotificationPolicy>(&stream).await?;
+    let policy = policy.aggregate.0.0;
+    Ok(policy.is_some_and(|policy| named(&policy).any(|(_, name)| name == account)))
 }
 
 fn account(entry: AccountEntry) -> Result<channel_account::Defined, String> {
@@ -276,7 +307,10 @@ fn account(entry: AccountEntry) -> Result<channel_account::Defined, String> {
 /// Returns the names of all accounts in a policy, each with the member that contains the name.
 fn named(policy: &notification_policy::Defined) -> impl Iterator<Item = (&'static str, &String)> {
     let accounts = policy.accounts.iter().map(|name| ("accounts", name));
-    accounts.chain(policy.fallback.iter().map(|name| ("fallback", name)))
+    let fallback = policy.fallback.iter().map(|name| ("fallback", name));
+    let groups = policy.chat_groups.iter();
+    let groups = groups.map(|rules| ("chat_groups.account", &rules.account));
+    accounts.chain(fallback).chain(groups)
 }
 
 fn policy(entry: PolicyEntry) -> Result<notification_policy::Defined, String> {
@@ -292,6 +326,7 @@ fn policy(entry: PolicyEntry) -> Result<notification_policy::Defined, String> {
         subscription,
         escalation: EscalationEntry { chains },
         insight,
+        chat_groups,
         single_publisher,
         system_name,
         support_email,
@@ -351,6 +386,8 @@ fn policy(entry: PolicyEntry) -> Result<notification_policy::Defined, String> {
         feedback_one_in: insight.feedback_one_in,
         applies_winner: insight.apply_winner,
         learns_times: insight.learn_times,
+        learns_channels: insight.learn_channels,
+        chat_groups: chat_groups.map(chat_group_rules::chat_groups).transpose()?,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use domain::notification::content::{Content, Link, one_line};
+use domain::notification::content::{Content, Link, labelled, one_line};
 use events::digest::{Flushed, Line};
 use events::notification::Fact;
 use events::person::Language;
@@ -85,7 +85,7 @@ async fn text(app: &App, line: &Line, language: Language) -> Result<String, Erro
     let (fact, _) = wording(line.fact, language);
     let mut text = fact.to_owned();
     if !is_hidden {
-        text = format!("{text}: {}", card.ticket.title());
+        text = labelled(&text, &card.ticket.title());
     }
     if line.is_over {
         let count = line.count;

@@ -16,7 +16,7 @@ use infra::Error;
 use infra::ledger::command_id;
 
 use super::definitions::DEFAULT_POLICY;
-use super::notify::{self, Reach, policy_of};
+use super::notify::{self, NOT_READABLE, Reach, policy_of};
 use crate::App;
 
 /// Adds a notification to a digest. `id` identifies this call: a second call with the same `id` does nothing.
@@ -100,6 +100,12 @@ pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
             Some(ticket) => ticket,
             None => notify::ticket(app, &item.ticket).await?,
         };
+        // The digest can have waited for hours. The ticket can be confidential since then.
+        if notify::is_hidden(app, requested, &ticket).await? {
+            dropped.insert(stream, NOT_READABLE.to_owned());
+            tickets.insert(item.ticket.clone(), ticket);
+            continue;
+        }
         let has_ended = ticket.status.is_over() && item.fact.category() != Category::Resolved;
         if has_ended || notify::not_needed(requested, &ticket).is_some() {
             over.insert(stream);

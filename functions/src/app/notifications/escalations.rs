@@ -5,6 +5,7 @@ use domain::notification::chain::{Known, people, prevented};
 use domain::notification::escalation::{
     Command, Ending, Escalation, Position, Rejection, claimed_by, due_after, ending,
 };
+use domain::notification::escalation_start::{Cause, Place, RUNS_MAX, Stay, place, stream};
 use domain::ticket::{Context, Lookup, NodeRun, Ticket};
 use domain::views::Card as _;
 use events::escalation::{STEP_DUE, Started, StopReason, Unnotified};
@@ -25,8 +26,9 @@ const RUNNING_MAX: usize = 100;
 /// Maximum number of steps that one deadline executes. Steps without a wait are executed together.
 const STEPS_MAX: usize = 200;
 
-/// Starts the escalation of a node, if the notification policy has a chain for the ticket priority. `id` is the id of the
-/// escalation. If the escalation already exists, or if the node does not wait any more, does nothing.
+/// Starts the escalation of a node, if the notification policy has a chain for the ticket priority. `id` identifies the
+/// request. If the request was executed before, if the same chain already runs at the node, or if the node does not wait
+/// any more, does nothing.
 pub async fn start(app: &App, id: &str, start: StartEscalation) -> Result<(), Error> {
     let policy = app.configuration.notification_policy(DEFAULT_POLICY);
     let Some(policy) = policy.await?.0.clone() else {
@@ -62,6 +64,9 @@ pub async fn start(app: &App, id: &str, start: StartEscalation) -> Result<(), Er
     let Some(first) = defined.steps.first() else {
         return Ok(());
     };
+    let Some(stream) = stream_of(app, id, &start, name).await? else {
+        return Ok(());
+    };
     let started = Started {
         chain: defined.name.clone(),
         version: chain.version,
@@ -77,7 +82,7 @@ pub async fn start(app: &App, id: &str, start: StartEscalation) -> Result<(), Er
         due: due_after(first, start.at),
     };
     let command_envelope = CommandEnvelope {
-        stream: format!("escalation-{id}"),
+        stream,
         command_id: command_id(&["escalate", id]),
         meta: Meta::system(start.correlation, start.cause),
     };
@@ -90,6 +95,52 @@ pub async fn start(app: &App, id: &str, start: StartEscalation) -> Result<(), Er
         Ok(_) | Err(ExecuteError::Rejected(Rejection::AlreadyStarted)) => Ok(()),
         Err(failure) => Err(failure.unexpected()),
     }
+}
+
+/// Returns the stream in which the request `id` starts the chain `chain`, see [`place`]. Returns `None` if nothing starts.
+/// A chain that ran before a suspension of the ticket is stopped first.
+async fn stream_of(
+    app: &App,
+    id: &str,
+    start: &StartEscalation,
+    chain: &str,
+) -> Result<Option<String>, Error> {
+    // Earlier versions named the stream by the request.
+    let by_request = format!("escalation-{id}");
+    if load(app, &by_request).await?.started.is_some() {
+        return Ok(None);
+    }
+    let stay = Stay {
+        ticket: &start.ticket,
+        node: start.node,
+        round: start.round,
+    };
+    let cause = Cause {
+        id: &start.cause,
+        at: start.at,
+        is_priority_change: start.is_priority_change,
+    };
+    for run in 1..=RUNS_MAX {
+        let stream = stream(stay, chain, run);
+        match place(&load(app, &stream).await?, cause) {
+            Place::Free => return Ok(Some(stream)),
+            Place::Taken => return Ok(None),
+            Place::Ended => {}
+            Place::Suspended => {
+                let meta = Meta::system(start.correlation.clone(), start.cause.clone());
+                let command = Command::End(Ending::Stopped(StopReason::TicketSuspended));
+                let command_id = command_id(&["end_escalation", id, &stream]);
+                app.must_execute::<Escalation>(&stream, command_id, meta, &command)
+                    .await?;
+            }
+        }
+    }
+    tracing::warn!(
+        chain,
+        ticket = start.ticket.as_str(),
+        "a chain started too often during one stay of a ticket at a node"
+    );
+    Ok(Some(by_request))
 }
 
 /// Returns true if a changed priority starts the escalation chain `chain` at a node. It does not if a person has

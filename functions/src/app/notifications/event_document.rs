@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use domain::value::plain;
 use domain::views::ticket_card::TicketCard;
 use events::Moment;
-use events::notification::{Fact, Mode, NotificationEvent, Outcome, Requested, SkipReason};
+use events::notification::{
+    Fact, Mode, NotRepeated, NotificationEvent, Outcome, Requested, SkipReason,
+};
 use events::person::Language;
 use infra::Error;
 use serde_json::{Map, Value, json};
@@ -237,6 +239,16 @@ async fn apply(
             }
             let reason = if ended.is_accepted { "" } else { &ended.reason };
             set(statuses, channel, state, Some(at), reason);
+        }
+        NotificationEvent::Bounced(bounced) => {
+            let account = app.configuration.channel_account(&bounced.account).await?;
+            let channel = account.map(|account| account.channel);
+            let channel = channel.as_deref().unwrap_or(&bounced.account);
+            // The report replaces the acceptance of this account. A success of another account remains.
+            if bounced.not_repeated != Some(NotRepeated::OtherAccepted) {
+                statuses.remove(&family(channel));
+            }
+            set(statuses, channel, State::Failed, Some(at), "bounced");
         }
         NotificationEvent::Held(held) => {
             let reason = serde_json::to_value(held.reason()).unwrap_or_default();

@@ -1,6 +1,8 @@
 //! Runs experiments with the time of messages: starts them, assigns notifications to their variants, computes their
 //! figures once a day, and applies their results.
 
+use std::sync::Arc;
+
 use domain::intent::Due;
 use domain::notification::Notification;
 use domain::notification::experiment::{CHECK_MS, Command, Experiment, Phase, Rejection};
@@ -64,7 +66,7 @@ impl From<ExecuteError<Experiment>> for NotChanged {
 
 /// Starts an experiment and returns the name of its stream.
 pub async fn start(app: &App, settings: Settings, meta: Meta) -> Result<String, NotChanged> {
-    for (stream, experiment) in active(app).await? {
+    for (stream, experiment) in active(app, &listed(app).await?).await? {
         if experiment.is_running() {
             let id = stream.trim_start_matches("experiment-").to_owned();
             return Err(NotChanged::OtherRuns(id));
@@ -112,9 +114,9 @@ pub async fn load(app: &App, stream: &str) -> Result<Experiment, Error> {
     Ok(app.ledger.load::<Experiment>(stream).await?.aggregate.0)
 }
 
-/// Returns the experiments that are running or whose variant is applied, from the newest to the oldest. The list
-/// comes from a view (a table that is updated after each commit).
-async fn active(app: &App) -> Result<Vec<(String, Experiment)>, Error> {
+/// Returns the streams of the experiments that are running or whose variant is applied, from the newest to the oldest. The
+/// list comes from a view (a table that is updated after each commit).
+async fn listed(app: &App) -> Result<Arc<Vec<String>>, Error> {
     let range = Range {
         view: Experiment::VIEW,
         index: "active",
@@ -124,11 +126,34 @@ async fn active(app: &App) -> Result<Vec<(String, Experiment)>, Error> {
         skip: 0,
         limit: ACTIVE_MAX,
     };
+    let entries = app.views.range(range).await?;
+    Ok(Arc::new(
+        entries.into_iter().map(|entry| entry.key).collect(),
+    ))
+}
+
+/// Returns the same as [`listed`]. If this process is the only writer, the list is read once until it changes.
+async fn remembered(app: &App) -> Result<Arc<Vec<String>>, Error> {
+    if !app.ledger.is_only_writer() {
+        return listed(app).await;
+    }
+    let now = app.ledger.clock.now();
+    if let Some(streams) = app.active_experiments.list(now) {
+        return Ok(streams);
+    }
+    let changes = app.active_experiments.changes();
+    let streams = listed(app).await?;
+    app.active_experiments.add(streams.clone(), now, changes);
+    Ok(streams)
+}
+
+/// Returns those of the experiments that are active, in the order of `streams`.
+async fn active(app: &App, streams: &[String]) -> Result<Vec<(String, Experiment)>, Error> {
     let mut found = Vec::new();
-    for Entry { key, .. } in app.views.range(range).await? {
-        let experiment = load(app, &key).await?;
+    for stream in streams {
+        let experiment = load(app, stream).await?;
         if experiment.is_active() {
-            found.push((key, experiment));
+            found.push((stream.clone(), experiment));
         }
     }
     Ok(found)
@@ -137,7 +162,7 @@ async fn active(app: &App) -> Result<Vec<(String, Experiment)>, Error> {
 /// Returns the variant that decides the time of the messages to a person. A running experiment has precedence. An
 /// experiment in which the person does not take part changes nothing, and then the newest applied variant counts.
 async fn assignment(app: &App, person: &PersonId) -> Result<Option<Assignment>, Error> {
-    let active = active(app).await?;
+    let active = active(app, &remembered(app).await?).await?;
     let (running, applied): (Vec<_>, Vec<_>) = active
         .iter()
         .partition(|(_, experiment)| experiment.is_running());

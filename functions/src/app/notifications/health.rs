@@ -41,8 +41,9 @@ pub(super) async fn count(
     let account = &ended.account;
     let state = app.configuration.channel_account_health(account).await?;
     let (is_degraded, now) = (state.is_some(), app.ledger.clock.now());
+    let _turn = app.recalled.turn(account).await;
     for _ in 0..ATTEMPTS_MAX {
-        let stored = app.views.get(HEALTH, account).await?;
+        let stored = app.recall(HEALTH, account).await?;
         let expected = stored.as_ref().map_or(0, |document| document.sequence);
         let window: Option<Window> =
             stored.and_then(|document| serde_json::from_slice(&document.body).ok());
@@ -55,7 +56,7 @@ pub(super) async fn count(
             sequence: expected + 1,
             body: serde_json::to_vec(&window).unwrap_or_default(),
         };
-        let put = app.views.put(HEALTH, account, &document, &[], expected);
+        let put = app.put_recalled(HEALTH, account, document, expected);
         if put.await? {
             // After a crash at this point, the next result finds the same change.
             return match window.change(is_degraded) {

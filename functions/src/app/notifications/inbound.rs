@@ -12,7 +12,7 @@ use domain::views::ticket_card::TicketCard;
 use events::channel_account::Defined;
 use events::person::Language;
 use events::ticket::NodeStatus;
-use events::{Meta, NodeId, Origin, PersonId, TicketSn};
+use events::{AttachmentId, Meta, Moment, NodeId, Origin, PersonId, TicketSn};
 use infra::inbound::mail::{self, Mail};
 use infra::inbound::{
     self, Answer as Response, Inbound, Message, Refusal, Verified, dingtalk, teams_bot,
@@ -23,6 +23,8 @@ use serde::{Deserialize, Serialize};
 
 use super::actions::{self, NotActed, Pending};
 use super::answers::Answer;
+use super::chat_groups::{self, NotGrouped};
+use super::mails::files::{self, Fate};
 use super::replies::{self, Reply};
 use super::{bot_keys, certificates, feedback, identities, mails, message, notify};
 use super::{preferences, unanswered};
@@ -68,15 +70,33 @@ pub(super) struct Stored {
     /// The mail, if the message is a mail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) mail: Option<Box<Mail>>,
+    /// What happens to the attachments of the mail, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) files: Vec<Fate>,
 }
 
 impl Stored {
     /// Returns the form that is stored, as bytes.
-    fn bytes(platform: &dyn Inbound, message: Message, mail: Option<Box<Mail>>) -> Vec<u8> {
+    fn bytes(platform: &dyn Inbound, message: Message) -> Vec<u8> {
+        Self::bytes_of(platform, message, None, Vec::new())
+    }
+
+    /// Returns the stored form of a mail. `files` describes what happens to its attachments.
+    fn bytes_of_mail(platform: &dyn Inbound, mail: Box<Mail>, files: Vec<Fate>) -> Vec<u8> {
+        Self::bytes_of(platform, Message::default(), Some(mail), files)
+    }
+
+    fn bytes_of(
+        platform: &dyn Inbound,
+        message: Message,
+        mail: Option<Box<Mail>>,
+        files: Vec<Fate>,
+    ) -> Vec<u8> {
         let stored = Self {
             platform: platform.name().to_owned(),
             message,
             mail,
+            files,
         };
         serde_json::to_vec(&stored).unwrap_or_default()
     }
@@ -91,19 +111,49 @@ pub(super) async fn stored(app: &App, inbound: &str) -> Result<Stored, Error> {
 
 /// Verifies a request of a platform, and stores its message. Returns the response to the platform. A repeated message is
 /// stored once.
+///
+/// The signature is checked before the request is counted, so the requests of strangers use up the rate limit of no
+/// account. Requests without a valid signature have limits of their own.
 pub async fn receive(
     app: &App,
     platform: &str,
     account: &str,
     request: &inbound::Request<'_>,
 ) -> Result<Response, NotReceived> {
+    let now = app.ledger.clock.now();
+    let of = Of::new(LIMITED_AS, Some(account));
+    let reason = match checked(app, platform, account, request, now).await {
+        Ok((_, Err(refusal))) if refusal.is_of_stranger() => NotReceived::Refused(refusal),
+        Ok((platform, verified)) => {
+            app.limits.asked(of, now)?;
+            return store(app, platform, account, verified, request.body).await;
+        }
+        Err(reason) => reason,
+    };
+    match &reason {
+        NotReceived::Unknown => app.limits.unsigned(None, now)?,
+        NotReceived::Refused(_) => app.limits.unsigned(Some(of), now)?,
+        NotReceived::Technical(_) => {}
+    }
+    Err(reason)
+}
+
+/// A platform, and the result of the check of its request.
+type Checked = (&'static dyn Inbound, Result<Verified, Refusal>);
+
+/// Checks the signature of a request. Stores nothing.
+async fn checked(
+    app: &App,
+    platform: &str,
+    account: &str,
+    request: &inbound::Request<'_>,
+    now: Moment,
+) -> Result<Checked, NotReceived> {
     let platform = inbound::find(platform).ok_or(NotReceived::Unknown)?;
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     if account.len() > ACCOUNT_BYTES_MAX || !account.bytes().all(is_name) {
         return Err(NotReceived::Unknown);
     }
-    let now = app.ledger.clock.now();
-    app.limits.asked(Of::new(LIMITED_AS, Some(account)), now)?;
     let defined = app.configuration.channel_account(account).await?;
     let defined = defined.filter(|defined| defined.is_enabled);
     let defined = defined.ok_or(NotReceived::Unknown)?;
@@ -126,8 +176,7 @@ pub async fn receive(
         certificate: certificate.as_deref(),
         ..*request
     };
-    let verified = inbound::verify(platform, request, &secrets, now);
-    store(app, platform, account, verified, request.body).await
+    Ok((platform, inbound::verify(platform, request, &secrets, now)))
 }
 
 /// Stores a message that arrived over the connection of an account, see [`infra::channel::dingtalk_stream`]. Returns the
@@ -185,12 +234,20 @@ async fn store(
         Ok(Verified::Message(message)) => {
             let id = message.id.clone();
             let response = platform.stored(Some(&message));
-            let body = Stored::bytes(platform, message, None);
+            let body = Stored::bytes(platform, message);
             (body, Some(id), response, None)
         }
         Ok(Verified::Mail(mail)) => {
             let id = mail.id.clone();
-            let body = Stored::bytes(platform, Message::default(), Some(mail));
+            let subject = format!("{SUBJECT}{account}");
+            // The attachments of a repeated mail are not kept again, because the mail is not processed again.
+            let files = if callbacks::is_stored(app, platform.name(), &subject, &id).await? {
+                Vec::new()
+            } else {
+                let defined = app.configuration.channel_account(account).await?;
+                files::keep(app, defined.as_ref(), platform.name(), &mail).await?
+            };
+            let body = Stored::bytes_of_mail(platform, mail, files);
             (body, Some(id), platform.stored(None), None)
         }
         Err(Refusal::Unreadable(reason)) => {
@@ -269,7 +326,9 @@ pub async fn handle(app: &App, inbound: &str, subject: &str, cause: &str) -> Res
         return Ok(());
     };
     if let Some(mail) = &stored.mail {
-        return mails::handle(app, inbound, account, platform.name(), mail, cause).await;
+        let fates = &stored.files;
+        let arrived = mails::Arrived { mail, fates };
+        return mails::handle(app, inbound, account, platform.name(), arrived, cause).await;
     }
     let answered = match answer(app, platform, &stored.message, inbound, cause).await {
         Ok(answered) => answered,
@@ -363,7 +422,7 @@ async fn answer(
         return press(app, value, &person, language, inbound).await;
     }
     let arrived = (Origin::Chat, inbound, cause);
-    let answer = execute(app, &said, &person, language, arrived).await?;
+    let answer = execute(app, (&said, &[]), &person, language, arrived).await?;
     Ok(Answered::of(answer, language))
 }
 
@@ -438,17 +497,19 @@ async fn after(
     answer.clone_into(&mut content.intro);
     let notification = app.ledger.load::<Notification>(&claim.notification).await?;
     let used = notification.aggregate.0.acted;
-    content.actions = actions::offered(app, &claim.notification, requested, card, language).await?;
+    let sent = (claim.notification.as_str(), claim.account.as_str());
+    content.actions = actions::offered(app, sent, requested, card, language).await?;
     content
         .actions
         .retain(|action| !used.contains(&action.name));
     Ok(Some(content))
 }
 
-/// Executes a written command. `origin` is the way on which the command arrived: a chat or a mail.
+/// Executes a written command. `files` are the uploaded files of a comment. `origin` is the way on which the command
+/// arrived: a chat or a mail.
 pub(super) async fn execute(
     app: &App,
-    said: &Said,
+    (said, files): (&Said, &[AttachmentId]),
     person: &PersonId,
     language: Language,
     (origin, inbound, cause): (Origin, &str, &str),
@@ -460,7 +521,7 @@ pub(super) async fn execute(
         Verb::Escalate => Some(Action::Escalate),
         Verb::Approve => Some(Action::Approve),
         Verb::Reject => Some(Action::Reject),
-        Verb::Status => None,
+        Verb::Status | Verb::Group => None,
         Verb::Help | Verb::Link => return Ok(Answer::Unknown),
     };
     let sn = match &said.ticket {
@@ -476,7 +537,11 @@ pub(super) async fn execute(
         return Ok(Answer::TicketUnknown(sn.to_string()));
     };
     let Some(action) = action else {
-        return Ok(status(&card, sn, language));
+        let arrived = (origin, inbound, cause);
+        return match said.verb {
+            Verb::Group => create_group(app, sn, person, language, arrived).await,
+            _ => Ok(status(&card, sn, language)),
+        };
     };
     if action == Action::Comment && said.text.is_empty() {
         return Ok(Answer::TextMissing);
@@ -485,9 +550,15 @@ pub(super) async fn execute(
         Action::Approve | Action::Reject => single_vote(&card.ticket, person),
         _ => None,
     };
-    let Some(command) = action.command(person, node, &said.text) else {
+    let Some(mut command) = action.command(person, node, &said.text) else {
         return Ok(Answer::NoSingleVote);
     };
+    if let Command::Remark {
+        files: of_remark, ..
+    } = &mut command
+    {
+        files.clone_into(of_remark);
+    }
     match act(app, sn, &command, person, (origin, inbound, cause)).await {
         Ok(()) => Ok(Answer::Done {
             action: action.label(language),
@@ -508,15 +579,42 @@ async fn act(
     person: &PersonId,
     (origin, inbound, cause): (Origin, &str, &str),
 ) -> Result<(), ExecuteError<Ticket>> {
+    let (id, meta) = identified(person, origin, inbound, cause);
+    Box::pin(tickets::act(app, sn, command, &meta, id, None))
+        .await
+        .map(drop)
+}
+
+/// Returns the id and the metadata of the command in a message.
+fn identified(person: &PersonId, origin: Origin, inbound: &str, cause: &str) -> ([u8; 16], Meta) {
     let meta = Meta {
         actor: person.clone(),
         origin,
         ..Meta::system(inbound, cause)
     };
-    let id = command_id(&["chat", inbound]);
-    Box::pin(tickets::act(app, sn, command, &meta, id, None))
-        .await
-        .map(drop)
+    (command_id(&["chat", inbound]), meta)
+}
+
+/// Creates the chat group of a ticket for a person.
+async fn create_group(
+    app: &App,
+    sn: &TicketSn,
+    person: &PersonId,
+    language: Language,
+    (origin, inbound, cause): (Origin, &str, &str),
+) -> Result<Answer, Error> {
+    let (id, meta) = identified(person, origin, inbound, cause);
+    match chat_groups::request_by(app, sn, person, id, meta).await {
+        Ok(()) => Ok(Answer::Done {
+            action: chat_groups::label(language),
+            sn: sn.to_string(),
+        }),
+        Err(NotGrouped::Technical(error)) => Err(error),
+        Err(reason) => {
+            let text = chat_groups::refusal(app, &reason, language).await?;
+            Ok(Answer::Refused(text))
+        }
+    }
 }
 
 /// Returns a ticket that the person may read.

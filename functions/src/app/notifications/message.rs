@@ -1,7 +1,9 @@
 //! Writes the message of a notification in the language of the person who gets the message.
 
-use domain::notification::content::{Content, Link, one_line};
+use domain::notification::chat_group::of_ticket::is_confidential;
+use domain::notification::content::{Content, Link, labelled, one_line};
 use domain::permission::Operation;
+use domain::ticket::Ticket;
 use domain::views::ticket_card::TicketCard;
 use events::Moment;
 use events::notification::{Fact, Requested, Role};
@@ -16,15 +18,15 @@ use crate::app::{tickets, times};
 
 /// The fixed texts of notification messages in one language. Each message consists of these texts and of
 /// values of the ticket.
-struct Texts {
+pub(super) struct Texts {
     greeting: fn(&str, &str) -> String,
-    title: &'static str,
-    number: &'static str,
-    service: &'static str,
-    priority: &'static str,
-    node: &'static str,
+    pub(super) title: &'static str,
+    pub(super) number: &'static str,
+    pub(super) service: &'static str,
+    pub(super) priority: &'static str,
+    pub(super) node: &'static str,
     created: &'static str,
-    link: &'static str,
+    pub(super) link: &'static str,
     closing: fn(Role, &str) -> String,
 }
 
@@ -48,6 +50,9 @@ const CHINESE: Texts = Texts {
         (Role::Approver, _) => "您收到此消息，是因为您可以批准脚本的执行。".into(),
         (Role::Subscriber, name) => {
             format!("您收到此消息，是因为通知策略的订阅“{name}”包含您。")
+        }
+        (Role::OwnSubscriber, name) => {
+            format!("您收到此消息，是因为您自己创建了订阅“{name}”。")
         }
     },
 };
@@ -73,7 +78,7 @@ const ENGLISH: Texts = Texts {
             "You receive this message because the ticket was opened by you or for you.".into()
         }
         (Role::Follower, _) => "You receive this message because you follow the ticket.".into(),
-        (Role::Mentioned, _) => "You receive this message because a remark mentions you.".into(),
+        (Role::Mentioned, _) => "You receive this message because a comment mentions you.".into(),
         (Role::Operator, _) => {
             "You receive this message because the notification policy names you as an operator."
                 .into()
@@ -91,9 +96,51 @@ const ENGLISH: Texts = Texts {
                  policy names you."
             )
         }
+        (Role::OwnSubscriber, name) => {
+            format!("You receive this message because you made the subscription \"{name}\".")
+        }
     }
     },
 };
+
+/// Returns the fixed texts in a language.
+pub(super) fn texts(language: Language) -> &'static Texts {
+    match language {
+        Language::Chinese => &CHINESE,
+        Language::English => &ENGLISH,
+    }
+}
+
+/// Returns the title of a ticket as one line. The text is empty if the title is encrypted, or if the service of the ticket
+/// requires encrypted free text.
+pub(super) fn title(ticket: &Ticket) -> String {
+    let is_personal = ticket
+        .form
+        .get("title")
+        .is_some_and(|entry| entry.personal.is_some());
+    if is_confidential(ticket) || is_personal {
+        String::new()
+    } else {
+        one_line(&ticket.title())
+    }
+}
+
+/// Returns the title of the ticket of a notification, as the recipient may see it. Returns `None` if the notification has no
+/// ticket, if the title is encrypted, or if the recipient may not read the ticket any more.
+pub async fn title_for(app: &App, requested: &Requested) -> Result<Option<String>, Error> {
+    let sn = &requested.ticket;
+    if sn.as_str().is_empty() {
+        return Ok(None);
+    }
+    let ticket = app.ledger.load::<Ticket>(&sn.stream()).await?.aggregate.0;
+    let may_read = tickets::may(app, Operation::ReadTicket, &ticket, &requested.person).await?;
+    let title = if may_read {
+        title(&ticket)
+    } else {
+        String::new()
+    };
+    Ok(Some(title).filter(|title| !title.is_empty()))
+}
 
 /// Returns the subject and the first sentence of a message about a fact.
 pub(super) fn wording(fact: Fact, language: Language) -> (&'static str, &'static str) {
@@ -154,8 +201,11 @@ pub(super) fn wording(fact: Fact, language: Language) -> (&'static str, &'static
             "Ticket changed",
             "the content of a ticket that waits for you has changed.",
         ),
-        Fact::Mentioned => ("You were mentioned", "a remark on the ticket mentions you."),
-        Fact::Commented => ("New remark", "the ticket has a new remark."),
+        Fact::Mentioned => (
+            "You were mentioned",
+            "a comment on the ticket mentions you.",
+        ),
+        Fact::Commented => ("New comment", "the ticket has a new comment."),
         Fact::Finished => ("Ticket closed", "the ticket has ended."),
         Fact::RatingInvited => (
             "Ticket closed, please rate it",
@@ -238,22 +288,13 @@ pub async fn content(
     language: Language,
     zone: &TimeZone,
 ) -> Result<Content, Error> {
-    let texts = match language {
-        Language::Chinese => &CHINESE,
-        Language::English => &ENGLISH,
-    };
+    let texts = texts(language);
     let (subject, text) = wording(requested.fact, language);
     let opened = card.ticket.opened.as_ref();
-    let is_confidential = opened.is_some_and(|opened| opened.seals_text)
-        || hides_ticket(app, requested, card).await?;
-    let is_personal = |key| {
-        let entry = card.ticket.form.get(key);
-        entry.is_some_and(|entry| entry.personal.is_some())
-    };
-    let title = if is_confidential || is_personal("title") {
+    let title = if hides_ticket(app, requested, card).await? {
         String::new()
     } else {
-        one_line(&card.ticket.title())
+        title(&card.ticket)
     };
     let mut values = vec![
         (texts.title, title.clone()),
@@ -264,7 +305,11 @@ pub async fn content(
         if !requested.priority.is_empty() {
             values.push((texts.priority, priority(app, &requested.priority).await?));
         }
-        if !matches!(requested.role, Role::Processor | Role::Subscriber) {
+        let is_named_in_closing = matches!(
+            requested.role,
+            Role::Processor | Role::Subscriber | Role::OwnSubscriber
+        );
+        if !is_named_in_closing {
             values.push((texts.node, one_line(&requested.name)));
         }
         values.push((texts.created, minute(card.created_at, zone)));
@@ -273,7 +318,7 @@ pub async fn content(
     let subject = if title.is_empty() {
         subject.to_owned()
     } else {
-        format!("{subject}: {title}")
+        labelled(subject, &title)
     };
     let site = app.settings.site.trim_end_matches('/');
     Ok(Content {
@@ -297,16 +342,20 @@ pub async fn content(
     })
 }
 
-/// Returns true if the recipient may not read the ticket, so that the message contains only its number. Only an
-/// approver of a script can get a message about such a ticket.
+/// Returns true if the recipient may not read the ticket, so that the message contains only its number. An approver of a
+/// script can get a message about such a ticket. A person with a subscription gets one only if the ticket became
+/// confidential after the decision about the message.
 pub(super) async fn hides_ticket(
     app: &App,
     requested: &Requested,
     card: &TicketCard,
 ) -> Result<bool, Error> {
     let (ticket, person) = (&card.ticket, &requested.person);
-    Ok(requested.role == Role::Approver
-        && !tickets::may(app, Operation::ReadTicket, ticket, person).await?)
+    let is_checked = matches!(
+        requested.role,
+        Role::Approver | Role::Subscriber | Role::OwnSubscriber
+    );
+    Ok(is_checked && !tickets::may(app, Operation::ReadTicket, ticket, person).await?)
 }
 
 /// Returns the display name of a ticket priority. `key` is the key of the priority in the dictionary of

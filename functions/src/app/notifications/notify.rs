@@ -28,7 +28,10 @@ use jiff::tz::TimeZone;
 
 use super::addresses;
 use super::definitions::DEFAULT_POLICY;
-use super::{calendars, experiments, health, presence, recent, teams, work_notices};
+use super::{
+    calendars, experiments, health, learned_channels, presence, recent, returned, teams,
+    work_notices,
+};
 use crate::App;
 use crate::app::{tickets, times};
 
@@ -125,7 +128,8 @@ pub(super) fn urgent_by(policy: &notification_policy::Defined, requested: Reques
     }
 }
 
-fn is_late(app: &App, at: Moment) -> bool {
+/// Returns true if an event of the time `at` is late, so that the desk possibly processes it again.
+pub(super) fn is_late(app: &App, at: Moment) -> bool {
     at.plus_ms(LATE_MS) <= app.ledger.clock.now()
 }
 
@@ -210,7 +214,10 @@ pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
             Command::Release { next, at }
         }
         EXPIRE => Command::Expire { at },
-        FALLBACK => Command::FallBack { at },
+        FALLBACK => Command::FallBack {
+            at,
+            obstacle: returned::obstacle_of(app, &state, at).await?,
+        },
         SNOOZE => Command::EndSnooze { at },
         _ => return Ok(()),
     };
@@ -260,17 +267,8 @@ async fn next(
     policy: Option<&notification_policy::Defined>,
     held: Option<&Held>,
 ) -> Result<Next, Error> {
-    if let Some(reason) = not_needed(requested, ticket) {
+    if let Some(reason) = needlessness(app, requested, ticket).await? {
         return Ok(Next::NotNeeded(reason.to_owned()));
-    }
-    if requested.fact == Fact::ExecutionApproval && !awaits_approval(app, &requested.cause).await? {
-        return Ok(Next::NotNeeded(NOT_AWAITED.to_owned()));
-    }
-    let person = &requested.person;
-    if requested.role == Role::Subscriber
-        && !tickets::may(app, Operation::ReadTicket, ticket, person).await?
-    {
-        return Ok(Next::NotNeeded(NOT_READABLE.to_owned()));
     }
     let reach = Reach::load(app, &requested.person, policy_of(requested, policy)).await?;
     // Without a channel account, a digest is impossible, and the number is not used.
@@ -280,12 +278,45 @@ async fn next(
         recent::count(app, &requested.person, &requested.cause).await?
     };
     let now = app.ledger.clock.now();
-    let decision = decide(&reach.situation(requested, held, recent, now));
+    let situation = reach.situation(requested, held, recent, now);
+    let decision = decide(&situation);
     if reach.accounts.is_empty() {
         return Ok(Next::Decided(decision));
     }
+    let decision = learned_channels::ordered(app, &situation, decision).await?;
     let decision = experiments::moved_decision(app, &reach, requested, held, decision, now);
     Ok(Next::Decided(decision.await?))
+}
+
+/// Returns the reason why a notification is not needed now, or why the recipient may not know its fact. Returns `None` if
+/// the notification is needed.
+pub(super) async fn needlessness(
+    app: &App,
+    requested: &Requested,
+    ticket: &Ticket,
+) -> Result<Option<&'static str>, Error> {
+    if let Some(reason) = not_needed(requested, ticket) {
+        return Ok(Some(reason));
+    }
+    if requested.fact == Fact::ExecutionApproval && !awaits_approval(app, &requested.cause).await? {
+        return Ok(Some(NOT_AWAITED));
+    }
+    if is_hidden(app, requested, ticket).await? {
+        return Ok(Some(NOT_READABLE));
+    }
+    Ok(None)
+}
+
+/// Returns true if the recipient only has a subscription, and may not read the ticket. A message would show the recipient
+/// that the ticket exists.
+pub(super) async fn is_hidden(
+    app: &App,
+    requested: &Requested,
+    ticket: &Ticket,
+) -> Result<bool, Error> {
+    let is_of_subscription = matches!(requested.role, Role::Subscriber | Role::OwnSubscriber);
+    let person = &requested.person;
+    Ok(is_of_subscription && !tickets::may(app, Operation::ReadTicket, ticket, person).await?)
 }
 
 /// Returns true if the execution of a script still waits for an approval. `cause` is the id of one of its events: the

@@ -1,5 +1,5 @@
-//! Reads the table `[policy.insight]` of the notification policy: questions for feedback, experiments and learned
-//! times.
+//! Reads the table `[policy.insight]` of the notification policy: questions for feedback, experiments, learned times and
+//! learned channels.
 
 use serde::Deserialize;
 
@@ -19,6 +19,9 @@ pub(super) struct InsightEntry {
     /// Whether updates are sent at the hours at which each person answers.
     #[serde(default)]
     pub(super) learn_times: bool,
+    /// Whether the channel account through which a person answers is used before the others.
+    #[serde(default)]
+    pub(super) learn_channels: bool,
 }
 
 /// Checks the table. If a member is wrong, returns an English text that names it.
@@ -40,7 +43,7 @@ mod tests {
         let read = |text: &str| toml::from_str::<InsightEntry>(text);
         let entry = read("feedback_one_in = 20\nlearn_times = true").unwrap();
         assert_eq!((entry.feedback_one_in, entry.apply_winner), (20, false));
-        assert!(entry.learn_times);
+        assert!(entry.learn_times && !entry.learn_channels);
         assert_eq!(check(entry), Ok(()));
         let reason = check(read("feedback_one_in = 100001").unwrap()).unwrap_err();
         assert!(reason.contains("`insight.feedback_one_in`"), "{reason}");

@@ -12,7 +12,7 @@ use events::person::{Language, PreferencesChanged};
 use events::preference::{ChannelPreference, Frequency};
 use serde_json::{Map, Value, json};
 
-use super::preferences::{Preferences, Wrong, check_address, check_times, is_kind, wrong};
+use super::preferences::{Preferences, Wrong, check_address, check_times, dotted, is_kind, wrong};
 use crate::app::times;
 
 /// The sections of the document: the name of the section, the name of its address member, and the kind of address.
@@ -84,7 +84,7 @@ pub fn read(
             }
             Some((_, Err(reason))) if kind == EMAIL => {
                 let field = format!("{at}/{member}");
-                let reason = format!("`{}` {reason}", &field[1..]);
+                let reason = format!("`{}` {reason}", dotted(&field));
                 return Err(wrong(field, reason));
             }
             // The form has ids that a platform does not have, such as `slack-user-abcde`. Such an id stays only in the
@@ -125,7 +125,7 @@ fn choice(given: &Map<String, Value>, at: &str, is_on: bool) -> Result<ChannelPr
         .collect();
     check_times(&times).map_err(|(_, reason)| {
         let field = format!("{at}/batch_time");
-        let reason = format!("`{}` {reason}", &field[1..]);
+        let reason = format!("`{}` {reason}", dotted(&field));
         wrong(field, reason)
     })?;
     let names = given.get("categories").and_then(Value::as_array);

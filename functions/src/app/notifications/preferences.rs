@@ -84,6 +84,11 @@ pub(super) fn wrong(field: impl Into<String>, reason: impl Into<String>) -> Wron
     }
 }
 
+/// Returns the name of a member for an error text, as in `quiet.from`. `field` is the JSON pointer of the member.
+pub(super) fn dotted(field: &str) -> String {
+    field.trim_start_matches('/').replace('/', ".")
+}
+
 /// Minimum time between the end of the quiet hours (a time without messages) and the next start of the quiet
 /// hours, in minutes.
 const PAUSE_MIN: i32 = 30;
@@ -113,14 +118,14 @@ pub fn check(preferences: &Preferences) -> Result<(), Wrong> {
             if time_of_day(text).is_none() {
                 let field = format!("/quiet/{member}");
                 let reason =
-                    format!("`quiet/{member}` must be a time of day such as 22:00, not {text:?}");
+                    format!("`quiet.{member}` must be a time of day such as 22:00, not {text:?}");
                 return Err(wrong(field, reason));
             }
         }
         // With a shorter time between two quiet periods, a message could be delayed again and again.
         if pause_min(quiet) < PAUSE_MIN {
             let reason = format!(
-                "`quiet/to` must be at least {PAUSE_MIN} minutes earlier than `quiet/from` on the clock"
+                "at least {PAUSE_MIN} minutes must be between the end of the quiet hours (`quiet.to`) and their next beginning (`quiet.from`)"
             );
             return Err(wrong("/quiet/to", reason));
         }
@@ -138,7 +143,7 @@ pub fn check(preferences: &Preferences) -> Result<(), Wrong> {
     for (kind, choice) in &preferences.channels {
         let field = format!("/channels/{kind}");
         codec_of(kind).map_err(|reason| {
-            let reason = format!("`channels/{kind}` {reason}");
+            let reason = format!("`channels.{kind}` {reason}");
             wrong(field.clone(), reason)
         })?;
         check_times(&choice.batch_times).map_err(|(number, reason)| {
@@ -146,17 +151,17 @@ pub fn check(preferences: &Preferences) -> Result<(), Wrong> {
                 Some(number) => format!("{field}/batch_times/{number}"),
                 None => format!("{field}/batch_times"),
             };
-            let reason = format!("`{}` {reason}", &field[1..]);
+            let reason = format!("`{}` {reason}", dotted(&field));
             wrong(field, reason)
         })?;
     }
     for (kind, address) in &preferences.addresses {
         let field = format!("/addresses/{kind}");
         let codec = codec_of(kind)
-            .map_err(|reason| wrong(field.clone(), format!("`addresses/{kind}` {reason}")))?;
+            .map_err(|reason| wrong(field.clone(), format!("`addresses.{kind}` {reason}")))?;
         codec
             .check_address(address)
-            .map_err(|reason| wrong(field, format!("`addresses/{kind}` must {reason}")))?;
+            .map_err(|reason| wrong(field, format!("`addresses.{kind}` must {reason}")))?;
     }
     Ok(())
 }
@@ -340,6 +345,30 @@ mod tests {
             ]),
             ..Preferences::default()
         }
+    }
+
+    #[test]
+    fn the_rule_for_the_end_of_quiet_hours_is_stated() {
+        let changed = Preferences {
+            quiet: Some(QuietHours {
+                from: "22:00".into(),
+                to: "21:45".into(),
+            }),
+            ..preferences()
+        };
+        let reason = check(&changed).unwrap_err().reason;
+        assert_eq!(
+            reason,
+            "at least 30 minutes must be between the end of the quiet hours (`quiet.to`) and their next beginning (`quiet.from`)"
+        );
+        let changed = Preferences {
+            quiet: Some(QuietHours {
+                from: "12:00".into(),
+                to: "14:00".into(),
+            }),
+            ..preferences()
+        };
+        assert_eq!(check(&changed), Ok(()), "quiet hours in the afternoon");
     }
 
     #[test]

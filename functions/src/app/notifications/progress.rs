@@ -17,6 +17,7 @@ use infra::channel::{self, Updates};
 use infra::ledger::command_id;
 use infra::views::Range;
 
+use super::notify::is_too_old;
 use crate::App;
 use crate::app::cards::{documents_of, stored_card};
 
@@ -25,8 +26,12 @@ const NOTIFICATIONS_MAX: usize = 500;
 
 /// Marks the notifications that an event of a ticket makes outdated. `id` identifies this call. The list of
 /// notifications comes from a view (a table that is updated after each commit). A notification that is missing in the
-/// list has checked the ticket after this event, so its messages are current.
+/// list has checked the ticket after this event, so its messages are current. An event that is older than one day marks
+/// nothing: the desk reads all events again after a loss of the views.
 pub async fn mark(app: &App, id: &str, mark: MarkOutdated) -> Result<(), Error> {
+    if mark.at.is_some_and(|at| is_too_old(app, at)) {
+        return Ok(());
+    }
     let (from, to) = (format!("{}|", mark.ticket), format!("{}|~", mark.ticket));
     let range = Range {
         view: Notification::VIEW,
@@ -50,6 +55,7 @@ pub async fn mark(app: &App, id: &str, mark: MarkOutdated) -> Result<(), Error> 
         let command = Command::MarkOutdated(Outdated {
             to: mark.to,
             by: mark.by.clone(),
+            at: mark.at,
         });
         let id = command_id(&["outdated", id, &stream]);
         app.must_execute::<Notification>(&stream, id, meta.clone(), &command)

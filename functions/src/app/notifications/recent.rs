@@ -15,8 +15,8 @@ use crate::App;
 const RECENT: &str = "recent";
 /// Maximum number of notifications in a document. A larger number would not change any decision.
 const KEPT_MAX: usize = 4 * RECENT_MAX;
-/// Maximum number of attempts to write a document. An attempt fails if another worker changes the same document at the
-/// same time.
+/// Maximum number of attempts to write a document. An attempt fails if a worker of another process changes the same
+/// document at the same time.
 const ATTEMPTS_MAX: usize = 20;
 
 /// The last notifications of one person, from the oldest to the newest.
@@ -48,9 +48,10 @@ pub(super) fn add(notifications: &mut Vec<(String, Moment)>, cause: &str, now: M
 /// minutes, with this one. `cause` is the id of the event that caused the notification: a second call with the same id
 /// does not count again. If the views were deleted, the count begins again at 1.
 pub async fn count(app: &App, person: &PersonId, cause: &str) -> Result<usize, Error> {
+    let _turn = app.recalled.turn(person.as_str()).await;
     for _ in 0..ATTEMPTS_MAX {
         let now = app.ledger.clock.now();
-        let stored = app.views.get(RECENT, person.as_str()).await?;
+        let stored = app.recall(RECENT, person.as_str()).await?;
         let expected = stored.as_ref().map_or(0, |document| document.sequence);
         let last: Option<Last> =
             stored.and_then(|document| serde_json::from_slice(&document.body).ok());
@@ -64,9 +65,7 @@ pub async fn count(app: &App, person: &PersonId, cause: &str) -> Result<usize, E
             sequence: expected + 1,
             body: serde_json::to_vec(&last).unwrap_or_default(),
         };
-        let put = app
-            .views
-            .put(RECENT, person.as_str(), &document, &[], expected);
+        let put = app.put_recalled(RECENT, person.as_str(), document, expected);
         if put.await? {
             return Ok(count);
         }

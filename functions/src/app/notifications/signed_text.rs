@@ -27,7 +27,8 @@ pub(super) fn read(key: &[u8; 32], purpose: &str, token: &str) -> Option<String>
     is_signed.then(|| text.to_owned())
 }
 
-fn mac(key: &[u8; 32], purpose: &str, text: &str) -> String {
+/// Returns the keyed hash of a text for one purpose: 32 hexadecimal digits.
+pub(super) fn mac(key: &[u8; 32], purpose: &str, text: &str) -> String {
     let of_purpose = blake3::keyed_hash(key, purpose.as_bytes());
     let mac = blake3::keyed_hash(of_purpose.as_bytes(), text.as_bytes());
     mac.to_hex().as_str()[..MAC_DIGITS].to_owned()

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::definitions::DEFAULT_POLICY;
-use super::notify;
+use super::{notify, own_subscriptions};
 use crate::App;
 use crate::app::automation::evaluate_rules::variables;
 use crate::app::definition_files::check_name;
@@ -46,7 +46,7 @@ pub(super) struct SubscriptionEntry {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ClauseEntry {
+pub(super) struct ClauseEntry {
     key: String,
     #[serde(default = "equal")]
     operator: Operator,
@@ -112,28 +112,34 @@ fn subscription(entry: SubscriptionEntry) -> Result<Subscription, String> {
     if let Some(at) = entry.when.iter().position(|one| one.key.trim().is_empty()) {
         return Err(format!("entry {} of `when` has an empty `key`", at + 1));
     }
+    Ok(Subscription {
+        name: entry.name,
+        people: entry.people,
+        role: entry.role.map(RoleId),
+        on,
+        when: group(entry.when),
+        load_above: entry.load_above,
+    })
+}
+
+/// Returns the condition with the given entries. All of them must be true.
+pub(super) fn group(entries: Vec<ClauseEntry>) -> Group {
     let clause = |one: ClauseEntry| Clause {
         key: one.key,
         kind: one.kind,
         condition: one.operator,
         value: one.value,
     };
-    Ok(Subscription {
-        name: entry.name,
-        people: entry.people,
-        role: entry.role.map(RoleId),
-        on,
-        when: Group {
-            join: Join::And,
-            expressions: entry.when.into_iter().map(clause).collect(),
-        },
-        load_above: entry.load_above,
-    })
+    Group {
+        join: Join::And,
+        expressions: entries.into_iter().map(clause).collect(),
+    }
 }
 
-/// Creates a notification for each person of each subscription whose condition the ticket meets. A person gets at most
-/// one of them for one event. The permission to read the ticket is checked when the notification is decided. An event
-/// that is older than one day causes no notification: the subscriptions are probably newer than this event.
+/// Creates a notification for each person of each subscription whose condition the ticket meets, also for the
+/// subscriptions that people made themselves. A person gets at most one of them for one event. The permission to read
+/// the ticket is checked when the notification is decided. An event that is older than one day causes no notification:
+/// the subscriptions are probably newer than this event.
 pub async fn notify_matching(app: &App, id: &str, request: NotifySubscribers) -> Result<(), Error> {
     if notify::is_too_old(app, request.about.at) {
         return Ok(());
@@ -195,7 +201,8 @@ pub async fn notify_matching(app: &App, id: &str, request: NotifySubscribers) ->
             }
         }
     }
-    Ok(())
+    let about = &request.about;
+    own_subscriptions::notify(app, id, request.occasion, about, &card, &notified).await
 }
 
 /// Returns the subscriptions of the policy for an occasion whose condition the ticket meets now.
@@ -211,17 +218,18 @@ async fn matching<'a>(
         return Ok(wanted);
     }
     let variables = variables(app, card).await?;
-    wanted.retain(|one| holds(one, &variables));
+    wanted.retain(|one| holds(&one.when, &variables));
     Ok(wanted)
 }
 
-fn holds(subscription: &Subscription, variables: &Variables) -> bool {
+/// Returns true if the condition of a subscription is true for the given values of a ticket.
+pub(super) fn holds(when: &Group, variables: &Variables) -> bool {
     let find = |key: &str| match variables.get(key) {
         None | Some(Value::Null) => Found::Absent,
         Some(value) => Found::Personal(value.clone()),
     };
     let transition = TransitionId::default();
-    group_holds(&subscription.when, transition, &find, &mut Vec::new())
+    group_holds(when, transition, &find, &mut Vec::new())
 }
 
 /// Returns the occasions of which the subscriptions of the policy notify a person about a ticket. Subscriptions to the
@@ -238,7 +246,7 @@ pub(super) async fn occasions_of(
     }
     let variables = variables(app, card).await?;
     for subscription in &policy.subscriptions {
-        let counts = subscription.load_above.is_none() && holds(subscription, &variables);
+        let counts = subscription.load_above.is_none() && holds(&subscription.when, &variables);
         if counts && people(app, subscription).await?.contains(person) {
             found.extend(subscription.on.iter().copied());
         }

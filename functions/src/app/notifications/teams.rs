@@ -176,9 +176,9 @@ mod tests {
     fn every_wrong_member_of_a_team_is_named() {
         for (from, to, expected) in [
             ("\"12\"", "\" \"", "team 1: `department` must be"),
-            ("22:00", "25:00", "team 1: `quiet/from` must be"),
-            ("channels.email", "channels.fax", "team 1: `channels/fax`"),
-            ("[\"09:00\"]", "[\"9\"]", "`channels/email/batch_times"),
+            ("22:00", "25:00", "team 1: `quiet.from` must be"),
+            ("channels.email", "channels.fax", "team 1: `channels.fax`"),
+            ("[\"09:00\"]", "[\"9\"]", "`channels.email.batch_times"),
             ("\"batch\"", "\"daily\"", "unknown variant `daily`"),
             ("calendar", "calender", "unknown field `calender`"),
         ] {

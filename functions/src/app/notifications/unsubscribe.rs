@@ -1,11 +1,14 @@
 //! Switches off the mails of some categories for one person (RFC 8058). Each mail about a notification has a link
 //! with a signed token. The token names the person and the categories, and it expires. Mail programs send the request
 //! of the link without a login, so the token is the only proof. The link does nothing except this switch.
+//!
+//! The link of a mail about a subscription that the person made switches off this subscription instead of a category.
 
 use domain::notification::Notification;
 use domain::notification::person::{Command, Person, stream};
-use domain::notification::routing;
+use domain::notification::{own_subscription, routing};
 use events::delivery::Requested;
+use events::notification::Role;
 use events::person::PreferencesChanged;
 use events::preference::Category;
 use events::{Meta, Moment, Origin, PersonId};
@@ -13,6 +16,7 @@ use infra::ledger::NoContext;
 use infra::{CommandEnvelope, Error, ExecuteError};
 
 use super::definitions::DEFAULT_POLICY;
+use super::own_subscriptions::{self, NotChanged};
 use super::{addresses, signed_text, teams};
 use crate::App;
 
@@ -27,6 +31,8 @@ const PURPOSE: &str = "unsubscribe from mails";
 /// Maximum number of notifications of a digest whose categories the link switches off. The mail of a digest shows no
 /// more.
 const LISTED_MAX: usize = 20;
+/// Maximum number of subscriptions in one link. A token has a limited length.
+const SUBSCRIPTIONS_MAX: usize = 1;
 
 /// What a valid token proves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,12 +40,20 @@ pub struct Claim {
     pub person: PersonId,
     /// The categories of the notifications in the mail, without repetitions.
     pub categories: Vec<Category>,
+    /// The names of the subscriptions of the person that caused notifications in the mail, without repetitions.
+    pub subscriptions: Vec<String>,
     pub until: Moment,
 }
 
+/// The first character of the name of a subscription in a token. Names of categories never begin with it.
+const SUBSCRIPTION: char = '+';
+
 /// Returns the token of a claim.
 pub fn sign(key: &[u8; 32], claim: &Claim) -> String {
-    let names: Vec<&str> = claim.categories.iter().map(|one| one.name()).collect();
+    let categories = claim.categories.iter().map(|one| one.name().to_owned());
+    let subscriptions = claim.subscriptions.iter();
+    let subscriptions = subscriptions.map(|name| format!("{SUBSCRIPTION}{name}"));
+    let names: Vec<String> = categories.chain(subscriptions).collect();
     let text = format!("{}.{}.{}", names.join("-"), claim.until.0, claim.person);
     signed_text::sign(key, PURPOSE, &text)
 }
@@ -49,9 +63,15 @@ pub fn read(key: &[u8; 32], token: &str) -> Option<Claim> {
     let text = signed_text::read(key, PURPOSE, token)?;
     let mut parts = text.splitn(3, '.');
     let names = parts.next()?.split('-');
-    let categories: Option<Vec<Category>> = names.map(Category::read).collect();
+    let (subscriptions, categories): (Vec<&str>, Vec<&str>) =
+        names.partition(|name| name.starts_with(SUBSCRIPTION));
+    let categories: Option<Vec<Category>> = categories.into_iter().map(Category::read).collect();
+    let subscriptions = subscriptions.into_iter();
     Some(Claim {
         categories: categories?,
+        subscriptions: subscriptions
+            .map(|name| name.trim_start_matches(SUBSCRIPTION).to_owned())
+            .collect(),
         until: Moment(parts.next()?.parse().ok()?),
         person: parts.next()?.into(),
     })
@@ -65,15 +85,23 @@ pub async fn address(app: &App, requested: &Requested) -> Result<Option<String>,
     if !site.starts_with("https://") {
         return Ok(None);
     }
-    let mut categories = Vec::new();
+    let (mut categories, mut subscriptions) = (Vec::new(), Vec::new());
     for notification in requested.notifications().take(LISTED_MAX) {
         let state = app.ledger.load::<Notification>(notification).await?;
-        let of_notification = state.aggregate.0.requested.map(|one| one.fact.category());
-        if let Some(category) = of_notification.filter(|one| !categories.contains(one)) {
+        let Some(of_notification) = state.aggregate.0.requested else {
+            continue;
+        };
+        let category = of_notification.fact.category();
+        if of_notification.role == Role::OwnSubscriber {
+            let is_full = subscriptions.len() >= SUBSCRIPTIONS_MAX;
+            if !is_full && !subscriptions.contains(&of_notification.name) {
+                subscriptions.push(of_notification.name);
+            }
+        } else if !categories.contains(&category) {
             categories.push(category);
         }
     }
-    if categories.is_empty() {
+    if categories.is_empty() && subscriptions.is_empty() {
         return Ok(None);
     }
     categories.sort();
@@ -81,6 +109,7 @@ pub async fn address(app: &App, requested: &Requested) -> Result<Option<String>,
     let claim = Claim {
         person: requested.person.clone(),
         categories,
+        subscriptions,
         until: requested.due.plus_ms(VALID_MS),
     };
     Ok(Some(format!("{site}/unsubscribe/{}", sign(&key, &claim))))
@@ -103,14 +132,17 @@ pub enum Unusable {
 pub struct State {
     /// The categories that the link concerns. The value is true if the person gets mails of the category.
     pub categories: Vec<(Category, bool)>,
+    /// The subscriptions of the person that the link concerns. The value is true if the subscription is not paused.
+    pub subscriptions: Vec<(String, bool)>,
     /// The categories of which the organization always sends some mails, because the policy has a floor for them.
     pub required: Vec<Category>,
 }
 
 impl State {
-    /// Returns true if the person gets mails of at least one category of the link.
+    /// Returns true if the person gets mails of at least one category of the link, or because of a subscription.
     pub fn is_on(&self) -> bool {
         self.categories.iter().any(|(_, is_on)| *is_on)
+            || self.subscriptions.iter().any(|(_, is_on)| *is_on)
     }
 }
 
@@ -142,6 +174,19 @@ pub async fn switch(
             ..Meta::system(correlation, stream(person))
         },
     };
+    if !claim.subscriptions.is_empty() {
+        let command = own_subscription::Command::Pause {
+            names: claim.subscriptions.clone(),
+            is_paused: !wanted,
+            by: person.clone(),
+        };
+        let meta = command_envelope.meta.clone();
+        let changed = own_subscriptions::change(app, person, &command, meta).await;
+        match changed {
+            Ok(_) | Err(NotChanged::Rejected(_)) => {}
+            Err(NotChanged::Technical(error)) => return Err(error.into()),
+        }
+    }
     let command = Command::SwitchCategories {
         kind: KIND.to_owned(),
         default: effective.channels.remove(KIND).unwrap_or_default(),
@@ -209,7 +254,13 @@ async fn shown(
     let is_on = |category: Category| choice.is_none_or(|choice| choice.wants(category));
     let is_required =
         |category: &Category| policy.is_some_and(|one| routing::requires(one, *category, CHANNEL));
+    let own = own_subscriptions::list(app, &claim.person).await?;
+    let is_active = |name: &String| own.iter().any(|one| one.name == *name && !one.is_paused);
+    let subscriptions = claim.subscriptions.iter();
     Ok(State {
+        subscriptions: subscriptions
+            .map(|name| (name.clone(), is_active(name)))
+            .collect(),
         categories: categories.clone().map(|one| (one, is_on(one))).collect(),
         required: categories.filter(is_required).collect(),
     })
@@ -226,6 +277,7 @@ mod tests {
         Claim {
             person: "p0123456789abcdef01234567".into(),
             categories: vec![Category::Approval, Category::Commented],
+            subscriptions: Vec::new(),
             until: Moment(1_796_000_000_000),
         }
     }
@@ -263,5 +315,22 @@ mod tests {
         };
         let token = sign(&[1; 32], &all);
         assert_eq!(read(&[1; 32], &token), Some(all));
+    }
+
+    #[test]
+    fn a_token_names_a_subscription_without_a_category() {
+        let own = Claim {
+            categories: Vec::new(),
+            subscriptions: vec!["key_tickets".into()],
+            ..claim()
+        };
+        let token = sign(&[1; 32], &own);
+        assert_eq!(read(&[1; 32], &token), Some(own));
+        let both = Claim {
+            subscriptions: vec!["a".repeat(64)],
+            ..claim()
+        };
+        let token = sign(&[1; 32], &both);
+        assert_eq!(read(&[1; 32], &token), Some(both));
     }
 }

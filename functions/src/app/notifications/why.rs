@@ -21,7 +21,7 @@ use crate::app::history::history_from;
 use crate::app::notifications::message::wording;
 use crate::app::notifications::notify::{NOT_AWAITED, NOT_READABLE};
 use crate::app::notifications::work_notices::WORKFLOW_IS_SILENT;
-use crate::app::notifications::{progress, why_routing};
+use crate::app::notifications::{progress, why_reasons, why_routing};
 use crate::app::times;
 
 /// Maximum number of deliveries that the explanation of one notification contains. A delivery is the sending
@@ -87,7 +87,8 @@ pub async fn steps(
 
 fn rank(event: &str) -> u8 {
     match event {
-        "notification.completed"
+        "notification.bounced"
+        | "notification.completed"
         | "notification.read"
         | "notification.acted"
         | "notification.inbox_changed"
@@ -140,6 +141,7 @@ fn chinese_cause(requested: &Requested) -> String {
         Role::OnCall => "此人正在值班，或升级链指定了此人",
         Role::Approver => "此人可以批准脚本的执行",
         Role::Subscriber => return format!("工单 {sn}：{fact}。通知策略的订阅“{node}”包含此人。"),
+        Role::OwnSubscriber => return format!("工单 {sn}：{fact}。此人创建了订阅“{node}”。"),
     };
     format!("工单 {sn}：{fact}。{role}。")
 }
@@ -158,13 +160,18 @@ fn english_cause(requested: &Requested) -> String {
                     "This person opened the ticket, or it was opened for this person."
                 }
                 Role::Follower => "This person follows the ticket.",
-                Role::Mentioned => "A remark mentions this person.",
+                Role::Mentioned => "A comment mentions this person.",
                 Role::Operator => "The notification policy names this person as an operator.",
                 Role::OnCall => "This person is on call, or an escalation chain names this person.",
                 Role::Approver => "This person may approve the execution of a script.",
                 Role::Subscriber => {
                     return format!(
                         "Ticket {sn}: {fact}. The subscription \"{node}\" of the notification policy names this person."
+                    );
+                }
+                Role::OwnSubscriber => {
+                    return format!(
+                        "Ticket {sn}: {fact}. This person made the subscription \"{node}\"."
                     );
                 }
             };
@@ -252,7 +259,9 @@ impl Words<'_> {
             }
             NotificationEvent::FallbackStarted(started) => {
                 let account = &started.account;
-                let (chinese, english) = if started.is_after_failure {
+                let (chinese, english) = if started.is_after_bounce {
+                    ("已接受的消息被退回", "The accepted message came back")
+                } else if started.is_after_failure {
                     ("其他渠道账号均发送失败", "All other accounts failed")
                 } else {
                     (
@@ -268,6 +277,11 @@ impl Words<'_> {
             NotificationEvent::DeliveryEnded(ended) => self.pick(
                 format!("渠道账号 {} 的投递结束。", ended.account),
                 format!("The delivery of the account {} ended.", ended.account),
+            ),
+            NotificationEvent::Bounced(bounced) => why_routing::of_bounce(
+                bounced,
+                self.language,
+                bounced.next.map(|next| self.time(next.due)).as_deref(),
             ),
             NotificationEvent::Completed(completed) => match completed.outcome {
                 Outcome::Accepted => self.pick(
@@ -414,7 +428,8 @@ impl Words<'_> {
                 format!("Attempt {} starts.", started.attempt),
             ),
             DeliveryEvent::AttemptFailed(failed) => {
-                let (number, reason) = (failed.attempt, &failed.reason);
+                let number = failed.attempt;
+                let reason = why_reasons::of(&failed.reason, account, self.language);
                 let due = self.time(failed.due);
                 self.pick(
                     format!("第 {number} 次发送失败：{reason}。将于 {due} 重试。"),
@@ -422,7 +437,8 @@ impl Words<'_> {
                 )
             }
             DeliveryEvent::Postponed(postponed) => {
-                let (reason, due) = (&postponed.reason, self.time(postponed.due));
+                let reason = why_reasons::of(&postponed.reason, account, self.language);
+                let due = self.time(postponed.due);
                 self.pick(
                     format!("推迟到 {due} 发送（{reason}）。"),
                     format!("The message is postponed until {due} ({reason})."),
@@ -499,9 +515,14 @@ impl Words<'_> {
                 ),
             ),
             DeliveryEvent::Failed(failed) => {
-                let (chinese, english) = class(failed.class);
+                let (chinese, english) = if why_reasons::is_missing_secret(&failed.reason, account)
+                {
+                    ("渠道账号没有密钥", "the account has no secret")
+                } else {
+                    class(failed.class)
+                };
                 let shown = spaced(&failed.code);
-                let reason = &failed.reason;
+                let reason = why_reasons::of(&failed.reason, account, self.language);
                 self.pick(
                     format!("发送失败，不再重试（{chinese}{shown}）：{reason}。"),
                     format!(

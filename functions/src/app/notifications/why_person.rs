@@ -7,9 +7,9 @@ use domain::notification::announced::SILENT;
 use domain::notification::recipients::{Audience, interested, is_own_action, processors};
 use domain::notification::subscription::occasion;
 use domain::ticket::Ticket;
+use domain::views::ticket_card::TicketCard;
 use domain::{Decider as _, Envelope};
 use events::notification::{Fact, Role};
-use events::notification_policy::{self, Occasion};
 use events::person::Language;
 use events::ticket::TicketEvent;
 use events::{Event as _, Moment, PersonId, TicketSn};
@@ -19,7 +19,7 @@ use super::definitions::DEFAULT_POLICY;
 use super::message::wording;
 use super::notify::policy_since;
 use super::subscribers::occasions_of;
-use super::work_notices;
+use super::{own_subscriptions, work_notices};
 use crate::App;
 use crate::app::tickets::{self, history};
 
@@ -71,7 +71,12 @@ pub async fn explain(app: &App, stream: &str, person: &PersonId) -> Result<Vec<E
         None => None,
     };
     let has_policy = |at: Moment| since.is_some_and(|since| at >= since);
-    let subscribed = subscribed(app, policy.0.as_ref(), stream, person).await?;
+    let card = card(app, stream).await?;
+    let (mut subscribed, mut own) = (BTreeSet::new(), BTreeSet::new());
+    if let (Some(policy), Some(card)) = (&policy.0, &card) {
+        subscribed = occasions_of(app, policy, card, person).await?;
+        own = own_subscriptions::occasions_of(app, card, person).await?;
+    }
     let mut ticket = Ticket::default();
     let mut is_silent = None;
     let mut all = Vec::new();
@@ -99,6 +104,15 @@ pub async fn explain(app: &App, stream: &str, person: &PersonId) -> Result<Vec<E
                     role: Role::Subscriber,
                 }
             }
+            Reason::NoRelation
+                if has_policy(envelope.happened_at())
+                    && occasion(&envelope.event).is_some_and(|one| own.contains(&one)) =>
+            {
+                Reason::Notified {
+                    fact: Fact::Subscribed,
+                    role: Role::OwnSubscriber,
+                }
+            }
             reason => reason,
         };
         all.push(Explained {
@@ -110,21 +124,11 @@ pub async fn explain(app: &App, stream: &str, person: &PersonId) -> Result<Vec<E
     Ok(all.split_off(all.len().saturating_sub(EVENTS_MAX)))
 }
 
-/// Returns the occasions of which the subscriptions of the policy notify the person about the ticket in its current
-/// state.
-async fn subscribed(
-    app: &App,
-    policy: Option<&notification_policy::Defined>,
-    stream: &str,
-    person: &PersonId,
-) -> Result<BTreeSet<Occasion>, Error> {
-    let sn = stream.strip_prefix("ticket-").map(TicketSn::from);
-    let (Some(policy), Some(sn)) = (policy, sn) else {
-        return Ok(BTreeSet::new());
-    };
-    match tickets::card(app, &sn).await? {
-        Some(card) => occasions_of(app, policy, &card, person).await,
-        None => Ok(BTreeSet::new()),
+/// Returns the card (the stored summary) of the ticket with the given stream.
+async fn card(app: &App, stream: &str) -> Result<Option<TicketCard>, Error> {
+    match stream.strip_prefix("ticket-").map(TicketSn::from) {
+        Some(sn) => tickets::card(app, &sn).await,
+        None => Ok(None),
     }
 }
 
@@ -251,7 +255,7 @@ fn role_words(role: Role) -> (&'static str, &'static str) {
             "This person opened the ticket, or it was opened for this person",
         ),
         Role::Follower => ("此人关注该工单", "This person follows the ticket"),
-        Role::Mentioned => ("评论提到此人", "A remark mentions this person"),
+        Role::Mentioned => ("评论提到此人", "A comment mentions this person"),
         Role::Operator => (
             "通知策略将此人列为运维人员",
             "The notification policy names this person as an operator",
@@ -268,6 +272,7 @@ fn role_words(role: Role) -> (&'static str, &'static str) {
             "通知策略的订阅包含此人",
             "A subscription of the notification policy names this person",
         ),
+        Role::OwnSubscriber => ("此人创建了订阅", "This person made a subscription"),
     }
 }
 

@@ -2,9 +2,10 @@
 //! Chinese or English.
 
 use events::Moment;
+use events::delivery::BounceKind;
 use events::digest::DigestEvent;
 use events::experiment::{Assignment, Variant};
-use events::notification::{Clause, Computed, Mode, Route, Routed, Strategy};
+use events::notification::{Bounced, Clause, Computed, Mode, NotRepeated, Route, Routed, Strategy};
 use events::person::Language;
 use jiff::tz::TimeZone;
 
@@ -20,6 +21,56 @@ fn pick(language: Language, chinese: String, english: String) -> String {
 fn time(at: Moment, zone: &TimeZone) -> String {
     let text = times::in_zone(at, zone);
     text.get(..19).unwrap_or(&text).replace('T', " ")
+}
+
+/// Returns a sentence about an accepted message that came back. `due` is the time of the next message.
+pub(super) fn of_bounce(bounced: &Bounced, language: Language, due: Option<&str>) -> String {
+    let account = &bounced.account;
+    let next = match (due, bounced.not_repeated) {
+        (Some(due), _) => (
+            format!("将于 {due} 由下一个备用渠道账号发送"),
+            format!("the next account of the fallback list sends it at {due}"),
+        ),
+        (None, Some(NotRepeated::OtherAccepted)) => (
+            "其他渠道账号已接受消息".to_owned(),
+            "another account has accepted it".to_owned(),
+        ),
+        (None, Some(NotRepeated::OtherOpen)) => (
+            "其他渠道账号的消息仍在发送".to_owned(),
+            "the message of another account is still being sent".to_owned(),
+        ),
+        (None, Some(NotRepeated::Repeated)) => (
+            "这是第二次退回，不再发送".to_owned(),
+            "it is the second one, so no further account sends it".to_owned(),
+        ),
+        (None, Some(NotRepeated::NotNeeded)) => (
+            "已不再需要该消息，不再发送".to_owned(),
+            "it is not needed any more, so no further account sends it".to_owned(),
+        ),
+        (None, Some(NotRepeated::TooOld)) => (
+            "信息已过时，不再发送".to_owned(),
+            "its information is too old, so no further account sends it".to_owned(),
+        ),
+        (None, Some(NotRepeated::NoAccount) | None) => (
+            "没有其他备用渠道账号".to_owned(),
+            "the fallback list has no further account".to_owned(),
+        ),
+    };
+    let (chinese, english) = match bounced.kind {
+        BounceKind::Bounce => (
+            format!("渠道账号 {account} 的消息被退回；"),
+            format!("The message of the account {account} came back; "),
+        ),
+        BounceKind::Complaint => (
+            format!("收件人不接受渠道账号 {account} 的消息；"),
+            format!("The person does not want the message of the account {account}; "),
+        ),
+    };
+    pick(
+        language,
+        format!("{chinese}{}。", next.0),
+        format!("{english}{}.", next.1),
+    )
 }
 
 /// Returns the streams of the digests that collect a notification.
@@ -95,6 +146,14 @@ pub(super) fn of_clause(clause: Option<Clause>, language: Language) -> String {
         Clause::Many { count } => (
             format!("（10 分钟内有 {count} 条通知）"),
             format!(" (The person got {count} notifications within 10 minutes.)"),
+        ),
+        Clause::Learned { sent, answered } => (
+            format!(
+                "（此人通过该账号回应了 {sent} 条消息中的 {answered} 条，多于其他账号，因此先用该账号，失败时再用其他账号）"
+            ),
+            format!(
+                " (The person answered {answered} of {sent} messages of this account, more than of the others, so the others send only if it fails.)"
+            ),
         ),
     };
     pick(language, chinese, english)

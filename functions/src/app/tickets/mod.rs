@@ -15,5 +15,5 @@ pub mod submit;
 
 pub use act::{act, await_card, execute, is_done};
 pub use idempotency::{Key, NotOpened, opened_before};
-pub use read::{SN_BYTES_MAX, Unread, card, history, may, read};
+pub use read::{KNOWN_CARDS, KnownCards, SN_BYTES_MAX, Unread, card, history, may, read};
 pub use submit::{NotRaised, TAG_MAX, consider, may_raise, open, with_people};

@@ -69,6 +69,7 @@ pub async fn of_ticket(
                 parent: None,
                 mentions: Vec::new(),
                 internal: false,
+                files: Vec::new(),
             },
         ),
         (

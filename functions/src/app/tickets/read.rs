@@ -2,12 +2,15 @@
 
 use domain::permission::Operation;
 use domain::ticket::Ticket;
+use domain::views::Card as _;
 use domain::views::ticket_card::TicketCard;
-use events::{PersonId, TicketSn};
+use events::ticket::TicketEvent;
+use events::{Moment, PersonId, TicketSn};
+use infra::cache::{Bounds, Cache, NEVER};
 use infra::{Error, ExecuteError, Ledger};
 
 use crate::App;
-use crate::app::cards::read_card;
+use crate::app::cards::{read_card, stored_card};
 use crate::app::history::history_from;
 use crate::app::permissions::Reader;
 
@@ -32,6 +35,14 @@ pub async fn may(
     }
 }
 
+/// The times and the people of tickets that were read before, by the name of the stream. The cards in this cache contain no
+/// state of a ticket. The number is the sequence number of the next event of the stream: after a new event, the card is
+/// read again. The cards contain ids of people and no personal values, so an erasure changes nothing in them.
+pub type KnownCards = Cache<String, (i64, TicketCard)>;
+
+/// Maximum number of tickets in [`KnownCards`].
+pub const KNOWN_CARDS: Bounds = Bounds::entries(2_048);
+
 /// Reads one ticket. Returns `None` if the ticket does not exist.
 ///
 /// The state of the ticket is computed from the newest snapshot and later events. The times and the
@@ -44,19 +55,46 @@ pub async fn card(app: &App, sn: &TicketSn) -> Result<Option<TicketCard>, Error>
         return Ok(None);
     }
     let stream = sn.stream();
-    let stored = app.views.get("ticket", &stream).await?;
+    let loaded = app.ledger.load::<Ticket>(&stream).await?;
+    let (ticket, next) = (loaded.aggregate.0, loaded.next);
+    if ticket.opened.is_none() {
+        return Ok(None);
+    }
+    let known = app
+        .ticket_cards
+        .read(&stream, Moment(0), |(read_at, card)| {
+            (*read_at == next).then(|| card.clone())
+        });
+    let card = if let Some(card) = known.flatten() {
+        card
+    } else {
+        let card = without_state(app, &stream, next).await?;
+        let entry = (next, card.clone());
+        app.ticket_cards.put(stream, entry, 0, NEVER);
+        card
+    };
+    Ok(Some(TicketCard { ticket, ..card }))
+}
+
+/// Returns the card (the stored summary) of a ticket after the events before `next`, with an empty state of the ticket.
+async fn without_state(app: &App, stream: &str, next: i64) -> Result<TicketCard, Error> {
+    let stored = app.views.get(TicketCard::VIEW, stream).await?;
     let from = stored.as_ref().map_or(0, |document| document.sequence) + 1;
     let mut card: TicketCard = match &stored {
-        Some(document) => read_card(&app.ledger, &stream, document).await?,
+        // The stored state is not used, so its personal values stay encrypted.
+        Some(document) if from >= next => stored_card(stream, document)?,
+        Some(document) => read_card(&app.ledger, stream, document).await?,
         None => TicketCard::default(),
     };
-    for envelope in history_from(&app.ledger, &stream, from).await? {
-        card.fold(&envelope);
+    if from < next {
+        let history = history_from::<TicketEvent>(&app.ledger, stream, from).await?;
+        let missing = history
+            .iter()
+            .take_while(|envelope| envelope.sequence < next);
+        missing.for_each(|envelope| card.fold(envelope));
     }
-    // The card (the stored summary of the ticket) may be outdated. The state is therefore read from
-    // the event stream.
-    card.ticket = app.ledger.load::<Ticket>(&stream).await?.aggregate.0;
-    Ok(card.ticket.opened.is_some().then_some(card))
+    card.ticket = Ticket::default();
+    Ok(card)
 }
 
 /// The reason why a reader cannot read a ticket.

@@ -85,6 +85,18 @@ pub async fn submit(
     submission: Submission,
     meta: impl FnOnce(&PersonId) -> Meta,
 ) -> Result<Opened, SubmitError> {
+    let (opened, position) = submit_without_wait(app, submission, meta).await?;
+    await_card(app, position).await;
+    Ok(opened)
+}
+
+/// Does the same as [`submit`], but does not wait until the card of the ticket is stored. Also returns the position of
+/// the commit in the feed, with which the caller can wait later. The position is `None` if this call opened no ticket.
+pub async fn submit_without_wait(
+    app: &App,
+    submission: Submission,
+    meta: impl FnOnce(&PersonId) -> Meta,
+) -> Result<(Opened, Option<i64>), SubmitError> {
     let Submission {
         open: requested,
         variables,
@@ -111,9 +123,9 @@ pub async fn submit(
         ..meta
     };
     drafts::sent(app, &submitter, &form, &by_submitter).await;
-    await_card(app, outcome.position).await;
     let not_opened = || Error::new(Kind::Corrupt, "an accepted ticket was not opened");
-    outcome.state.opened.ok_or_else(|| not_opened().into())
+    let opened = outcome.state.opened.ok_or_else(not_opened)?;
+    Ok((opened, outcome.position))
 }
 
 /// Returns the person who submits the ticket. If an agent acts for the creator, this person is the

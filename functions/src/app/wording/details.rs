@@ -234,7 +234,8 @@ impl Details<'_> {
 
     fn form(&mut self, form: &[Entry]) {
         for entry in form {
-            self.entry(&self.names.field(&entry.key), entry);
+            let label = self.names.field(&entry.key);
+            self.entry(&label, entry);
         }
     }
 
@@ -245,7 +246,12 @@ impl Details<'_> {
             .and_then(|personal| hidden(personal, self.words));
         let text = match hidden {
             Some(hidden) => hidden.to_owned(),
-            None if entry.shown.is_empty() => self.value(entry.read()),
+            None if entry.shown.is_empty() => {
+                let value = entry.read();
+                let is_plain = !value.is_array() && !value.is_object();
+                let option = is_plain.then(|| self.names.option(&entry.key, &plain(value)));
+                option.flatten().unwrap_or_else(|| self.value(value))
+            }
             None => entry.shown.clone(),
         };
         self.filled(label, text);
@@ -253,7 +259,7 @@ impl Details<'_> {
 
     fn values(&mut self, values: &BTreeMap<String, String>) {
         for (key, text) in values {
-            let text = self.text(text);
+            let text = self.option(key, text);
             self.filled(&self.names.field(key), text);
         }
     }
@@ -306,6 +312,12 @@ impl Details<'_> {
         }
     }
 
+    /// Returns the text that people read for the value of a form field or of an output variable.
+    fn option(&self, key: &str, text: &str) -> String {
+        let option = self.names.option(key, text);
+        option.unwrap_or_else(|| self.text(text))
+    }
+
     fn trace(&mut self, trace: &[Tested]) {
         for tested in trace {
             let line = self.tested(tested);
@@ -315,27 +327,31 @@ impl Details<'_> {
 
     fn tested(&self, tested: &Tested) -> String {
         let words = self.words;
-        let clause = match clause_parts(&tested.clause) {
-            Some((key, operator, expected)) => {
-                (words.clause)(&self.names.field(key), operator, &self.compared(expected))
-            }
+        let parts = clause_parts(&tested.clause);
+        let key = parts.map_or("", |(key, ..)| key);
+        let clause = match parts {
+            Some((key, operator, expected)) => (words.clause)(
+                &self.names.field(key),
+                operator,
+                &self.compared(key, expected),
+            ),
             None => tested.clause.clone(),
         };
         let actual = match tested.found.as_str() {
             "<personal>" => words.personal.to_owned(),
             "<erased>" => words.erased.to_owned(),
-            found => self.compared(found),
+            found => self.compared(key, found),
         };
         (words.tested)(tested.transition, &clause, &actual, tested.holds)
     }
 
     /// Returns the expected value or the actual value of a comparison, in quotation marks. For an empty
     /// value, returns a text such as `(empty)`.
-    fn compared(&self, value: &str) -> String {
+    fn compared(&self, key: &str, value: &str) -> String {
         if value.is_empty() {
             self.words.empty.to_owned()
         } else {
-            (self.words.quoted)(&self.text(value))
+            (self.words.quoted)(&self.option(key, value))
         }
     }
 }

@@ -21,10 +21,12 @@ use events::finding::Finding;
 use events::person::Language;
 use events::script::Level;
 use events::ticket::{Closed, FollowersChanged, NodeStatus, TicketEvent, TransitionTaken};
+use events::workflow::{Definition, Holds};
 use infra::Error;
 
 use crate::App;
 use crate::app::itsm::applications::NotApplied;
+use crate::app::tickets::display::display;
 
 #[cfg(test)]
 pub(crate) use tests::every_rejection;
@@ -109,17 +111,17 @@ pub fn application(language: Language, key: &str) -> &str {
 ///
 /// The function `name` returns the user name of a person. This function is called only with the people that
 /// [`people()`] and [`people_in_values`] return. For an unknown person, the function must return another
-/// text, such as the id. The function `field` returns the display name of a form field by its key. For an
-/// unknown key, the function must return the key.
+/// text, such as the id. The workflow `definition` contains the names of the form fields and of their options, and the
+/// output variables of the nodes.
 pub fn line(
     language: Language,
     event: &TicketEvent,
     name: &dyn Fn(&PersonId) -> String,
-    field: &dyn Fn(&str) -> String,
+    definition: &Definition,
 ) -> Option<Line> {
     let words = words(language);
     let names = Names {
-        field,
+        definition: Some(definition),
         ..Names::new(name, words)
     };
     let text = match language {
@@ -168,6 +170,38 @@ pub fn remark_note(
     match language {
         Language::Chinese => format!("工单 {ticket} 的备注：{text}\n{mark}"),
         Language::English => format!("Remark on ticket {ticket}: {text}\n{mark}"),
+    }
+}
+
+/// Returns the note that the desk writes to the record of another system for a status, with the reason that a person gave
+/// for the status. The reason is not added if it is empty.
+pub fn note_with_reason(language: Language, note: &str, reason: &str) -> String {
+    match language {
+        _ if reason.is_empty() => note.to_owned(),
+        Language::Chinese => format!("{note}\n原因：{reason}"),
+        Language::English => format!("{note}\nReason: {reason}"),
+    }
+}
+
+/// Returns the note that the desk writes to the record of another system for the reason of a hand-over. Returns `None` if the
+/// reason is empty.
+pub fn hand_over_note(
+    language: Language,
+    ticket: &events::TicketSn,
+    reason: &str,
+) -> Option<String> {
+    let note = match language {
+        Language::Chinese => format!("工单 {ticket} 的处理人已变更"),
+        Language::English => format!("The processor of ticket {ticket} was changed"),
+    };
+    (!reason.is_empty()).then(|| note_with_reason(language, &note, reason))
+}
+
+/// Returns the reason with which a ticket gets the status or the assignee of the record of its case.
+pub fn record_changed(language: Language, source: &str, record: &str) -> String {
+    match language {
+        Language::Chinese => format!("来源系统 {source} 的记录 {record} 已变更"),
+        Language::English => format!("Record {record} of {source} was changed"),
     }
 }
 
@@ -275,25 +309,57 @@ fn kind(event: &TicketEvent) -> &'static str {
     }
 }
 
-/// Returns the user names of people and the display names of form fields for the texts of one language.
+/// Returns the user names of people, and the display names of form fields and of their values, for the texts of one
+/// language.
 struct Names<'a> {
     name: &'a dyn Fn(&PersonId) -> String,
-    field: &'a dyn Fn(&str) -> String,
+    /// The workflow of the ticket. `None` if the texts contain no form fields.
+    definition: Option<&'a Definition>,
+    words: &'static Words,
     separator: &'static str,
 }
 
 impl<'a> Names<'a> {
-    fn new(name: &'a dyn Fn(&PersonId) -> String, words: &Words) -> Self {
+    fn new(name: &'a dyn Fn(&PersonId) -> String, words: &'static Words) -> Self {
         Self {
             name,
-            field: &str::to_owned,
+            definition: None,
+            words,
             separator: words.separator,
         }
     }
 
-    /// Returns the display name of a form field.
+    /// Returns the display name of a form field or of an output variable. Returns an unknown key without change.
     fn field(&self, key: &str) -> String {
-        (self.field)(key)
+        let field = self.definition.and_then(|one| one.field(key));
+        match (field, self.holds(key)) {
+            (Some(field), _) => field.name.clone(),
+            (None, Some(holds)) => (self.words.output)(holds).to_owned(),
+            (None, None) => key.to_owned(),
+        }
+    }
+
+    /// Returns the kind of value that an output variable contains. Returns `None` if no node has this output variable.
+    fn holds(&self, key: &str) -> Option<Holds> {
+        let nodes = self.definition.into_iter().flat_map(|one| &one.nodes);
+        let mut outputs = nodes.flat_map(|node| &node.outputs);
+        let found = outputs.find(|output| output.key == key);
+        found.map(|output| output.holds)
+    }
+
+    /// Returns the text that people read for the value of a form field with options, or for the result of an approval.
+    /// Returns `None` for other values.
+    fn option(&self, key: &str, text: &str) -> Option<String> {
+        if let Some(field) = self.definition.and_then(|one| one.field(key)) {
+            let has_options = !field.choice.is_empty();
+            let shown = has_options.then(|| display(field, None, &text.into()));
+            return shown.and_then(|shown| shown.as_str().map(str::to_owned));
+        }
+        match (self.holds(key), text) {
+            (Some(Holds::ApproveResult), "true") => Some(self.words.approved.to_owned()),
+            (Some(Holds::ApproveResult), "false") => Some(self.words.rejected.to_owned()),
+            _ => None,
+        }
     }
 
     fn one(&self, person: &PersonId) -> String {

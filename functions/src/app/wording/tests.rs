@@ -15,6 +15,7 @@ use events::finding::Finding;
 use events::person::Language;
 use events::script::Level;
 use events::ticket::{NodeStatus, RemarkAdded, Tested, TicketEvent, TransitionTaken, VoteCast};
+use events::workflow::Definition;
 use events::{
     AttachmentId, Entry, Event as _, NodeId, PersonId, Personal, Raw, Remark, ServiceId, TicketSn,
     TransitionId,
@@ -196,7 +197,7 @@ fn check_line(language: Language, event: &TicketEvent, sample: &Value) -> bool {
         named.borrow_mut().insert(person.clone());
         name_in(language).to_owned()
     };
-    let Some(line) = line(language, event, &name, &str::to_owned) else {
+    let Some(line) = line(language, event, &name, &Definition::default()) else {
         return false;
     };
     let mut known: BTreeSet<PersonId> = people(event).into_iter().cloned().collect();
@@ -237,7 +238,7 @@ fn every_event_has_a_line_in_each_language() {
 /// Returns the sentence and the details that the timeline shows for an event.
 fn shown(language: Language, event: impl Into<TicketEvent>) -> (String, Vec<String>) {
     let name = |_: &PersonId| name_in(language).to_owned();
-    let line = line(language, &event.into(), &name, &str::to_owned).expect("a line");
+    let line = line(language, &event.into(), &name, &Definition::default()).expect("a line");
     (line.text, line.detail)
 }
 
@@ -341,6 +342,71 @@ fn form_values_show_names_tables_and_erased_values() {
 }
 
 #[test]
+fn options_and_approval_results_are_shown_with_their_names() {
+    let definition: Definition = serde_json::from_value(json!({
+        "name": "w",
+        "nodes": [{ "id": 3, "name": "审批", "kind": "APPROVAL", "outputs": [
+            { "key": "SHENPIJIEGUO", "holds": "NODE_APPROVE_RESULT" },
+            { "key": "TONGYILV", "holds": "PASS_RATE" },
+        ] }],
+        "transitions": [],
+        "fields": [{ "id": 4, "key": "SHENPIYIJIAN", "type": "RADIO", "name": "审批意见",
+            "choice": [{ "key": "true", "name": "通过" }, { "key": "false", "name": "不通过" }] }],
+    }))
+    .expect("a definition");
+    let vote = VoteCast {
+        node: NodeId(3),
+        name: "审批".into(),
+        by: "p-9f1c".into(),
+        pass: false,
+        form: vec![Entry::new("SHENPIYIJIAN", "false")],
+        automatic: false,
+        reason: Remark::default(),
+    };
+    let taken = TransitionTaken {
+        transition: TransitionId(3),
+        name: "拒绝".into(),
+        from: NodeId(3),
+        to: NodeId(5),
+        tested: vec![
+            tested("SHENPIJIEGUO == false", "true", false),
+            tested("TONGYILV > 50", "", false),
+            tested("OTHER == false", "true", false),
+        ],
+        by: None,
+        reason: Remark::default(),
+    };
+    let shown = |language, event: TicketEvent| {
+        let name = |_: &PersonId| name_in(language).to_owned();
+        line(language, &event, &name, &definition)
+            .expect("a line")
+            .detail
+    };
+    assert_eq!(
+        shown(Language::Chinese, vote.clone().into()),
+        ["审批意见：不通过"]
+    );
+    assert_eq!(
+        shown(Language::English, vote.into()),
+        ["审批意见: 不通过"],
+        "the names of a workflow are shown in its language"
+    );
+    assert_eq!(
+        shown(Language::Chinese, taken.clone().into()),
+        [
+            "✗ 流转线 3：审批结果 等于“拒绝”，实际值为“同意”，不成立",
+            "✗ 流转线 3：同意率 大于“50”，实际值为（空），不成立",
+            "✗ 流转线 3：OTHER 等于“false”，实际值为“true”，不成立",
+        ]
+    );
+    let english = shown(Language::English, taken.into());
+    assert!(
+        english[0].contains("Result of the approval") && english[0].contains("\"approved\""),
+        "{english:?}"
+    );
+}
+
+#[test]
 fn internal_remarks_are_marked() {
     let remark = RemarkAdded {
         id: 2,
@@ -349,12 +415,13 @@ fn internal_remarks_are_marked() {
         text: Remark::new("请看附件"),
         mentions: vec!["p-77aa".into()],
         internal: true,
+        files: Vec::new(),
     };
     let (text, detail) = shown(Language::Chinese, remark.clone());
-    assert_eq!(text, "添加了备注 (内部)");
+    assert_eq!(text, "添加了评论 (内部)");
     assert_eq!(detail, ["请看附件", "提到：甲"]);
     let (text, _) = shown(Language::English, remark);
-    assert_eq!(text, "Added a remark (internal)");
+    assert_eq!(text, "Added a comment (internal)");
 }
 
 /// Returns at least one rejection of each kind.

@@ -1,7 +1,7 @@
 //! Defines the words that each language provides for the details of an event in the ticket timeline.
 
 use events::TransitionId;
-use events::workflow::Operator;
+use events::workflow::{Holds, Operator};
 
 /// The words of one language for the details of an event in the ticket timeline.
 pub(super) struct Words {
@@ -35,6 +35,12 @@ pub(super) struct Words {
     pub(super) mentions: &'static str,
     /// The sentence about new followers of a ticket who may read the whole ticket.
     pub(super) invited: &'static str,
+    /// The text that is shown for an approval with the result `true`.
+    pub(super) approved: &'static str,
+    /// The text that is shown for an approval with the result `false`.
+    pub(super) rejected: &'static str,
+    /// Returns the display name of an output variable of a node.
+    pub(super) output: fn(Holds) -> &'static str,
     /// Returns the display name of a level, such as `high` for the key 3. Impact, urgency and priority have
     /// the same levels.
     pub(super) level: fn(&str) -> &str,

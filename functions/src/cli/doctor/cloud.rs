@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use domain::projections::desk_board::DeskBoard;
 use domain::views::Card as _;
 use domain::views::ticket_card::TicketCard;
-use events::Moment;
+use events::{Moment, channel_account};
 use infra::aws::Cloud;
 use infra::aws::inspect::{KEYS_ALONE, TableFacts, WHOLE_ITEMS};
 use infra::channel::dingtalk_stream::is_streamed;
@@ -17,7 +17,9 @@ use infra::{Error, Kind};
 use jiff::Timestamp;
 
 use super::integrations::{Integrations, Means, Stored, newest_token_key};
-use super::{Finding, chains, fine, wrong};
+use super::writes::{WRITES, failed_writes};
+use super::{Finding, chains, fine, systems, wrong};
+use crate::App;
 use crate::app::Settings;
 use crate::catalog::queues;
 use crate::cli::target;
@@ -51,8 +53,8 @@ const PARKED_MAX: usize = 1000;
 const TABLES: [&str; 4] = ["journal", "feed", "views", "keys"];
 
 /// Runs all checks and returns their results. If a table cannot be used, the function skips all
-/// checks that need the tables. `site` is the public base URL of the desk.
-pub(super) async fn look(cloud: &Cloud, site: Option<&str>) -> Vec<Finding> {
+/// checks that need the tables. `site` is the public base URL of the desk, and `people` is the source of departments.
+pub(super) async fn look(cloud: &Cloud, site: Option<&str>, people: Option<&str>) -> Vec<Finding> {
     let mut findings = vec![fine("region", cloud.region())];
     let tables = tables(cloud, &mut findings).await;
     if tables {
@@ -74,24 +76,53 @@ pub(super) async fn look(cloud: &Cloud, site: Option<&str>) -> Vec<Finding> {
         findings.push(board(cloud).await);
         findings.push(parked_streams(cloud).await);
         findings.push(tampering(cloud).await);
-        streamed(cloud, &mut findings).await;
-        integrations(cloud, site, &mut findings).await;
-        escalation_chains(cloud, &mut findings).await;
-        match mailboxes(cloud).await {
-            Ok(found) => findings.extend(found),
-            Err(error) => findings.push(wrong(
-                "mailboxes",
-                error.to_string(),
-                advice(cloud, &error, "dynamodb:Query"),
-            )),
+        match target::app(cloud.ports.clone()) {
+            Ok(app) => configured(cloud, &app, site, people, &mut findings).await,
+            Err(reason) => {
+                let error = Error::new(Kind::Misconfigured, reason);
+                findings.push(unread(cloud, "configuration", &error));
+            }
         }
     }
     findings
 }
 
+/// Checks the configuration of the desk, and the systems that it names, and appends the results to `findings`.
+async fn configured(
+    cloud: &Cloud,
+    app: &App,
+    site: Option<&str>,
+    people: Option<&str>,
+    findings: &mut Vec<Finding>,
+) {
+    match channel_accounts(app).await {
+        Ok(found) => findings.extend(found),
+        Err(error) => findings.push(unread(cloud, "channel accounts", &error)),
+    }
+    findings.push(fine(
+        "channel accounts and platforms",
+        "their secrets and servers are not checked: the functions use them from another network than this machine",
+    ));
+    integrations(cloud, app, site, findings).await;
+    findings.push(match failed_writes(&*app.views).await {
+        Ok(finding) => finding,
+        Err(error) => unread(cloud, WRITES, &error),
+    });
+    match escalation_chains(app, people, findings).await {
+        Ok(found) => findings.extend(found),
+        Err(error) => findings.push(unread(cloud, "escalation chains", &error)),
+    }
+}
+
+/// Returns the result of a check that could not read the views (stored tables).
+fn unread(cloud: &Cloud, what: &str, error: &Error) -> Finding {
+    let next_step = advice(cloud, error, "dynamodb:Query");
+    wrong(what, error.to_string(), next_step)
+}
+
 /// Checks all integrations, and the public address of the desk, and appends the results to `findings`. The requests come
 /// from this machine, and not from the network of the cloud functions.
-async fn integrations(cloud: &Cloud, site: Option<&str>, findings: &mut Vec<Finding>) {
+async fn integrations(cloud: &Cloud, app: &App, site: Option<&str>, findings: &mut Vec<Finding>) {
     let ledger = &cloud.ports.ledger;
     let after_failed_read = |error: &Error, stored: Stored| match stored {
         Stored::Definition => advice(cloud, error, "dynamodb:Query"),
@@ -108,13 +139,12 @@ async fn integrations(cloud: &Cloud, site: Option<&str>, findings: &mut Vec<Find
         after_failed_read: &after_failed_read,
     };
     let integrations = Integrations::new(ledger, means);
-    match streams(cloud).await {
-        Ok(streams) => findings.extend(integrations.check(&streams).await),
-        Err(error) => findings.push(wrong(
-            "integrations",
-            error.to_string(),
-            advice(cloud, &error, "dynamodb:Query"),
-        )),
+    match streams(app).await {
+        Ok(streams) => {
+            findings.extend(integrations.check(&streams).await);
+            findings.extend(integrations.mappings(&streams).await);
+        }
+        Err(error) => findings.push(unread(cloud, "integrations", &error)),
     }
     if let Some(site) = site {
         let key = async {
@@ -127,84 +157,56 @@ async fn integrations(cloud: &Cloud, site: Option<&str>, findings: &mut Vec<Find
     }
 }
 
-/// Checks whether the steps of all escalation chains reach a person, and appends the results to `findings`. The list of
-/// chains is in the views (stored tables).
-async fn escalation_chains(cloud: &Cloud, findings: &mut Vec<Finding>) {
-    let checked = async {
-        let app = target::app(cloud.ports.clone())
-            .map_err(|reason| Error::new(Kind::Misconfigured, reason))?;
-        let mut found = Vec::new();
-        for name in app.configuration.escalation_chain_names().await? {
-            let stream = format!("escalation_chain-{name}");
-            found.extend(chains::check(&cloud.ports.ledger, None, &stream).await?);
-        }
-        Ok::<_, Error>(found)
-    };
-    match checked.await {
-        Ok(found) => findings.extend(found),
-        Err(error) => findings.push(wrong(
-            "escalation chains",
-            error.to_string(),
-            advice(cloud, &error, "dynamodb:Query"),
-        )),
+/// Checks whether the steps of all escalation chains reach a person. The list of chains is in the views (stored tables).
+/// If the source of departments cannot be opened, the function appends this result to `findings`.
+async fn escalation_chains(
+    app: &App,
+    people: Option<&str>,
+    findings: &mut Vec<Finding>,
+) -> Result<Vec<Finding>, Error> {
+    let directory = systems::directory(people, &app.ledger, findings);
+    let mut found = Vec::new();
+    for name in app.configuration.escalation_chain_names().await? {
+        let stream = format!("escalation_chain-{name}");
+        found.extend(chains::check(&app.ledger, directory.as_deref(), &stream).await?);
     }
+    Ok(found)
 }
 
-/// Reports each channel account that needs a connection which is always open. Cloud functions keep no connections, so the
-/// messages of such an account would never arrive.
-async fn streamed(cloud: &Cloud, findings: &mut Vec<Finding>) {
-    let found = async {
-        let app = target::app(cloud.ports.clone())
-            .map_err(|reason| Error::new(Kind::Misconfigured, reason))?;
-        let mut found = Vec::new();
-        for name in app.configuration.channel_account_names().await? {
-            let defined = app.configuration.channel_account(&name).await?;
-            if defined.is_some_and(|one| one.is_enabled && is_streamed(&one)) {
-                found.push(name);
-            }
-        }
-        Ok::<_, Error>(found)
-    };
-    match found.await {
-        Ok(names) => findings.extend(names.into_iter().map(|name| {
-            wrong(
-                format!("channel account {name}"),
-                "its setting `stream` needs a connection that is always open, and a desk in the cloud has none",
-                "remove `stream` from the account, and enter the address /callbacks/channels/dingtalk/ACCOUNT at DingTalk",
-            )
-        })),
-        Err(error) => findings.push(wrong(
-            "channel accounts",
-            error.to_string(),
-            advice(cloud, &error, "dynamodb:Query"),
-        )),
-    }
-}
-
-/// Returns one finding for each channel account with a mailbox. Only a local desk reads mailboxes, because reading
-/// needs a program that runs all the time.
-async fn mailboxes(cloud: &Cloud) -> Result<Vec<Finding>, Error> {
-    let app = target::app(cloud.ports.clone())
-        .map_err(|reason| Error::new(Kind::Misconfigured, reason))?;
-    let mut findings = Vec::new();
+/// Reports each channel account with a setting that a desk in the cloud does not support.
+async fn channel_accounts(app: &App) -> Result<Vec<Finding>, Error> {
+    let mut found = Vec::new();
     for name in app.configuration.channel_account_names().await? {
         let defined = app.configuration.channel_account(&name).await?;
-        let settings = defined.map(|defined| defined.settings).unwrap_or_default();
-        if settings.contains_key(infra::mailbox::KEY) {
-            findings.push(wrong(
-                format!("mailbox {name}"),
-                "a desk in the cloud does not read mailboxes (IMAP)",
-                "remove `mailbox` from the account; let the mail server send mails to /callbacks/channels/mail, or use Amazon SES",
-            ));
-        }
+        found.extend(defined.iter().flat_map(unsupported));
     }
-    Ok(findings)
+    Ok(found)
+}
+
+/// Returns the settings of a channel account that a desk in the cloud does not support. Cloud functions keep no connections,
+/// so the messages of an account that needs an open connection would never arrive. Only a local desk reads mailboxes,
+/// because reading needs a program that runs all the time.
+fn unsupported(account: &channel_account::Defined) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if account.is_enabled && is_streamed(account) {
+        found.push(wrong(
+            format!("channel account {}", account.name),
+            "its setting `stream` needs a connection that is always open, and a desk in the cloud has none",
+            "remove `stream` from the account, and enter the address /callbacks/channels/dingtalk/ACCOUNT at DingTalk",
+        ));
+    }
+    if account.settings.contains_key(infra::mailbox::KEY) {
+        found.push(wrong(
+            format!("mailbox {}", account.name),
+            "a desk in the cloud does not read mailboxes (IMAP)",
+            "remove `mailbox` from the account; let the mail server send mails to /callbacks/channels/mail, or use Amazon SES",
+        ));
+    }
+    found
 }
 
 /// Returns the names of the event streams of all integrations, from the list in the views (stored tables).
-async fn streams(cloud: &Cloud) -> Result<Vec<String>, Error> {
-    let app = target::app(cloud.ports.clone())
-        .map_err(|reason| Error::new(Kind::Misconfigured, reason))?;
+async fn streams(app: &App) -> Result<Vec<String>, Error> {
     let names = app.configuration.integration_names().await?;
     let stream = |name: String| format!("integration-{name}");
     Ok(names.into_iter().map(stream).collect())
@@ -601,5 +603,34 @@ async fn tampering(cloud: &Cloud) -> Finding {
             error.to_string(),
             advice(cloud, &error, "dynamodb:Query"),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_unsupported_setting_of_an_account_has_one_finding() {
+        let account = |channel: &str, is_enabled: bool, settings: serde_json::Value| {
+            let account = json!({
+                "name": "mine", "channel": channel, "is_enabled": is_enabled, "settings": settings,
+            });
+            let account = serde_json::from_value(account).expect("an account");
+            let found = unsupported(&account).into_iter();
+            found.map(|finding| finding.what).collect::<Vec<String>>()
+        };
+        let none: Vec<String> = Vec::new();
+        let streamed = json!({ "stream": true });
+        let mailbox = json!({ "mailbox": { "host": "imap.example.com" } });
+        assert_eq!(
+            account("dingtalk_app", true, streamed.clone()),
+            ["channel account mine"]
+        );
+        assert_eq!(account("dingtalk_app", false, streamed), none);
+        assert_eq!(account("email", true, mailbox), ["mailbox mine"]);
+        assert_eq!(account("email", true, json!({})), none);
     }
 }

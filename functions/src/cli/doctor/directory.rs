@@ -15,7 +15,8 @@ use infra::views::{Entry, Range};
 
 use super::integrations::{Integrations, Means, Stored, newest_token_key};
 use super::systems::Systems;
-use super::{Finding, fine, warning, wrong};
+use super::writes::{WRITES, failed_writes};
+use super::{Finding, accounts, fine, warning, wrong};
 use crate::cli::uploads;
 use crate::stream::{parked, project};
 
@@ -149,8 +150,17 @@ pub(super) async fn look(
             findings.extend(views(data, head.position, is_running).await);
             let integrations = Integrations::new(&ledger, MEANS);
             findings.extend(integrations.check(&configured.integrations).await);
+            findings.extend(integrations.mappings(&configured.integrations).await);
             let systems = Systems::new(&ledger, broker, people);
-            findings.extend(systems.look(&configured).await);
+            let mut found = systems.look(&configured).await;
+            let accounts = &configured.channel_accounts;
+            match failing_accounts(data, is_running, &ledger, accounts).await {
+                Ok(failing) => failing
+                    .into_iter()
+                    .for_each(|one| put_unless_wrong(&mut found, one)),
+                Err(error) => found.push(wrong("channel accounts", error.to_string(), VIEWS)),
+            }
+            findings.extend(found);
             if let Some(site) = site {
                 let key = token_key(&ledger).await;
                 findings.push(integrations.own_address(site, key).await);
@@ -226,6 +236,29 @@ fn sound(data: &Path, name: &str, is_running: bool) -> Option<Finding> {
 fn is_denied(data: &Path, name: &str) -> bool {
     std::fs::File::open(data.join(name))
         .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+}
+
+/// Returns one warning for each channel account whose last message failed. The views contain these failures.
+async fn failing_accounts(
+    data: &Path,
+    is_running: bool,
+    ledger: &Ledger,
+    accounts: &[String],
+) -> Result<Vec<Finding>, infra::Error> {
+    match local::look_at_views(data, is_running)? {
+        Some(looked) => accounts::failing(&*looked.views, ledger, accounts).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Replaces the result of the same check with `finding`. If this check already found a problem, its result stays, because
+/// the operator must remove this problem first.
+fn put_unless_wrong(findings: &mut Vec<Finding>, finding: Finding) {
+    match findings.iter_mut().find(|one| one.what == finding.what) {
+        Some(known) if known.advice.is_none() => *known = finding,
+        Some(_) => {}
+        None => findings.push(finding),
+    }
 }
 
 /// Returns the last part of the advice for failed callbacks. This part lists at most [`SHOWN_MAX`]
@@ -417,5 +450,9 @@ async fn views(data: &Path, position: i64, is_running: bool) -> Vec<Finding> {
         Ok(_) => findings.push(fine("callbacks", "none is failing")),
         Err(error) => findings.push(wrong("callbacks", error.to_string(), VIEWS)),
     }
+    findings.push(match failed_writes(views).await {
+        Ok(finding) => finding,
+        Err(error) => wrong(WRITES, error.to_string(), VIEWS),
+    });
     findings
 }

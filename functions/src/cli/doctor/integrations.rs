@@ -22,7 +22,7 @@ use jiff::fmt::rfc2822;
 use serde_json::Value;
 
 use super::{Finding, fine, warning, wrong};
-use crate::app::itsm::{callbacks, integrations, sources};
+use crate::app::itsm::{callbacks, integrations, mapping_check, sources};
 use crate::app::outbound::{self, Described};
 use crate::app::{TOKEN_KEY, token_key_name};
 
@@ -34,6 +34,8 @@ const CONCURRENT_MAX: usize = 8;
 /// The largest accepted difference between the clock of this machine and the clock of another system, in
 /// milliseconds. Signed requests and tokens with an expiry time fail above such a difference.
 const CLOCK_MAX_MS: i64 = 5 * 60_000;
+/// The id of a record that exists in no system.
+const ABSENT_RECORD: &str = "ledgerdesk-doctor";
 /// The name of the check of the public address.
 const OWN_ADDRESS: &str = "callback address";
 
@@ -215,6 +217,38 @@ impl<'a> Integrations<'a> {
         findings
     }
 
+    /// Compares the mappings of all integrations with the services, forms, people and integrations of the desk.
+    pub(super) async fn mappings(&self, streams: &[String]) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for stream in streams {
+            match self.mapping(stream).await {
+                Ok(found) => findings.extend(found),
+                Err(error) => {
+                    let next_step = (self.means.after_failed_read)(&error, Stored::Definition);
+                    findings.push(wrong(stream, error.to_string(), next_step));
+                }
+            }
+        }
+        findings
+    }
+
+    async fn mapping(&self, stream: &str) -> Result<Vec<Finding>, Error> {
+        let state = self.ledger.load::<Integration>(stream).await?;
+        let Some(defined) = state.aggregate.0.defined else {
+            return Ok(Vec::new());
+        };
+        let what = format!("mapping of integration {}", defined.name);
+        let differences = mapping_check::differences(self.ledger, &defined).await?;
+        let found = differences.into_iter().map(|one| {
+            let finding = wrong(what.clone(), one.text, one.advice);
+            Finding {
+                is_warning: one.is_warning,
+                ..finding
+            }
+        });
+        Ok(found.collect())
+    }
+
     async fn check_one(&self, stream: &str) -> Finding {
         self.integration(stream).await.unwrap_or_else(|error| {
             let next_step = (self.means.after_failed_read)(&error, Stored::Definition);
@@ -318,7 +352,10 @@ impl<'a> Integrations<'a> {
             secret,
         };
         let Some(changes) = codec.changes() else {
-            return Ok(senders);
+            return match codec.api() {
+                Some(api) => self.one_record(&checked, api, &account).await,
+                None => Ok(senders),
+            };
         };
         let finding = self
             .ask(
@@ -342,6 +379,37 @@ impl<'a> Integrations<'a> {
             }
             _ => Ok(finding),
         }
+    }
+
+    /// Reads a record that does not exist. A system that does not reject the account answers that it has no such record.
+    async fn one_record(
+        &self,
+        checked: &Checked,
+        api: &'static dyn source::Api,
+        account: &source::Account,
+    ) -> Result<Finding, Error> {
+        let planned = api.one(account, ABSENT_RECORD);
+        let finding = self
+            .ask(checked, planned, |response| {
+                let status = response.as_ref().ok().map(|response| response.status);
+                match api.record(response) {
+                    source::Answer::Done(_) => Reply::Fine,
+                    source::Answer::Rejected(_)
+                        if matches!(status, Some(400 | 404 | 410 | 422)) =>
+                    {
+                        Reply::Fine
+                    }
+                    source::Answer::NotSent(reason) => Reply::NotSent(reason),
+                    source::Answer::Unclear(reason) => Reply::Unclear(reason),
+                    source::Answer::Rejected(reason) => Reply::Rejected(reason),
+                }
+            })
+            .await?;
+        if finding.advice.is_some() {
+            return Ok(finding);
+        }
+        let found = format!("{} answers, and does not reject the account", checked.url);
+        Ok(fine(&checked.what, found))
     }
 
     /// Returns a finding if the account has rights that the desk does not need, or lacks rights that it needs.

@@ -1,6 +1,7 @@
 //! Implements `ledgerdesk doctor`, which checks a service desk in a directory or in the cloud. For
 //! each problem, the command prints what the operator should do.
 
+mod accounts;
 mod chains;
 #[cfg(feature = "aws")]
 mod cloud;
@@ -11,6 +12,7 @@ mod integrations;
 #[cfg(not(feature = "aws"))]
 mod no_cloud;
 mod systems;
+mod writes;
 
 use clap::Args;
 
@@ -41,8 +43,6 @@ pub struct Doctor {
     #[arg(long, value_name = "URL", conflicts_with = "cost")]
     pub mqtt_broker: Option<String>,
     /// The source of departments, as for `serve`: check the steps of escalation chains with a department.
-    ///
-    /// Only for a desk in a directory.
     #[arg(long, value_name = "FILE|URL", conflicts_with = "cost")]
     pub directory: Option<String>,
 }
@@ -99,13 +99,21 @@ impl Doctor {
             }
             return cost::print(&self.target.connect().await?, self.hours, json).await;
         }
-        let findings = match self.target.directory() {
-            Some(directory) => {
-                let (site, broker) = (self.site.as_deref(), self.mqtt_broker.as_deref());
-                let people = self.directory.as_deref();
-                directory::look(directory, site, broker, people).await
-            }
-            None => cloud::look(&self.target.connect().await?, self.site.as_deref()).await,
+        let findings = if let Some(directory) = self.target.directory() {
+            let (site, broker) = (self.site.as_deref(), self.mqtt_broker.as_deref());
+            let people = self.directory.as_deref();
+            directory::look(directory, site, broker, people).await
+        } else {
+            let (site, people) = (self.site.as_deref(), self.directory.as_deref());
+            let mut findings = cloud::look(&self.target.connect().await?, site, people).await;
+            findings.extend(self.mqtt_broker.is_some().then(|| {
+                warning(
+                    "broker of the robots",
+                    "it is not checked: the robots of a desk in the cloud connect to AWS IoT Core",
+                    "omit --mqtt-broker",
+                )
+            }));
+            findings
         };
         let shown: Vec<Value> = findings
             .iter()

@@ -9,7 +9,11 @@ pub(super) mod cloud {
         clippy::unused_async,
         reason = "the function of a program with the feature `aws` is async"
     )]
-    pub(in super::super) async fn look(cloud: &Cloud, _site: Option<&str>) -> Vec<Finding> {
+    pub(in super::super) async fn look(
+        cloud: &Cloud,
+        _site: Option<&str>,
+        _people: Option<&str>,
+    ) -> Vec<Finding> {
         match cloud.never {}
     }
 }

@@ -2,11 +2,13 @@
 //! the broker of the robots. The checks send requests that change nothing. A system that does not respond is
 //! only a warning: the desk works, and repeats its requests.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::config::{ChannelAccount, Platform};
 use events::platform;
 use infra::channel::{self, email};
+use infra::directory::Directory;
 use infra::fleet::mqtt::Address;
 use infra::http::Url;
 use infra::local::Configured;
@@ -15,6 +17,7 @@ use infra::{Error, Ledger};
 use serde_json::Value;
 
 use super::{Finding, chains, fine, warning, wrong};
+use crate::app::notifications::definitions::policy_names;
 use crate::cli::serve::open_directory;
 
 /// Maximum time of a connection. A person waits for the command, and these systems are checked one after another.
@@ -50,22 +53,7 @@ impl<'a> Systems<'a> {
             let of_mailbox = self.mailbox(stream).await;
             findings.extend(of_mailbox.unwrap_or_else(|error| Some(unread(error))));
         }
-        let directory = self
-            .directory
-            .map(|one| open_directory(Some(one), self.ledger));
-        let directory = match directory {
-            Some(Ok(directory)) => Some(directory),
-            Some(Err(error)) => {
-                let advice = "correct --directory, as for `serve`";
-                findings.push(wrong(
-                    "directory of the organization",
-                    error.to_string(),
-                    advice,
-                ));
-                None
-            }
-            None => None,
-        };
+        let directory = directory(self.directory, self.ledger, &mut findings);
         for stream in &configured.escalation_chains {
             match chains::check(self.ledger, directory.as_deref(), stream).await {
                 Ok(found) => findings.extend(found),
@@ -90,9 +78,20 @@ impl<'a> Systems<'a> {
         let Some(defined) = state.aggregate.0.0 else {
             return Ok(fine(stream, "not defined"));
         };
-        let what = format!("channel account {}", defined.name);
+        let what = super::accounts::what(&defined.name);
         if !defined.is_enabled {
-            return Ok(warning(what, "switched off", "set `is_enabled` to use it"));
+            return Ok(if policy_names(self.ledger, &defined.name).await? {
+                warning(
+                    what,
+                    "switched off, but the notification policy names it",
+                    "set `is_enabled = true` to use it, or remove it from the policy",
+                )
+            } else {
+                fine(
+                    what,
+                    "switched off, and the notification policy does not name it",
+                )
+            });
         }
         let Some(found) = channel::find(&defined.channel) else {
             let reason = format!("this program has no channel {}", defined.channel);
@@ -185,6 +184,26 @@ impl<'a> Systems<'a> {
                 format!("{host}:{port} did not respond within {TIMEOUT:?}"),
                 NETWORK,
             ),
+        }
+    }
+}
+
+/// Opens the directory of the organization. Returns `None` without a source, and also if the source cannot be opened. The
+/// function then appends this result to `findings`.
+pub(super) fn directory(
+    source: Option<&str>,
+    ledger: &Ledger,
+    findings: &mut Vec<Finding>,
+) -> Option<Arc<dyn Directory>> {
+    match open_directory(Some(source?), ledger) {
+        Ok(directory) => Some(directory),
+        Err(error) => {
+            findings.push(wrong(
+                "directory of the organization",
+                error.to_string(),
+                "correct --directory, as for `serve`",
+            ));
+            None
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use infra::Ports;
 use infra::accounts::ldap::Ldap;
-use infra::aws::{Cloud, configure};
+use infra::aws::{Cloud, configure_function};
 use infra::channel::smtp::Smtp;
 use infra::directory::file::File;
 use infra::directory::{Directory, http::Http as HttpDirectory};
@@ -14,6 +14,9 @@ use infra::http::client::Client as HttpClient;
 use infra::http::egress::Egress;
 use infra::login::{Login, http::Http as HttpLogin, memory::Memory as NoLogin};
 use lambda_runtime::Error;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::{Host, StreamAnswers};
 use crate::App;
@@ -31,21 +34,33 @@ const NO_JOURNAL: [&str; 3] = ["index", "project", "wake"];
 /// and the base64 encoding of the body need a part of these 6 MiB.
 const RESPONSE_BYTES_MAX: u64 = 4 << 20;
 
-/// Creates the object that runs a function, and returns it with the name of the function. Returns an error if
-/// a setting is missing or wrong.
-pub async fn start() -> Result<(Host, String), Error> {
+/// Adds the ports of the functions that send mails and work on accounts in directories (LDAP servers).
+pub fn with_senders(ports: Ports, egress: &Egress) -> Ports {
+    Ports {
+        mailer: Arc::new(Smtp::new(egress.clone())),
+        accounts: Arc::new(Ldap::new(egress.clone())),
+        ..ports
+    }
+}
+
+/// Creates the object that runs a function, and returns it with the name of the function. `connect` adds the ports that
+/// only some functions need: the program of the other functions must not contain their code. Returns an error if a
+/// setting is missing or wrong.
+pub async fn start(connect: fn(Ports, &Egress) -> Ports) -> Result<(Host, String), Error> {
     let filter = setting("LEDGERDESK_LOG").unwrap_or_else(|| "info".into());
-    tracing_subscriber::fmt()
+    let levels = filter.parse::<Targets>();
+    let levels = levels.map_err(|error| format!("LEDGERDESK_LOG: {error}"))?;
+    let log = tracing_subscriber::fmt::layer()
         .json()
-        .with_timer(times::LogTime)
-        .with_env_filter(filter)
-        .init();
+        .with_timer(times::LogTime);
+    tracing_subscriber::registry().with(log).with(levels).init();
     let function = setting("_HANDLER").ok_or("_HANDLER is not set; it must name a function")?;
     let prefix = setting("LEDGERDESK_PREFIX")
         .ok_or("LEDGERDESK_PREFIX is not set; it must be the prefix of the desk's tables")?;
     let bucket = setting("LEDGERDESK_BUCKET")
         .ok_or("LEDGERDESK_BUCKET is not set; it must name the archive bucket")?;
-    let cloud = Cloud::new(configure(None).await, &prefix, &bucket, &queues());
+    let config = configure_function(setting)?;
+    let cloud = Cloud::new(config, &prefix, &bucket, &queues());
     let warmed = tokio::spawn({
         let (cloud, reads_journal) = (cloud.clone(), !NO_JOURNAL.contains(&function.as_str()));
         async move {
@@ -74,9 +89,7 @@ pub async fn start() -> Result<(Host, String), Error> {
         is_streaming: false,
     };
     let egress = Egress::read(&setting("LEDGERDESK_EGRESS").unwrap_or_default())?;
-    let mailer = Arc::new(Smtp::new(egress.clone()));
-    let accounts = Arc::new(Ldap::new(egress.clone()));
-    let http = Arc::new(HttpClient::new(egress)?);
+    let http = Arc::new(HttpClient::new(egress.clone())?);
     let directory: Arc<dyn Directory> = match setting("LEDGERDESK_DIRECTORY") {
         Some(url) => Arc::new(HttpDirectory::new(
             &url,
@@ -87,11 +100,9 @@ pub async fn start() -> Result<(Host, String), Error> {
     };
     let ports = Ports {
         http,
-        mailer,
-        accounts,
         login,
         directory,
-        ..cloud.ports.clone()
+        ..connect(cloud.ports.clone(), &egress)
     };
     let app = App::new(ports, settings, Arc::default())?;
     app.limits.apply();

@@ -428,23 +428,10 @@ fn unescaped(text: &str) -> Vec<u8> {
     plain
 }
 
-/// Returns the name under which a file is stored: the last segment of the path `name`. The function
-/// removes control characters and characters that change the text direction.
+/// Returns the name under which a file is stored. Returns an error if `name` is not a file name.
 fn stored_name(name: &str) -> Result<String, Problem> {
-    let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let is_hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
-    let stored: String = last.chars().filter(|c| !is_hidden(*c)).collect();
-    let stored = stored.trim();
-    if stored.is_empty() || stored.chars().all(|c| c == '.') {
-        return Err(Problem::malformed(
-            "name",
-            format!("{name:?} is not a file name"),
-        ));
-    }
-    Ok(stored.to_owned())
+    attachments::stored_name(name)
+        .ok_or_else(|| Problem::malformed("name", format!("{name:?} is not a file name")))
 }
 
 /// Starts and returns an upload of a file with the name `name`. If the client already started an

@@ -1,6 +1,8 @@
 //! Handles cases in the API `/v1`. A case is a record of an external system for which the desk
 //! opens a ticket. Apps (client programs) send the records, and superusers read the cases.
 
+use std::collections::BTreeSet;
+
 use axum::http::Method;
 use domain::itsm::case::Case;
 use domain::itsm::writeback::Writeback;
@@ -15,20 +17,25 @@ use super::admin::{CardList, changes_configuration, page_of, reads_operations, s
 use super::problem::{ApiResult, Problem};
 #[cfg(test)]
 use super::reply::schema;
-use super::reply::{Time, not_empty, ok, time};
+use super::reply::{Time, done, not_empty, ok, time};
 use super::request::Asked;
 use super::resource::{
-    Answer, Asks, Call, Operation, PAGE, PAGE_SIZE, Resource, get, list, post, segments,
+    Answer, Asks, Call, Operation, PAGE, PAGE_SIZE, Resource, delete, get, list, post, put,
+    segments,
 };
 use super::shape::{Member, Shape, quoted, required};
 use crate::app::itsm::assignees::ACCOUNT;
 use crate::app::itsm::cases::{
     BATCH_MAX, CaseError, RECORD_BYTES_MAX, Receipt, id_of, process_again, receive,
 };
+use crate::app::itsm::links::{NotLinked, link, unlink};
+use crate::app::itsm::rewriting::write_again;
 use crate::app::itsm::sources::stream_of_writes;
 
 const SOURCE: Member = required("source", Shape::Text);
 const CASES: Member = required("cases", Shape::List(&Shape::Map(&Shape::Any)));
+const INTEGRATION: Member = required("integration", Shape::Text);
+const RECORD: Member = required("record", Shape::Text);
 
 const OPERATIONS: &[Operation] = &[
     post(
@@ -43,7 +50,7 @@ const OPERATIONS: &[Operation] = &[
         &[
             (
                 "state",
-                Asks::Word(&["all", "pending", "refused", "conflict"]),
+                Asks::Word(&["all", "pending", "refused", "conflict", "failed"]),
             ),
             ("ticket", Asks::Text),
             ("source", Asks::Text),
@@ -59,6 +66,23 @@ const OPERATIONS: &[Operation] = &[
         &[],
     )
     .returning::<ShownCase>(),
+    post(
+        "/v1/cases/{case}/write",
+        "writes again what the desk could not write to the records of a case; for superusers",
+        &[],
+    )
+    .returning::<ShownCase>(),
+    put(
+        "/v1/cases/{case}/crm",
+        "binds a case also to a record of another integration, such as a CRM; for superusers",
+        &[INTEGRATION, RECORD],
+    )
+    .returning::<ShownCase>(),
+    delete(
+        "/v1/cases/{case}/crm",
+        "removes the binding of a case to a record that a person named, and cancels waiting writes to the record; for superusers",
+    )
+    .asking(&[("integration", Asks::Text)]),
 ];
 
 /// The results of received records, in the order of the request.
@@ -169,10 +193,27 @@ struct WriteBack {
     waiting_notes: u32,
     #[cfg_attr(test, schemars(schema_with = "schema::write_back_outcome"))]
     outcome: Option<Outcome>,
+    /// The reason of the failure. If the write is not completed, the reason of the last failed attempt.
     reason: Option<String>,
+    /// The number of requests to the record and of pauses, since the desk began to write to the record.
     attempts: u32,
+    /// The last failed attempts, at most 20, the newest first.
+    failures: Vec<WriteFailure>,
     /// The time of the next request, if the write is not completed.
     next_attempt: Option<Time>,
+}
+
+/// A failed attempt to write to a record.
+#[derive(Debug, Serialize)]
+#[cfg_attr(
+    test,
+    derive(schemars::JsonSchema),
+    schemars(rename = "CaseWriteFailure")
+)]
+struct WriteFailure {
+    /// The number of the attempt.
+    attempt: u32,
+    reason: String,
 }
 
 /// The state of a case.
@@ -208,6 +249,17 @@ fn answer(call: Call) -> Answer {
         if let [_, id, "process"] = *segments(&call.path) {
             let meta = changes_configuration(&call.request).await?;
             return again(call.request, id, &meta).await;
+        }
+        if let [_, id, "write"] = *segments(&call.path) {
+            let meta = changes_configuration(&call.request).await?;
+            return rewrite(call.request, id, &meta).await;
+        }
+        if let [_, id, "crm"] = *segments(&call.path) {
+            let meta = changes_configuration(&call.request).await?;
+            if call.method == Method::DELETE {
+                return unbind(call.request, id, &meta).await;
+            }
+            return bind(call.request, id, &meta).await;
         }
         reads_operations(&call.request).await?;
         match *segments(&call.path) {
@@ -264,6 +316,10 @@ fn result(receipt: &Receipt) -> RecordResult {
 }
 
 async fn all(request: Asked) -> ApiResult {
+    let is_alone = request.asked_for("ticket").is_none() && request.asked_for("source").is_none();
+    if is_alone && request.asked_for("state") == Some("failed") {
+        return failed(request).await;
+    }
     let list = match (
         request.asked_for("state").filter(|state| *state != "all"),
         request.asked_for("ticket"),
@@ -287,6 +343,24 @@ async fn all(request: Asked) -> ApiResult {
     let mut cases = Vec::with_capacity(cards.len());
     for (stream, card) in cards {
         cases.push(shown(&request, &stream, &card).await?);
+    }
+    Ok(ok(&CasePage { count, cases }))
+}
+
+/// Lists the cases with a write that failed, by the time at which the write was requested.
+async fn failed(request: Asked) -> ApiResult {
+    let list = CardList::whole("failed");
+    let body = |_: &str, card: &Writeback| card.target.as_ref().map(|target| target.case.clone());
+    let (count, streams) = page_of(&request, &list, body).await?;
+    // A case with several records can be in the list several times.
+    let mut cases = Vec::with_capacity(streams.len());
+    let mut known = BTreeSet::new();
+    for stream in streams.into_iter().flatten() {
+        if !known.insert(stream.clone()) {
+            continue;
+        }
+        let case = request.app.ledger.load::<Case>(&stream).await?.aggregate.0;
+        cases.push(shown(&request, &stream, &case).await?);
     }
     Ok(ok(&CasePage { count, cases }))
 }
@@ -318,6 +392,63 @@ async fn again(request: Asked, id: &str, meta: &Meta) -> ApiResult {
     }
 }
 
+async fn rewrite(request: Asked, id: &str, meta: &Meta) -> ApiResult {
+    let stream = stream(id)?;
+    let case = request.app.ledger.load::<Case>(&stream).await?.aggregate.0;
+    if case.digest.is_empty() {
+        return Err(missing(id));
+    }
+    match write_again(&request.app, &stream, meta).await? {
+        Some(case) => Ok(ok(&shown(&request, &stream, &case).await?)),
+        None => Err(Problem::conflict(
+            "only a case with a write that failed can be written again",
+        )),
+    }
+}
+
+async fn bind(request: Asked, id: &str, meta: &Meta) -> ApiResult {
+    let (integration, record) = (
+        request.required("integration")?,
+        request.required("record")?,
+    );
+    let stream = stream(id)?;
+    let case = request.app.ledger.load::<Case>(&stream).await?.aggregate.0;
+    if case.digest.is_empty() {
+        return Err(missing(id));
+    }
+    let linked = link(&request.app, &stream, &integration, &record, meta).await;
+    let case = linked.map_err(not_linked)?;
+    Ok(ok(&shown(&request, &stream, &case).await?))
+}
+
+async fn unbind(request: Asked, id: &str, meta: &Meta) -> ApiResult {
+    let stream = stream(id)?;
+    let case = request.app.ledger.load::<Case>(&stream).await?.aggregate.0;
+    if case.digest.is_empty() {
+        return Err(missing(id));
+    }
+    let integration = request.asked_for("integration");
+    unlink(&request.app, &stream, integration, meta)
+        .await
+        .map_err(not_linked)?;
+    Ok(done())
+}
+
+fn not_linked(error: NotLinked) -> Problem {
+    match error {
+        NotLinked::Record => Problem::malformed("/record", format!("`record` {error}")),
+        NotLinked::Several(_) => {
+            Problem::malformed("integration", format!("`integration` {error}"))
+        }
+        NotLinked::Integration { name, reason } => Problem::unknown(
+            "/integration",
+            format!("integration {} {reason}", quoted(&name)),
+        ),
+        NotLinked::Rejected(rejection) => Problem::conflict(rejection.to_string()),
+        NotLinked::Technical(error) => error.into(),
+    }
+}
+
 /// Returns what the desk writes to one record of a case.
 async fn written(
     request: &Asked,
@@ -328,7 +459,29 @@ async fn written(
     let stream = stream_of_writes(stream, &case.source, integration);
     let loaded = request.app.ledger.load::<Writeback>(&stream).await?;
     let state = loaded.aggregate.0;
+    let record = case.binding(integration).map(|binding| &binding.record);
+    if state.target.as_ref().map(|target| &target.record) != record {
+        // The desk wrote only to a former record.
+        return Ok(None);
+    }
+    let attempts = state.own_attempts();
+    let mut failures: Vec<WriteFailure> = Vec::with_capacity(state.failures.len());
+    for failure in state.failures.iter().rev() {
+        failures.push(WriteFailure {
+            attempt: failure.attempt,
+            reason: failure.reason.clone(),
+        });
+    }
+    let has_failures = state.attempts.failures > 0 || state.denials > 0;
     let last = state.last.filter(|_| !state.is_open);
+    let reason = match &last {
+        Some(last) => not_empty(&last.reason),
+        None if state.is_open && has_failures => {
+            let newest = failures.first();
+            newest.and_then(|newest| not_empty(&newest.reason))
+        }
+        None => None,
+    };
     let (status, target) = state.requested.map_or((None, Value::Null), |requested| {
         (Some(requested.status), requested.target)
     });
@@ -337,8 +490,9 @@ async fn written(
         target,
         waiting_notes: u32::try_from(state.notes.len()).unwrap_or(u32::MAX),
         outcome: last.as_ref().map(|last| last.outcome),
-        reason: last.and_then(|last| not_empty(&last.reason)),
-        attempts: state.attempts.made,
+        reason,
+        attempts,
+        failures,
         next_attempt: state
             .is_open
             .then(|| time(&request.app, state.attempts.due)),

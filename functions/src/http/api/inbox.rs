@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::admin::stream_of;
 use super::inbox_events::{self, InboxChanges};
-use super::notifications::{ShownNotification, allowed, missing, permitted, shown};
+use super::notifications::{ShownNotification, allowed, missing, permitted, titled};
 use super::problem::{ApiResult, Problem};
 use super::reply::ok;
 use super::request::Asked;
@@ -205,11 +205,14 @@ async fn page(request: Asked, person: &str) -> ApiResult {
     let position = inbox_feed::cursor(app).await?;
     let documents = inbox::page(app, &person, list, &filter, (number, size)).await?;
     let cards = documents.cards::<Notification>(&app.ledger).await?;
-    let notifications = cards.iter().map(|(stream, card)| shown(app, stream, card));
+    let mut notifications = Vec::with_capacity(cards.len());
+    for (stream, card) in &cards {
+        notifications.push(titled(app, stream, card).await?);
+    }
     Ok(ok(&InboxPage {
         count: documents.count,
         position,
-        notifications: notifications.collect(),
+        notifications,
     }))
 }
 
@@ -232,7 +235,7 @@ async fn change(request: Asked, id: &str, name: &str) -> ApiResult {
     let state = inbox::change(&request.app, &stream, action, meta)
         .await
         .map_err(|failure| not_changed(failure, id))?;
-    Ok(ok(&shown(&request.app, &stream, &state)))
+    Ok(ok(&titled(&request.app, &stream, &state).await?))
 }
 
 async fn change_many(request: Asked, person: &str) -> ApiResult {

@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::notifications::{ShownNotification, shown};
+use super::notifications::{ShownNotification, titled};
 use super::problem::{ApiResult, Problem};
 use super::reply::ok;
 use crate::App;
@@ -128,7 +128,7 @@ impl Waiting {
             changes.push(InboxChange {
                 position: changed.position,
                 is_removed: !state.is_in_inbox(),
-                notification: shown(&self.app, &changed.stream, &state),
+                notification: titled(&self.app, &changed.stream, &state).await?,
             });
         }
         Ok(changes)

@@ -39,14 +39,16 @@ const INTEGRATION: &[Member] = &[
     optional("pull_minutes", NUMBER),
     optional("per_minute", NUMBER),
     optional("reconcile_minutes", NUMBER),
+    optional("shift_ends", TEXTS),
+    optional("zone", TEXT),
     optional("filter", TEXT),
     optional(
         "status_authority",
-        Shape::Nullable(&Shape::Words(&["person", "desk"])),
+        Shape::Nullable(&Shape::Words(&["person", "desk", "source"])),
     ),
     optional(
         "assignee_authority",
-        Shape::Nullable(&Shape::Words(&["person", "desk"])),
+        Shape::Nullable(&Shape::Words(&["person", "desk", "source"])),
     ),
     optional("language", Shape::Nullable(&Shape::Words(&["zh", "en"]))),
     optional("mapping", OBJECT),
@@ -211,9 +213,28 @@ async fn of_kinds(request: Asked, method: &Method, parts: &[&str]) -> ApiResult 
 
 fn problem(reason: NotDefined) -> Problem {
     match reason {
-        NotDefined::Wrong(detail) => Problem::malformed("body", detail),
+        NotDefined::Wrong(detail) => Problem::malformed(&place_of(&detail), detail),
         NotDefined::Rejected(error) => error.into(),
         NotDefined::Technical(error) => error.into(),
+    }
+}
+
+/// Returns the JSON pointer of the member that a reason names first. If the reason names no member, the place is the body.
+fn place_of(reason: &str) -> String {
+    const BODY: &str = "body";
+    // The reason names a value, and not its member.
+    if reason.contains("unknown variant") || reason.contains("invalid value") {
+        return BODY.to_owned();
+    }
+    let is_of_mapping = reason.contains(": mapping: ") || reason.contains("the mapping must");
+    let prefix = if is_of_mapping { "/mapping/" } else { "/" };
+    let is_member = |text: &&str| {
+        let mut bytes = text.bytes();
+        !text.is_empty() && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"_.".contains(&byte))
+    };
+    match reason.split('`').nth(1).filter(is_member) {
+        Some(member) => format!("{prefix}{}", member.replace('.', "/")),
+        None => BODY.to_owned(),
     }
 }
 
@@ -261,4 +282,48 @@ async fn detail(request: &Asked, name: &str) -> Result<IntegrationDetail, Proble
             None
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::place_of;
+
+    #[test]
+    fn the_place_of_a_wrong_member_is_a_json_pointer() {
+        for (reason, place) in [
+            (
+                "integration crm: `per_minute` must be a number",
+                "/per_minute",
+            ),
+            (
+                "integration crm: mapping: `record` must be a JSON pointer",
+                "/mapping/record",
+            ),
+            (
+                "integration crm: mapping: `write_back.FINISHD` is not a status",
+                "/mapping/write_back/FINISHD",
+            ),
+            (
+                "integration crm: mapping: missing field `record`",
+                "/mapping/record",
+            ),
+            (
+                "integration crm: the mapping must have `update`: a reason",
+                "/mapping/update",
+            ),
+            (
+                "integration crm: `assignee_authority` needs `assignee` in the mapping",
+                "/assignee_authority",
+            ),
+            ("unknown field `ulr`, expected one of `url`, `user`", "/ulr"),
+            (
+                "unknown variant `sometimes`, expected `signed` or `unsigned`",
+                "body",
+            ),
+            ("integration crm: ``", "body"),
+            ("invalid type: string, expected u32", "body"),
+        ] {
+            assert_eq!(place_of(reason), place, "{reason}");
+        }
+    }
 }

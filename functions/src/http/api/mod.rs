@@ -12,6 +12,7 @@ mod callbacks;
 mod cases;
 mod catalog;
 mod channel_accounts;
+mod chat_groups;
 mod definition;
 #[cfg(test)]
 mod describe;
@@ -31,6 +32,7 @@ mod notification_templates;
 mod notifications;
 mod onboarding;
 pub mod openapi;
+mod own_subscriptions;
 mod people;
 mod policy_trials;
 mod preference_documents;
@@ -90,12 +92,14 @@ const RESOURCES: &[Resource] = &[
     why_person::RESOURCE,
     channel_accounts::RESOURCE,
     addresses::RESOURCE,
+    chat_groups::RESOURCE,
     calendars::RESOURCE,
     escalations::RESOURCE,
     feedback::RESOURCE,
     experiments::RESOURCE,
     onboarding::RESOURCE,
     recommendations::RESOURCE,
+    own_subscriptions::RESOURCE,
     notification_templates::RESOURCE,
     policy_trials::RESOURCE,
     reports::RESOURCE,

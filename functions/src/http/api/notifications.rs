@@ -18,7 +18,7 @@ use events::notification::{
 use events::person::{Language, PreferencesChanged};
 use events::preference::{Band, ChannelPreference, Frequency};
 use events::{Moment, PersonId};
-use infra::inbound;
+use infra::{Error, inbound};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -34,7 +34,7 @@ use super::resource::{
 use super::shape::{Member, Shape, optional, quoted, required};
 use crate::App;
 use crate::app::notifications::preferences::{self, Preferences};
-use crate::app::notifications::{identities, notify, why};
+use crate::app::notifications::{identities, message, notify, why};
 use crate::app::{permissions, times};
 
 /// The languages in which the desk writes messages. These are the allowed values of the member `language`.
@@ -141,6 +141,9 @@ pub(super) struct ShownNotification {
     #[cfg_attr(test, schemars(schema_with = "schema::notification_role"))]
     role: Option<Role>,
     ticket: Option<String>,
+    /// The title of the ticket. Null if the title is encrypted, if the person may not read the ticket, and in the list of
+    /// all notifications.
+    ticket_title: Option<String>,
     node: Option<i64>,
     node_name: Option<String>,
     /// The time of the event that caused the notification.
@@ -348,6 +351,9 @@ struct ShownPreferences {
     aggregation: bool,
     /// Whether the desk may learn from the answers of the person, and whether the person takes part in experiments.
     learning: bool,
+    /// After a change: the name of the person, if neither the desk nor the directory knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warnings: Option<Vec<String>>,
 }
 
 /// The preferences of a person for one kind of address.
@@ -548,7 +554,7 @@ pub(super) async fn allowed(
 
 async fn one(request: Asked, id: &str) -> ApiResult {
     let (stream, state, _) = allowed(&request, Permission::ReadPerson, id).await?;
-    Ok(ok(&shown(&request.app, &stream, &state)))
+    Ok(ok(&titled(&request.app, &stream, &state).await?))
 }
 
 /// Returns a code for a chat account. Only the person gets the code, because the owner of the chat account then acts as
@@ -602,14 +608,30 @@ async fn explain(request: Asked, id: &str) -> ApiResult {
         None => String::new(),
     };
     Ok(ok(&Explanation {
-        notification: shown(&request.app, &stream, &state),
+        notification: titled(app, &stream, &state).await?,
         person,
         steps: steps.collect(),
     }))
 }
 
-/// Returns the notification in the given stream as the API shows it.
-pub(super) fn shown(app: &App, stream: &str, state: &Notification) -> ShownNotification {
+/// Returns the notification in the given stream as the API shows it, with the title of its ticket.
+pub(super) async fn titled(
+    app: &App,
+    stream: &str,
+    state: &Notification,
+) -> Result<ShownNotification, Error> {
+    let ticket_title = match &state.requested {
+        Some(requested) => message::title_for(app, requested).await?,
+        None => None,
+    };
+    Ok(ShownNotification {
+        ticket_title,
+        ..shown(app, stream, state)
+    })
+}
+
+/// Returns the notification in the given stream as the API shows it, without the title of its ticket.
+fn shown(app: &App, stream: &str, state: &Notification) -> ShownNotification {
     let at = |at: Moment| time(app, at);
     let requested = state.requested.as_ref();
     let (phase, outcome, reason, until) = match &state.phase {
@@ -658,6 +680,7 @@ pub(super) fn shown(app: &App, stream: &str, state: &Notification) -> ShownNotif
         id: stream.trim_start_matches("notification-").to_owned(),
         fact: requested.map(|one| one.fact),
         ticket: requested.map(|one| one.ticket.to_string()),
+        ticket_title: None,
         role: requested.map(|one| one.role),
         node: requested.and_then(|one| one.node).map(|node| node.0),
         node_name: requested.and_then(|one| not_empty(&one.name)),
@@ -695,6 +718,14 @@ async fn change(request: Asked, person: &str) -> ApiResult {
         .ok_or_else(|| Problem::not_found(format!("{} is not a user name", quoted(person))))?;
     let found = request.app.people.find(name).await?;
     let actor = permitted(&request, Permission::ChangePerson, &found).await?;
+    // A person who changes the own preferences is known, also if this is the first request of the person.
+    let warnings = if actor == found {
+        None
+    } else {
+        let people = [found.clone()];
+        request.check_directory("person", &people).await?;
+        unknown(&request.app, name, &found).await
+    };
     let wanted = wanted(&request)?;
     preferences::check(&wanted).map_err(|wrong| Problem::malformed(&wrong.field, wrong.reason))?;
     preferences::check_in_desk(&request.app, &wanted)
@@ -704,7 +735,18 @@ async fn change(request: Asked, person: &str) -> ApiResult {
     let actor = if actor == found { pid.clone() } else { actor };
     let meta = request.meta(actor);
     let stored = preferences::write(&request.app, &pid, wanted, meta).await?;
-    Ok(ok(&preferences_body(&request, &stored)))
+    Ok(ok(&ShownPreferences {
+        warnings,
+        ..preferences_body(&request, &stored)
+    }))
+}
+
+/// Returns a warning if neither the desk nor the directory knows a person. The name can be misspelled.
+async fn unknown(app: &App, name: &str, person: &PersonId) -> Option<Vec<String>> {
+    person.unregistered_name()?;
+    let is_known = matches!(app.directory.has_person(name).await, Ok(Some(true)));
+    let warning = || vec![format!("{} is unknown; check the spelling", quoted(name))];
+    (!is_known).then(warning)
 }
 
 /// Returns the notification preferences in the body of a request. The server has already checked
@@ -787,5 +829,6 @@ fn preferences_body(request: &Asked, preferences: &PreferencesChanged) -> ShownP
             .collect(),
         aggregation: preferences.is_aggregated(),
         learning: preferences.is_learned(),
+        warnings: None,
     }
 }

@@ -260,6 +260,7 @@ pub(super) mod schema {
                 "operator",
                 "on_call",
                 "subscriber",
+                "own_subscriber",
                 "approver",
                 null,
             ],

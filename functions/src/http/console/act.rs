@@ -9,13 +9,18 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
 use domain::notification::action::Action;
+use domain::ticket::Ticket;
+use domain::views::ticket_card::TicketCard;
 use events::Origin;
 use events::person::Language;
+use events::workflow::Definition;
+use infra::Error;
 
 use super::frame::{Frame, html, status_of};
 use super::request::{Form, Guest};
 use crate::App;
 use crate::app::notifications::actions::{self, NotActed, Pending};
+use crate::app::tickets::display::form_rows;
 use crate::app::wording;
 
 pub(super) fn routes() -> Router<App> {
@@ -39,6 +44,8 @@ struct ActPage {
     heading: String,
     text: String,
     is_refused: bool,
+    /// The names and the values of the form fields of the ticket. Empty if the page does not show the content.
+    content: Vec<(String, String)>,
     form: Option<ActForm>,
     sn: Option<String>,
     open: &'static str,
@@ -51,6 +58,8 @@ struct Texts {
     required_label: &'static str,
     confirm: fn(&str, &str) -> String,
     hint: &'static str,
+    /// The hint of a page that does not show the content of the ticket.
+    sealed_hint: &'static str,
     done: fn(&str, &str) -> String,
     refused: &'static str,
     unknown: &'static str,
@@ -63,10 +72,11 @@ struct Texts {
 
 const CHINESE: Texts = Texts {
     open: "查看工单",
-    label: "说明（可不填）",
+    label: "理由（可不填）",
     required_label: "评论内容",
     confirm: |action, sn| format!("{action}：{sn}"),
-    hint: "请先核对工单内容，再点击按钮确认。打开此页面不会执行任何操作。",
+    hint: "请核对下列工单内容，再点击按钮确认。打开此页面不会执行任何操作。",
+    sealed_hint: "此页面不显示工单内容。请先登录并查看工单，再点击按钮确认。打开此页面不会执行任何操作。",
     done: |action, sn| format!("已完成“{action}”，单号 {sn}。"),
     refused: "操作没有完成",
     unknown: "这个链接无效。请检查链接是否完整，或登录后在工单页面操作。",
@@ -79,10 +89,11 @@ const CHINESE: Texts = Texts {
 
 const ENGLISH: Texts = Texts {
     open: "Open the ticket",
-    label: "Remark (optional)",
+    label: "Reason (optional)",
     required_label: "Comment",
     confirm: |action, sn| format!("{action}: {sn}"),
-    hint: "Read the ticket first, and then press the button. Opening this page changes nothing.",
+    hint: "Read the content of the ticket below, and then press the button. Opening this page changes nothing.",
+    sealed_hint: "This page does not show the content of the ticket. Log in and open the ticket first, and then press the button. Opening this page changes nothing.",
     done: |action, sn| format!("The action \"{action}\" on ticket {sn} is done."),
     refused: "The action was not completed",
     unknown: "This link is not valid. Check that the link is complete, or log in and use the page of the ticket.",
@@ -103,7 +114,7 @@ fn texts(language: Language) -> &'static Texts {
 async fn show(State(app): State<App>, Path(token): Path<String>, request: Request) -> Response {
     let guest = Guest::of(&app, request.uri(), request.headers());
     match actions::pending(&app, &token).await {
-        Ok(pending) => confirmation(&guest, &token, &pending, StatusCode::OK, None, ""),
+        Ok(pending) => confirmation(&guest, &token, &pending, StatusCode::OK, None, "").await,
         Err(reason) => refused(&guest, reason).await,
     }
 }
@@ -134,12 +145,33 @@ async fn again(guest: &Guest, token: &str, reason: &NotActed, text: &str) -> Res
         _ => (StatusCode::BAD_REQUEST, words.text_required),
     };
     match actions::pending(&guest.app, token).await {
-        Ok(pending) => confirmation(guest, token, &pending, status, Some(problem), text),
+        Ok(pending) => confirmation(guest, token, &pending, status, Some(problem), text).await,
         Err(reason) => refused(guest, reason).await,
     }
 }
 
-fn confirmation(
+/// Returns the names and the values of the form fields that the page shows. A person with the link sees the page without
+/// a login, so personal values are not shown. The result is empty if the service encrypts the texts of its tickets.
+async fn content(guest: &Guest, ticket: &Ticket) -> Result<Vec<(String, String)>, Error> {
+    let Some(opened) = ticket.opened.as_ref().filter(|one| !one.seals_text) else {
+        return Ok(Vec::new());
+    };
+    let configuration = &guest.app.configuration;
+    let workflow = configuration
+        .workflow(opened.workflow, opened.workflow_version)
+        .await?;
+    let empty = Definition::default();
+    let definition = workflow.as_ref().map_or(&empty, |one| &one.definition);
+    let mut ticket = ticket.clone();
+    ticket.form.retain(|_, entry| entry.personal.is_none());
+    let card = TicketCard {
+        ticket,
+        ..TicketCard::default()
+    };
+    form_rows(&guest.app, &card, definition, guest.texts.erased).await
+}
+
+async fn confirmation(
     guest: &Guest,
     token: &str,
     pending: &Pending,
@@ -148,6 +180,10 @@ fn confirmation(
     text: &str,
 ) -> Response {
     let words = texts(guest.language);
+    let content = match content(guest, &pending.ticket).await {
+        Ok(content) => content,
+        Err(error) => return guest.failed(error.into()),
+    };
     let action = pending.claim.action;
     let is_required = action == Action::Comment;
     let label = action.label(guest.language);
@@ -158,8 +194,13 @@ fn confirmation(
             ..Frame::of_guest(guest)
         },
         heading: (words.confirm)(label, &sn),
-        text: words.hint.to_owned(),
+        text: if content.is_empty() {
+            words.sealed_hint.to_owned()
+        } else {
+            words.hint.to_owned()
+        },
         is_refused: false,
+        content,
         form: Some(ActForm {
             path: format!("/act/{token}"),
             seen: pending.seen(),
@@ -187,6 +228,7 @@ fn done(guest: &Guest, pending: &Pending) -> Response {
         heading: (words.done)(label, &sn),
         text: String::new(),
         is_refused: false,
+        content: Vec::new(),
         form: None,
         sn: Some(sn),
         open: words.open,
@@ -218,6 +260,7 @@ async fn refused(guest: &Guest, reason: NotActed) -> Response {
         heading: words.refused.to_owned(),
         text,
         is_refused: true,
+        content: Vec::new(),
         form: None,
         sn: None,
         open: words.open,

@@ -323,6 +323,7 @@ async fn may_remark(visit: &Visit, sn: &TicketSn) -> Result<bool, Failure> {
         parent: None,
         mentions: Vec::new(),
         internal: false,
+        files: Vec::new(),
         by: visit.session.person.clone(),
     };
     let app = visit.app();
@@ -422,10 +423,6 @@ async fn timeline(
         Some("all") => ENTRIES_MAX,
         _ => ENTRIES,
     };
-    let field = |key: &str| {
-        let field = definition.field(key);
-        field.map_or(key, |field| field.name.as_str()).to_owned()
-    };
     let mut known: BTreeMap<PersonId, String> = BTreeMap::new();
     let mut entries = Vec::new();
     for envelope in shown.iter().take(most) {
@@ -443,7 +440,7 @@ async fn timeline(
                 .map_or(person.as_str(), String::as_str)
                 .to_owned()
         };
-        if let Some(line) = wording::line(language, &envelope.event, &name, &field) {
+        if let Some(line) = wording::line(language, &envelope.event, &name, definition) {
             entries.push(Entry {
                 at: when(app, language, envelope.at),
                 actor: if envelope.meta.actor.is_system() {
@@ -521,6 +518,7 @@ async fn remark(visit: &Visit, form: &Form) -> Outcome {
         parent: None,
         mentions: Vec::new(),
         internal: false,
+        files: Vec::new(),
         by: visit.session.person.clone(),
     };
     let filled = Filled {

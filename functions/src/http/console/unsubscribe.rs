@@ -44,7 +44,7 @@ struct UnsubscribePage {
     heading: &'static str,
     text: &'static str,
     is_refused: bool,
-    categories: Vec<&'static str>,
+    categories: Vec<String>,
     required: String,
     form: Option<SwitchForm>,
 }
@@ -59,6 +59,8 @@ struct Texts {
     again: &'static str,
     on_again: &'static str,
     required: fn(&str) -> String,
+    /// Returns the text for a subscription with the given name.
+    subscription: fn(&str) -> String,
     separator: &'static str,
     refused: &'static str,
     unknown: &'static str,
@@ -78,6 +80,7 @@ const CHINESE: Texts = Texts {
             "您所在的组织规定以下类别的部分通知必须发送邮件，这些邮件不受退订影响：{categories}。"
         )
     },
+    subscription: |name| format!("您创建的订阅“{name}”"),
     separator: "、",
     refused: "操作没有完成",
     unknown: "这个链接无效。请检查链接是否完整，或在通知设置中修改。",
@@ -97,6 +100,7 @@ const ENGLISH: Texts = Texts {
             "Your organization requires mails for some notifications of these categories. You still get these mails: {categories}."
         )
     },
+    subscription: |name| format!("your subscription \"{name}\""),
     separator: ", ",
     refused: "The action was not completed",
     unknown: "This link is not valid. Check that the link is complete, or change your notification preferences.",
@@ -173,14 +177,15 @@ fn page(
         .map(|one| category_label(*one, language));
     let required: Vec<&str> = required.collect();
     let categories = state.categories.iter();
+    let categories = categories.map(|(one, _)| category_label(*one, language).to_owned());
+    let subscriptions = state.subscriptions.iter();
+    let subscriptions = subscriptions.map(|(name, _)| (words.subscription)(name));
     let page = UnsubscribePage {
         frame: Frame::of_guest(guest),
         heading,
         text,
         is_refused: false,
-        categories: categories
-            .map(|(one, _)| category_label(*one, language))
-            .collect(),
+        categories: categories.chain(subscriptions).collect(),
         required: if required.is_empty() {
             String::new()
         } else {

@@ -2,7 +2,8 @@
 
 use domain::intent::SendDigest;
 use domain::notification::delivery::{Command, Delivery};
-use events::delivery::{OfDigest, Requested};
+use events::delivery::{InThread, OfDigest, Requested};
+use events::digest::Flushed;
 use events::{Meta, Personal};
 use infra::ledger::command_id;
 use infra::{CommandEnvelope, Error};
@@ -48,6 +49,9 @@ pub(super) async fn start(app: &App, id: &str, send: SendDigest) -> Result<(), E
         repetition,
         due: now,
         expires,
+        is_tagged: true,
+        // A digest about one ticket belongs to the thread of this ticket.
+        thread: is_of_one_ticket(&flushed).then_some(InThread::Reply),
         digest: Some(OfDigest {
             digest,
             notifications: flushed.notifications,
@@ -62,4 +66,11 @@ pub(super) async fn start(app: &App, id: &str, send: SendDigest) -> Result<(), E
     let command = Command::Request(Box::new(requested));
     runner::open::<Delivery>(&app.ledger, &command_envelope, &command).await?;
     attempt(app, &stream).await
+}
+
+/// Returns true if all notifications of a digest are about the same ticket.
+fn is_of_one_ticket(flushed: &Flushed) -> bool {
+    let mut tickets = flushed.lines.iter().map(|line| &line.ticket);
+    let first = tickets.next();
+    flushed.more == 0 && tickets.all(|ticket| Some(ticket) == first)
 }

@@ -6,10 +6,10 @@ use domain::notification::Notification;
 use domain::notification::action::Action;
 use domain::notification::content::Content;
 use domain::notification::delivery::{Command, Delivery};
-use domain::notification::message_update::{RequestUpdate, Update, UpdateReport};
+use domain::notification::message_update::{EXPIRES_MS, RequestUpdate, Update, UpdateReport};
 use domain::ticket::Ticket;
 use events::delivery::{FailureClass, Progress, Requested};
-use events::{Meta, PersonId, channel_account};
+use events::{Meta, Moment, PersonId, channel_account};
 use infra::Error;
 use infra::channel::{Channel, Outgoing as Message, Response, Updates};
 use infra::http::{HttpRequest, origin};
@@ -23,12 +23,14 @@ use crate::app::notifications::{accounts, actions, preferences, progress};
 use crate::app::tickets;
 use crate::queue::runner;
 
-/// Requests an update of the message that a delivery has sent, and makes the first attempt. `id` identifies this call.
+/// Requests an update of the message that a delivery has sent, and makes the first attempt. `id` identifies this call. The
+/// update shows what happened at the time `at`. If this time is too long ago, for example because the desk reads all events
+/// again after a loss of the views, the message stays as it is.
 pub(super) async fn request(
     app: &App,
     id: &str,
     stream: &str,
-    (to, by): (Progress, Option<PersonId>),
+    (to, by, at): (Progress, Option<PersonId>, Option<Moment>),
     meta: Meta,
 ) -> Result<(), Error> {
     let delivery = load(app, stream).await?;
@@ -51,8 +53,22 @@ pub(super) async fn request(
     if !is_possible {
         return Ok(());
     }
-    let at = app.ledger.clock.now();
-    let command = Command::RequestUpdate(RequestUpdate { to, by, at });
+    let now = app.ledger.clock.now();
+    let at = at.unwrap_or(now);
+    if at.plus_ms(EXPIRES_MS) < now {
+        tracing::info!(
+            stream,
+            "a message is not updated, because the event is older than 6 hours"
+        );
+        return Ok(());
+    }
+    let command = Command::RequestUpdate(RequestUpdate {
+        to,
+        by,
+        at,
+        now,
+        age_max_ms: codec.and_then(Channel::update_age_max_ms),
+    });
     app.must_execute::<Delivery>(stream, command_id(&["update", id]), meta, &command)
         .await?;
     attempt(app, stream).await
@@ -148,12 +164,14 @@ async fn prepare(
         to,
         content: &content,
         id: stream.trim_start_matches("delivery-"),
+        tag: "",
         token: token.unwrap_or_default(),
         reply_to: None,
         unsubscribe: None,
         instance: &instance,
         requested: requested.due,
         now: app.ledger.clock.now(),
+        thread: None,
     };
     let request = match codec.update(&outgoing, message, &state) {
         Ok(request) => request,
@@ -189,8 +207,8 @@ async fn updated(
         if let (Some(fact), Some(mut card)) = (loaded.await?.aggregate.0.requested, card) {
             let stream = requested.ticket.stream();
             card.ticket = app.ledger.load::<Ticket>(&stream).await?.aggregate.0;
-            let notification = &requested.notification;
-            content.actions = actions::offered(app, notification, &fact, &card, language).await?;
+            let sent = (requested.notification.as_str(), requested.account.as_str());
+            content.actions = actions::offered(app, sent, &fact, &card, language).await?;
             // A claim acknowledges the node too, but the ticket would still accept the acknowledgement.
             let acknowledge = Action::Acknowledge.name();
             content.actions.retain(|action| action.name != acknowledge);

@@ -1,22 +1,23 @@
 //! Asks an external ITSM for the statuses of several open applications (tickets in this ITSM) in one request.
 //!
-//! Each application has its own deadline. The message of the first reached deadline asks for this application and for all
-//! other applications of the same kind that are due soon. The result is stored in each application, so their deadlines
-//! move, and their messages have nothing to do.
+//! Each application has its own stored deadline. One message asks for all applications that are due, up to the maximum of
+//! tickets in each request. While a request is under way, the desk loads the applications of the next one. The result is
+//! stored in each application, so the deadlines move. The ledger stores the results of one request in one group.
 //!
 //! Only one worker at a time asks for the applications of a kind. The other workers do nothing. If the asking worker
-//! crashes, the deadlines of the remaining applications put their messages into the queue again.
+//! crashes, the deadlines of the remaining applications cause a message again.
 
 use std::collections::BTreeSet;
 
 use domain::attempt::{Report, Verdict};
 use domain::itsm::application::{Answer, Application, Command, POLICY};
+use events::Moment;
 use events::api_call::Exchange;
-use futures_util::future::try_join_all;
+use futures_util::future::{join, try_join_all};
 use infra::http::{HttpError, HttpResponse, origin};
 use infra::itsm::Request;
 use infra::ledger::{NoContext, command_id};
-use infra::views::Range;
+use infra::views::{Entry, Range};
 use infra::{CommandEnvelope, Error, ExecuteError};
 
 use super::{Connected, RESPONSE_BYTES_MAX, connect, is_awaited};
@@ -28,24 +29,122 @@ use crate::queue::runner::{self, Outgoing as _};
 
 /// Applications that are due within this time are asked for together with those that are due now, in milliseconds.
 const AHEAD_MS: i64 = 30_000;
-/// Maximum number of requests that one message sends.
+/// Maximum number of requests that one message sends for one kind.
 const REQUESTS_MAX: usize = 1_000;
 /// The longest time in which one message begins another request, in milliseconds. The exclusive right to ask lasts longer
 /// than this time and one request.
 const TIME_MAX_MS: i64 = 15_000;
+/// Maximum number of applications that one message reads one after the other, if they cannot be asked for together.
+const ALONE_MAX: usize = 100;
 
-/// Asks for the status of an application together with others of its kind. Returns false if no other application is due
-/// soon. The caller then reads the application by itself.
-pub(super) async fn poll(
-    app: &App,
-    stream: &str,
-    application: &Application,
-) -> Result<bool, Error> {
-    let kind = application.kind();
+/// Handles a reached deadline of applications that only wait for the decision. The message names one of them, and is for
+/// the due applications of all kinds. The kind that is due for the longest time comes first.
+pub(super) async fn fire(app: &App, stream: &str) -> Result<(), Error> {
+    let began = app.ledger.clock.now();
+    let loaded = app.ledger.load::<Application>(stream).await;
+    let mut kinds = due_kinds(app, began).await?;
+    let own = loaded.as_ref().ok().map(|loaded| &loaded.aggregate.0);
+    let own = own.filter(|state| state.is_polled() && state.attempts.due <= began);
+    // If the ticket of the named application cannot be read, an operator must see the message.
+    let awaited = match own {
+        Some(state) => is_awaited(app, state).await.map(drop),
+        None => Ok(()),
+    };
+    // The list can still lack the application that the message names.
+    let own = own.map(|state| (state.attempts.due, state.kind().to_owned()));
+    let is_missing = |(_, kind): &&(Moment, String)| kinds.iter().all(|(_, other)| other != kind);
+    let missing = own.as_ref().filter(is_missing).cloned();
+    kinds.extend(missing);
+    kinds.sort();
+    // An application that cannot be read, or a kind that fails, does not prevent the work for the others.
+    let mut done = loaded.map(drop).and(awaited);
+    for (_, kind) in kinds {
+        if app.ledger.clock.now() > began.plus_ms(TIME_MAX_MS) {
+            break;
+        }
+        let is_own = own.as_ref().is_some_and(|(_, own)| *own == kind);
+        let named = is_own.then_some(stream);
+        if let Err(error) = Box::pin(poll_kind(app, &kind, named)).await {
+            tracing::warn!(%error, kind, "the applications of a kind are not read");
+            done = done.and(Err(error));
+        }
+    }
+    done
+}
+
+/// Reads the due applications of one kind.
+async fn poll_kind(app: &App, kind: &str, named: Option<&str>) -> Result<(), Error> {
+    if Box::pin(poll(app, kind, named)).await? {
+        return Ok(());
+    }
+    Box::pin(poll_alone(app, kind, named)).await
+}
+
+/// Returns the kinds of the due applications, with the time of the first due application of each kind.
+async fn due_kinds(app: &App, now: Moment) -> Result<Vec<(Moment, String)>, Error> {
+    let (mut kinds, mut from) = (Vec::new(), String::new());
+    loop {
+        let first = Range {
+            view: "application",
+            index: "polled",
+            from: &from,
+            to: "~",
+            descending: false,
+            skip: 0,
+            limit: 1,
+        };
+        let found = app.views.range(first).await?;
+        let first = found.first().and_then(|entry| {
+            let (kind, due) = entry.value.rsplit_once('|')?;
+            Some((kind.to_owned(), due.parse().ok().map(Moment)?))
+        });
+        let Some((kind, due)) = first else {
+            return Ok(kinds);
+        };
+        from = format!("{kind}|~");
+        if due <= now {
+            kinds.push((due, kind));
+        }
+    }
+}
+
+/// Reads the due applications of a kind one after the other. `named` is the application that the message names.
+async fn poll_alone(app: &App, kind: &str, named: Option<&str>) -> Result<(), Error> {
+    let began = app.ledger.clock.now();
+    let (from, until) = (format!("{kind}|"), format!("{kind}|{:016}~", began.0));
+    let list = Range {
+        view: "application",
+        index: "polled",
+        from: &from,
+        to: &until,
+        descending: false,
+        skip: 0,
+        limit: ALONE_MAX,
+    };
+    let found = app.views.range(list).await?;
+    let keys = found.into_iter().map(|entry| entry.key);
+    let streams: BTreeSet<String> = named.map(str::to_owned).into_iter().chain(keys).collect();
+    for stream in streams {
+        if app.ledger.clock.now() > began.plus_ms(TIME_MAX_MS) {
+            break;
+        }
+        match runner::run::<Application>(app, &stream).await {
+            Err(error) if error.is_poison() && named != Some(stream.as_str()) => {
+                tracing::error!(%error, stream, "an application cannot be read");
+            }
+            done => done?,
+        }
+    }
+    Ok(())
+}
+
+/// Asks for the statuses of the due applications of a kind. `named` is an application that is due. Returns false if at most
+/// one application is due soon, or if the configuration is incomplete. The caller then reads each application by itself.
+pub(super) async fn poll(app: &App, kind: &str, named: Option<&str>) -> Result<bool, Error> {
     let began = app.ledger.clock.now();
     let until = format!("{kind}|{:016}~", began.plus_ms(AHEAD_MS).0);
     let from = format!("{kind}|");
-    // Every due application has a message, so a count of the whole list would be too slow here.
+    // A count of the whole list would be too slow here.
     let first = Range {
         view: "application",
         index: "polled",
@@ -65,83 +164,136 @@ pub(super) async fn poll(
     let Some(right) = runner::right(app, &right).await? else {
         return Ok(true);
     };
-    let asked = ask_all(app, stream, &connected, (&from, &until)).await;
+    let waiting = Waiting {
+        from,
+        to: until,
+        last: None,
+        size: connected.0.statuses_max(),
+        returned: BTreeSet::new(),
+        named: named.map(str::to_owned),
+    };
+    let asked = ask_all(app, &connected, waiting).await;
     right.release(app).await?;
     asked.map(|()| true)
-}
-
-/// Asks for the application of the stream and for those in the given range of the list `polled`.
-async fn ask_all(
-    app: &App,
-    stream: &str,
-    connected: &Connected,
-    (from, to): (&str, &str),
-) -> Result<(), Error> {
-    let began = app.ledger.clock.now();
-    let size = connected.0.statuses_max();
-    read_failed_callbacks(app, connected).await?;
-    let mut asked = BTreeSet::new();
-    let mut position = from.to_owned();
-    // The number of applications at the position for which the desk has already asked. The view can still contain them.
-    let mut ties = 0;
-    let mut own = Some(stream.to_owned());
-    for _ in 0..REQUESTS_MAX {
-        let list = Range {
-            view: "application",
-            index: "polled",
-            from: &position,
-            to,
-            descending: false,
-            skip: 0,
-            limit: size + ties - usize::from(own.is_some()),
-        };
-        let found = app.views.range(list).await?;
-        if let Some(last) = found.last() {
-            position.clone_from(&last.value);
-            ties = found.iter().filter(|entry| entry.value == position).count();
-        }
-        let keys = found.into_iter().map(|entry| entry.key);
-        let streams: Vec<String> = own
-            .take()
-            .into_iter()
-            .chain(keys)
-            .filter(|stream| asked.insert(stream.clone()))
-            .collect();
-        let group = due(app, &streams).await?;
-        let goes_on = if group.is_empty() {
-            !streams.is_empty()
-        } else {
-            ask(app, connected, &group).await?
-        };
-        let is_late = app.ledger.clock.now() > began.plus_ms(TIME_MAX_MS);
-        if !goes_on || is_late {
-            break;
-        }
-    }
-    Ok(())
 }
 
 /// An application that is due, with its stream.
 type Due = (String, Application);
 
-/// Returns the applications that only wait for the decision. An application for which the ticket of this desk no longer
-/// waits is withdrawn.
-async fn due(app: &App, streams: &[String]) -> Result<Vec<Due>, Error> {
-    let until = app.ledger.clock.now().plus_ms(AHEAD_MS);
-    let mut due = Vec::new();
-    for stream in streams {
-        let state = app.ledger.load::<Application>(stream).await?.aggregate.0;
-        if !state.is_polled() || state.attempts.due > until {
-            continue;
-        }
-        if is_awaited(app, &state).await? {
-            due.push((stream.clone(), state));
-        } else {
-            let verdict = state.abandoned();
-            record(app, stream, &state, (verdict, None, None)).await?;
+/// The applications that are still to be asked for, in the order of their deadlines.
+struct Waiting {
+    /// The part of the list `polled` that is asked for.
+    from: String,
+    to: String,
+    /// The last entry of the list that was returned.
+    last: Option<Entry>,
+    /// Number of tickets in one request.
+    size: usize,
+    /// The returned applications. A deadline can move within the list.
+    returned: BTreeSet<String>,
+    /// An application that comes first, even if the list lacks it.
+    named: Option<String>,
+}
+
+impl Waiting {
+    /// Returns the next group of due applications. Returns `None` at the end of the list.
+    async fn next(&mut self, app: &App) -> Result<Option<Vec<Due>>, Error> {
+        loop {
+            let streams = self.streams(app).await?;
+            if streams.is_empty() {
+                return Ok(None);
+            }
+            let group = due(app, &streams).await?;
+            if !group.is_empty() {
+                return Ok(Some(group));
+            }
         }
     }
-    Ok(due)
+
+    /// Returns the next applications of the list, and `named` before them. The result is empty at the end of the list.
+    async fn streams(&mut self, app: &App) -> Result<Vec<String>, Error> {
+        let mut streams = Vec::with_capacity(self.size);
+        if let Some(named) = self.named.take() {
+            self.returned.insert(named.clone());
+            streams.push(named);
+        }
+        loop {
+            let from = self.last.as_ref().map_or(&self.from, |last| &last.value);
+            let list = Range {
+                view: "application",
+                index: "polled",
+                from,
+                to: &self.to,
+                descending: false,
+                skip: 0,
+                limit: self.size - streams.len(),
+            };
+            let found = app.views.range_after(list, self.last.as_ref()).await?;
+            let Some(last) = found.last() else {
+                return Ok(streams);
+            };
+            self.last = Some(last.clone());
+            for entry in found {
+                if self.returned.insert(entry.key.clone()) {
+                    streams.push(entry.key);
+                }
+            }
+            if streams.len() >= self.size {
+                return Ok(streams);
+            }
+        }
+    }
+}
+
+/// Asks for all waiting applications.
+async fn ask_all(app: &App, connected: &Connected, mut waiting: Waiting) -> Result<(), Error> {
+    let began = app.ledger.clock.now();
+    read_failed_callbacks(app, connected).await?;
+    let mut group = waiting.next(app).await?;
+    for _ in 0..REQUESTS_MAX {
+        let Some(asked) = group else { break };
+        let (goes_on, next) = join(ask(app, connected, &asked), waiting.next(app)).await;
+        let is_late = app.ledger.clock.now() > began.plus_ms(TIME_MAX_MS);
+        if !goes_on? || is_late {
+            break;
+        }
+        group = next?;
+    }
+    Ok(())
+}
+
+/// Returns the applications that only wait for the decision, in the order of `streams`. An application for which the ticket
+/// of this desk no longer waits is withdrawn.
+async fn due(app: &App, streams: &[String]) -> Result<Vec<Due>, Error> {
+    let until = app.ledger.clock.now().plus_ms(AHEAD_MS);
+    let loads = streams.iter().map(|stream| one_due(app, stream, until));
+    let found = try_join_all(loads).await?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// Returns an application if it is due. If the application or its ticket cannot be read, the result is empty, so that the
+/// work for the others does not wait.
+async fn one_due(app: &App, stream: &str, until: Moment) -> Result<Option<Due>, Error> {
+    match readable_due(app, stream, until).await {
+        Err(error) if error.is_poison() => {
+            tracing::error!(%error, stream, "an application cannot be read");
+            Ok(None)
+        }
+        due => due,
+    }
+}
+
+async fn readable_due(app: &App, stream: &str, until: Moment) -> Result<Option<Due>, Error> {
+    let state = app.ledger.load::<Application>(stream).await?.aggregate.0;
+    if !state.is_polled() || state.attempts.due > until {
+        return Ok(None);
+    }
+    if is_awaited(app, &state).await? {
+        return Ok(Some((stream.to_owned(), state)));
+    }
+    let verdict = state.abandoned();
+    record(app, stream, &state, (verdict, None, None)).await?;
+    Ok(None)
 }
 
 /// Sends one request about the statuses of a group of applications, and stores the result in each. Returns false if no
@@ -149,12 +301,11 @@ async fn due(app: &App, streams: &[String]) -> Result<Vec<Due>, Error> {
 async fn ask(app: &App, connected: &Connected, group: &[Due]) -> Result<bool, Error> {
     let integration = &connected.1.integration;
     if let Some(wait) = gate::admit(app, integration).await? {
-        // The other applications are still due, and their own messages ask again.
-        if let Some((stream, state)) = group.first() {
-            let verdict = state.postponed(wait.after_ms);
-            record(app, stream, state, (verdict, None, None)).await?;
-        }
-        return Ok(false);
+        // The applications of later groups are still due, and cause the next message.
+        let waits = |state: &Application| state.postponed(wait.after_ms);
+        return record_all(app, group, waits, (None, None))
+            .await
+            .map(|()| false);
     }
     let externals = group.iter().map(|(_, state)| state.external.clone());
     let request = Request::Statuses {
@@ -166,22 +317,34 @@ async fn ask(app: &App, connected: &Connected, group: &[Due]) -> Result<bool, Er
         response,
     }) = send(app, connected, &request).await?
     else {
-        return Ok(false);
+        let failed = |_: &Application| Verdict::retry("the request cannot be built");
+        return record_all(app, group, failed, (None, None))
+            .await
+            .map(|()| false);
     };
     let status = response.as_ref().ok().map(|response| response.status);
-    // The ledger stores commits that arrive together in one group.
-    let records = group.iter().map(|(stream, state)| {
+    let now = app.ledger.clock.now();
+    let polled = |state: &Application| {
         let mut verdict = state.polled(&answer);
-        runner::delay(&mut verdict, &response, app.ledger.clock.now());
-        record(
-            app,
-            stream,
-            state,
-            (verdict, Some(exchange.clone()), status),
-        )
-    });
-    try_join_all(records).await?;
+        runner::delay(&mut verdict, &response, now);
+        verdict
+    };
+    record_all(app, group, polled, (Some(exchange), status)).await?;
     Ok(matches!(answer, Answer::Statuses(_)))
+}
+
+/// Stores a verdict in each application of a group. The ledger stores commits that arrive together in one group.
+async fn record_all(
+    app: &App,
+    group: &[Due],
+    verdict: impl Fn(&Application) -> Verdict,
+    (exchange, status): (Option<Exchange>, Option<u16>),
+) -> Result<(), Error> {
+    let records = group.iter().map(|(stream, state)| {
+        let result = (verdict(state), exchange.clone(), status);
+        record(app, stream, state, result)
+    });
+    try_join_all(records).await.map(drop)
 }
 
 /// Asks at most once in a minute for the tickets about which a callback of the external ITSM failed. The desk then reads
@@ -219,7 +382,13 @@ async fn read_failed_callbacks(app: &App, connected: &Connected) -> Result<(), E
         };
         for entry in app.views.range(list).await? {
             let stream = entry.key;
-            let state = app.ledger.load::<Application>(&stream).await?.aggregate.0;
+            let state = match app.ledger.load::<Application>(&stream).await {
+                Err(error) if error.is_poison() => {
+                    tracing::error!(%error, stream, "an application cannot be read");
+                    continue;
+                }
+                loaded => loaded?.aggregate.0,
+            };
             if state.is_polled() && state.external == number {
                 let result = (state.missed(), Some(exchange.clone()), status);
                 record(app, &stream, &state, result).await?;

@@ -4,7 +4,11 @@ use async_trait::async_trait;
 use domain::attempt::{Attempts, Policy, Report, Verdict};
 use domain::itsm::case::{self, Case};
 use domain::itsm::mapping;
-use domain::itsm::writeback::{Answer, Command, Found, POLICY, Rejection, Step, Writeback, mark};
+use domain::itsm::writeback::{
+    Answer, Command, DENIED_POLICY, Found, POLICY, Rejection, Step, UNCLEAR, Writeback, is_denied,
+    mark,
+};
+use domain::reactions::write_back;
 use events::Moment;
 use events::case::{ConflictResolved, Conflicted};
 use events::integration::CaseMapping;
@@ -46,9 +50,17 @@ impl Outgoing for Writeback {
     async fn prepare<'a>(
         &'a self,
         app: &'a App,
-        _stream: &str,
+        stream: &str,
     ) -> Result<Prepared<'a, Self>, Error> {
-        let impossible = |reason: String| Ok(Prepared::Verdict(Verdict::retry(reason), POLICY));
+        let impossible = |reason: String| {
+            warn_of(
+                self,
+                Some(stream),
+                &reason,
+                "a write to a record is not possible now",
+            );
+            Ok(Prepared::Verdict(Verdict::retry(reason), POLICY))
+        };
         let Some(target) = &self.target else {
             return impossible("no write is requested".into());
         };
@@ -115,9 +127,29 @@ impl Outgoing for Writeback {
                     Step::ReadNotes => answer_of(api.read_notes(response), Answer::Notes),
                     Step::Write => written(api, response),
                 };
-                (self.verdict(answer), POLICY)
+                match denied(answer, response) {
+                    Ok(reason) => (self.verdict(Answer::Denied(reason)), DENIED_POLICY),
+                    Err(answer) => (self.verdict(answer), POLICY),
+                }
             }),
         })
+    }
+
+    async fn judged(&self, _app: &App, verdict: &Verdict) -> Result<(), Error> {
+        let reason = match verdict {
+            Verdict::Retry { reason, .. } => Some(reason.text.as_str()),
+            Verdict::Poll { outputs, .. } => outputs.get(UNCLEAR).map(String::as_str),
+            _ => None,
+        };
+        if let Some(reason) = reason {
+            warn_of(
+                self,
+                None,
+                reason,
+                "a request for a write to a record failed",
+            );
+        }
+        Ok(())
     }
 
     /// Counts the request in the limit of the source. If the limit is reached or the source has failed, the request waits.
@@ -173,7 +205,12 @@ impl Outgoing for Writeback {
             return Ok(());
         };
         if last.outcome == Outcome::Failed {
-            tracing::warn!(stream, reason = last.reason, "a write to a record failed");
+            warn_of(
+                self,
+                Some(stream),
+                &last.reason,
+                "a write to a record failed",
+            );
             return Ok(());
         }
         let state = app.ledger.load::<Case>(&target.case).await?.aggregate.0;
@@ -185,6 +222,12 @@ impl Outgoing for Writeback {
         };
         let attempt = last.attempt.to_string();
         let execute = async |command: case::Command, id: [u8; 16]| {
+            // The binding can have changed in the meantime.
+            let command = case::Command::IfBound {
+                integration: integration.clone(),
+                record: target.record.clone(),
+                command: Box::new(command),
+            };
             let envelope = CommandEnvelope {
                 stream: target.case.clone(),
                 command_id: id,
@@ -234,6 +277,28 @@ impl Outgoing for Writeback {
     }
 }
 
+/// Writes a warning about a failure to the log, with the case, the record and the integration.
+fn warn_of(write: &Writeback, stream: Option<&str>, reason: &str, text: &'static str) {
+    let target = write.target.as_ref();
+    tracing::warn!(
+        stream,
+        case = target.map_or("", |target| target.case.as_str()),
+        record = target.map_or("", |target| target.record.as_str()),
+        integration = target.map_or("", |target| target.source.as_str()),
+        reason,
+        "{text}"
+    );
+}
+
+/// Returns the reason if the source denied the account or its rights. Otherwise, returns the answer.
+fn denied(answer: Answer, response: &Result<HttpResponse, HttpError>) -> Result<String, Answer> {
+    let status = response.as_ref().ok().map(|response| response.status);
+    match answer {
+        Answer::Rejected(reason) if is_denied(status) => Ok(reason),
+        other => Err(other),
+    }
+}
+
 /// The content of the next write to a record.
 struct Content<'a> {
     status: Option<&'a Value>,
@@ -259,11 +324,25 @@ impl<'a> Content<'a> {
             also: Map::new(),
         };
         let mut notes = Vec::new();
+        let numbers = write.next_notes();
+        let has_reason = mapping.reasons && !write.parts().is_empty();
+        let history = match &write.target {
+            Some(target) if has_reason || !numbers.is_empty() => {
+                tickets::history(&app.ledger, &target.ticket.stream()).await?
+            }
+            _ => Vec::new(),
+        };
         for field in write.parts() {
             match (field, &write.requested, &write.assignee) {
                 (Field::Status, Some(requested), _) => {
                     let (ticket, status) = (&requested.ticket, &requested.status);
+                    let reason = if mapping.reasons {
+                        write_back::reason(&history, status)
+                    } else {
+                        ""
+                    };
                     let note = wording::write_back_note(language, ticket, status);
+                    let note = wording::note_with_reason(language, &note, reason);
                     let also = mapping.write_also.get(status);
                     let also = also.into_iter().flatten();
                     content.also = also
@@ -279,13 +358,18 @@ impl<'a> Content<'a> {
                         return Ok(Err("the account of the processor is not known".into()));
                     };
                     content.assignee = Some((account, place.path.as_str()));
+                    // A write without an event of the ticket is a repair, or the first one to the record.
+                    let of_ticket = format!("{}:", requested.ticket.stream());
+                    if mapping.reasons && requested.cause.starts_with(&of_ticket) {
+                        let reason = write_back::hand_over_reason(&history);
+                        notes.extend(wording::hand_over_note(language, &requested.ticket, reason));
+                    }
                 }
                 _ => {}
             }
         }
-        let numbers = write.next_notes();
-        if let Some(target) = write.target.as_ref().filter(|_| !numbers.is_empty()) {
-            for envelope in tickets::history(&app.ledger, &target.ticket.stream()).await? {
+        if let Some(target) = &write.target {
+            for envelope in &history {
                 let TicketEvent::RemarkAdded(remark) = &envelope.event else {
                     continue;
                 };

@@ -12,7 +12,6 @@ use futures_util::future::BoxFuture;
 use infra::Error;
 #[cfg(feature = "local")]
 use infra::Ledger;
-use infra::views::Document;
 #[cfg(feature = "local")]
 use infra::views::Views;
 use serde::{Deserialize, Serialize};
@@ -21,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::history::{self, History, Until};
 #[cfg(feature = "local")]
 use super::rebuild::{self, Rebuilt};
-use super::{Changes, Folding, Follower, Reaction, Received, due};
+use super::{Changes, Folding, Follower, Reaction, Received, Stored, due};
 use crate::App;
 
 /// A list of all aggregate types (kinds of streams, such as tickets) of the desk.
@@ -57,9 +56,13 @@ pub trait Aggregate: Send + Sync {
     /// Returns the names of all reactions. A reaction is a function that creates messages from
     /// events.
     fn reactions(&self) -> Vec<&'static str>;
+    /// Returns the event types that a later version of a reaction added, see [`Row::later_types`].
+    fn later_types(&self) -> &'static [(&'static str, &'static str)];
     /// Returns the queue and the handler for reached deadlines. Returns `None` if this aggregate
     /// type has no deadlines.
     fn deadlines(&self) -> Option<&Deadlines>;
+    /// Returns the ids of the deadlines of which many are handled by one message, see [`Row::grouped`].
+    fn grouped(&self) -> &'static [&'static str];
     /// Returns the name of the view whose documents contain the checkpoints (the sequence numbers of the last processed
     /// events) of the streams. Normally, these documents are the cards. If this aggregate type has no cards, they are
     /// the due rows (the stored deadlines). Returns `None` if the follower stores nothing for these streams.
@@ -73,7 +76,7 @@ pub trait Aggregate: Send + Sync {
         follower: &Follower<'_>,
         stream: &str,
         received: &[Received],
-        checkpoint: Option<Document>,
+        before: Stored,
     ) -> Result<Changes, Error>;
     #[cfg(feature = "local")]
     /// Builds all cards (the stored summaries of streams) of this aggregate type again, see
@@ -100,7 +103,14 @@ pub trait Aggregate: Send + Sync {
 /// messages) and the handling of deadlines.
 pub struct Row<D, C: Card> {
     pub reactions: &'static [Reaction<C>],
+    /// The event types that a later version of a reaction processes in addition to those of its first version: the name of
+    /// the reaction and the event type, such as `ticket.resumed`. Each of them has a birth of its own. Without it, a desk
+    /// that was upgraded would send messages about old events when its views are filled again.
+    pub later_types: &'static [(&'static str, &'static str)],
     pub deadlines: Option<Deadlines>,
+    /// The ids of the deadlines of which many are handled by one message. The handler of such a deadline does the work
+    /// for all streams of the aggregate type whose deadline with this id is reached.
+    pub grouped: &'static [&'static str],
     pub decider: PhantomData<fn() -> D>,
 }
 
@@ -108,7 +118,9 @@ impl<D, C: Card> Row<D, C> {
     /// An aggregate type without reactions (functions that create messages) and without deadlines.
     pub const NEW: Self = Self {
         reactions: &[],
+        later_types: &[],
         deadlines: None,
+        grouped: &[],
         decider: PhantomData,
     };
 }
@@ -133,21 +145,30 @@ impl<D: Decider, C: Card<Event = D::Event>> Aggregate for Row<D, C> {
             .map(|reaction| reaction.name)
             .collect()
     }
+    fn later_types(&self) -> &'static [(&'static str, &'static str)] {
+        self.later_types
+    }
     fn deadlines(&self) -> Option<&Deadlines> {
         self.deadlines.as_ref()
+    }
+    fn grouped(&self) -> &'static [&'static str] {
+        self.grouped
     }
     async fn fold(
         &self,
         follower: &Follower<'_>,
         stream: &str,
         received: &[Received],
-        checkpoint: Option<Document>,
+        before: Stored,
     ) -> Result<Changes, Error> {
         let folding = Folding {
             reactions: self.reactions,
-            queue: self.deadlines.as_ref().map(|deadlines| deadlines.queue),
+            deadlines: self.deadlines.as_ref().map(|deadlines| due::Messages {
+                queue: deadlines.queue,
+                grouped: self.grouped,
+            }),
         };
-        super::fold(follower, folding, stream, received, checkpoint).await
+        super::fold(follower, folding, stream, received, before).await
     }
     #[cfg(feature = "local")]
     async fn rebuild(

@@ -32,14 +32,24 @@ pub struct Applied {
     pub messages: Vec<NewMessage>,
 }
 
+/// The messages about the deadlines of one aggregate type.
+#[derive(Clone, Copy, Debug)]
+pub struct Messages {
+    /// The queue of the messages.
+    pub queue: &'static str,
+    /// The ids of the deadlines of which many are handled by one message. [`crate::timer::wake`] creates this message, and
+    /// [`apply`] creates none.
+    pub grouped: &'static [&'static str],
+}
+
 /// Applies deadline changes to the stored deadlines of a stream. `last` is the sequence number of
-/// the last event in the changes. Messages about deadlines in the near future go to the queue
-/// `queue`.
+/// the last event in the changes. Messages about deadlines in the near future go to the queue in
+/// `about`.
 ///
 /// Returns `None` if the stored document already contains all changes.
 pub fn apply(
     stream: &str,
-    queue: &'static str,
+    about: Messages,
     stored: Option<&Document>,
     changes: Vec<Change>,
     last: i64,
@@ -75,7 +85,8 @@ pub fn apply(
     let messages = deadlines
         .iter()
         .filter(|(id, due)| changed.contains(*id) && due.0 <= now.0 + SOON_MS)
-        .map(|(id, due)| message(stream, id, *due, queue))
+        .filter(|(id, _)| !about.grouped.contains(&id.as_str()))
+        .map(|(id, due)| message(stream, id, *due, about.queue))
         .collect();
     let body = serde_json::to_vec(&deadlines).unwrap_or_default();
     let put = Put {
@@ -182,8 +193,27 @@ impl<'a> Rows<'a> {
 mod tests {
     use super::*;
 
+    const ABOUT: Messages = Messages {
+        queue: "ticket",
+        grouped: &["poll"],
+    };
+
     fn stored(applied: &Applied) -> Document {
         applied.put.document.clone()
+    }
+
+    #[test]
+    fn a_grouped_deadline_has_a_row_and_no_message_of_its_own() {
+        let changes = vec![
+            (1, DeadlineChange::set("warn", Moment(100))),
+            (1, DeadlineChange::set("poll", Moment(50))),
+        ];
+        let applied = apply("ticket-1", ABOUT, None, changes, 1, Moment(0))
+            .expect("readable")
+            .expect("changed");
+        assert_eq!(applied.put.index.len(), 2);
+        let ids: Vec<&str> = applied.messages.iter().map(|one| one.id.as_str()).collect();
+        assert_eq!(ids, ["ticket-1|warn|0000000000000100"]);
     }
 
     #[test]
@@ -191,7 +221,7 @@ mod tests {
         let at = |id: &'static str, due| DeadlineChange::set(id, Moment(due));
         let first = apply(
             "ticket-1",
-            "ticket",
+            ABOUT,
             None,
             vec![(1, at("rate", 500_000)), (2, at("warn", 100))],
             2,
@@ -210,18 +240,11 @@ mod tests {
         assert_eq!(first.messages[0].id, "ticket-1|warn|0000000000000100");
         let document = stored(&first);
         let repeated = vec![(2, at("warn", 100))];
-        let again = apply(
-            "ticket-1",
-            "ticket",
-            Some(&document),
-            repeated,
-            2,
-            Moment(0),
-        );
+        let again = apply("ticket-1", ABOUT, Some(&document), repeated, 2, Moment(0));
         assert!(again.expect("readable").is_none());
         let cleared = apply(
             "ticket-1",
-            "ticket",
+            ABOUT,
             Some(&document),
             vec![(2, at("warn", 7)), (3, DeadlineChange::clear("warn"))],
             3,

@@ -347,7 +347,7 @@ mod tests {
             "blocks": [
                 { "type": "header", "text": { "type": "plain_text", "text": "请审批: 申请权限", "emoji": false } },
                 { "type": "section", "text": { "type": "mrkdwn", "text": "<@U0000LISI> lisi，您好。", "verbatim": true } },
-                { "type": "section", "fields": [{ "type": "plain_text", "text": "优先级: 高", "emoji": false }] },
+                { "type": "section", "fields": [{ "type": "plain_text", "text": "优先级：高", "emoji": false }] },
                 { "type": "section", "text": {
                     "type": "mrkdwn", "text": "<https://desk.example/tickets/REQ1|打开工单>", "verbatim": true } },
                 { "type": "context", "elements": [{ "type": "plain_text", "text": "您是节点的处理人。", "emoji": false }] },

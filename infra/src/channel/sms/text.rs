@@ -47,11 +47,7 @@ pub(super) fn text(content: &Content, most: usize) -> String {
         None => clean(&format!("{} {}", content.thread, content.subject)),
     };
     let fits = |lines: &[String]| segments(&lines.join("\n")).segments <= most;
-    let mut end = vec![format!(
-        "{}: {}",
-        clean(&content.link.text),
-        content.link.url
-    )];
+    let mut end = vec![labelled(&clean(&content.link.text), &content.link.url)];
     let with = |subject: &str, values: &[String], end: &[String]| -> Vec<String> {
         let mut lines = vec![subject.to_owned()];
         lines.extend_from_slice(values);
@@ -68,7 +64,7 @@ pub(super) fn text(content: &Content, most: usize) -> String {
         return fitting.unwrap_or_else(|| end.clone()).join("\n");
     }
     for action in &content.actions {
-        let line = format!("{}: {}", clean(&action.label), action.url);
+        let line = labelled(&clean(&action.label), &action.url);
         end.push(line);
         if !fits(&with(&subject, &[], &end)) {
             end.pop();
@@ -201,10 +197,10 @@ mod tests {
     #[test]
     fn a_text_keeps_its_subject_link_and_actions_before_its_values() {
         let mut content = content();
-        let link = "打开工单: https://desk.example/tickets/REQ1";
+        let link = "打开工单：https://desk.example/tickets/REQ1";
         assert_eq!(
             text(&content, 4),
-            format!("REQ1 请审批: 申请权限\n优先级: 高\n{link}")
+            format!("REQ1 请审批: 申请权限\n优先级：高\n{link}")
         );
         content.values = vec![
             ("说明".into(), "字".repeat(80)),
@@ -221,13 +217,13 @@ mod tests {
         let lines: Vec<&str> = shown.lines().collect();
         assert_eq!(lines.len(), 5, "{shown}");
         assert_eq!((lines[2], lines[3]), (DOTS, link));
-        assert_eq!(lines[4], "同意: https://desk.example/a/1");
+        assert_eq!(lines[4], "同意：https://desk.example/a/1");
         assert!(segments(&shown).segments <= 4, "{shown}");
         // Two segments have no space for the values.
         let shown = text(&content, 2);
         assert_eq!(
             shown,
-            format!("REQ1 请审批: 申请权限\n{DOTS}\n{link}\n同意: https://desk.example/a/1")
+            format!("REQ1 请审批: 申请权限\n{DOTS}\n{link}\n同意：https://desk.example/a/1")
         );
         // One segment has only space for a part of the subject and the link.
         content.subject = "申请权限".repeat(20);
@@ -246,7 +242,7 @@ mod tests {
         content.body = ["工单 REQ1", "", "见 evil.example"]
             .map(String::from)
             .to_vec();
-        let link = "打开工单: https://desk.example/tickets/REQ1";
+        let link = "打开工单：https://desk.example/tickets/REQ1";
         let expected = format!("工单 REQ1\n见 evil. example\n{link}");
         assert_eq!(text(&content, 4), expected);
         assert_eq!(text(&content.flattened(), 4), expected);

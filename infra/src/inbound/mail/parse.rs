@@ -1,10 +1,14 @@
 //! Reads the parts of a mail that the desk needs. The sizes of all parts are limited.
 
+use mail_parser::decoders::base64::base64_decode;
 use mail_parser::decoders::html::html_to_text;
-use mail_parser::{Address, HeaderValue, Message, MessageParser, MimeHeaders as _, PartType};
+use mail_parser::decoders::quoted_printable::quoted_printable_decode;
+use mail_parser::{
+    Address, Encoding, HeaderValue, Message, MessageParser, MessagePart, MimeHeaders as _, PartType,
+};
 
 use super::results::results;
-use super::{Mail, report};
+use super::{Mail, MailFile, replay, report};
 use crate::mail::INSTANCE;
 
 /// Maximum size of the stored text of a mail, in bytes. A longer text is cut.
@@ -37,9 +41,13 @@ pub fn parse(bytes: &[u8]) -> Result<Mail, String> {
         return Err("the mail has no `From`, `To` and `Message-ID`".to_owned());
     }
     let reports = report::read(&message);
+    let automatic = automatic(&message);
     Ok(Mail {
         id: id(&message, &from, bytes),
-        to: receivers(&message),
+        to: unique(message.all_to().flat_map(addresses)),
+        cc: unique(message.all_cc().flat_map(addresses)),
+        received: receivers(&message),
+        date: replay::date(&message),
         subject: short(message.subject().unwrap_or_default()),
         references: references(&message),
         text: text(&message),
@@ -48,15 +56,21 @@ pub fn parse(bytes: &[u8]) -> Result<Mail, String> {
         } else {
             Vec::new()
         },
-        automatic: automatic(&message),
+        files: if reports.is_empty() && automatic.is_none() {
+            files(&message, bytes)
+        } else {
+            Vec::new()
+        },
+        automatic,
         checked: results(message.headers_raw()),
+        signatures: replay::signatures(&message, &from),
         reports,
         from,
     })
 }
 
 /// Returns the values of a header, from the first to the last, each as one line.
-fn header(message: &Message<'_>, name: &str) -> Vec<String> {
+pub(super) fn header(message: &Message<'_>, name: &str) -> Vec<String> {
     let headers = message.headers_raw();
     let found = headers.filter(|(given, _)| given.eq_ignore_ascii_case(name));
     found.map(|(_, value)| one_line(value)).collect()
@@ -95,9 +109,8 @@ fn sender(message: &Message<'_>) -> String {
     }
 }
 
-fn addresses(list: Option<&Address<'_>>) -> Vec<String> {
-    let all = list.iter().flat_map(|list| list.iter());
-    let plain = all.filter_map(|one| one.address());
+fn addresses(list: &Address<'_>) -> Vec<String> {
+    let plain = list.iter().filter_map(|one| one.address());
     plain
         .filter(|one| is_address(one))
         .map(str::to_owned)
@@ -110,16 +123,16 @@ fn is_address(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
+/// Returns the addresses that mail servers wrote into the mail.
 fn receivers(message: &Message<'_>) -> Vec<String> {
-    let mut receivers = addresses(message.to());
-    receivers.extend(addresses(message.cc()));
-    for name in RECEIVERS {
-        let values = header(message, name).into_iter();
-        let plain = values.map(|value| value.trim_matches(['<', '>', ' ']).to_owned());
-        receivers.extend(plain.filter(|one| is_address(one)));
-    }
+    let values = RECEIVERS.into_iter().flat_map(|name| header(message, name));
+    let plain = values.map(|value| value.trim_matches(['<', '>', ' ']).to_owned());
+    unique(plain.filter(|one| is_address(one)))
+}
+
+fn unique(addresses: impl Iterator<Item = String>) -> Vec<String> {
     let mut unique: Vec<String> = Vec::new();
-    for one in receivers {
+    for one in addresses {
         if unique.len() < LIST_MAX && !unique.contains(&one) {
             unique.push(one);
         }
@@ -175,7 +188,7 @@ fn without_quote(html: &str) -> &str {
 }
 
 fn attachments(message: &Message<'_>) -> Vec<(String, usize)> {
-    let named = |part: &mail_parser::MessagePart<'_>| {
+    let named = |part: &MessagePart<'_>| {
         let kind = part.content_type().map(|kind| {
             let subtype = kind.subtype().unwrap_or("*");
             format!("{}/{subtype}", kind.ctype())
@@ -185,6 +198,39 @@ fn attachments(message: &Message<'_>) -> Vec<(String, usize)> {
         (name.or(kind).unwrap_or_default(), part.len())
     };
     message.attachments().take(LIST_MAX).map(named).collect()
+}
+
+/// Returns the attachments with their contents, in the order of [`attachments`].
+fn files(message: &Message<'_>, mail: &[u8]) -> Vec<MailFile> {
+    let file = |part: &MessagePart<'_>| {
+        let kind = part.content_type().map(|kind| {
+            let subtype = kind.subtype().unwrap_or_default();
+            format!("{}/{subtype}", kind.ctype()).to_ascii_lowercase()
+        });
+        let disposition = part.content_disposition();
+        let is_inline = disposition.is_some_and(mail_parser::ContentType::is_inline)
+            || matches!(part.body, PartType::InlineBinary(_));
+        MailFile {
+            media_type: short(&kind.unwrap_or_default()),
+            is_inline,
+            bytes: content(part, mail),
+        }
+    };
+    message.attachments().take(LIST_MAX).map(file).collect()
+}
+
+/// Returns the bytes of an attachment. The parser converts texts to UTF-8, and an attachment must stay as it is, so the
+/// bytes of a text are read from the mail.
+fn content(part: &MessagePart<'_>, mail: &[u8]) -> Vec<u8> {
+    let range = part.raw_body_offset() as usize..part.raw_end_offset() as usize;
+    let is_usable = part.is_text() && !part.is_encoding_problem;
+    let raw = mail.get(range).filter(|_| is_usable);
+    let decoded = raw.and_then(|raw| match part.encoding {
+        Encoding::Base64 => base64_decode(raw),
+        Encoding::QuotedPrintable => quoted_printable_decode(raw),
+        Encoding::None => Some(raw.to_vec()),
+    });
+    decoded.unwrap_or_else(|| part.contents().to_vec())
 }
 
 /// Returns the header that shows that a program sent the mail (RFC 3834, section 5). Returns `None` for a mail of a

@@ -5,12 +5,16 @@ use serde::{Deserialize, Serialize};
 
 use super::parse::one_line;
 
+/// The header of the desk with the mark of a mail.
+pub(in crate::inbound) const HEADER: &str = "X-Ledgerdesk-Delivery";
 /// Maximum number of recipients in one report.
 const RECIPIENTS_MAX: usize = 20;
 /// Maximum length of a reason, in characters.
 const REASON_MAX: usize = 300;
 /// Number of hexadecimal digits in the id of a delivery.
 const ID_DIGITS: usize = 32;
+/// Number of hexadecimal digits in the keyed tag of a delivery (80 bits).
+pub const TAG_DIGITS: usize = 20;
 
 /// What happened to a mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,8 +31,11 @@ pub enum ReportKind {
 /// A report about one recipient of a mail that the desk sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
-    /// The id of the delivery: the part of the message id before `@`.
+    /// The id of the delivery, from the mark of the mail.
     pub delivery: String,
+    /// The keyed tag of the delivery, which only the desk can compute. The text is empty if the report contains no tag.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub tag: String,
     /// The address to which the mail could not be delivered. The text is empty if the report names no address.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub recipient: String,
@@ -40,18 +47,35 @@ pub struct Report {
     pub reason: String,
 }
 
-/// Returns the id of the delivery in a message id of the desk. Returns `None` for the message id of any other mail.
-pub fn delivery_of(message_id: &str) -> Option<String> {
+/// The mark with which the desk recognizes reports about its mails. It is in the message id before `@`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The id of the delivery: 32 hexadecimal digits in lower case.
+    pub delivery: String,
+    /// The keyed tag of the delivery: 20 hexadecimal digits in lower case. The text is empty if the mark has no tag.
+    pub tag: String,
+}
+
+/// Returns the mark in a message id of the desk. The tag is not checked, so this proves nothing. Returns `None` for the
+/// message id of any other mail.
+pub fn mark_of(message_id: &str) -> Option<Mark> {
     let id = message_id.trim().trim_matches(['<', '>']);
     let (local, _) = id.split_once('@')?;
-    let is_id = local.len() == ID_DIGITS && local.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_id.then(|| local.to_ascii_lowercase())
+    let is_hex = |text: &str, digits: usize| {
+        text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    let (delivery, tag) = local.split_once('.').unwrap_or((local, ""));
+    let is_tag = is_hex(tag, TAG_DIGITS) || !local.contains('.');
+    (is_hex(delivery, ID_DIGITS) && is_tag).then(|| Mark {
+        delivery: delivery.to_ascii_lowercase(),
+        tag: tag.to_ascii_lowercase(),
+    })
 }
 
 /// Returns the reports in a mail. The list is empty if the mail is not a delivery status notification, or if it is
 /// not about a mail of the desk.
 pub(super) fn read(message: &Message<'_>) -> Vec<Report> {
-    let (mut delivery, mut status) = (None, None);
+    let (mut mark, mut status) = (None, None);
     for part in &message.parts {
         if part.is_content_type("message", "delivery-status")
             || part.is_content_type("message", "global-delivery-status")
@@ -60,25 +84,33 @@ pub(super) fn read(message: &Message<'_>) -> Vec<Report> {
         }
         match &part.body {
             PartType::Message(original) => {
-                delivery = delivery.or_else(|| original.message_id().and_then(delivery_of));
+                mark = mark.or_else(|| marked(original));
             }
             PartType::Text(headers) if part.is_content_type("text", "rfc822-headers") => {
                 let original = MessageParser::default().parse_headers(headers.as_bytes());
-                let id = original.as_ref().and_then(|original| original.message_id());
-                delivery = delivery.or_else(|| id.and_then(delivery_of));
+                mark = mark.or_else(|| original.as_ref().and_then(marked));
             }
             _ => {}
         }
     }
-    match (delivery, status) {
-        (Some(delivery), Some(status)) => recipients(&delivery, status),
+    match (mark, status) {
+        (Some(mark), Some(status)) => recipients(&mark, status),
         _ => Vec::new(),
     }
 }
 
+/// Returns the mark of the original mail: in the header of the desk, or in the message id. A relay can replace the
+/// message id.
+fn marked(original: &Message<'_>) -> Option<Mark> {
+    let mut headers = original.headers_raw();
+    let own = headers.find(|(name, _)| name.eq_ignore_ascii_case(HEADER));
+    let own = own.and_then(|(_, value)| mark_of(&format!("{}@", one_line(value))));
+    own.or_else(|| original.message_id().and_then(mark_of))
+}
+
 /// Reads the groups of fields about the recipients. The first group is about the message, and an empty line ends a
 /// group.
-fn recipients(delivery: &str, status: &str) -> Vec<Report> {
+fn recipients(mark: &Mark, status: &str) -> Vec<Report> {
     let unfolded = status.replace("\r\n", "\n");
     let unfolded = unfolded.replace("\n ", " ").replace("\n\t", " ");
     let groups = unfolded.split("\n\n");
@@ -94,7 +126,8 @@ fn recipients(delivery: &str, status: &str) -> Vec<Report> {
         let reason = field("Diagnostic-Code").map(|value| after_type(&value).to_owned());
         let status = field("Status").unwrap_or_default();
         Some(Report {
-            delivery: delivery.to_owned(),
+            delivery: mark.delivery.clone(),
+            tag: mark.tag.clone(),
             recipient: recipient.map(|one| address(&one)).unwrap_or_default(),
             kind: if action == "failed" {
                 ReportKind::Failed

@@ -171,7 +171,7 @@ pub fn is_proven(checked: &[Checked], server: &str, method: &str, from: &str) ->
 }
 
 /// Returns true if `domain` is the domain `checked`, or a subdomain of it.
-fn is_same(checked: &str, domain: &str) -> bool {
+pub(super) fn is_same(checked: &str, domain: &str) -> bool {
     let is_below = || {
         let rest = domain.strip_suffix(checked);
         rest.is_some_and(|rest| rest.ends_with('.'))

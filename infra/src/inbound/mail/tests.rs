@@ -23,13 +23,10 @@ fn the_parts_of_a_mail_are_read() {
     assert_eq!(mail.from, "LiSi@example.com");
     assert_eq!(
         mail.to,
-        [
-            "itsm+REQ1.abc@desk.example",
-            "other@desk.example",
-            "boss@example.com",
-            "hidden@desk.example"
-        ]
+        ["itsm+REQ1.abc@desk.example", "other@desk.example"]
     );
+    assert_eq!(mail.cc, ["boss@example.com"]);
+    assert_eq!(mail.received, ["hidden@desk.example"]);
     assert_eq!(mail.subject, "回复");
     assert_eq!(
         mail.references,
@@ -136,6 +133,50 @@ fn attachments_are_named_with_their_sizes() {
     );
     assert_eq!(mail.text.trim(), "see");
     assert_eq!(mail.attachments, [("a.pdf".to_owned(), 3)]);
+    let [file] = mail.files.as_slice() else {
+        panic!("one file")
+    };
+    assert_eq!(
+        (file.media_type.as_str(), file.is_inline, &file.bytes[..]),
+        ("application/pdf", false, &[0, 0, 0][..])
+    );
+    let stored = serde_json::to_string(&mail).unwrap();
+    let read: Mail = serde_json::from_str(&stored).unwrap();
+    assert!(read.files.is_empty(), "the contents are stored apart");
+    assert_eq!(read.attachments, mail.attachments);
+}
+
+#[test]
+fn the_bytes_of_an_attached_text_stay_as_they_are() {
+    // The two bytes are one Chinese character in GBK, and no UTF-8.
+    for (encoding, kind, body) in [
+        ("base64", "text/csv", "1tANCg=="),
+        ("quoted-printable", "text/plain; charset=gbk", "=D6=D0\r\n"),
+    ] {
+        let mail = parsed(&format!(
+            "From: a@b.example\r\nTo: c@d.example\r\nMessage-ID: <1@b>\r\nMIME-Version: 1.0\r\n\
+            Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Type: text/plain\r\n\r\nsee\r\n\
+            --x\r\nContent-Type: {kind}\r\nContent-Disposition: attachment; filename=\"a.csv\"\r\n\
+            Content-Transfer-Encoding: {encoding}\r\n\r\n{body}\r\n--x--\r\n"
+        ));
+        let bytes: Vec<&[u8]> = mail.files.iter().map(|file| &file.bytes[..]).collect();
+        assert_eq!(bytes, [&b"\xd6\xd0\r\n"[..]], "{encoding}");
+    }
+}
+
+#[test]
+fn an_image_in_the_text_is_inline_and_a_mail_of_a_program_has_no_files() {
+    let text = "From: a@b.example\r\nTo: c@d.example\r\nMessage-ID: <1@b>\r\nMIME-Version: 1.0\r\n\
+        Content-Type: multipart/related; boundary=x\r\n\r\n--x\r\nContent-Type: text/html\r\n\r\n\
+        <p>see</p><img src=\"cid:logo\">\r\n\
+        --x\r\nContent-Type: image/png; name=logo.png\r\nContent-ID: <logo>\r\n\
+        Content-Disposition: inline; filename=\"logo.png\"\r\nContent-Transfer-Encoding: base64\r\n\r\n\
+        AAAA\r\n--x--\r\n";
+    let mail = parsed(text);
+    let inline: Vec<bool> = mail.files.iter().map(|file| file.is_inline).collect();
+    assert_eq!(inline, [true], "{:?}", mail.files);
+    let automatic = parsed(&format!("Auto-Submitted: auto-replied\r\n{text}"));
+    assert!(automatic.files.is_empty());
 }
 
 #[test]
@@ -176,6 +217,7 @@ fn a_report_names_the_delivery_the_recipient_and_the_code() {
     let mail = parsed(&dsn("failed", "5.1.1"));
     let expected = Report {
         delivery: "0123456789abcdef0123456789abcdef".into(),
+        tag: String::new(),
         recipient: "lisi@example.com".into(),
         kind: ReportKind::Failed,
         status: "5.1.1".into(),
@@ -195,6 +237,32 @@ fn a_report_names_the_delivery_the_recipient_and_the_code() {
     let message = mail_parser::MessageParser::default();
     let message = message.parse(PLAIN.as_bytes()).expect("a mail");
     assert!(read(&message).is_empty());
+}
+
+#[test]
+fn a_report_contains_the_tag_of_its_delivery() {
+    let id = "0123456789abcdef0123456789abcdef";
+    let tagged = format!("{id}.FEDCBA98765432100123");
+    let of_tagged = dsn("failed", "5.1.1").replace(&format!("{id}@"), &format!("{tagged}@"));
+    let report = parsed(&of_tagged).reports[0].clone();
+    assert_eq!(
+        (report.delivery.as_str(), report.tag.as_str()),
+        (id, "fedcba98765432100123")
+    );
+    // A relay has replaced the message id, but not the header of the desk.
+    let own = format!("Message-ID: <1@relay.example>\r\nX-Ledgerdesk-Delivery: {tagged}");
+    let replaced = dsn("failed", "5.1.1").replace(&format!("Message-ID: <{id}@example.com>"), &own);
+    assert_eq!(parsed(&replaced).reports, [report]);
+    for wrong in [
+        format!("{id}.@a.example"),
+        format!("{id}.fedc@a.example"),
+        format!("{id}.fedcba9876543210012g@a.example"),
+        format!("{id}.fedcba98765432100123.0@a.example"),
+        format!("{}.fedcba98765432100123@a.example", &id[1..]),
+        id.to_owned(),
+    ] {
+        assert_eq!(mark_of(&wrong), None, "{wrong}");
+    }
 }
 
 #[test]

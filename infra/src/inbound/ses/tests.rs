@@ -8,6 +8,7 @@ use super::*;
 
 const AT: Moment = Moment(1_796_000_000_000);
 const DELIVERY: &str = "0123456789abcdef0123456789abcdef";
+const TAG: &str = "fedcba98765432100123";
 /// The signature of version 1 (SHA-1) of a notification with the message `{}`, made with OpenSSL.
 const OF_VERSION_1: &str = "\
     Vqb0DmSVKBg9SKZ6/dDRoUHLRANwzsi+DHuiQIk1sbbs346O7Tqa5qTgIJ6CY6NIt5b1t3nI3KMuLTplfqOsrsl3pgrc10Xf\
@@ -57,7 +58,7 @@ fn report(message: &Value) -> Report {
 fn a_bounce_and_a_complaint_are_reports_about_the_delivery() {
     let about = json!({
         "messageId": "ses-1",
-        "headers": [{ "name": "X-Ledgerdesk-Delivery", "value": DELIVERY }],
+        "headers": [{ "name": "X-Ledgerdesk-Delivery", "value": format!("{DELIVERY}.{TAG}") }],
     });
     let bounce = json!({
         "notificationType": "Bounce", "mail": about,
@@ -66,6 +67,7 @@ fn a_bounce_and_a_complaint_are_reports_about_the_delivery() {
     });
     let expected = Report {
         delivery: DELIVERY.into(),
+        tag: TAG.into(),
         recipient: "lisi@example.com".into(),
         kind: ReportKind::Failed,
         status: "5.1.1".into(),
@@ -82,6 +84,10 @@ fn a_bounce_and_a_complaint_are_reports_about_the_delivery() {
         (found.kind, found.reason.as_str()),
         (ReportKind::Complaint, "SES complaint: abuse")
     );
+    assert_eq!(
+        (found.delivery.as_str(), found.tag.as_str()),
+        (DELIVERY, "")
+    );
     let other = json!({ "notificationType": "Delivery", "mail": about });
     let other = body("Notification", &other.to_string());
     assert_eq!(check(&other, fake::TOPIC, 0), Ok(Verified::Nothing));
@@ -92,7 +98,8 @@ fn a_mail_has_the_verdicts_of_ses_and_not_those_of_its_headers() {
     let message = |verdict: &str, spam: &str| {
         json!({
             "notificationType": "Received",
-            "receipt": { "dmarcVerdict": { "status": verdict }, "spamVerdict": { "status": spam } },
+            "mail": { "source": "lisi@Bounces.example.com" },
+            "receipt": { "dmarcVerdict": { "status": verdict }, "spamVerdict": { "status": spam }, "spfVerdict": { "status": "PASS" } },
             "content": "From: lisi@example.com\r\nTo: itsm@desk.example\r\nMessage-ID: <1@example.com>\r\n\
                 Authentication-Results: amazonses.com; dmarc=pass header.from=example.com\r\n\r\nack\r\n",
         })
@@ -103,6 +110,12 @@ fn a_mail_has_the_verdicts_of_ses_and_not_those_of_its_headers() {
     let passed = read("PASS", "PASS");
     assert!(proven(&passed) && passed.automatic.is_none());
     assert!(!proven(&read("FAIL", "PASS")));
+    let spf = &passed.checked[1];
+    assert_eq!(
+        (spf.method.as_str(), spf.domain.as_str()),
+        ("spf", "bounces.example.com")
+    );
+    assert!(spf.is_passed);
     assert!(read("PASS", "FAIL").automatic.is_some());
 }
 

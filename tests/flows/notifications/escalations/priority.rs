@@ -71,6 +71,55 @@ async fn a_changed_priority_with_the_same_chain_changes_nothing() {
     assert_eq!(channels.escalated(&PEOPLE).await, [1, 1, 0]);
 }
 
+/// Both events are in the ledger before the desk processes the first one. Each of them requests the chain of the new
+/// priority.
+#[tokio::test]
+async fn a_priority_that_changes_directly_after_the_entry_starts_its_chain_once() {
+    let channels = Channels::open_with(CHAIN).await;
+    let mut request = tests::approval_request();
+    for field in request["fields"].as_array_mut().expect("fields") {
+        if field["key"] == "impact" || field["key"] == "urgency" {
+            field["value"] = json!("1");
+        }
+    }
+    let opened = channels.desk.must("create_ticket", request).await;
+    let sn = opened["sn"].as_str().expect("a number").to_owned();
+    channels.set_level(&sn, "3").await;
+    assert_eq!(channels.escalations(&sn).await.len(), 1);
+    channels.after_minutes(5).await;
+    assert_eq!(channels.escalated(&PEOPLE).await, [1, 0, 0]);
+    // After a loss of the views, the desk reads both events again, also when the chain has ended.
+    let channels = channels.restart_without_views().await;
+    channels.after_minutes(10).await;
+    channels.after_minutes(10).await;
+    assert_eq!(channels.escalation(&sn).await["state"], "exhausted");
+    let channels = channels.restart_without_views().await;
+    channels.after_minutes(5).await;
+    assert_eq!(channels.escalations(&sn).await.len(), 1);
+    assert_eq!(channels.escalated(&PEOPLE).await, [1, 1, 1]);
+}
+
+/// The desk processes the end of the suspension before it has stopped the chain.
+#[tokio::test]
+async fn a_short_suspension_starts_the_chain_again_and_leaves_one_running() {
+    let channels = Channels::open_with(CHAIN).await;
+    let sn = channels.submit_with("3").await;
+    channels.after_minutes(4).await;
+    for (operation, text) in [("suspend", "window"), ("resume", "done")] {
+        let body = json!({ "message": text });
+        let desk = &channels.desk;
+        desk.operate(&json!(sn), operation, "admin", body).await;
+    }
+    channels.desk.settle().await;
+    let all = channels.escalations(&sn).await;
+    let running = all.iter().filter(|one| one["state"] == "waiting");
+    assert_eq!((all.len(), running.count()), (2, 1), "{all:?}");
+    channels.after_minutes(4).await;
+    assert_eq!(channels.escalated(&PEOPLE).await, [0, 0, 0]);
+    channels.after_minutes(1).await;
+    assert_eq!(channels.escalated(&PEOPLE).await, [1, 0, 0]);
+}
+
 #[tokio::test]
 async fn a_changed_priority_without_a_chain_stops_the_escalation() {
     let channels = Channels::open_with(CHAIN).await;

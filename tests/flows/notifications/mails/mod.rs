@@ -1,6 +1,11 @@
 //! These tests check the mails that arrive at the desk: replies, mails of programs, and forged mails.
 
+mod attachments;
+mod replayed;
+mod reports;
+mod returning;
 mod sources;
+mod strangers;
 mod unsubscribing;
 
 use std::sync::Arc;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use axum::http::Request;
+use functions::app::notifications::definitions::Definitions;
 use functions::app::notifications::{inbound, mailboxes};
 use infra::clock::Clock as _;
 use infra::http::{HttpClient, HttpError, HttpRequest, HttpResponse};
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 use super::{Channels, DAY_MS, MAIL, MAIL_ONLY, Mailbox, ZHANGSAN, header_of, reply};
 
 /// A report that a mail of the desk could not be delivered.
-fn report(mail: &str, recipient: &str, status: &str) -> String {
+pub(super) fn report(mail: &str, recipient: &str, status: &str) -> String {
     format!(
         "Return-Path: <>\r\nFrom: MAILER-DAEMON@relay.example\r\nTo: desk@example.com\r\nMessage-ID: <d{status}@relay.example>\r\n\
         MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n--b\r\n\
@@ -27,7 +28,7 @@ fn report(mail: &str, recipient: &str, status: &str) -> String {
     )
 }
 
-async fn delivery(mailbox: &Mailbox) -> Value {
+pub(super) async fn delivery(mailbox: &Mailbox) -> Value {
     let shown = mailbox
         .channels
         .get("deliveries?state=failed", "admin")
@@ -227,6 +228,50 @@ async fn a_mailbox_is_read_at_its_time_and_each_mail_acts_once() {
     poll().await;
     assert!(server.reads() > reads + 2, "all mails are read again");
     assert_eq!(mailbox.remarks(&sn).await.len(), 3, "each mail acts once");
+}
+
+/// The mailbox of a desk that was installed later than its mailbox has many old mails.
+#[tokio::test]
+async fn the_mails_from_before_a_mailbox_was_defined_stay_unread() {
+    let account = "reply_to = \"itsm@example.com\"\n[account.mailbox]\nhost = \"imap.example\"\nuser = \"itsm\"\n";
+    let accounts = [MAIL, account, MAIL_ONLY].concat();
+    let mut channels = Channels::open_with(&accounts).await;
+    let server = Arc::new(Memory::default());
+    channels.desk.app.mailboxes = server.clone();
+    let keys = channels.desk.app.ledger.keys.clone();
+    keys.keep_secret("mailbox/mail", b"secret").await.unwrap();
+    let mailbox = Mailbox { channels };
+    mailbox.prefer("zhangsan", "en").await;
+    let (sn, mail) = mailbox.notified().await;
+    let before = mailbox.channels.desk.clock.now().plus_ms(-1);
+    for (number, text) in ["old 1", "old 2", "old 3"].into_iter().enumerate() {
+        let old = reply(&mail, &format!("o{number}"), ZHANGSAN, text);
+        server.add_at(&old, before);
+    }
+    server.add(&reply(&mail, "n1", ZHANGSAN, "new 1"));
+    let poll = async |mailbox: &Mailbox| {
+        let desk = &mailbox.channels.desk;
+        desk.clock.advance(300_000);
+        mailboxes::poll(&desk.app).await.expect("a check");
+        desk.settle().await;
+    };
+    poll(&mailbox).await;
+    assert_eq!(mailbox.remarks(&sn).await, ["new 1"]);
+    // The place of the last mail is lost, and the server gives new numbers.
+    server.renumber();
+    server.add(&reply(&mail, "n2", ZHANGSAN, "new 2"));
+    let mut channels = mailbox.channels.restart_without_views().await;
+    channels.desk.app.mailboxes = server.clone();
+    let mailbox = Mailbox { channels };
+    poll(&mailbox).await;
+    let mut remarks = mailbox.remarks(&sn).await;
+    remarks.sort();
+    assert_eq!(remarks, ["new 1", "new 2"]);
+    let all = accounts.replace("user = \"itsm\"", "user = \"itsm\"\nread_existing = true");
+    let definitions = Definitions::read(&all).unwrap();
+    definitions.store(&mailbox.channels.desk.app).await.unwrap();
+    poll(&mailbox).await;
+    assert_eq!(mailbox.remarks(&sn).await.len(), 5, "the old mails, too");
 }
 
 /// A mail that cannot be stored would stop its mailbox, because the place of the last mail would never change.

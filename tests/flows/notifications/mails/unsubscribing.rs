@@ -80,3 +80,51 @@ async fn a_mail_that_the_organization_requires_is_still_sent() {
     assert!(shown.contains("Your organization requires"), "{shown}");
     mailbox.notified().await;
 }
+
+#[tokio::test]
+async fn the_link_of_an_own_subscription_ends_only_this_subscription() {
+    let mailbox = Mailbox::open().await;
+    mailbox.prefer("admin", "en").await;
+    let desk = &mailbox.channels.desk;
+    let path = "people/admin/subscriptions/waiting";
+    let body = json!({ "on": ["waiting"] });
+    let (status, answer) = desk.v1("PUT", path, "admin", body).await;
+    assert_eq!(status, 200, "{answer}");
+    desk.settle().await;
+    let to_admin = |mails: Vec<infra::channel::Mail>| {
+        let found = mails.iter().find(|mail| mail.to == "admin@example.com");
+        found.map(super::text_of)
+    };
+    mailbox.channels.submit().await;
+    let mail = to_admin(desk.mailer.take()).expect("a mail");
+    let link = link_of(&mail);
+    let (_, shown) = mailbox.channels.page(&link, None).await;
+    assert!(shown.contains("your subscription"), "{shown}");
+    assert!(shown.contains("waiting"), "{shown}");
+    let (status, done) = mailbox.channels.page(&link, ONE_CLICK).await;
+    assert_eq!(status, 200, "{done}");
+    desk.settle().await;
+    let shown = mailbox
+        .channels
+        .get("people/admin/subscriptions", "admin")
+        .await;
+    assert_eq!(shown["subscriptions"][0]["paused"], true, "{shown}");
+    let preferences = mailbox
+        .channels
+        .get("people/admin/preferences", "admin")
+        .await;
+    let choice = &preferences["channels"]["email"]["categories"];
+    assert!(
+        choice.is_null(),
+        "other mails are still sent: {preferences}"
+    );
+    mailbox.channels.submit().await;
+    assert_eq!(to_admin(desk.mailer.take()), None);
+    mailbox
+        .channels
+        .page(&link, Some("List-Unsubscribe=On-Again"))
+        .await;
+    desk.settle().await;
+    mailbox.channels.submit().await;
+    assert!(to_admin(desk.mailer.take()).is_some());
+}

@@ -5,6 +5,7 @@
 //! The desk acts as a person only if the sender is proven: the mail was sent to an address for replies that only this
 //! person knows, or the mail relay of the desk has checked the sender of an address that the person has linked.
 
+pub(super) mod files;
 mod sender;
 mod text;
 
@@ -17,13 +18,15 @@ use events::channel_account::Defined;
 use events::delivery::Requested;
 use events::person::Language;
 use events::{Meta, Origin, PersonId, Personal, TicketSn};
+use infra::channel::email;
 use infra::commit::hex;
-use infra::inbound::mail::Mail;
+use infra::inbound::mail::{Mail, NotForDesk};
 use infra::ledger::{NoContext, command_id};
 use infra::{CommandEnvelope, Error, ExecuteError};
 
-use self::sender::{Sender, is_checked, is_forged, sender};
-use self::text::said;
+use self::files::{Fate, Taken};
+use self::sender::{Found, Sender, is_checked, sender};
+use self::text::{said, with_list};
 use super::answers::Answer;
 use super::bounces::{self, CHANNEL};
 use super::inbound::{execute, language_of};
@@ -41,16 +44,36 @@ const HOUR_MS: i64 = 3_600_000;
 /// Time after which an answer is not sent any more, in milliseconds (one day).
 const EXPIRES_MS: i64 = 24 * HOUR_MS;
 
+/// A stored mail with its kept attachments.
+#[derive(Clone, Copy)]
+pub(super) struct Arrived<'a> {
+    pub(super) mail: &'a Mail,
+    pub(super) fates: &'a [Fate],
+}
+
 /// Processes a stored mail. `inbound` is the name of its stream, `account` the name of the channel account, and
-/// `platform` the name of the source.
+/// `platform` the name of the source. The kept attachments are removed afterwards, because the ticket has its own ones.
 pub(super) async fn handle(
     app: &App,
     inbound: &str,
     account: &str,
     platform: &str,
-    mail: &Mail,
+    arrived: Arrived<'_>,
     cause: &str,
 ) -> Result<(), Error> {
+    process(app, inbound, account, platform, arrived, cause).await?;
+    files::remove(app, arrived.fates).await
+}
+
+async fn process(
+    app: &App,
+    inbound: &str,
+    account: &str,
+    platform: &str,
+    arrived: Arrived<'_>,
+    cause: &str,
+) -> Result<(), Error> {
+    let mail = arrived.mail;
     for report in &mail.reports {
         bounces::record(app, inbound, report, cause).await?;
     }
@@ -62,18 +85,23 @@ pub(super) async fn handle(
     let defined = app.configuration.channel_account(account).await?;
     let defined = defined.filter(|defined| defined.channel == CHANNEL);
     let is_checked = is_checked(defined.as_ref(), platform, mail);
-    let is_forged = is_forged(defined.as_ref(), platform, mail);
-    let said = said(mail);
+    let said = said(mail, arrived.fates);
     if let Some(said) = said.as_ref().filter(|said| said.verb == Verb::Link) {
         return link(app, inbound, mail, said, is_checked, cause).await;
     }
-    let Some(sender) = sender(app, mail, is_checked, is_forged).await? else {
-        tracing::warn!(
-            inbound,
-            is_checked,
-            "a mail changes nothing, because its sender is not proven"
-        );
-        return Ok(());
+    let sender = match sender(app, defined.as_ref(), platform, mail).await? {
+        Found::Sender(sender) => sender,
+        Found::NotForDesk(person, reason) => {
+            return refuse(app, inbound, defined.as_ref(), &person, reason, cause).await;
+        }
+        Found::Unproven => {
+            tracing::warn!(
+                inbound,
+                is_checked,
+                "a mail changes nothing, because its sender is not proven"
+            );
+            return Ok(());
+        }
     };
     if !may(app, "mails", &sender.person, MAILS_MAX).await? {
         tracing::error!(
@@ -83,15 +111,25 @@ pub(super) async fn handle(
         return Ok(());
     }
     let language = language_of(app, &sender.person).await?;
+    let mut taken = Taken::default();
     let (answer, said) = match said {
         None => (Answer::TextMissing, None),
         Some(said) => {
-            let (answer, said) = act(app, inbound, &sender, said, language, cause).await?;
+            let acting = Acting {
+                inbound,
+                cause,
+                sender: &sender,
+                language,
+                arrived,
+            };
+            let (answer, said) = act(app, &acting, said, &mut taken).await?;
             (answer, Some(said))
         }
     };
     tracing::info!(inbound, answer = answer.kind(), "mail processed");
-    if is_silent(&answer, said.as_ref()) {
+    let is_done = matches!(answer, Answer::Done { .. });
+    let is_incomplete = is_done && !taken.left_out.is_empty();
+    if is_silent(&answer, said.as_ref()) && !is_incomplete {
         return Ok(());
     }
     let Some(defined) = defined else {
@@ -102,7 +140,11 @@ pub(super) async fn handle(
         return Ok(());
     }
     let ticket = said.and_then(|said| said.ticket).or(sender.ticket);
-    let text = answer.text(language);
+    let text = if is_incomplete {
+        files::refusal(&taken, language)
+    } else {
+        answer.text(language)
+    };
     send(
         app,
         inbound,
@@ -114,6 +156,41 @@ pub(super) async fn handle(
         cause,
     )
     .await
+}
+
+/// Answers a mail of a proven sender that is not for the desk. Another person can have sent the mail again, so the answer
+/// also informs the sender.
+async fn refuse(
+    app: &App,
+    inbound: &str,
+    account: Option<&Defined>,
+    person: &PersonId,
+    reason: NotForDesk,
+    cause: &str,
+) -> Result<(), Error> {
+    let name = reason.name();
+    tracing::warn!(
+        inbound,
+        reason = name,
+        "a mail changes nothing, because it is not for the desk"
+    );
+    #[cfg(feature = "local")]
+    app.sending.refused_mail(name);
+    let Some(account) = account else {
+        return Ok(());
+    };
+    if !may(app, "answers", person, ANSWERS_MAX).await? {
+        return Ok(());
+    }
+    let mut addresses = email::own_addresses(account).into_iter();
+    let address = addresses.next().unwrap_or_default();
+    let answer = match reason {
+        NotForDesk::TooOld => Answer::MailTooOld(address),
+        NotForDesk::OtherAddress | NotForDesk::NotCovered => Answer::NotForDesk(address),
+    };
+    let language = language_of(app, person).await?;
+    let text = answer.text(language);
+    send(app, inbound, account, person, None, language, text, cause).await
 }
 
 /// Links a mail address with the person of a code.
@@ -141,15 +218,31 @@ async fn link(
     Ok(())
 }
 
-/// Executes the command in a mail. Returns its answer, and the command with its ticket.
+/// The data with which the command in a mail is executed.
+struct Acting<'a> {
+    /// The name of the stream of the mail.
+    inbound: &'a str,
+    cause: &'a str,
+    sender: &'a Sender,
+    language: Language,
+    arrived: Arrived<'a>,
+}
+
+/// Executes the command in a mail. Returns its answer, and the command with its ticket. The attachments of a comment are
+/// stored in `taken`.
 async fn act(
     app: &App,
-    inbound: &str,
-    sender: &Sender,
+    acting: &Acting<'_>,
     said: Said,
-    language: Language,
-    cause: &str,
+    taken: &mut Taken,
 ) -> Result<(Answer, Said), Error> {
+    let Acting {
+        inbound,
+        cause,
+        sender,
+        language,
+        arrived,
+    } = *acting;
     let is_other = said.ticket.is_some() && said.ticket != sender.ticket;
     if let Some(own) = sender
         .ticket
@@ -166,8 +259,19 @@ async fn act(
     if said.verb == Verb::Comment && said.ticket.is_none() {
         return Ok((Answer::TicketMissing, said));
     }
-    let arrived = (Origin::Mail, inbound, cause);
-    match Box::pin(execute(app, &said, &sender.person, language, arrived)).await {
+    let mut said = said;
+    if said.verb == Verb::Comment {
+        let meta = Meta {
+            actor: sender.person.clone(),
+            origin: Origin::Mail,
+            ..Meta::system(inbound, cause)
+        };
+        *taken = files::take(app, arrived.mail, arrived.fates, &sender.person, &meta).await?;
+        said.text = with_list(&said.text, &files::listed(taken));
+    }
+    let by = (Origin::Mail, inbound, cause);
+    let command = (&said, taken.ids.as_slice());
+    match Box::pin(execute(app, command, &sender.person, language, by)).await {
         Ok(answer) => Ok((answer, said)),
         Err(error) if error.is_transient() => Err(error),
         Err(error) => {
@@ -229,6 +333,8 @@ async fn send(
         repetition: account.repetition,
         due: now,
         expires: now.plus_ms(EXPIRES_MS),
+        is_tagged: true,
+        thread: None,
     };
     let command_envelope = CommandEnvelope {
         stream: format!("delivery-{}", hex(&id)),

@@ -6,7 +6,7 @@ use events::channel_account::Defined;
 use events::{PersonId, TicketSn};
 use infra::Error;
 use infra::channel::email;
-use infra::inbound::mail::{Mail, delivery_of, is_proven};
+use infra::inbound::mail::{Mail, NotForDesk, is_proven, mark_of, not_for_desk};
 use infra::inbound::{Inbound as _, ses};
 
 use super::KIND;
@@ -28,6 +28,15 @@ pub(super) struct Sender {
     pub(super) ticket: Option<TicketSn>,
     /// True if the mail was sent to an address for replies, which is valid for the ticket only.
     pub(super) is_reply: bool,
+}
+
+/// What is known about the sender of a mail.
+pub(super) enum Found {
+    Sender(Sender),
+    /// The relay has checked the sender, but the mail is not for the desk. Another person can have sent it again.
+    NotForDesk(PersonId, NotForDesk),
+    /// Nothing proves the sender, or the sender is forged.
+    Unproven,
 }
 
 /// Returns true if the relay of the account, or SES, has checked that the mail comes from the domain of its sender.
@@ -54,18 +63,21 @@ pub(super) fn is_forged(account: Option<&Defined>, platform: &str, mail: &Mail) 
     })
 }
 
-/// Returns the proven sender of a mail. Returns `None` if nothing proves the sender, or if the sender is forged.
+/// Finds the sender of a mail. `account` is the channel account, and `platform` the name of the source.
 pub(super) async fn sender(
     app: &App,
+    account: Option<&Defined>,
+    platform: &str,
     mail: &Mail,
-    is_checked: bool,
-    is_forged: bool,
-) -> Result<Option<Sender>, Error> {
+) -> Result<Found, Error> {
+    let is_checked = is_checked(account, platform, mail);
     // A forwarded mail contains the address for replies too, so this address does not prove a forged sender.
-    if mail.from.is_empty() || is_forged {
-        return Ok(None);
+    if mail.from.is_empty() || is_forged(account, platform, mail) {
+        return Ok(Found::Unproven);
     }
-    let candidates = mail.to.iter().filter_map(|address| {
+    // A relay writes the address into the headers of each mail that it delivers. Only the sender writes `To` and `Cc`.
+    let written = mail.to.iter().chain(&mail.cc);
+    let candidates = written.filter_map(|address| {
         let ticket = reply_address::ticket_in(address)?;
         Some((address, ticket))
     });
@@ -77,7 +89,7 @@ pub(super) async fn sender(
         };
         // Another person can get the address from a forwarded mail, so the sender must be the person, too.
         if is_address_of(app, &person, &mail.from).await? {
-            return Ok(Some(Sender {
+            return Ok(Found::Sender(Sender {
                 person,
                 ticket: Some(ticket),
                 is_reply: true,
@@ -85,14 +97,31 @@ pub(super) async fn sender(
         }
     }
     if !is_checked {
-        return Ok(None);
+        return Ok(Found::Unproven);
     }
-    let person = identities::person_of(app, KIND, &mail.from).await?;
-    Ok(person.map(|person| Sender {
-        person,
-        ticket: named_ticket(mail),
-        is_reply: false,
-    }))
+    let Some(person) = identities::person_of(app, KIND, &mail.from).await? else {
+        return Ok(Found::Unproven);
+    };
+    let addresses = account.map(email::own_addresses).unwrap_or_default();
+    let server = server(account, platform);
+    let now = app.ledger.clock.now();
+    Ok(match not_for_desk(mail, &addresses, server, now) {
+        Some(reason) => Found::NotForDesk(person, reason),
+        None => Found::Sender(Sender {
+            person,
+            ticket: named_ticket(mail),
+            is_reply: false,
+        }),
+    })
+}
+
+/// Returns the name of the relay whose checks the desk trusts. The text is empty if it trusts none.
+fn server<'a>(account: Option<&'a Defined>, platform: &str) -> &'a str {
+    if platform == ses::Ses.name() {
+        return ses::SERVER;
+    }
+    let trusted = account.and_then(email::trusted_check);
+    trusted.map_or("", |(server, _)| server)
 }
 
 /// Returns the person for whom the desk made an address for replies. The address itself does not name the person. The
@@ -111,13 +140,9 @@ async fn recipient(
         keys.first(|key| reply_address::check(key, address, person, now))
             .is_some()
     };
-    let ids = mail
-        .references
-        .iter()
-        .rev()
-        .filter_map(|id| delivery_of(id));
-    for id in ids.take(REFERENCES_MAX) {
-        let stream = format!("delivery-{id}");
+    let ids = mail.references.iter().rev().filter_map(|id| mark_of(id));
+    for mark in ids.take(REFERENCES_MAX) {
+        let stream = format!("delivery-{}", mark.delivery);
         let state = app.ledger.load::<Delivery>(&stream).await?.aggregate.0;
         if let Some(requested) = state.requested.filter(|one| is_of(&one.person)) {
             return Ok(Some(requested.person));

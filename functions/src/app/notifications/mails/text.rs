@@ -1,45 +1,27 @@
-//! Reads the text of a mail: its command or its comment, and the list of its attachments.
+//! Reads the text of a mail: its command or its comment. A comment ends with the list of its attachments.
 
-use domain::notification::content;
 use domain::notification::grammar::{self, Said, Verb};
 use domain::ticket::REMARK_MAX;
 use infra::inbound::mail::Mail;
 
-/// Reads the command in a mail. The attachments are named in the text, because the desk does not store them. Returns
-/// `None` if the mail has no text of its own and no attachments.
-pub(super) fn said(mail: &Mail) -> Option<Said> {
-    let listed = listed(mail);
-    let mut said = match grammar::mail(&mail.text) {
-        Some(said) => said,
-        None if listed.is_empty() => return None,
-        None => Said {
+use super::files::{self, Fate};
+
+/// Reads the command in a mail. A mail with attachments and without a text of its own is a comment. Returns `None` if the
+/// mail has no text, and no attachments except small images in its quoted text.
+pub(super) fn said(mail: &Mail, fates: &[Fate]) -> Option<Said> {
+    match grammar::mail(&mail.text) {
+        Some(said) => Some(said),
+        None if mail.attachments.is_empty() || files::are_ignored(mail, fates) => None,
+        None => Some(Said {
             verb: Verb::Comment,
             ticket: None,
             text: String::new(),
-        },
-    };
-    if said.verb == Verb::Comment {
-        said.text = with_list(&said.text, &listed);
+        }),
     }
-    Some(said)
-}
-
-/// Returns the lines that name the attachments, in both languages, because the language of the reader is unknown.
-fn listed(mail: &Mail) -> String {
-    if mail.attachments.is_empty() {
-        return String::new();
-    }
-    let one = |(name, bytes): &(String, usize)| {
-        let name = content::one_line(name);
-        format!("- {name} ({} KiB)", bytes.div_ceil(1_024))
-    };
-    let lines: Vec<String> = mail.attachments.iter().map(one).collect();
-    let head = "邮件附件（未保存）/ Attachments of the mail (not stored):";
-    format!("{head}\n{}", lines.join("\n"))
 }
 
 /// Returns a comment with the list of the attachments. A text that is longer than a comment can be is cut.
-fn with_list(text: &str, listed: &str) -> String {
+pub(super) fn with_list(text: &str, listed: &str) -> String {
     const CUT: &str = "\n…（邮件过长，已截断 / the mail was longer）";
     let separator = if text.is_empty() || listed.is_empty() {
         ""
@@ -70,29 +52,24 @@ mod tests {
     }
 
     #[test]
-    fn a_mail_becomes_a_command_or_a_comment_with_its_attachments() {
-        let command = said(&mail("确认\n\n> quoted")).unwrap();
+    fn a_mail_becomes_a_command_or_a_comment() {
+        let command = said(&mail("确认\n\n> quoted"), &[]).unwrap();
         assert_eq!(
             (command.verb, command.text.as_str()),
             (Verb::Acknowledge, "")
         );
         let mut with_file = mail("see the picture");
         with_file.attachments = vec![("screen.png".into(), 2_049)];
-        let comment = said(&with_file).unwrap();
-        assert_eq!(comment.verb, Verb::Comment);
-        assert!(
-            comment.text.starts_with("see the picture\n\n"),
-            "{}",
-            comment.text
+        let comment = said(&with_file, &[]).unwrap();
+        assert_eq!(
+            (comment.verb, comment.text.as_str()),
+            (Verb::Comment, "see the picture")
         );
-        assert!(
-            comment.text.ends_with("- screen.png (3 KiB)"),
-            "{}",
-            comment.text
-        );
-        assert_eq!(said(&mail("> only quoted")), None);
+        assert_eq!(said(&mail("> only quoted"), &[]), None);
         with_file.text = String::new();
-        assert!(said(&with_file).unwrap().text.contains("screen.png"));
+        let comment = said(&with_file, &[Fate::LeftOut]).unwrap();
+        assert_eq!((comment.verb, comment.text.as_str()), (Verb::Comment, ""));
+        assert_eq!(said(&with_file, &[Fate::Ignored]), None, "only a logo");
     }
 
     #[test]

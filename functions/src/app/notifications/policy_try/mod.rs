@@ -63,6 +63,8 @@ pub struct Tried {
     /// False if the desk has no policy now.
     pub has_active_policy: bool,
     pub trial: Trial,
+    /// True if imported rows count.
+    pub counts_rows: bool,
     /// Number of imported rows that were read. 0 if imported rows are ignored.
     pub rows: u64,
     /// Number of these rows without a person in the named columns.
@@ -143,6 +145,7 @@ pub async fn try_policy(
         to: period.to,
         has_active_policy: active.0.is_some(),
         trial,
+        counts_rows: options.imported.is_some(),
         rows: period.rows,
         rows_without_people: period.rows_without_people,
     })

@@ -209,9 +209,7 @@ impl Reader<'_> {
                 })?;
             }
         }
-        if self.tickets.len() >= TICKETS_MAX {
-            self.tickets.clear();
-        }
+        drop_surplus(&mut self.tickets);
         self.tickets.insert(commit.stream.clone(), ticket);
         Ok(())
     }
@@ -290,6 +288,18 @@ impl Reader<'_> {
     }
 }
 
+/// Removes tickets from memory if there are too many. Ended tickets have few later events, so they are removed first.
+fn drop_surplus(tickets: &mut BTreeMap<String, Ticket>) {
+    if tickets.len() < TICKETS_MAX {
+        return;
+    }
+    tickets.retain(|_, ticket| !ticket.status.is_over());
+    // If little was removed, every further ticket would search the whole map again.
+    if tickets.len() > TICKETS_MAX / 2 {
+        tickets.clear();
+    }
+}
+
 /// Returns true if the ticket did not need the notification from the beginning.
 fn is_not_needed(event: &NotificationEvent) -> bool {
     match event {
@@ -343,4 +353,45 @@ async fn before(app: &App, commit: &Commit) -> Result<Ticket, Error> {
         }
     }
     Ok(ticket)
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::ticket::Status;
+
+    use super::*;
+
+    /// Returns a full map of which the given number of tickets have ended.
+    fn full(ended: usize) -> BTreeMap<String, Ticket> {
+        let ticket = |number: usize| Ticket {
+            status: if number < ended {
+                Status::Finished
+            } else {
+                Status::Running
+            },
+            ..Ticket::default()
+        };
+        (0..TICKETS_MAX)
+            .map(|number| (number.to_string(), ticket(number)))
+            .collect()
+    }
+
+    #[test]
+    fn open_tickets_stay_in_memory_if_there_are_few() {
+        let mut tickets = full(TICKETS_MAX - 1);
+        tickets.pop_first();
+        drop_surplus(&mut tickets);
+        assert_eq!(tickets.len(), TICKETS_MAX - 1, "the map is not full");
+        for (ended, left) in [
+            (TICKETS_MAX / 2, TICKETS_MAX / 2),
+            (TICKETS_MAX, 0),
+            (TICKETS_MAX / 2 - 1, 0),
+        ] {
+            let mut tickets = full(ended);
+            drop_surplus(&mut tickets);
+            assert_eq!(tickets.len(), left, "{ended}");
+            let mut open = tickets.values();
+            assert!(open.all(|ticket| !ticket.status.is_over()));
+        }
+    }
 }

@@ -340,8 +340,8 @@ fn notes(tried: &Tried, language: Language) -> Vec<String> {
             "Computed with the current preferences and addresses of people, without appointments, failed messages and steps of escalations that did not happen.",
         ),
         (
-            "不考虑订阅、实验和学习到的时间。",
-            "Without subscriptions, experiments and learned times.",
+            "不考虑订阅、实验、学习到的时间和渠道以及群聊。",
+            "Without subscriptions, experiments, learned times and channels, and chat groups.",
         ),
         (
             "保留的消息按一条消息计算，即使释放前工单已结束。",
@@ -358,6 +358,12 @@ fn notes(tried: &Tried, language: Language) -> Vec<String> {
         notes.push((
             "导入的数据按在本服务台实际发生计算；导入本身从不发送通知。",
             "Imported rows count as if they had happened in this desk. An import itself causes no notifications.",
+        ));
+    }
+    if tried.counts_rows && tried.rows == 0 {
+        notes.push((
+            "这段时间内没有导入的数据：请先用 `ledgerdesk import` 导入日志，或增加天数，或去掉 `--imported`。",
+            "The desk has no imported rows in the period: import a log with `ledgerdesk import`, choose more days, or omit `--imported`.",
         ));
     }
     let notes = notes.into_iter().map(|(chinese, english)| match language {

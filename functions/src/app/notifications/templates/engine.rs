@@ -10,6 +10,8 @@ use std::sync::{Arc, LazyLock};
 use minijinja::value::Object;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value};
 
+use super::compiled;
+
 /// Maximum number of instructions of one rendering. A usual text needs fewer than 100.
 const FUEL: u64 = 50_000;
 /// Maximum length of a rendered text, in bytes.
@@ -199,8 +201,27 @@ fn or_default(value: &Value, other: Option<String>) -> Value {
     }
 }
 
-/// Renders a text.
+/// Renders a text. A simple text of a message is compiled once, see [`super::compiled`].
 pub fn render(source: &str, values: &Arc<Values>, purpose: Purpose) -> Result<String, Flaw> {
+    if purpose == Purpose::Message
+        && let Some(program) = compiled::known(source)
+    {
+        return program.render(values).ok_or_else(|| too_long(source));
+    }
+    interpret(source, values, purpose)
+}
+
+fn too_long(source: &str) -> Flaw {
+    let reason = format!("the rendered text is longer than {OUTPUT_MAX} bytes");
+    at(source, 0, reason)
+}
+
+/// Renders a text with the template library, which parses it each time.
+pub(super) fn interpret(
+    source: &str,
+    values: &Arc<Values>,
+    purpose: Purpose,
+) -> Result<String, Flaw> {
     let environment = match purpose {
         Purpose::Check => &*CHECKS,
         Purpose::Message => &*MESSAGES,
@@ -215,8 +236,7 @@ pub fn render(source: &str, values: &Arc<Values>, purpose: Purpose) -> Result<St
     let mut output = Bounded::default();
     let rendered = template.render_captured_to(root, &mut output).map(drop);
     if output.is_full {
-        let reason = format!("the rendered text is longer than {OUTPUT_MAX} bytes");
-        return Err(at(source, 0, reason));
+        return Err(too_long(source));
     }
     rendered.map_err(|error| flaw(&error, source))?;
     Ok(String::from_utf8_lossy(&output.bytes).into_owned())

@@ -1,6 +1,7 @@
 //! Changes, shows and uses notification templates. A template contains the texts of the messages about one fact. Without
 //! a published template, the built-in texts of [`super::message`] are used.
 
+mod compiled;
 pub mod document;
 pub mod engine;
 pub mod formats;

@@ -120,7 +120,7 @@ fn the_lines_of_a_digest_follow_its_text() {
     let mut content = infra::channel::contract::content();
     assert_eq!(listed(content.clone()), content);
     content.body = vec!["text".into()];
-    assert_eq!(listed(content).body, ["text", "优先级: 高"]);
+    assert_eq!(listed(content).body, ["text", "优先级：高"]);
 }
 
 #[test]

@@ -311,8 +311,8 @@ fn closed(closed: &Closed) -> String {
 fn remarked(added: &RemarkAdded) -> String {
     let mark = if added.internal { " (internal)" } else { "" };
     match added.parent {
-        Some(parent) => format!("Replied to remark {parent}{mark}"),
-        None => format!("Added a remark{mark}"),
+        Some(parent) => format!("Replied to comment {parent}{mark}"),
+        None => format!("Added a comment{mark}"),
     }
 }
 

@@ -6,7 +6,7 @@ pub(super) mod rejection;
 
 use events::TransitionId;
 use events::ticket::NodeStatus;
-use events::workflow::Operator;
+use events::workflow::{Holds, Operator};
 
 use super::words::Words;
 
@@ -31,11 +31,26 @@ pub(super) static WORDS: Words = Words {
     callback: "Callback receiver",
     mentions: "Mentions",
     invited: "The new followers may read the whole ticket",
+    approved: "approved",
+    rejected: "rejected",
+    output,
     level,
     quoted,
     clause,
     tested,
 };
+
+fn output(holds: Holds) -> &'static str {
+    match holds {
+        Holds::ApproveResult => "Result of the approval",
+        Holds::Approver => "Approvers",
+        Holds::ProcessCount => "Number of votes",
+        Holds::PassCount => "Number of approvals",
+        Holds::RejectCount => "Number of rejections",
+        Holds::PassRate => "Approvals in percent",
+        Holds::RejectRate => "Rejections in percent",
+    }
+}
 
 /// Returns the English name of a ticket status. Returns `None` for an unknown status.
 pub(super) fn ticket_status(key: &str) -> Option<&'static str> {

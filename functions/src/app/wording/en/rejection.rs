@@ -188,7 +188,7 @@ pub(in crate::app::wording) fn text(rejection: &Rejection, names: &Names<'_>) ->
             format!("The text is empty or longer than {most} characters. Change the text.")
         }
         Rejection::RemarkUnknown(id) => {
-            format!("The ticket has no remark {id}. Reload the page and reply again.")
+            format!("The ticket has no comment {id}. Reload the page and reply again.")
         }
         Rejection::TooMany(most) => format!("At most {most} are allowed. Remove some of them."),
         Rejection::NotFinished => {

@@ -51,14 +51,14 @@ pub(in crate::app::wording) fn text(event: &TicketEvent, names: &Names<'_>) -> O
             "{}之后没有满足条件的流转线，等待服务负责人选择流转线",
             node(&missing.name)
         ),
-        TicketEvent::Suspended(_) => "挂起了单据".into(),
-        TicketEvent::Resumed(_) => "恢复了单据".into(),
-        TicketEvent::Withdrawn(_) => "撤销了单据".into(),
+        TicketEvent::Suspended(_) => "挂起了工单".into(),
+        TicketEvent::Resumed(_) => "恢复了工单".into(),
+        TicketEvent::Withdrawn(_) => "撤销了工单".into(),
         TicketEvent::Terminated(terminated) if terminated.node.is_some() => {
-            format!("在{}终止了单据", node(&terminated.node_name))
+            format!("在{}终止了工单", node(&terminated.node_name))
         }
-        TicketEvent::Terminated(_) => "终止了单据".into(),
-        TicketEvent::Finished(_) => "流程结束，单据已完成".into(),
+        TicketEvent::Terminated(_) => "终止了工单".into(),
+        TicketEvent::Finished(_) => "流程结束，工单已完成".into(),
         TicketEvent::BranchesStarted(started) => format!(
             "{}开始 {} 条并行分支",
             node(&started.name),
@@ -93,7 +93,7 @@ pub(in crate::app::wording) fn text(event: &TicketEvent, names: &Names<'_>) -> O
         TicketEvent::ProcessorsMissing(missing) => {
             format!("{}没有处理人，等待服务负责人派单", node(&missing.name))
         }
-        TicketEvent::StatusSet(set) => format!("单据状态变为“{}”", status(&set.status)),
+        TicketEvent::StatusSet(set) => format!("工单状态变为“{}”", status(&set.status)),
         TicketEvent::Closed(closed) => self::closed(closed),
         TicketEvent::FieldsChanged(changed) => {
             let fields: Vec<String> = changed
@@ -111,10 +111,10 @@ pub(in crate::app::wording) fn text(event: &TicketEvent, names: &Names<'_>) -> O
         TicketEvent::Rated(rated) if rated.by.is_system() => {
             format!("提单人未在期限内评价，系统自动评为 {} 星", rated.stars)
         }
-        TicketEvent::Rated(rated) => format!("评价了单据：{} 星", rated.stars),
-        TicketEvent::Reminded(reminded) if reminded.people.is_empty() => "督办了单据".into(),
+        TicketEvent::Rated(rated) => format!("评价了工单：{} 星", rated.stars),
+        TicketEvent::Reminded(reminded) if reminded.people.is_empty() => "督办了工单".into(),
         TicketEvent::Reminded(reminded) => {
-            format!("督办了单据，提醒 {} 尽快处理", names.all(&reminded.people))
+            format!("督办了工单，提醒 {} 尽快处理", names.all(&reminded.people))
         }
         TicketEvent::Linked(linked) => {
             format!("关联了{} {}", other(linked.relation), linked.other)
@@ -226,9 +226,9 @@ fn voted(vote: &VoteCast, names: &Names<'_>) -> String {
     let node = node(&vote.name);
     if vote.automatic {
         let by = names.one(&vote.by);
-        return format!("审批人 {by} 就是提单人，{node}自动通过");
+        return format!("审批人 {by} 就是提单人，{node}自动同意");
     }
-    let result = if vote.pass { "通过" } else { "拒绝" };
+    let result = if vote.pass { "同意" } else { "拒绝" };
     format!("在{node}审批{result}")
 }
 
@@ -271,24 +271,24 @@ fn skipped(skipped: &NodeSkipped) -> String {
 fn closed(closed: &Closed) -> String {
     let status = status(&closed.status);
     match ended_parent(closed) {
-        Some(parent) => format!("母单 {parent} 已结束，单据随之结束，状态为“{status}”"),
-        None if closed.by.is_system() => format!("流程将单据置为“{status}”，单据结束"),
-        None => format!("关闭了单据，状态为“{status}”"),
+        Some(parent) => format!("母单 {parent} 已结束，工单随之结束，状态为“{status}”"),
+        None if closed.by.is_system() => format!("流程将工单置为“{status}”，工单结束"),
+        None => format!("关闭了工单，状态为“{status}”"),
     }
 }
 
 fn remarked(added: &RemarkAdded) -> String {
     let mark = if added.internal { " (内部)" } else { "" };
     match added.parent {
-        Some(parent) => format!("回复了第 {parent} 条备注{mark}"),
-        None => format!("添加了备注{mark}"),
+        Some(parent) => format!("回复了第 {parent} 条评论{mark}"),
+        None => format!("添加了评论{mark}"),
     }
 }
 
 fn followed(changed: &FollowersChanged, names: &Names<'_>) -> String {
     match (changed.follows, is_own_change(changed)) {
-        (true, true) => "关注了单据".into(),
-        (false, true) => "取消关注单据".into(),
+        (true, true) => "关注了工单".into(),
+        (false, true) => "取消关注工单".into(),
         (true, false) => format!("添加了关注人 {}", names.all(&changed.people)),
         (false, false) => format!("移除了关注人 {}", names.all(&changed.people)),
     }
@@ -298,9 +298,9 @@ fn followed(changed: &FollowersChanged, names: &Names<'_>) -> String {
 /// ticket.
 fn other(relation: Relation) -> &'static str {
     match relation {
-        Relation::RaisedFrom => "来源单据",
-        Relation::Raised => "衍生单据",
-        Relation::Related => "相关单据",
+        Relation::RaisedFrom => "来源工单",
+        Relation::Raised => "衍生工单",
+        Relation::Related => "相关工单",
         Relation::ChildOf => "母单",
         Relation::ParentOf => "子单",
     }

@@ -7,7 +7,7 @@ pub(super) mod rejection;
 
 use events::TransitionId;
 use events::ticket::NodeStatus;
-use events::workflow::Operator;
+use events::workflow::{Holds, Operator};
 
 use super::words::Words;
 use crate::app::itsm::applications::NotApplied;
@@ -32,12 +32,27 @@ pub(super) static WORDS: Words = Words {
     urgency: "紧急程度",
     callback: "回调接收方",
     mentions: "提到",
-    invited: "关注人可以查看完整单据",
+    invited: "关注人可以查看完整工单",
+    approved: "同意",
+    rejected: "拒绝",
+    output,
     level,
     quoted,
     clause,
     tested,
 };
+
+fn output(holds: Holds) -> &'static str {
+    match holds {
+        Holds::ApproveResult => "审批结果",
+        Holds::Approver => "审批人",
+        Holds::ProcessCount => "处理人数",
+        Holds::PassCount => "同意人数",
+        Holds::RejectCount => "拒绝人数",
+        Holds::PassRate => "同意率",
+        Holds::RejectRate => "拒绝率",
+    }
+}
 
 /// Returns the Chinese name of a ticket status. Returns `None` for an unknown status.
 pub(super) fn ticket_status(key: &str) -> Option<&'static str> {
@@ -115,12 +130,12 @@ pub(super) fn application(key: &str) -> Option<&'static str> {
         "applying" => "申请中",
         "discover" => "查找外部审批服务",
         "create" => "提交申请",
-        "find" => "查找外部单据",
+        "find" => "查找外部工单",
         "probe" => "检查标签筛选是否生效",
         "verify" => "核实回调",
         "confirm" => "读取审批结果",
         "poll" => "等待审批结果",
-        "withdraw" => "撤销外部单据",
+        "withdraw" => "撤销外部工单",
         "withdrawn" => "已撤销",
         "expired" => "申请已过期",
         "succeeded" => "已有审批结果",

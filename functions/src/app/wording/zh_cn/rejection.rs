@@ -9,8 +9,8 @@ use crate::app::wording::{Names, field_name, size};
 
 pub(in crate::app::wording) fn text(rejection: &Rejection, names: &Names<'_>) -> String {
     match rejection {
-        Rejection::Exists => "单据已存在，请勿重复提交".into(),
-        Rejection::Unknown => "单据不存在，请检查单号".into(),
+        Rejection::Exists => "工单已存在，请勿重复提交".into(),
+        Rejection::Unknown => "工单不存在，请检查单号".into(),
         Rejection::ServiceUnknown(service) => {
             format!("服务 {service} 不存在，请在服务目录中重新选择")
         }
@@ -52,10 +52,10 @@ pub(in crate::app::wording) fn text(rejection: &Rejection, names: &Names<'_>) ->
         Rejection::FieldInvalid { at, reason } => {
             format!("{}{}，请检查后重新填写", field(at), invalid(reason))
         }
-        Rejection::Ended => "单据已结束，不能再操作".into(),
-        Rejection::Suspended => "单据已挂起，请先恢复单据再操作".into(),
+        Rejection::Ended => "工单已结束，不能再操作".into(),
+        Rejection::Suspended => "工单已挂起，请先恢复工单再操作".into(),
         Rejection::NodeUnknown(node) => {
-            format!("单据中没有节点 {node}，请刷新页面后重试")
+            format!("工单中没有节点 {node}，请刷新页面后重试")
         }
         Rejection::NodeFinished(node) => {
             format!("节点 {node} 已处理完成，请刷新页面查看最新进展")
@@ -89,30 +89,30 @@ pub(in crate::app::wording) fn text(rejection: &Rejection, names: &Names<'_>) ->
             format!("{} 已在该节点审批过，请选择其他人", names.all(people))
         }
         Rejection::TerminateNotAllowed(node) => {
-            format!("节点【{node}】不允许终止单据，或不在处理中，如需终止请联系服务负责人")
+            format!("节点【{node}】不允许终止工单，或不在处理中，如需终止请联系服务负责人")
         }
         Rejection::TerminateReasonMissing => "请填写终止原因".into(),
         Rejection::SuspendReasonMissing => "请填写挂起原因".into(),
         Rejection::MessageTooLong => format!("说明超过 {MESSAGE_MAX} 个字符，请缩短"),
         Rejection::ReasonTooLong => format!("审批意见超过 {REMARK_MAX} 个字符，请缩短"),
         Rejection::NotAllowedOnTicket(by) => {
-            format!("{} 没有权限操作该单据，请联系服务负责人", names.one(by))
+            format!("{} 没有权限操作该工单，请联系服务负责人", names.one(by))
         }
-        Rejection::NotInProcess => "单据不在处理中，不能执行此操作，请刷新页面查看单据状态".into(),
-        Rejection::NotSuspended => "单据没有挂起，无需恢复，请刷新页面查看单据状态".into(),
-        Rejection::NotTheCreator => "只有提单人可以撤销单据，请联系提单人".into(),
-        Rejection::NotRevocable => "该流程不允许撤销单据，请联系服务负责人".into(),
-        Rejection::AlreadyEnded => "单据已结束，不能撤销".into(),
+        Rejection::NotInProcess => "工单不在处理中，不能执行此操作，请刷新页面查看工单状态".into(),
+        Rejection::NotSuspended => "工单没有挂起，无需恢复，请刷新页面查看工单状态".into(),
+        Rejection::NotTheCreator => "只有提单人可以撤销工单，请联系提单人".into(),
+        Rejection::NotRevocable => "该流程不允许撤销工单，请联系服务负责人".into(),
+        Rejection::AlreadyEnded => "工单已结束，不能撤销".into(),
         Rejection::HandledAlready => {
-            "单据已开始处理，不能撤销，如需结束请联系服务负责人终止单据".into()
+            "工单已开始处理，不能撤销，如需结束请联系服务负责人终止工单".into()
         }
         Rejection::TooManyRounds(node) => {
             format!("节点 {node} 已执行 {ROUNDS_MAX} 次，达到上限，请联系服务负责人检查流程")
         }
         Rejection::NotImported => {
-            "该单据由本系统创建，不能导入其他系统的记录，请检查导入的单号".into()
+            "该工单由本系统创建，不能导入其他系统的记录，请检查导入的单号".into()
         }
-        Rejection::IsChild => "该单据是子单，不能单独操作，请在母单中处理，或先解除母子关系".into(),
+        Rejection::IsChild => "该工单是子单，不能单独操作，请在母单中处理，或先解除母子关系".into(),
         Rejection::NotFailed(node) => {
             format!("节点【{node}】没有异常，无需处理异常，请刷新页面查看最新进展")
         }
@@ -124,30 +124,30 @@ pub(in crate::app::wording) fn text(rejection: &Rejection, names: &Names<'_>) ->
         }
         Rejection::ResultNotExpected => "节点已不再等待该执行结果，请刷新页面查看最新进展".into(),
         Rejection::NotAllowedToSee(person) => format!(
-            "{} 没有权限查看该单据，请联系提单人添加关注人",
+            "{} 没有权限查看该工单，请联系提单人添加关注人",
             names.one(person)
         ),
         Rejection::MayNotRemind(person) => format!(
-            "{} 不能督办该单据，只有提单人和流程指定的督办人可以督办",
+            "{} 不能督办该工单，只有提单人和流程指定的督办人可以督办",
             names.one(person)
         ),
         Rejection::RemindingOff => "该流程没有启用督办，请联系服务负责人".into(),
         Rejection::NotAnEnd(status) => {
             let status = ticket_status(status).unwrap_or(status);
-            format!("状态“{status}”不能结束单据，请选择已完成、已终止或已撤销")
+            format!("状态“{status}”不能结束工单，请选择已完成、已终止或已撤销")
         }
         Rejection::TextUnfit(most) => format!("内容不能为空，也不能超过 {most} 个字符"),
-        Rejection::RemarkUnknown(id) => format!("没有第 {id} 条备注，请刷新页面后重新回复"),
+        Rejection::RemarkUnknown(id) => format!("没有第 {id} 条评论，请刷新页面后重新回复"),
         Rejection::TooMany(most) => format!("数量超过上限，最多允许 {most} 个"),
-        Rejection::NotFinished => "单据尚未完成，请在单据完成后评价".into(),
-        Rejection::RatedAlready => "单据已评价，不能重复评价".into(),
-        Rejection::NotTheRater => "只有提单人或代提单人可以评价单据".into(),
+        Rejection::NotFinished => "工单尚未完成，请在工单完成后评价".into(),
+        Rejection::RatedAlready => "工单已评价，不能重复评价".into(),
+        Rejection::NotTheRater => "只有提单人或代提单人可以评价工单".into(),
         Rejection::StarsUnfit(stars) => format!("不能评为 {stars} 星，请选择 1 到 5 星"),
-        Rejection::LinkedWithItself => "单据不能与自己关联，请填写其他单号".into(),
+        Rejection::LinkedWithItself => "工单不能与自己关联，请填写其他单号".into(),
         Rejection::LinkedAlready(other) => {
-            format!("单据已与 {other} 关联，如需更改请先解除该关联")
+            format!("工单已与 {other} 关联，如需更改请先解除该关联")
         }
-        Rejection::NotLinked(other) => format!("单据没有与 {other} 关联，无需解除"),
+        Rejection::NotLinked(other) => format!("工单没有与 {other} 关联，无需解除"),
         Rejection::MayNotSubmit { by, node } => format!(
             "{} 没有权限在节点【{node}】提单，请联系服务负责人",
             names.one(by)
@@ -171,7 +171,7 @@ fn unfit(why: &Unfit) -> String {
     match why {
         Unfit::NotUploaded => "只接受已上传的文件，请先上传文件".into(),
         Unfit::TooMany(most) => format!("最多允许 {most} 个文件，请删除多余的文件"),
-        Unfit::NotHere(file) => format!("中的文件 {file} 不存在，或已属于其他单据，请重新上传"),
+        Unfit::NotHere(file) => format!("中的文件 {file} 不存在，或已属于其他工单，请重新上传"),
         Unfit::Type {
             accept,
             name,

@@ -213,8 +213,12 @@ impl Bus {
 
     /// Responds to all HTTP requests that arrive at `listener`. The function runs until its task is aborted.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) -> std::io::Result<()> {
-        let router = Router::new().fallback(handle).with_state(self);
-        axum::serve(listener, router).await
+        axum::serve(listener, self.router()).await
+    }
+
+    /// Returns the routes of the imitation. A test adds a layer to them, for example to record the requests.
+    pub fn router(self: Arc<Self>) -> Router {
+        Router::new().fallback(handle).with_state(self)
     }
 }
 

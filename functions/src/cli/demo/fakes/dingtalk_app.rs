@@ -1,6 +1,8 @@
 //! Imitates the interfaces of DingTalk for the messages of an app (reference/notifications.md, section 1.2): access tokens, the
-//! robot for one person, work notices and interactive cards. The older interfaces report an error as a number with HTTP status
-//! 200, and the newer interfaces as a text with HTTP status 4xx, as at DingTalk.
+//! robot for one person, work notices, interactive cards and scene groups. The older interfaces report an error as a number
+//! with HTTP status 200, and the newer interfaces as a text with HTTP status 4xx, as at DingTalk.
+
+pub mod groups;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -75,6 +77,7 @@ struct Seen {
     notices: HashSet<(i64, String, String)>,
     accepted: Vec<Accepted>,
     refused: Vec<String>,
+    groups: groups::Groups,
 }
 
 /// An imitation of DingTalk for the messages of one app.
@@ -117,6 +120,11 @@ impl Platform {
         self.seen().refused.clone()
     }
 
+    /// Returns the groups of the app by their ids.
+    pub fn groups(&self) -> std::collections::BTreeMap<String, groups::Group> {
+        self.seen().groups.all.clone()
+    }
+
     /// Returns the number of access tokens that were issued.
     pub fn tokens_issued(&self) -> usize {
         self.seen().tokens_issued
@@ -140,6 +148,7 @@ impl Platform {
             OLD_TOKEN_PATH => self.issue_old(&mut seen, request, now),
             NOTICE_PATH => self.notice(&mut seen, request, now),
             ROBOT_PATH | CARD_PATH => self.newer(&mut seen, request, now),
+            path if groups::PATHS.contains(&path) => self.newer(&mut seen, request, now),
             _ => new_refusal(404, "InvalidAction.NotFound", "the path does not exist"),
         };
         let code = match (&reply.1["errcode"], &reply.1["code"]) {
@@ -206,10 +215,10 @@ impl Platform {
                 "the body is not JSON",
             );
         };
-        if request.path == CARD_PATH {
-            self.card(seen, body)
-        } else {
-            self.robot(seen, body, now)
+        match request.path {
+            CARD_PATH => self.card(seen, body),
+            ROBOT_PATH => self.robot(seen, body, now),
+            path => seen.groups.respond(path, &body, &self.app),
         }
     }
 
@@ -335,8 +344,12 @@ impl Platform {
 
     /// Responds to all HTTP requests that arrive at `listener`. The function runs until its task is aborted.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) -> std::io::Result<()> {
-        let router = Router::new().fallback(handle).with_state(self);
-        axum::serve(listener, router).await
+        axum::serve(listener, self.router()).await
+    }
+
+    /// Returns the routes of the imitation. A test adds a layer to them, for example to record the requests.
+    pub fn router(self: Arc<Self>) -> Router {
+        Router::new().fallback(handle).with_state(self)
     }
 }
 

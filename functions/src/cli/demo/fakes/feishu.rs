@@ -2,14 +2,16 @@
 //! tokens, signatures, times, the size and the content of messages, and their rate. A custom bot answers a refused message
 //! with HTTP status 200, and an application with HTTP status 400, as at Feishu.
 
+pub mod groups;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{patch, post};
+use axum::routing::{any, patch, post};
 use axum::{Json, Router};
 use events::Moment;
 use infra::channel::feishu_robot::sign;
@@ -93,6 +95,7 @@ struct Seen {
     repeated: BTreeMap<String, (i64, String)>,
     sent: u32,
     messages: Vec<Value>,
+    groups: groups::Groups,
 }
 
 /// An imitation of Feishu with custom bots and one application.
@@ -290,39 +293,58 @@ impl Feishu {
         if !KINDS.contains(&kind.as_str()) || id.chars().count() > ID_MAX {
             return Err(Answer::refused(400, 99_992_402, "field validation failed"));
         }
-        if !self.known.contains(to) {
+        if !self.known.contains(to) && !seen.groups.accepts(to) {
             return Err(wrong_parameter("invalid receive_id"));
         }
         let content = content_of(text("msg_type"), text("content"))?;
-        seen.repeated.retain(|_, (at, _)| *at + REPEATED_MS > now);
-        let message = if let Some((_, message)) = seen.repeated.get(id) {
-            message.clone()
-        } else {
-            let window = seen.people.entry(to.to_owned()).or_default();
-            if window.take(now, PERSON).is_err() {
-                let reason = "This operation triggers the frequency limit, ext=chat rate limit";
-                return Err(Answer::refused(400, 230_020, reason));
+        let message = json!({
+            "receive_id": to,
+            "receive_id_type": kind,
+            "msg_type": text("msg_type"),
+            "content": content,
+            "urgent": [],
+        });
+        accept(&mut seen, now, id, message)
+    }
+
+    /// Returns the response to a request that answers a sent message. `root` is the id of the sent message.
+    pub fn reply(&self, authorization: &str, root: &str, body: &[u8]) -> Answer {
+        let now = self.clock.now().0;
+        let answered = self.admit(authorization, now).and_then(|mut seen| {
+            let body: Value = serde_json::from_slice(body).unwrap_or_default();
+            let text = |name: &str| body[name].as_str().unwrap_or_default();
+            let id = text("uuid");
+            if id.chars().count() > ID_MAX {
+                return Err(Answer::refused(400, 99_992_402, "field validation failed"));
             }
-            seen.sent += 1;
-            let message = format!("om_{}", seen.sent);
-            if !id.is_empty() && seen.repeated.len() < KEPT_MAX {
-                seen.repeated.insert(id.to_owned(), (now, message.clone()));
+            let mut messages = seen.messages.iter();
+            let sent = messages.find(|sent| sent["message_id"] == root);
+            let sent = sent.ok_or_else(|| wrong_parameter("invalid message_id"))?;
+            if sent["is_withdrawn"] == true {
+                let reason = "The message was withdrawn.";
+                return Err(Answer::refused(400, 230_011, reason));
             }
-            if seen.messages.len() < KEPT_MAX {
-                seen.messages.push(json!({
-                    "message_id": message,
-                    "receive_id": to,
-                    "receive_id_type": kind,
-                    "msg_type": text("msg_type"),
-                    "content": content,
-                    "urgent": [],
-                }));
-            }
-            message
-        };
-        Ok(Answer::accepted(
-            json!({ "message_id": message, "msg_type": text("msg_type"), "chat_id": "oc_1" }),
-        ))
+            let message = json!({
+                "receive_id": sent["receive_id"],
+                "receive_id_type": sent["receive_id_type"],
+                "msg_type": text("msg_type"),
+                "content": content_of(text("msg_type"), text("content"))?,
+                "urgent": [],
+                "root_id": root,
+                "is_in_thread": body["reply_in_thread"] == true,
+            });
+            accept(&mut seen, now, id, message)
+        });
+        match answered {
+            Ok(answer) | Err(answer) => answer,
+        }
+    }
+
+    /// Withdraws all messages, as a person can do it in a chat.
+    pub fn withdraw_all(&self) {
+        for sent in &mut self.all().messages {
+            sent["is_withdrawn"] = true.into();
+        }
     }
 
     /// Returns the response to a request that replaces the card of a sent message.
@@ -400,7 +422,12 @@ impl Feishu {
 
     /// Responds to all HTTP requests that arrive at `listener`. The function runs until its task is aborted.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) -> std::io::Result<()> {
-        let router = Router::new()
+        axum::serve(listener, self.router()).await
+    }
+
+    /// Returns the routes of the imitation. A test adds a layer to them, for example to record the requests.
+    pub fn router(self: Arc<Self>) -> Router {
+        Router::new()
             // Some clients add a slash at the end of the URL.
             .route(&format!("{HOOK}{{token}}"), post(hook))
             .route(&format!("{HOOK}{{token}}/"), post(hook))
@@ -414,8 +441,10 @@ impl Feishu {
                 "/open-apis/im/v1/messages/{message}/urgent_app",
                 patch(make_urgent),
             )
-            .with_state(self);
-        axum::serve(listener, router).await
+            .route("/open-apis/im/v1/messages/{message}/reply", post(answer))
+            .route(groups::CHATS, any(change_group))
+            .route(&format!("{}/{{*rest}}", groups::CHATS), any(change_group))
+            .with_state(self)
     }
 }
 
@@ -459,6 +488,60 @@ async fn make_urgent(
 ) -> Response {
     let authorization = authorization(&headers);
     feishu.make_urgent(authorization, &message, &body).into()
+}
+
+async fn answer(
+    State(feishu): State<Arc<Feishu>>,
+    Path(message): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let authorization = authorization(&headers);
+    feishu.reply(authorization, &message, &body).into()
+}
+
+/// Stores an accepted message of the application. A repetition with the same `id` has the same message. The receiver of
+/// the message is its member `receive_id`.
+fn accept(seen: &mut Seen, now: i64, id: &str, mut message: Value) -> Result<Answer, Answer> {
+    seen.repeated.retain(|_, (at, _)| *at + REPEATED_MS > now);
+    let kind = message["msg_type"].clone();
+    let number = if let Some((_, number)) = seen.repeated.get(id) {
+        number.clone()
+    } else {
+        let to = message["receive_id"].as_str().unwrap_or_default();
+        let window = seen.people.entry(to.to_owned()).or_default();
+        if window.take(now, PERSON).is_err() {
+            let reason = "This operation triggers the frequency limit, ext=chat rate limit";
+            return Err(Answer::refused(400, 230_020, reason));
+        }
+        seen.sent += 1;
+        let number = format!("om_{}", seen.sent);
+        if !id.is_empty() && seen.repeated.len() < KEPT_MAX {
+            seen.repeated.insert(id.to_owned(), (now, number.clone()));
+        }
+        if seen.messages.len() < KEPT_MAX {
+            message["message_id"] = number.clone().into();
+            seen.messages.push(message);
+        }
+        number
+    };
+    Ok(Answer::accepted(
+        json!({ "message_id": number, "msg_type": kind, "chat_id": "oc_1" }),
+    ))
+}
+
+async fn change_group(
+    State(feishu): State<Arc<Feishu>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let query = uri.query().unwrap_or_default();
+    let authorization = authorization(&headers);
+    feishu
+        .change_group(method.as_str(), uri.path(), query, authorization, &body)
+        .into()
 }
 
 fn authorization(headers: &HeaderMap) -> &str {
@@ -679,6 +762,31 @@ mod tests {
         clock.advance(REPEATED_MS);
         assert_eq!(code(&message("ou_1", "text", &text, "a")), 0);
         assert_eq!(feishu.messages().len(), 3, "the id is forgotten");
+    }
+
+    #[test]
+    fn an_answer_needs_a_message_that_is_not_withdrawn() {
+        let (feishu, _) = feishu();
+        let bearer = bearer(&feishu);
+        let content = json!({ "text": "x" });
+        let body = message("ou_1", "text", &content, "a");
+        let sent = feishu.send(&bearer, "receive_id_type=open_id", body.as_bytes());
+        let root = sent.body["data"]["message_id"].as_str().expect("an id");
+        let answer = |root: &str, id: &str| {
+            let mut body: Value = serde_json::from_str(&message("", "text", &content, id)).unwrap();
+            body["reply_in_thread"] = true.into();
+            feishu.reply(&bearer, root, body.to_string().as_bytes())
+        };
+        assert_eq!(answer(root, "b").code(), 0);
+        assert_eq!(answer("om_9", "c").code(), 230_001);
+        let messages = feishu.messages();
+        assert_eq!(
+            (&messages[1]["root_id"], &messages[1]["is_in_thread"]),
+            (&json!(root), &json!(true))
+        );
+        feishu.withdraw_all();
+        assert_eq!(answer(root, "d").code(), 230_011);
+        assert_eq!(feishu.messages().len(), 2);
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! Imitates a Slack workspace with an app: the methods of the Web API for messages and people, and an incoming webhook
-//! (reference/notifications.md, section 1.1). The imitation checks the token, the conversation, the blocks and the
+//! Imitates a Slack workspace with an app: the methods of the Web API for messages, people and channels, and an incoming
+//! webhook (reference/notifications.md, section 1.1). The imitation checks the token, the conversation, the blocks and the
 //! rate of messages. The response to a refused call also has HTTP status 200, as at Slack. Only a rate limit has HTTP
 //! status 429.
 
+pub mod channels;
 mod limits;
 
 use std::collections::BTreeMap;
@@ -10,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -83,6 +84,9 @@ struct Kept {
     is_revoked: bool,
     /// The error in the response to the next message, although the message is accepted.
     error: Option<String>,
+    /// True if an answer to a deleted message is posted outside of its thread. Otherwise, it is refused.
+    leaves_threads: bool,
+    channels: channels::Channels,
 }
 
 /// An imitated Slack workspace with one app and one incoming webhook.
@@ -117,6 +121,11 @@ impl Slack {
         kept.messages.iter().flat_map(limits::controls).collect()
     }
 
+    /// Returns the channels that the app created, in the order of their creation.
+    pub fn channels(&self) -> Vec<channels::Channel> {
+        self.kept().channels.0.clone()
+    }
+
     /// Removes the token of the app.
     pub fn revoke(&self) {
         self.kept().is_revoked = true;
@@ -125,6 +134,14 @@ impl Slack {
     /// Accepts the next message of the Web API, but answers with an error, as Slack can do with `fatal_error`.
     pub fn answer_next(&self, error: &str) {
         self.kept().error = Some(error.to_owned());
+    }
+
+    /// Deletes all messages, as an administrator can do it. An answer to a deleted message is refused, or posted outside of
+    /// its thread if `leaves_threads` is true. Slack does both.
+    pub fn delete_all(&self, leaves_threads: bool) {
+        let mut kept = self.kept();
+        kept.messages.clear();
+        kept.leaves_threads = leaves_threads;
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -150,7 +167,11 @@ impl Slack {
                 "users.lookupByEmail" => find(&arguments),
                 "chat.postMessage" => self.post(&arguments),
                 "chat.update" => self.update(&arguments),
-                _ => Err("unknown_method".into()),
+                _ => self
+                    .kept()
+                    .channels
+                    .call(method, &arguments)
+                    .unwrap_or_else(|| Err("unknown_method".into())),
             });
         let (status, retry_after, mut body) = match answer {
             Ok(body) => (200, None, body),
@@ -198,12 +219,40 @@ impl Slack {
 
     fn post(&self, arguments: &Value) -> Result<Value, Refusal> {
         let to = arguments["channel"].as_str().unwrap_or_default();
-        let conversation = conversation(to)?;
-        let stored = self.store(&conversation, &conversation, arguments)?;
+        let own = self.kept().channels.accepts(to);
+        let conversation = match own {
+            Some(accepts) => accepts.map(|()| to.to_owned())?,
+            None => conversation(to)?,
+        };
+        let arguments = self.in_thread(&conversation, arguments)?;
+        let stored = self.store(&conversation, &conversation, &arguments)?;
         if let Some(error) = self.kept().error.take() {
             return Err(Refusal::Error(error));
         }
         Ok(json!({ "channel": stored["channel"], "ts": stored["ts"], "message": stored }))
+    }
+
+    /// Returns the arguments of a message whose thread exists. An answer to a message that is no beginning of a thread is
+    /// refused, as an answer to an unknown message.
+    fn in_thread(&self, conversation: &str, arguments: &Value) -> Result<Value, Refusal> {
+        let mut arguments = arguments.clone();
+        let Some(ts) = arguments["thread_ts"].as_str() else {
+            return Ok(arguments);
+        };
+        let kept = self.kept();
+        let is_root = |message: &Value| {
+            message["channel"] == conversation
+                && message["ts"] == ts
+                && message["thread_ts"].is_null()
+        };
+        if kept.messages.iter().any(is_root) {
+            return Ok(arguments);
+        }
+        if !kept.leaves_threads {
+            return Err("thread_not_found".into());
+        }
+        arguments["thread_ts"] = Value::Null;
+        Ok(arguments)
     }
 
     /// Stores a message in a conversation. `limit` is the name under which its rate is limited.
@@ -248,11 +297,18 @@ impl Slack {
 
     /// Responds to all HTTP requests that arrive at `listener`. The function runs until its task is aborted.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) -> std::io::Result<()> {
-        let router = Router::new()
-            .route(&format!("{API}/{{method}}"), post(handle_call))
+        axum::serve(listener, self.router()).await
+    }
+
+    /// Returns the routes of the imitation. A test adds a layer to them, for example to record the requests.
+    pub fn router(self: Arc<Self>) -> Router {
+        Router::new()
+            .route(
+                &format!("{API}/{{method}}"),
+                post(handle_call).get(handle_read),
+            )
             .fallback(handle_hook)
-            .with_state(self);
-        axum::serve(listener, router).await
+            .with_state(self)
     }
 }
 
@@ -265,6 +321,19 @@ async fn handle_call(
     let authorization = value(&headers, "authorization");
     let content_type = value(&headers, "content-type");
     slack.call(&method, authorization, content_type, &body)
+}
+
+/// A call that only reads has its arguments in the query.
+async fn handle_read(
+    State(slack): State<Arc<Slack>>,
+    Path(method): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Reply {
+    let form = "application/x-www-form-urlencoded";
+    let query = query.unwrap_or_default();
+    let authorization = value(&headers, "authorization");
+    slack.call(&method, authorization, form, query.as_bytes())
 }
 
 async fn handle_hook(
@@ -323,13 +392,17 @@ fn find(arguments: &Value) -> Result<Value, Refusal> {
     }
 }
 
-/// Returns the id of the conversation to which a message goes: the channel itself, or the direct messages with a person.
+/// Returns the id of the conversation to which a message goes: the channel itself, or the direct messages with a person. A
+/// message can also name the conversation of the direct messages itself.
 fn conversation(to: &str) -> Result<String, Refusal> {
     if to == APP {
         return Err("cannot_dm_bot".into());
     }
-    if PEOPLE.iter().any(|(id, _)| *id == to) {
-        return Ok(format!("D{}", &to[1..]));
+    for (id, _) in PEOPLE {
+        let direct = format!("D{}", &id[1..]);
+        if [id, &direct].contains(&to) {
+            return Ok(direct);
+        }
     }
     match CHANNELS.iter().find(|(id, _)| *id == to) {
         Some((_, None)) => Ok(to.to_owned()),
@@ -411,6 +484,30 @@ mod tests {
             (&messages[0]["text"], &messages[0]["edited"]),
             (&json!("y"), &json!(true))
         );
+    }
+
+    #[test]
+    fn an_answer_needs_the_first_message_of_its_thread() {
+        let (slack, _) = slack();
+        let mut arguments = json!({ "channel": "U0000LISI", "text": "x" });
+        let root = call(&slack, "chat.postMessage", &arguments)["ts"].clone();
+        arguments["thread_ts"] = root.clone();
+        let answer = call(&slack, "chat.postMessage", &arguments);
+        assert_eq!(answer["message"]["thread_ts"], root);
+        arguments["thread_ts"] = answer["ts"].clone();
+        let answer = call(&slack, "chat.postMessage", &arguments);
+        assert_eq!(
+            answer["error"], "thread_not_found",
+            "an answer to an answer"
+        );
+        arguments["thread_ts"] = root.clone();
+        slack.delete_all(false);
+        let answer = call(&slack, "chat.postMessage", &arguments);
+        assert_eq!(answer["error"], "thread_not_found");
+        slack.delete_all(true);
+        let answer = call(&slack, "chat.postMessage", &arguments);
+        assert_eq!(answer["ok"], true);
+        assert!(answer["message"]["thread_ts"].is_null(), "{answer}");
     }
 
     #[test]

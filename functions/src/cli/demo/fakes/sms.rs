@@ -264,12 +264,16 @@ impl Gateway {
 
     /// Responds to all HTTP requests that arrive at `listener`. The function runs until its task is aborted.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) -> std::io::Result<()> {
-        let router = Router::new()
+        axum::serve(listener, self.router()).await
+    }
+
+    /// Returns the routes of the imitation. A test adds a layer to them, for example to record the requests.
+    pub fn router(self: Arc<Self>) -> Router {
+        Router::new()
             .route("/2010-04-01/Accounts/{sid}/Messages.json", post(twilio))
             .route(CUSTOM, post(custom))
             .route("/", any(template))
-            .with_state(self);
-        axum::serve(listener, router).await
+            .with_state(self)
     }
 }
 

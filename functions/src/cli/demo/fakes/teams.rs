@@ -342,6 +342,11 @@ impl Teams {
 
     /// Responds to all HTTP requests that arrive at `listener`. The function runs until its task is aborted.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) -> std::io::Result<()> {
+        axum::serve(listener, self.router()).await
+    }
+
+    /// Returns the routes of the imitation. A test adds a layer to them, for example to record the requests.
+    pub fn router(self: Arc<Self>) -> Router {
         const RUN: &str = "/workflows/{workflow}/triggers/manual/paths/invoke";
         let bot = Router::new()
             .route("/v3/conversations/{chat}/activities", post(send))
@@ -349,7 +354,7 @@ impl Teams {
                 "/v3/conversations/{chat}/activities/{activity}",
                 put(replace),
             );
-        let router = Router::new()
+        Router::new()
             .route(RUN, post(run))
             .route(
                 &format!("/powerautomate/automations/direct{RUN}"),
@@ -363,8 +368,7 @@ impl Teams {
             .route("/common/discovery/instance", get(discovery))
             .nest(SERVICE_PATH, bot)
             .merge(bot_framework::routes())
-            .with_state(self);
-        axum::serve(listener, router).await
+            .with_state(self)
     }
 }
 

@@ -1,6 +1,8 @@
 //! Imitates WeCom and the template messages of a public account of WeChat (reference/notifications.md, section 1.3): the
-//! group robot, the application with its access token, and the public account with its access token. Every response has
-//! HTTP status 200, also a refusal.
+//! group robot, the application with its access token and its groups, and the public account with its access token. Every
+//! response has HTTP status 200, also a refusal.
+
+pub mod groups;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -105,6 +107,7 @@ struct Seen {
     tasks: BTreeSet<String>,
     messages: u64,
     accepted: Accepted,
+    groups: groups::Groups,
 }
 
 /// An imitated company in WeCom with one group robot and one application, and one public account of WeChat.
@@ -135,6 +138,11 @@ impl Wecom {
     pub fn issued(&self) -> (u64, u64) {
         let seen = self.seen();
         (seen.app_token.count, seen.public_token.count)
+    }
+
+    /// Returns the groups of the application.
+    pub fn groups(&self) -> groups::Groups {
+        self.seen().groups.clone()
     }
 
     /// Voids all access tokens before their time.
@@ -172,6 +180,11 @@ impl Wecom {
             }
             PUBLIC => check_token(&seen.public_token, value("access_token"), now)
                 .and_then(|()| self.public(&mut seen, body, now)),
+            groups::CREATE | groups::UPDATE | groups::GET | groups::SEND => {
+                let known = &self.accounts.members;
+                check_token(&seen.app_token, value("access_token"), now)
+                    .and_then(|()| seen.groups.respond(path, value("chatid"), body, known))
+            }
             _ => Err((404, "not found")),
         };
         result.unwrap_or_else(|(code, reason)| refusal(code, reason))
@@ -393,14 +406,22 @@ impl Wecom {
 
     /// Responds to all HTTP requests that arrive at `listener`. The function runs until its task is aborted.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) -> std::io::Result<()> {
-        let router = Router::new()
+        axum::serve(listener, self.router()).await
+    }
+
+    /// Returns the routes of the imitation. A test adds a layer to them, for example to record the requests.
+    pub fn router(self: Arc<Self>) -> Router {
+        Router::new()
             .route(APP_TOKEN, get(handle))
             .route(PUBLIC_TOKEN, get(handle))
             .route(ROBOT, post(handle))
             .route(APP, post(handle))
             .route(PUBLIC, post(handle))
-            .with_state(self);
-        axum::serve(listener, router).await
+            .route(groups::CREATE, post(handle))
+            .route(groups::UPDATE, post(handle))
+            .route(groups::GET, get(handle))
+            .route(groups::SEND, post(handle))
+            .with_state(self)
     }
 }
 

@@ -343,6 +343,7 @@ async fn command(
                 parent,
                 mentions: people(request).await?.unwrap_or_default(),
                 internal: request.flag("internal", false)?,
+                files: Vec::new(),
                 by,
             }
         }

@@ -537,6 +537,7 @@ pub(super) async fn remarks(request: Asked, sn: &str) -> ApiResult {
             text: remark.text.read().to_owned(),
             internal: remark.internal,
             mentions: app.people.all_names(&remark.mentions).await?,
+            files: remark.files.iter().map(ToString::to_string).collect(),
             at: time(app, envelope.at),
         });
     }

@@ -241,5 +241,8 @@ pub(in crate::http::api) struct ShownRemark {
     /// Whether only people who work on the ticket see the remark.
     pub internal: bool,
     pub mentions: Vec<String>,
+    /// The ids of the files that belong to the remark, such as the attachments of a mail.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
     pub at: Time,
 }

@@ -1,0 +1,214 @@
+//! These tests check the subscriptions that people make themselves.
+
+use serde_json::{Value, json};
+
+use super::{Channels, ROBOT};
+
+const POLICY: &str = "[policy]\naccounts = []\n";
+
+/// A subscription to tickets with the priority 3.
+fn key_tickets() -> Value {
+    json!({
+        "on": ["waiting", "ended"],
+        "when": [{ "key": "ticket_priority", "operator": "==", "value": "3" }],
+    })
+}
+
+impl Channels {
+    /// Stores a subscription of a person, who sends the request. Returns the status and the answer.
+    async fn subscribe(&self, person: &str, name: &str, body: Value) -> (u16, Value) {
+        let path = format!("people/{person}/subscriptions/{name}");
+        let answer = self.desk.v1("PUT", &path, person, body).await;
+        self.desk.settle().await;
+        answer
+    }
+
+    /// Returns the number of notifications of a person because of subscriptions.
+    async fn subscribed(&self, person: &str) -> usize {
+        let inbox = self.get(&format!("inbox/{person}"), "admin").await;
+        let shown = inbox["notifications"].as_array().expect("notifications");
+        let of_subscription = shown.iter().filter(|one| one["fact"] == "subscribed");
+        of_subscription.count()
+    }
+}
+
+#[tokio::test]
+async fn a_person_is_notified_of_tickets_that_meet_the_own_condition() {
+    let channels = Channels::open_with(POLICY).await;
+    let (status, stored) = channels
+        .subscribe("admin", "key_tickets", key_tickets())
+        .await;
+    assert_eq!(status, 200, "{stored}");
+    assert_eq!(
+        (
+            &stored["on"],
+            &stored["when"][0]["operator"],
+            &stored["paused"]
+        ),
+        (&json!(["waiting", "ended"]), &json!("=="), &json!(false))
+    );
+    channels.submit_with("1").await;
+    assert_eq!(channels.subscribed("admin").await, 0);
+    channels.desk.clock.advance(1_000);
+    let sn = channels.submit_with("3").await;
+    assert_eq!(channels.subscribed("admin").await, 1);
+    let newest = channels.newest("admin").await;
+    assert_eq!(
+        (&newest["ticket"], &newest["role"]),
+        (&json!(sn), &json!("own_subscriber"))
+    );
+    let id = newest["id"].as_str().expect("an id");
+    let path = format!("notifications/{id}/why?language=en");
+    let why = channels.get(&path, "admin").await.to_string();
+    assert!(why.contains("made the subscription"), "{why}");
+    assert!(why.contains("key_tickets"), "{why}");
+    let path = format!("tickets/{sn}/why/admin?language=en");
+    let why = channels.get(&path, "admin").await;
+    let mut events = why["events"].as_array().expect("events").iter();
+    let entered = events.rfind(|one| one["event"] == "ticket.node_entered");
+    let entered = entered.expect("the node is entered");
+    let text = entered["text"].as_str().expect("a text");
+    assert!(
+        text.contains("This person made a subscription"),
+        "{entered}"
+    );
+}
+
+#[tokio::test]
+async fn a_ticket_that_the_person_may_not_read_causes_nothing() {
+    let channels = Channels::open_with(POLICY).await;
+    let (status, answer) = channels
+        .subscribe("sunqi", "key_tickets", key_tickets())
+        .await;
+    assert_eq!(status, 200, "{answer}");
+    let sn = channels.submit_with("3").await;
+    assert_eq!(channels.subscribed("sunqi").await, 0);
+    let all = channels
+        .get(&format!("notifications?ticket={sn}"), "admin")
+        .await;
+    let mut all = all["notifications"].as_array().expect("a list").iter();
+    assert!(
+        all.all(|one| one["fact"] != "subscribed"),
+        "the notification would show that the ticket exists"
+    );
+}
+
+#[tokio::test]
+async fn a_digest_leaves_out_a_ticket_that_the_person_may_not_read_any_more() {
+    const ROBOT_ONLY: &str = "[policy]\naccounts = [\"ops_robot\"]\n";
+    for (may_read, expected) in [(true, 1), (false, 0)] {
+        let channels = Channels::open_with(&[ROBOT, ROBOT_ONLY].concat()).await;
+        let desk = &channels.desk;
+        let sn = json!(channels.submit_with("1").await);
+        let people = json!({ "people": ["sunqi"] });
+        desk.operate(&sn, "follow", "lisi", people.clone()).await;
+        desk.settle().await;
+        let preferences = json!({
+            "addresses": { "dingtalk": "dt-sunqi" },
+            "channels": { "dingtalk": { "frequency": "batch", "batch_times": ["14:00"] } },
+        });
+        let (status, answer) = channels.prefer("sunqi", preferences).await;
+        assert_eq!(status, 200, "{answer}");
+        let changed = json!({ "on": ["priority_changed"] });
+        let (status, answer) = channels.subscribe("sunqi", "changed", changed).await;
+        assert_eq!(status, 200, "{answer}");
+        desk.clock.advance(1_000);
+        let fields = tests::form(&[("impact", "3"), ("urgency", "3")]);
+        let edit = json!({ "sn": sn, "operator": "lisi", "fields": fields });
+        desk.must("edit_field", edit).await;
+        desk.settle().await;
+        let collected = channels.newest("sunqi").await;
+        assert_eq!(
+            (&collected["role"], &collected["state"]),
+            (&json!("own_subscriber"), &json!("sending"))
+        );
+        if !may_read {
+            desk.operate(&sn, "unfollow", "sunqi", people).await;
+            desk.settle().await;
+        }
+        desk.clock.advance((4 * 60 + 2) * 60_000);
+        desk.settle().await;
+        assert_eq!(channels.robot.accepted().len(), expected, "{may_read}");
+        let ended = channels.newest("sunqi").await["outcome"].clone();
+        let outcome = if may_read { "accepted" } else { "inbox_only" };
+        assert_eq!(ended, outcome);
+    }
+}
+
+#[tokio::test]
+async fn subscriptions_are_paused_changed_and_removed() {
+    let channels = Channels::open_with(POLICY).await;
+    channels
+        .subscribe("admin", "all", json!({ "on": ["waiting"] }))
+        .await;
+    let paused = json!({ "on": ["waiting"], "paused": true });
+    let (status, stored) = channels.subscribe("admin", "all", paused).await;
+    assert_eq!((status, &stored["paused"]), (200, &json!(true)));
+    channels.submit().await;
+    assert_eq!(channels.subscribed("admin").await, 0);
+    channels
+        .subscribe("admin", "all", json!({ "on": ["waiting"] }))
+        .await;
+    channels.submit().await;
+    assert_eq!(channels.subscribed("admin").await, 1);
+    let path = "people/admin/subscriptions/all";
+    let (status, _) = channels.desk.v1("DELETE", path, "admin", Value::Null).await;
+    assert_eq!(status, 204);
+    channels.desk.settle().await;
+    channels.submit().await;
+    assert_eq!(channels.subscribed("admin").await, 1);
+    let (status, _) = channels.desk.v1("DELETE", path, "admin", Value::Null).await;
+    assert_eq!(status, 404, "it is removed already");
+}
+
+#[tokio::test]
+async fn wrong_and_too_many_subscriptions_are_refused() {
+    let channels = Channels::open_with(POLICY).await;
+    for (name, body, field) in [
+        ("Key", key_tickets(), "subscription"),
+        ("key", json!({ "on": [] }), "/on"),
+        (
+            "key",
+            json!({ "on": ["ended"], "when": [{ "key": "", "value": "x" }] }),
+            "/when/0/key",
+        ),
+    ] {
+        let (status, answer) = channels.subscribe("lisi", name, body).await;
+        assert_eq!(
+            (status, &answer["errors"][0]["field"]),
+            (400, &json!(field)),
+            "{answer}"
+        );
+    }
+    for number in 0..20 {
+        let name = format!("s{number}");
+        let (status, answer) = channels.subscribe("lisi", &name, key_tickets()).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+    let (status, _) = channels.subscribe("lisi", "next", key_tickets()).await;
+    assert_eq!(status, 409);
+    let shown = channels.get("people/lisi/subscriptions", "lisi").await;
+    let stored = shown["subscriptions"].as_array().expect("a list").len();
+    assert_eq!((stored, &shown["most"]), (20, &json!(20)));
+    let path = "people/lisi/subscriptions";
+    let (status, _) = channels.desk.v1("GET", path, "wangwu", Value::Null).await;
+    assert_eq!(status, 403);
+    let path = "people/lisi/subscriptions/other";
+    let (status, _) = channels.desk.v1("PUT", path, "wangwu", key_tickets()).await;
+    assert_eq!(status, 403);
+}
+
+#[tokio::test]
+async fn own_subscriptions_survive_a_loss_of_the_views() {
+    let channels = Channels::open_with(POLICY).await;
+    channels.submit_with("3").await;
+    channels.desk.clock.advance(2 * 24 * 3_600_000);
+    channels
+        .subscribe("admin", "key_tickets", key_tickets())
+        .await;
+    let channels = channels.restart_without_views().await;
+    channels.desk.settle().await;
+    assert_eq!(channels.subscribed("admin").await, 0, "the ticket is older");
+    channels.submit_with("3").await;
+    assert_eq!(channels.subscribed("admin").await, 1);
+}
