@@ -7,12 +7,16 @@ use std::fmt::Write as _;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use tests::process::{program, root};
 
 /// Maximum number of checks whether a started server responds. A shell script makes these checks ten times per
 /// second, and fails if the server does not respond. The test generates this script from a document.
 const LOOKS: u32 = 600;
+/// Maximum duration of all commands of a document.
+const LONGEST: Duration = Duration::from_mins(4);
 /// Port numbers of HTTP servers in the documents. The test replaces each of these numbers by the number of a
 /// free port.
 const PORTS: [&str; 4] = ["8080", "8081", "8082", "18080"];
@@ -120,7 +124,7 @@ fn script(
         // The documents start the program with `cargo run`. The script starts the program that is already
         // built.
         let text = text.replace("cargo run --release --", "ledgerdesk");
-        let _ = writeln!(script, "block={line}");
+        let _ = writeln!(script, "block={line}; echo \"block at line {line}\" >&2");
         match purpose {
             Use::Text => {}
             Use::File(name) => {
@@ -206,15 +210,36 @@ fn execute(document: &str) {
         read(Box::new(child.stdout.take().unwrap())),
         read(Box::new(child.stderr.take().unwrap())),
     );
+    let kill = |group: &str| {
+        let _ = Command::new("kill")
+            .args(["-KILL", "--", group])
+            .stderr(Stdio::null())
+            .status();
+    };
+    // A command of a document may wait for something that never happens. The test then ends the script, and shows
+    // its output.
+    let (ended, waiting) = mpsc::channel::<()>();
+    let watched = group.clone();
+    let watch = std::thread::spawn(move || {
+        let is_late = waiting.recv_timeout(LONGEST) == Err(RecvTimeoutError::Timeout);
+        if is_late {
+            kill(&watched);
+        }
+        is_late
+    });
     let status = child.wait().unwrap();
-    let _ = Command::new("kill")
-        .args(["-KILL", "--", &group])
-        .stderr(Stdio::null())
-        .status();
+    drop(ended);
+    let is_late = watch.join().unwrap();
+    kill(&group);
     let (stdout, stderr) = (stdout.join().unwrap(), stderr.join().unwrap());
     assert!(
         status.success(),
-        "{document}: {stderr}\nstandard output:\n{stdout}"
+        "{document}: {}{stderr}\nstandard output:\n{stdout}",
+        if is_late {
+            "the commands did not end; the last output follows\n"
+        } else {
+            ""
+        }
     );
 }
 

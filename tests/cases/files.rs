@@ -383,7 +383,7 @@ async fn unfinished_uploads_of_one_person_are_bounded() {
 async fn unread_downloads_take_little_memory() {
     let directory = tempfile::tempdir().unwrap();
     let desk = Served::start(directory.path(), &[]);
-    let whole: Vec<u8> = (0..40_usize << 20)
+    let whole: Vec<u8> = (0..16_usize << 20)
         .map(|at| u8::try_from(at % 251).expect("a byte"))
         .collect();
     let file = upload(&desk, "a.bin", whole.clone()).await;
