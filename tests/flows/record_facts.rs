@@ -19,6 +19,39 @@ fn with(member: &str) -> String {
     MAPPING.replacen("notes = true", &format!("notes = true\n    {member}"), 1)
 }
 
+/// Opens a desk that compares the cases of the ticket system. The definition of this system also contains the line `more`.
+/// Then `sunba` takes the ticket.
+async fn claimed(more: &str, mapping: &str) -> Written {
+    let written = Written::open(&compared(more), mapping, json!({})).await;
+    let claim = json!({ "node": 3 });
+    written.operate("claim", "sunba", claim).await;
+    written
+}
+
+/// Hands the ticket over to another person.
+async fn hand_over(written: &Written, from: &str, to: &str, reason: &str) {
+    let body = json!({ "node": 3, "to": { "people": [to] }, "message": reason });
+    written.operate("deliver", from, body).await;
+}
+
+/// Opens a desk with a ticket system and a CRM. The record of the ticket system also contains the members of `more`.
+async fn with_crm(more: Value) -> Written {
+    Written::open(&format!("{TICKETS}\n{CRM}"), MAPPING, more).await
+}
+
+/// Adds a remark, and lets the time pass until it is written.
+async fn remarked(written: &Written) {
+    written.remark("lisi", "the cable is broken").await;
+    written.seconds(30).await;
+    written.systems.patches();
+}
+
+/// Asserts that the record has the remark of [`remarked`].
+fn assert_remarked(written: &Written, record: &str) {
+    let note = written.systems.member(record, "note");
+    assert!(note.as_str().is_some_and(|note| note.contains("cable")));
+}
+
 /// Returns the ticket of the case.
 async fn ticket(written: &Written) -> Value {
     let number = written.case().await["ticket"].clone();
@@ -106,9 +139,7 @@ async fn a_remark_that_the_record_lost_is_found_and_written_again_once() {
 #[tokio::test]
 async fn without_the_switch_no_last_fact_is_compared() {
     let written = Written::open(&compared(""), MAPPING, json!({})).await;
-    written.remark("lisi", "the cable is broken").await;
-    written.seconds(30).await;
-    written.systems.patches();
+    remarked(&written).await;
     let from = written.now();
     written.systems.set(TICKET, "note", "");
     written.systems.set(TICKET, "title", "No power");
@@ -136,11 +167,7 @@ async fn content_whose_message_was_lost_is_taken_over() {
 
 #[tokio::test]
 async fn a_source_that_decides_about_the_assignee_changes_the_ticket() {
-    let definitions = compared("assignee_authority = \"source\"");
-    let written = Written::open(&definitions, MAPPING, json!({})).await;
-    written
-        .operate("claim", "sunba", json!({ "node": 3 }))
-        .await;
+    let written = claimed("assignee_authority = \"source\"", MAPPING).await;
     written.seconds(30).await;
     assert_eq!(written.systems.member(TICKET, "owner"), "s.ba");
     written.systems.patches();
@@ -150,8 +177,7 @@ async fn a_source_that_decides_about_the_assignee_changes_the_ticket() {
     assert_eq!(written.case().await["conflict"], Value::Null);
     assert!(written.systems.patches().is_empty());
     // The other person works on the ticket now, and can hand it over.
-    let to = json!({ "node": 3, "to": { "people": ["sunba"] }, "message": "please" });
-    written.operate("deliver", "qianqi", to).await;
+    hand_over(&written, "qianqi", "sunba", "please").await;
     written.seconds(30).await;
     assert_eq!(written.systems.member(TICKET, "owner"), "s.ba");
     // An account of no known person changes nothing, and a person must decide.
@@ -173,14 +199,9 @@ async fn a_source_that_decides_about_the_assignee_changes_the_ticket() {
 
 #[tokio::test]
 async fn a_lost_write_is_repeated_although_the_source_decides() {
-    let definitions = compared("assignee_authority = \"source\"");
-    let written = Written::open(&definitions, MAPPING, json!({})).await;
-    written
-        .operate("claim", "sunba", json!({ "node": 3 }))
-        .await;
+    let written = claimed("assignee_authority = \"source\"", MAPPING).await;
     written.seconds(30).await;
-    let to = json!({ "node": 3, "to": { "people": ["qianqi"] }, "message": "please" });
-    written.operate("deliver", "sunba", to).await;
+    hand_over(&written, "sunba", "qianqi", "please").await;
     written.systems.refuse(true);
     written.seconds(30).await;
     let write = written.case().await["write_back"].clone();
@@ -195,11 +216,7 @@ async fn a_lost_write_is_repeated_although_the_source_decides() {
 
 #[tokio::test]
 async fn different_values_are_repaired_at_the_same_time() {
-    let definitions = compared("status_authority = \"person\"");
-    let written = Written::open(&definitions, MAPPING, json!({})).await;
-    written
-        .operate("claim", "sunba", json!({ "node": 3 }))
-        .await;
+    let written = claimed("status_authority = \"person\"", MAPPING).await;
     written.minutes(6).await;
     let from = written.now();
     written.systems.set(TICKET, "state", "odd");
@@ -217,11 +234,8 @@ async fn different_values_are_repaired_at_the_same_time() {
 
 #[tokio::test]
 async fn a_person_binds_a_case_to_a_record_of_a_crm() {
-    let definitions = format!("{TICKETS}\n{CRM}");
-    let written = Written::open(&definitions, MAPPING, json!({})).await;
-    written.remark("lisi", "the cable is broken").await;
-    written.seconds(30).await;
-    written.systems.patches();
+    let written = with_crm(json!({})).await;
+    remarked(&written).await;
     let from = written.now();
     for (user, integration, record, expected) in [
         ("lisi", "crm", "C-1", 403),
@@ -240,8 +254,7 @@ async fn a_person_binds_a_case_to_a_record_of_a_crm() {
     );
     written.seconds(30).await;
     assert_eq!(written.systems.member(CASE, "phase"), "working");
-    let note = written.systems.member(CASE, "note");
-    assert!(note.as_str().is_some_and(|note| note.contains("cable")));
+    assert_remarked(&written, CASE);
     // The same record again adds nothing.
     written.systems.patches();
     assert_eq!(bind(&written, "admin", "crm", "C-1").await.0, 200);
@@ -256,8 +269,7 @@ async fn a_person_binds_a_case_to_a_record_of_a_crm() {
     assert_eq!(bind(&written, "admin", "crm", "C-2").await.0, 200);
     written.seconds(30).await;
     assert_eq!(written.systems.member(right, "phase"), "working");
-    let note = written.systems.member(right, "note");
-    assert!(note.as_str().is_some_and(|note| note.contains("cable")));
+    assert_remarked(&written, right);
     let message = json!({ "message": "solved" });
     written.operate("withdraw", "lisi", message).await;
     assert_eq!(written.systems.member(right, "phase"), "closed");
@@ -344,15 +356,11 @@ async fn all_missing_remarks_are_written_in_their_order_and_20_at_once() {
 #[tokio::test]
 async fn the_reason_of_a_hand_over_is_written_with_the_assignee() {
     for (mapping, expected) in [(with("reasons = true"), true), (MAPPING.to_owned(), false)] {
-        let written = Written::open(&compared(""), &mapping, json!({})).await;
-        written
-            .operate("claim", "sunba", json!({ "node": 3 }))
-            .await;
+        let written = claimed("", &mapping).await;
         written.seconds(30).await;
-        let claimed = written.systems.patches();
-        assert_eq!(claimed[0].1, json!({ "owner": "s.ba" }), "no reason");
-        let to = json!({ "node": 3, "to": { "people": ["qianqi"] }, "message": "on holiday" });
-        written.operate("deliver", "sunba", to).await;
+        let first = written.systems.patches();
+        assert_eq!(first[0].1, json!({ "owner": "s.ba" }), "no reason");
+        hand_over(&written, "sunba", "qianqi", "on holiday").await;
         written.seconds(30).await;
         let patches = written.systems.patches();
         let [(_, patch)] = &patches[..] else {
@@ -400,8 +408,7 @@ async fn unbind(written: &Written, user: &str, query: &str) -> (u16, Value) {
 
 #[tokio::test]
 async fn a_removed_binding_cancels_the_waiting_writes() {
-    let definitions = format!("{TICKETS}\n{CRM}");
-    let written = Written::open(&definitions, MAPPING, json!({})).await;
+    let written = with_crm(json!({})).await;
     assert_eq!(unbind(&written, "lisi", "").await.0, 403);
     assert_eq!(
         unbind(&written, "admin", "").await.0,
@@ -445,8 +452,7 @@ async fn a_removed_binding_cancels_the_waiting_writes() {
     // Bound again, the record gets the remark.
     assert_eq!(bind(&written, "admin", "crm", "C-1").await.0, 200);
     written.seconds(30).await;
-    let note = written.systems.member(CASE, "note");
-    assert!(note.as_str().is_some_and(|note| note.contains("cable")));
+    assert_remarked(&written, CASE);
     let Written { desk, systems } = written;
     let desk = desk.restart_without_views().await;
     desk.settle().await;
@@ -456,8 +462,7 @@ async fn a_removed_binding_cancels_the_waiting_writes() {
 
 #[tokio::test]
 async fn another_record_cancels_the_waiting_writes_to_the_former_one() {
-    let definitions = format!("{TICKETS}\n{CRM}");
-    let written = Written::open(&definitions, MAPPING, json!({})).await;
+    let written = with_crm(json!({})).await;
     let right = "crm.example.com/C-2";
     let record = json!({ "id": "C-2", "phase": "new" });
     written.systems.put(right, record);
@@ -472,8 +477,7 @@ async fn another_record_cancels_the_waiting_writes_to_the_former_one() {
 
 #[tokio::test]
 async fn a_binding_that_the_record_named_cannot_be_removed() {
-    let definitions = format!("{TICKETS}\n{CRM}");
-    let written = Written::open(&definitions, MAPPING, json!({ "crm_case": "C-1" })).await;
+    let written = with_crm(json!({ "crm_case": "C-1" })).await;
     let (status, answer) = unbind(&written, "admin", "?integration=crm").await;
     assert_eq!(status, 409, "{answer}");
     assert_eq!(unbind(&written, "admin", "").await.0, 204);

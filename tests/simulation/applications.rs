@@ -26,6 +26,7 @@ use events::workflow::Condition;
 use events::{Event as _, Moment, NodeId, Personal};
 use serde_json::json;
 
+use crate::harness::runs::count_outcomes;
 use crate::scheduler::Dice;
 
 const SEEDS: u64 = 10_000;
@@ -439,17 +440,8 @@ fn check(world: &World) -> Result<(u64, &'static str), Failure> {
 
 #[test]
 fn every_application_ends_once_in_any_weather() {
-    let mut outcomes: BTreeMap<&str, u64> = BTreeMap::new();
-    let mut crashes = 0;
-    for seed in 0..SEEDS {
-        match run(seed, None) {
-            Ok((of_run, outcome)) => {
-                crashes += of_run;
-                *outcomes.entry(outcome).or_default() += 1;
-            }
-            Err(Failure(reason)) => panic!("seed {seed}: {reason}"),
-        }
-    }
+    let run = |seed| run(seed, None).map_err(|Failure(reason)| reason);
+    let (crashes, outcomes) = count_outcomes(SEEDS, run);
     println!("{SEEDS} applications, {crashes} crashes: {outcomes:?}");
     assert_eq!(outcomes.len(), 5, "every outcome occurs");
     assert!(

@@ -18,7 +18,6 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use domain::attempt::{Report, Verdict};
@@ -39,7 +38,7 @@ use infra::sandbox::{Ended, Job, Run, Sandbox as _};
 use serde_json::json;
 
 use crate::scheduler::{Dice, run_to_end};
-use crate::{Company, FORKED};
+use crate::{COMPANY, FORKED};
 
 const SEEDS: u64 = 10_000;
 /// Number of executions (runs of a script) in one simulated run. Each execution belongs to a separate ticket.
@@ -98,8 +97,6 @@ const ACCOUNTS: [&str; 2] = ["lisi", "lisi2"];
 /// Error text of the simulation. The text reports that a worker started a script with parameters that are not
 /// approved.
 const OUTDATED_SCRIPT: &str = "a script is started with parameters that are not approved";
-
-static COMPANY: LazyLock<Company> = LazyLock::new(Company::new);
 
 /// A deadline that the simulation does not set, so that a test can check that the simulation detects the
 /// missing deadline. The changes that set this deadline are removed from all events of the given types.

@@ -1,8 +1,7 @@
 //! This test simulates the work of the desk with external systems: applications (requests for approval in an external
 //! ITSM), and the statuses of tickets that the desk writes back to the source of their cases.
 //!
-//! The test runs the real desk on storage in memory: the follower (the task that updates stored summaries and fills
-//! queues), the search for reached deadlines, and the workers of all queues. Only the external systems are imitated. The
+//! The test runs the real desk on storage in memory, see [`crate::harness`]. Only the external systems are imitated. The
 //! same seed always leads to the same run.
 //!
 //! Each request to an external system can have a fault: the request is not sent, the request or its response is lost, the
@@ -13,7 +12,6 @@
 //! A run ends when no work is left. Each application must then have one outcome, at most one external ticket, and one
 //! consequence. Each source must have the status that the desk wrote, or its case must show why not.
 
-pub(crate) mod crashing;
 mod imitated;
 
 use std::collections::BTreeMap;
@@ -24,54 +22,35 @@ use axum::http::{Request, StatusCode};
 use domain::itsm::application::{Application, Status};
 use domain::itsm::case::Case;
 use domain::itsm::writeback::Writeback;
-use domain::ticket::{Command, Open};
+use domain::ticket::Command;
 use domain::value::plain;
 use events::application::ApplicationEvent;
 use events::ticket::{RATE, TicketEvent};
 use events::writeback::Outcome;
-use events::{AppCode, Entry, Meta, Moment, PersonId, ServiceId, TicketSn, aggregate_of};
+use events::{AppCode, Entry, Moment, PersonId, ServiceId, TicketSn, aggregate_of};
 use functions::App;
 use functions::app::itsm::integrations::Definitions;
 use functions::app::itsm::{applications, cases};
-use functions::app::numbers::Numbers;
-use functions::app::outbound::Targets;
-use functions::app::tickets::submit::{Submission, submit};
-use functions::app::tickets::{self, Key, opened_before};
-use functions::catalog::queues;
-use functions::host::local::{follow_page, work};
+use functions::app::tickets;
 use functions::http::inbound;
-use functions::registry::REGISTRY;
-use functions::stream::follow::births::Births;
-use functions::stream::follow::due;
-use functions::stream::parked;
-use functions::timer::wake::wake;
-use infra::clock::{Clock as _, ManualClock, SeededRng};
+use infra::clock::Clock as _;
 use infra::ledger::command_id;
-use infra::queue::{Message, Queue};
-use infra::store::{Commit, Placed, Store};
-use infra::views::{InSteps, Views};
-use infra::{Error, ExecuteError, Ledger, queue, store, views};
+use infra::store::{Commit, Placed};
+use infra::{Error, ExecuteError};
 use serde_json::{Map, Value, json};
 use tests::{MORNING, TRUSTED, TestDesk};
 use tower::ServiceExt as _;
 
-use self::crashing::{CrashPoint, Crashing};
 use self::imitated::{External, ExternalState, FAULTS, Fate, title_of};
+use crate::harness::crashing::{CrashPoint, Crashing};
+use crate::harness::runs::{self, Counts, Totals, add_counts, assert_found};
+use crate::harness::{self, Action, Desk, Setup, by, open_ticket};
 use crate::scheduler::Dice;
 
 /// Number of simulated seeds. One test runs the even seeds, and a second test runs the odd seeds.
 const SEEDS: u64 = 6_000;
-/// Maximum number of steps of one run. After each step, the clock advances to the next deadline, message or action.
-const STEPS_MAX: usize = 1_500;
-/// Maximum number of times that all queues are read before the clock advances.
-const PASSES_MAX: usize = 100;
-/// Pause in milliseconds until the same overdue deadline is handled again, if the work for it had no effect. For example,
-/// a crashed worker still has the exclusive right to make the attempt.
-const AGAIN_MS: i64 = 10_000;
 /// Number of commits between two snapshots of a stream. The number is small, so that the loads of a run are fast.
 const SNAPSHOT_EVERY: usize = 4;
-/// Time in milliseconds for which a message is hidden after a worker has taken it, as on the local host.
-const LEASE_MS: i64 = 60_000;
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 /// Duration of a request without a response, in milliseconds.
@@ -80,10 +59,6 @@ const TIMEOUT_MS: i64 = 10_000;
 const REQUEST_MS: i64 = 20;
 /// Time in milliseconds after which people and external systems do nothing more. Applications expire much later.
 const ACTIVE_MS: i64 = HOUR_MS;
-/// A time that is later than all deadlines.
-const LATEST: Moment = Moment(9_999_999_999_998);
-/// A position that is later than all commits. The use cases then do not wait for the follower.
-const FOLLOWED: i64 = i64::MAX - 1;
 
 const SOURCE: &str = "crm";
 const RECORDS: &str = "https://crm.example.com/api/tickets/";
@@ -91,8 +66,9 @@ const RECORDS: &str = "https://crm.example.com/api/tickets/";
 const NODE: i64 = 3;
 
 /// A safety of the desk that a test switches off, to check that the simulation finds the damage.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Sabotage {
+    #[default]
     None,
     /// The search of the external ITSM finds no ticket, although the ticket has the tag.
     ForgottenTags,
@@ -102,10 +78,7 @@ enum Sabotage {
 
 /// The desk without the work of a run: the configuration, the keys and the people. All runs of a test share them.
 struct Base {
-    app: App,
-    /// The clock of the configuration and of all runs. Each run sets it back to the same time.
-    clock: Arc<ManualClock>,
-    births: Births,
+    desk: harness::Base,
     lisi: PersonId,
     admin: PersonId,
     /// The service whose tickets request an approval.
@@ -138,26 +111,19 @@ impl Base {
         let definitions = definitions.expect("valid definitions");
         definitions.store(&desk.app).await.expect("stored");
         desk.followed().await;
-        let app = desk.app.clone();
         for name in ["company_itsm", SOURCE] {
             let secret = format!("integration/{name}");
-            let kept = app.ledger.keys.keep_secret(&secret, b"s3cret").await;
+            let kept = desk.app.ledger.keys.keep_secret(&secret, b"s3cret").await;
             kept.expect("a secret");
         }
-        // The keys of the desk are read once, so that all runs use the same keys.
-        app.keys().await.expect("keys");
-        app.token_keys().await.expect("keys");
-        let births = Births::load(&app.ledger, REGISTRY).await;
-        let person = async |name: &str| app.people.pid(name).await.expect("a person");
-        let (lisi, admin) = (person("lisi").await, person("admin").await);
+        let shared = harness::Base::of(&desk).await;
+        let (lisi, admin) = (shared.person("lisi").await, shared.person("admin").await);
         desk.stop_following();
         Self {
-            clock: desk.clock.clone(),
-            births: births.expect("active reactions"),
+            desk: shared,
             lisi,
             admin,
             applying: id(&applying),
-            app,
         }
     }
 }
@@ -242,13 +208,6 @@ enum What {
     End,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Action {
-    at: Moment,
-    item: usize,
-    what: What,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// A person applies over the API.
@@ -273,8 +232,6 @@ struct Item {
 /// What happened in some runs.
 #[derive(Debug, Default)]
 struct Tally {
-    runs: u64,
-    crashes: u64,
     calls: BTreeMap<String, u64>,
     faults: BTreeMap<String, u64>,
     outcomes: BTreeMap<String, u64>,
@@ -282,59 +239,35 @@ struct Tally {
     resolved: BTreeMap<&'static str, u64>,
 }
 
-impl Tally {
-    fn add(&mut self, other: Self) {
-        self.runs += other.runs;
-        self.crashes += other.crashes;
-        self.ambiguous += other.ambiguous;
-        let maps = [
-            (&mut self.calls, other.calls),
-            (&mut self.faults, other.faults),
-            (&mut self.outcomes, other.outcomes),
-        ];
-        for (own, others) in maps {
-            for (key, count) in others {
-                *own.entry(key).or_default() += count;
-            }
-        }
-        for (key, count) in other.resolved {
-            *self.resolved.entry(key).or_default() += count;
-        }
+impl Counts for Tally {
+    fn add(&mut self, of_run: Self) {
+        self.ambiguous += of_run.ambiguous;
+        add_counts(&mut self.calls, of_run.calls);
+        add_counts(&mut self.faults, of_run.faults);
+        add_counts(&mut self.outcomes, of_run.outcomes);
+        add_counts(&mut self.resolved, of_run.resolved);
     }
 }
 
 struct World<'a> {
     base: &'a Base,
     seed: u64,
-    dice: Dice,
-    clock: Arc<ManualClock>,
-    rng: Arc<SeededRng>,
-    point: Arc<CrashPoint>,
-    store: Arc<dyn Store>,
-    views: Arc<dyn Views>,
-    queue: Arc<dyn Queue>,
+    desk: Desk<'a, What>,
     external: Arc<External>,
-    /// The running process of the desk. After a crash, a new process continues with the same storage.
-    app: App,
-    /// The position of the last commit that the follower has processed.
-    followed: i64,
     items: Vec<Item>,
-    actions: Vec<Action>,
     /// The application kind of all applications that people open.
     kind: &'static str,
-    sabotage: Sabotage,
-    /// Probability of a crash in one task, in percent.
-    crash_rate: usize,
-    crashes_left: usize,
-    crashes: u64,
 }
 
-impl<'a> World<'a> {
-    fn new(base: &'a Base, seed: u64, sabotage: Sabotage) -> Self {
+impl<'a> runs::World<'a> for World<'a> {
+    type Base = Base;
+    type Sabotage = Sabotage;
+    type What = What;
+    type Counts = Tally;
+
+    async fn new(base: &'a Base, seed: u64, sabotage: Sabotage) -> Self {
         let mut dice = Dice::new(seed);
-        let clock = base.clock.clone();
-        clock.advance(MORNING.0 - clock.now().0);
-        let point = Arc::new(CrashPoint::default());
+        let clock = base.desk.morning();
         let kind = ["collect", "collect", "found"][dice.below(3)];
         let (items, actions, fates) = plan(&mut dice, kind);
         let (mut faults, mut faults_left) =
@@ -356,174 +289,38 @@ impl<'a> World<'a> {
             fault_counts: BTreeMap::new(),
         };
         let external = Arc::new(External {
-            clock: clock.clone(),
+            clock,
             state: Mutex::new(state),
         });
-        let mut world = Self {
+        let client = external.clone();
+        let setup = Setup {
+            snapshot_every: SNAPSHOT_EVERY,
+            loses_attempts: sabotage == Sabotage::LostAttempts,
+            connect: Box::new(move |app: &mut App, point: &Arc<CrashPoint>| {
+                app.http = Arc::new(Crashing {
+                    inner: client.clone(),
+                    gate: point.clone(),
+                });
+            }),
+        };
+        let mut desk = Desk::new(&base.desk, seed, dice, setup);
+        desk.actions = actions;
+        Self {
             base,
             seed,
-            crash_rate: [0, 5, 15, 30][dice.below(4)],
-            crashes_left: dice.below(7),
-            dice,
-            clock,
-            rng: Arc::new(SeededRng::new(seed)),
-            store: Arc::new(Crashing {
-                inner: store::memory::Memory::default(),
-                point: point.clone(),
-            }),
-            views: Arc::new(Crashing {
-                inner: views::memory::Memory::default(),
-                point: point.clone(),
-            }),
-            queue: Arc::new(Crashing {
-                inner: queue::memory::Memory::default(),
-                point: point.clone(),
-            }),
-            point,
+            desk,
             external,
-            app: base.app.clone(),
-            followed: 0,
             items,
-            actions,
             kind,
-            sabotage,
-            crashes: 0,
-        };
-        world.start_process();
-        world
-    }
-
-    /// Starts a process of the desk with the storage of this run. The process shares only the configuration with the
-    /// processes of other runs.
-    fn start_process(&mut self) {
-        let ledger = Ledger::new(
-            self.store.clone(),
-            self.base.app.ledger.keys.clone(),
-            self.clock.clone(),
-            self.rng.clone(),
-        )
-        .with_snapshot_every(SNAPSHOT_EVERY);
-        let mut app = self.base.app.clone();
-        app.views = self.views.clone();
-        app.queue = self.queue.clone();
-        app.page_writer = Arc::new(InSteps {
-            views: self.views.clone(),
-            queue: self.queue.clone(),
-        });
-        app.http = Arc::new(Crashing {
-            inner: self.external.clone(),
-            point: self.point.clone(),
-        });
-        app.numbers = Arc::new(Numbers::new(ledger.clone()));
-        app.targets = Targets::default();
-        app.followed = Arc::default();
-        app.followed.reached(FOLLOWED);
-        app.ledger = ledger;
-        self.app = app;
-    }
-
-    /// Runs a task of the desk. The task crashes at a random call of a storage or of an external system, or not at all.
-    /// Returns `None` after a crash.
-    async fn run<T>(&mut self, calls: usize, task: impl Future<Output = T>) -> Option<T> {
-        let is_planned = self.crashes_left > 0 && self.dice.below(100) < self.crash_rate;
-        // Each call of a storage has two places for a crash.
-        let place = if is_planned {
-            1 + self.dice.below(2 * calls)
-        } else {
-            0
-        };
-        self.point.plan(place);
-        let done = self.point.run(task).await;
-        self.point.plan(0);
-        if done.is_none() {
-            self.crashes += 1;
-            self.crashes_left -= 1;
-            self.start_process();
-            let checkpoint = self.views.get("checkpoint", "follow").await;
-            let checkpoint = checkpoint.expect("the memory is readable");
-            self.followed = checkpoint.map_or(0, |checkpoint| checkpoint.sequence);
-        }
-        done
-    }
-
-    /// Processes all new commits.
-    async fn follow(&mut self) -> Result<(), String> {
-        let base = self.base;
-        for _ in 0..PASSES_MAX {
-            let (app, after) = (self.app.clone(), self.followed);
-            let followed = Box::pin(follow_page(&app, &base.births, after));
-            match self.run(12, followed).await {
-                Some(Ok(reached)) if reached == after => return Ok(()),
-                Some(Ok(reached)) => self.followed = reached,
-                Some(Err(error)) => return Err(format!("the follower fails: {error}")),
-                None => {}
-            }
-            self.app.followed.reached(FOLLOWED);
-        }
-        Err("the follower does not end".into())
-    }
-
-    /// Does all work that is due at the current time.
-    async fn settle(&mut self) -> Result<(), String> {
-        for _ in 0..PASSES_MAX {
-            self.follow().await?;
-            let app = self.app.clone();
-            if let Some(Err(error)) = self.run(4, Box::pin(wake(&app, REGISTRY, None))).await {
-                return Err(format!("the search for deadlines fails: {error}"));
-            }
-            let before = self.head().await;
-            let mut taken = 0;
-            for name in queues() {
-                let now = self.clock.now();
-                let messages = self.queue.take(name, now, now.plus_ms(LEASE_MS), 100).await;
-                for message in messages.map_err(|error| error.to_string())? {
-                    taken += 1;
-                    self.process(name, message).await?;
-                }
-            }
-            if taken == 0 || self.head().await == before {
-                return Ok(());
-            }
-        }
-        Err("the work at one time does not end".into())
-    }
-
-    async fn process(&mut self, name: &'static str, message: Message) -> Result<(), String> {
-        if self.sabotage == Sabotage::LostAttempts && message.id.contains("|attempt|") {
-            let done = self.queue.done(name, &message).await;
-            return done.map_err(|error| error.to_string());
-        }
-        let (app, id) = (self.app.clone(), message.id.clone());
-        match self.run(40, Box::pin(work(&app, name, message))).await {
-            Some(Err(error)) => Err(format!("message {id} of queue {name}: {error}")),
-            Some(Ok(())) | None => Ok(()),
         }
     }
 
-    async fn head(&self) -> i64 {
-        let head = self.store.head().await;
-        head.expect("the memory is readable").position
+    fn desk(&mut self) -> &mut Desk<'a, What> {
+        &mut self.desk
     }
 
-    /// Does all actions whose time has come. An action that a crash interrupted, or that is not possible yet, is repeated.
-    async fn act(&mut self) -> Result<(), String> {
-        let now = self.clock.now();
-        let (due, later) = std::mem::take(&mut self.actions)
-            .into_iter()
-            .partition::<Vec<_>, _>(|action| action.at <= now);
-        self.actions = later;
-        for action in due {
-            if !Box::pin(self.perform(action)).await? {
-                let at = self.clock.now().plus_ms(AGAIN_MS);
-                self.actions.push(Action { at, ..action });
-            }
-        }
-        Ok(())
-    }
-
-    /// Does one action. Returns false if the action must be repeated.
-    async fn perform(&mut self, action: Action) -> Result<bool, String> {
-        let number = action.item;
+    async fn perform(&mut self, action: Action<What>) -> Result<bool, String> {
+        let number = action.number;
         let item = self.items[number].clone();
         match (action.what, item.kind) {
             (What::Start, Kind::Person) => self.apply(number).await,
@@ -534,9 +331,9 @@ impl<'a> World<'a> {
                     return Ok(false);
                 };
                 let id = command_id(&["withdraw", &stream]);
-                let (app, meta) = (self.app.clone(), by(&self.base.lisi));
+                let (app, meta) = (self.desk.app.clone(), by(&self.base.lisi));
                 let withdrawn = applications::withdraw(&app, &stream, id, meta, "not needed");
-                match self.run(8, Box::pin(withdrawn)).await {
+                match self.desk.run(8, Box::pin(withdrawn)).await {
                     Some(Ok(_)) => self.items[number].is_withdrawn = true,
                     Some(Err(error)) => return Err(format!("the withdrawal fails: {error}")),
                     None => return Ok(false),
@@ -580,6 +377,68 @@ impl<'a> World<'a> {
         }
     }
 
+    async fn next(&mut self) -> Option<Moment> {
+        let mut deadlines = self.desk.deadlines().await;
+        // A ticket that has ended waits for its rating.
+        deadlines.retain(|(_, deadline, _)| deadline != RATE);
+        let is_undecided = self.desk.actions.is_empty()
+            && deadlines
+                .iter()
+                .all(|(stream, _, _)| self.external.is_undecided(stream));
+        let next = self.desk.next(&deadlines).await?;
+        // While only applications without a decision are open, the desk is switched off from time to time.
+        let hours = if is_undecided {
+            self.desk.dice.below(7)
+        } else {
+            0
+        };
+        let pause = i64::try_from(hours).expect("a small number") * HOUR_MS;
+        Some(next.plus_ms(pause))
+    }
+
+    async fn check(&self) -> Result<Tally, String> {
+        self.desk.check_parked().await?;
+        let now = self.desk.clock.now();
+        if let Some(left) = self
+            .desk
+            .deadlines()
+            .await
+            .iter()
+            .find(|(stream, deadline, at)| {
+                aggregate_of(stream) != "ticket" || deadline != RATE || *at <= now
+            })
+        {
+            return Err(format!("a deadline is left: {left:?}"));
+        }
+        let story = self.story().await?;
+        let mut tally = Tally::default();
+        let expected = self.items.iter().filter(|item| item.kind != Kind::Case);
+        if story.applications.len() != expected.count() {
+            return Err(format!("{} applications", story.applications.len()));
+        }
+        for (stream, events) in &story.applications {
+            let what = |reason: String| format!("{stream}: {reason}: {events:?}");
+            let outcome = self
+                .check_application(stream, events, &story)
+                .await
+                .map_err(what)?;
+            *tally.outcomes.entry(outcome).or_default() += 1;
+            resolve(events, &mut tally).map_err(what)?;
+        }
+        for number in 0..self.items.len() {
+            if self.items[number].kind == Kind::Case {
+                let outcome = self.check_case(number).await?;
+                *tally.outcomes.entry(outcome).or_default() += 1;
+            }
+        }
+        let state = self.external.state();
+        tally.calls.clone_from(&state.calls);
+        tally.faults.clone_from(&state.fault_counts);
+        Ok(tally)
+    }
+}
+
+impl World<'_> {
     /// A person applies over the API. After a crash, the client repeats the request with the same key.
     async fn apply(&mut self, number: usize) -> Result<bool, String> {
         let request = applications::Request {
@@ -590,9 +449,9 @@ impl<'a> World<'a> {
             fields: Map::from_iter([("reason".to_owned(), json!("audit"))]),
             key: Some(title_of(number)),
         };
-        let (app, meta) = (self.app.clone(), by(&self.base.lisi));
+        let (app, meta) = (self.desk.app.clone(), by(&self.base.lisi));
         let applied = Box::pin(applications::apply(&app, request, &meta));
-        match self.run(10, applied).await {
+        match self.desk.run(10, applied).await {
             Some(Ok((stream, _))) => self.items[number].stream = Some(stream),
             Some(Err(error)) => return Err(format!("the application is not opened: {error}")),
             None => return Ok(false),
@@ -602,14 +461,11 @@ impl<'a> World<'a> {
 
     /// A person opens a ticket whose node requests an application.
     async fn open(&mut self, number: usize) -> Result<bool, String> {
-        let (app, lisi) = (self.app.clone(), self.base.lisi.clone());
-        let opened = Box::pin(open_ticket(
-            &app,
-            self.base.applying,
-            lisi,
-            title_of(number),
-        ));
-        match self.run(30, opened).await {
+        let (app, lisi) = (self.desk.app.clone(), self.base.lisi.clone());
+        let title = title_of(number);
+        let form = vec![Entry::new("title", title.clone())];
+        let opened = Box::pin(open_ticket(&app, self.base.applying, lisi, title, form));
+        match self.desk.run(30, opened).await {
             Some(Ok(sn)) => self.items[number].ticket = Some(sn),
             Some(Err(reason)) => return Err(format!("the ticket is not opened: {reason}")),
             None => return Ok(false),
@@ -620,10 +476,10 @@ impl<'a> World<'a> {
     /// A client sends a record of the source. After a crash, the client sends the record again.
     async fn receive(&mut self, number: usize) -> Result<bool, String> {
         let record = self.external.state().records[&record_of(self.seed, number)].clone();
-        let (app, meta) = (self.app.clone(), by(&self.base.lisi));
+        let (app, meta) = (self.desk.app.clone(), by(&self.base.lisi));
         let (records, sender) = ([record], AppCode::from(TRUSTED.0));
         let received = Box::pin(cases::receive(&app, SOURCE, &records, &sender, &meta));
-        match self.run(40, received).await {
+        match self.desk.run(40, received).await {
             Some(Ok(receipts)) => {
                 let receipt = receipts.into_iter().next();
                 self.items[number].stream = receipt.map(|receipt| receipt.stream);
@@ -645,9 +501,9 @@ impl<'a> World<'a> {
             return Ok(false);
         };
         let id = command_id(&["action", &format!("{what:?}"), &number.to_string()]);
-        let (app, meta) = (self.app.clone(), by(&self.base.admin));
+        let (app, meta) = (self.desk.app.clone(), by(&self.base.admin));
         let acted = Box::pin(tickets::act(&app, &sn, &command, &meta, id, None));
-        match self.run(20, acted).await {
+        match self.desk.run(20, acted).await {
             Some(Ok(_) | Err(ExecuteError::Rejected(_))) => Ok(true),
             Some(Err(ExecuteError::Technical(error))) => Err(format!("{what:?} fails: {error}")),
             None => Ok(false),
@@ -658,7 +514,12 @@ impl<'a> World<'a> {
     async fn ticket_of(&self, number: usize) -> Option<TicketSn> {
         let item = &self.items[number];
         if item.kind == Kind::Case {
-            let loaded = self.app.ledger.load::<Case>(item.stream.as_deref()?).await;
+            let loaded = self
+                .desk
+                .app
+                .ledger
+                .load::<Case>(item.stream.as_deref()?)
+                .await;
             return loaded.expect("a readable case").aggregate.0.ticket;
         }
         item.ticket.clone()
@@ -667,7 +528,7 @@ impl<'a> World<'a> {
     /// The external ITSM calls the desk. Returns false if the external ticket does not exist yet. If the desk crashes, the
     /// external ITSM reports the callback as failed.
     async fn call_back(&mut self, number: usize, callback: Callback) -> Result<bool, String> {
-        let now = self.clock.now();
+        let now = self.desk.clock.now();
         let Some((sn, url)) = self.external.callback_of(number) else {
             return Ok(now > MORNING.plus_ms(ACTIVE_MS));
         };
@@ -692,8 +553,8 @@ impl<'a> World<'a> {
             .header("content-type", "application/json")
             .body(Body::from(body.to_string()))
             .expect("a request");
-        let answered = inbound::router(self.app.clone()).oneshot(request);
-        let Some(answered) = self.run(5, Box::pin(answered)).await else {
+        let answered = inbound::router(self.desk.app.clone()).oneshot(request);
+        let Some(answered) = self.desk.run(5, Box::pin(answered)).await else {
             self.external.state().failed_callbacks.push(sn);
             return Ok(true);
         };
@@ -719,100 +580,9 @@ impl<'a> World<'a> {
             return false;
         };
         let stream = format!("writeback-{}", cases::id_of(stream));
-        let loaded = self.app.ledger.load::<Writeback>(&stream).await;
+        let loaded = self.desk.app.ledger.load::<Writeback>(&stream).await;
         let state = loaded.expect("readable writes").aggregate.0;
         state.last.is_some() && !state.is_open
-    }
-
-    /// Returns the time at which the next work is due. Returns `None` if nothing is left to do.
-    async fn next(&mut self) -> Option<Moment> {
-        let now = self.clock.now();
-        let mut times: Vec<Moment> = self.actions.iter().map(|action| action.at).collect();
-        let mut is_undecided = times.is_empty();
-        for name in queues() {
-            let due = self.queue.next_due(name).await;
-            times.extend(due.expect("the memory is readable"));
-        }
-        for (stream, deadline, at) in self.deadlines().await {
-            // A ticket that has ended waits for its rating.
-            if deadline != RATE {
-                is_undecided &= self.external.is_undecided(&stream);
-                times.push(at);
-            }
-        }
-        let next = times.into_iter().min()?;
-        let next = next.max(now.plus_ms(if next > now { 0 } else { AGAIN_MS }));
-        // While only applications without a decision are open, the desk is switched off from time to time.
-        let hours = if is_undecided { self.dice.below(7) } else { 0 };
-        let pause = i64::try_from(hours).expect("a small number") * HOUR_MS;
-        Some(next.plus_ms(pause))
-    }
-
-    /// Returns all stored deadlines: the stream, the name and the time of each deadline.
-    async fn deadlines(&self) -> Vec<(String, String, Moment)> {
-        let mut rows = due::Rows::until(&*self.views, LATEST);
-        let mut deadlines = Vec::new();
-        loop {
-            let page = rows.next().await.expect("the memory is readable");
-            if page.is_empty() {
-                return deadlines;
-            }
-            deadlines.extend(page);
-        }
-    }
-
-    /// Checks the end of the run, and returns what happened.
-    async fn check(&self) -> Result<Tally, String> {
-        let parked = self
-            .queue
-            .parked(10)
-            .await
-            .map_err(|error| error.to_string())?;
-        let streams = parked::list(&*self.views, 10).await;
-        let streams = streams.map_err(|error| error.to_string())?;
-        if !parked.is_empty() || !streams.is_empty() {
-            return Err(format!("parked: {parked:?}, {streams:?}"));
-        }
-        let now = self.clock.now();
-        if let Some(left) = self
-            .deadlines()
-            .await
-            .iter()
-            .find(|(stream, deadline, at)| {
-                aggregate_of(stream) != "ticket" || deadline != RATE || *at <= now
-            })
-        {
-            return Err(format!("a deadline is left: {left:?}"));
-        }
-        let story = self.story().await?;
-        let mut tally = Tally {
-            runs: 1,
-            crashes: self.crashes,
-            ..Tally::default()
-        };
-        let expected = self.items.iter().filter(|item| item.kind != Kind::Case);
-        if story.applications.len() != expected.count() {
-            return Err(format!("{} applications", story.applications.len()));
-        }
-        for (stream, events) in &story.applications {
-            let what = |reason: String| format!("{stream}: {reason}: {events:?}");
-            let outcome = self
-                .check_application(stream, events, &story)
-                .await
-                .map_err(what)?;
-            *tally.outcomes.entry(outcome).or_default() += 1;
-            resolve(events, &mut tally).map_err(what)?;
-        }
-        for number in 0..self.items.len() {
-            if self.items[number].kind == Kind::Case {
-                let outcome = self.check_case(number).await?;
-                *tally.outcomes.entry(outcome).or_default() += 1;
-            }
-        }
-        let state = self.external.state();
-        tally.calls.clone_from(&state.calls);
-        tally.faults.clone_from(&state.fault_counts);
-        Ok(tally)
     }
 
     /// Checks one application, and returns its status.
@@ -843,9 +613,9 @@ impl<'a> World<'a> {
             return Err(format!("{} external tickets", externals.len()));
         }
         let external = externals.first();
-        let now = self.clock.now();
+        let now = self.desk.clock.now();
         let decision = external.map(|ticket| ticket.status(now));
-        let loaded = self.app.ledger.load::<Application>(stream).await;
+        let loaded = self.desk.app.ledger.load::<Application>(stream).await;
         let state = loaded.map_err(|error| error.to_string())?.aggregate.0;
         let item = self.items.iter().find(|item| match &state.requested {
             Some(requested) => item.ticket.as_ref() == Some(&requested.ticket),
@@ -899,7 +669,7 @@ impl<'a> World<'a> {
             .stream
             .clone()
             .ok_or("a case is missing")?;
-        let ledger = &self.app.ledger;
+        let ledger = &self.desk.app.ledger;
         let case = ledger.load::<Case>(&stream).await;
         let case = case.map_err(|error| error.to_string())?.aggregate.0;
         let writes = format!("writeback-{}", cases::id_of(&stream));
@@ -932,7 +702,7 @@ impl<'a> World<'a> {
         let mut story = Story::default();
         let mut after = 0;
         loop {
-            let page = self.store.feed(after, 1_000).await;
+            let page = self.desk.store.feed(after, 1_000).await;
             let page = page.map_err(|error| error.to_string())?;
             let Some(last) = page.last() else {
                 return Ok(story);
@@ -947,7 +717,7 @@ impl<'a> World<'a> {
     }
 
     async fn read(&self, commit: &Commit, story: &mut Story) -> Result<(), Error> {
-        let ledger = &self.app.ledger;
+        let ledger = &self.desk.app.ledger;
         match aggregate_of(&commit.stream) {
             "application" => {
                 let read = ledger.envelopes::<ApplicationEvent>(commit).await?;
@@ -1011,47 +781,6 @@ fn resolve(events: &[ApplicationEvent], tally: &mut Tally) -> Result<(), String>
     Ok(())
 }
 
-/// Opens a ticket, or returns the ticket that an earlier request with the same title opened.
-async fn open_ticket(
-    app: &App,
-    service: ServiceId,
-    creator: PersonId,
-    title: String,
-) -> Result<TicketSn, String> {
-    let key = Key {
-        app: "simulation".into(),
-        key: title.clone(),
-        request: title.clone(),
-    };
-    let before = opened_before(app, &key).await;
-    if let Some(opened) = before.map_err(|error| error.to_string())? {
-        return Ok(opened.sn);
-    }
-    let submission = Submission {
-        open: Open {
-            service,
-            creator,
-            form: vec![Entry::new("title", title)],
-            ..Open::default()
-        },
-        variables: BTreeMap::new(),
-        receiver: None,
-        key: Some(key),
-    };
-    // The future is large, so it is boxed to keep the stack small.
-    let opened = Box::pin(submit(app, submission, by)).await;
-    opened
-        .map(|opened| opened.sn)
-        .map_err(|error| error.to_string())
-}
-
-fn by(person: &PersonId) -> Meta {
-    Meta {
-        actor: person.clone(),
-        ..Meta::system("simulation", "simulation")
-    }
-}
-
 /// Returns the id of the record of an item. The runs of a test share a key store, so the ids of their records differ.
 fn record_of(seed: u64, item: usize) -> String {
     format!("CS-{seed}-{item}")
@@ -1075,7 +804,7 @@ fn within(dice: &mut Dice, from: Moment, minutes: usize) -> Moment {
     from.plus_ms(seconds * 1_000)
 }
 
-type Plan = (Vec<Item>, Vec<Action>, Vec<(Fate, i64)>);
+type Plan = (Vec<Item>, Vec<Action<What>>, Vec<(Fate, i64)>);
 
 /// Returns the work of a run, with all actions of people and external systems.
 fn plan(dice: &mut Dice, kind: &str) -> Plan {
@@ -1086,9 +815,9 @@ fn plan(dice: &mut Dice, kind: &str) -> Plan {
         1 => usize::from(dice.below(4) == 0),
         _ => 0,
     };
-    for item in 0..applications + cases {
+    for number in 0..applications + cases {
         let start = within(dice, MORNING, 1);
-        let mut add = |at: Moment, what: What| actions.push(Action { at, item, what });
+        let mut add = |at: Moment, what: What| actions.push(Action { at, number, what });
         add(start, What::Start);
         let fate = match dice.below(8) {
             0 => Fate::Never,
@@ -1098,8 +827,8 @@ fn plan(dice: &mut Dice, kind: &str) -> Plan {
         };
         let delay = within(dice, Moment(0), 8).0;
         fates.push((fate, delay));
-        let kind = match item {
-            item if item >= applications => Kind::Case,
+        let kind = match number {
+            number if number >= applications => Kind::Case,
             // A node requests an application only of the kind `collect`.
             _ if kind == "collect" && dice.below(3) == 0 => Kind::Node,
             _ => Kind::Person,
@@ -1144,53 +873,23 @@ fn plan(dice: &mut Dice, kind: &str) -> Plan {
     (items, actions, fates)
 }
 
-/// Shows the seed of a run that panics.
-struct Seed(u64);
-
-impl Drop for Seed {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            println!("seed {} panics", self.0);
-        }
-    }
-}
-
-/// Runs one seed. An error is the reason why the run did not end, or ended in a wrong state.
-async fn run(base: &Base, seed: u64, sabotage: Sabotage) -> Result<Tally, String> {
-    let _shown = Seed(seed);
-    let mut world = World::new(base, seed, sabotage);
-    for _ in 0..STEPS_MAX {
-        world.act().await?;
-        world.settle().await?;
-        let Some(next) = world.next().await else {
-            return world.check().await;
-        };
-        world.clock.advance(next.0 - world.clock.now().0);
-    }
-    let left = world.deadlines().await;
-    Err(format!("a deadline was not answered: {left:?}"))
-}
-
 async fn run_all(seeds: impl Iterator<Item = u64>) {
     let base = Base::build().await;
     // The only timers of a run are short pauses. They must not take time.
     tokio::time::pause();
-    let mut tally = Tally::default();
-    for seed in seeds {
-        match Box::pin(run(&base, seed, Sabotage::None)).await {
-            Ok(of_run) => tally.add(of_run),
-            Err(reason) => panic!("seed {seed}: {reason}"),
-        }
-    }
-    let Tally {
+    let totals = runs::run_all::<World<'_>>(&base, seeds).await;
+    let Totals {
         runs,
         crashes,
+        counts,
+    } = totals;
+    let Tally {
         calls,
         faults,
         outcomes,
         ambiguous,
         resolved,
-    } = tally;
+    } = counts;
     println!(
         "external systems: {runs} runs, calls {calls:?}, faults {faults:?}, {crashes} crashes, \
          {ambiguous} ambiguous creations: {resolved:?}, outcomes {outcomes:?}"
@@ -1234,12 +933,6 @@ async fn the_check_finds_second_tickets_and_lost_deadlines() {
         (Sabotage::ForgottenTags, 60, "external tickets"),
         (Sabotage::LostAttempts, 6, "a deadline was not answered"),
     ] {
-        let mut found = 0;
-        for seed in 0..seeds {
-            if let Err(reason) = Box::pin(run(&base, seed, sabotage)).await {
-                found += u64::from(reason.contains(expected));
-            }
-        }
-        assert!(found > 0, "no run of {seeds} fails with {expected:?}");
+        assert_found::<World<'_>>(&base, 0..seeds, sabotage, expected).await;
     }
 }

@@ -26,6 +26,7 @@ use events::site::Position;
 use events::task_type::Repetition;
 use events::{Event as _, Moment, NodeId};
 
+use crate::harness::runs::count_outcomes;
 use crate::scheduler::Dice;
 
 const SEEDS: u64 = 10_000;
@@ -663,17 +664,8 @@ fn run(seed: u64, ignored: Option<&'static str>) -> Result<(u64, &'static str), 
 
 #[test]
 fn every_mission_ends_and_no_work_begins_twice() {
-    let mut outcomes: BTreeMap<&str, u64> = BTreeMap::new();
-    let mut crashes = 0;
-    for seed in 0..SEEDS {
-        match run(seed, None) {
-            Ok((of_run, outcome)) => {
-                crashes += of_run;
-                *outcomes.entry(outcome).or_default() += 1;
-            }
-            Err(Failure(reason)) => panic!("seed {seed}: {reason}"),
-        }
-    }
+    let run = |seed| run(seed, None).map_err(|Failure(reason)| reason);
+    let (crashes, outcomes) = count_outcomes(SEEDS, run);
     println!("{SEEDS} missions, {crashes} crashes: {outcomes:?}");
     assert_eq!(outcomes.len(), 4, "every outcome occurs");
     assert!(

@@ -16,6 +16,8 @@ mod escalations;
 mod executions;
 mod external;
 mod fleet;
+mod gated;
+mod harness;
 mod notifications;
 mod persons;
 mod scheduler;
@@ -24,7 +26,7 @@ mod streams;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use domain::Envelope;
@@ -52,7 +54,7 @@ use infra::queue::Queue;
 use infra::store::Store;
 use infra::views::{InSteps, Range, Views};
 use infra::{CommandEnvelope, Error, Ledger, keys, queue, store, views};
-use scheduler::{Dice, Paused, Scheduler};
+use scheduler::{Dice, Paused, Scheduler, paused};
 use serde_json::json;
 
 /// Number of simulated seeds. One test runs the even seeds, and a second test runs the odd seeds.
@@ -146,6 +148,9 @@ fn forked(approvers: &[PersonId]) -> Definition {
 /// parallel branches.
 struct Company(Context);
 
+/// The company is the same in all runs, so it is built only once.
+static COMPANY: LazyLock<Company> = LazyLock::new(Company::new);
+
 impl Company {
     fn new() -> Self {
         let deployed = events::samples::history::<WorkflowEvent>()
@@ -212,7 +217,7 @@ struct World {
     writer: InSteps,
     births: Births,
     clock: Arc<ManualClock>,
-    company: Company,
+    company: &'static Company,
     plans: Vec<Vec<Command>>,
     done: Vec<Rc<Cell<usize>>>,
 }
@@ -221,15 +226,15 @@ impl World {
     fn new(seed: u64) -> Self {
         let rng = Arc::new(SeededRng::new(seed));
         let clock = Arc::new(ManualClock::at(Moment(1_795_312_800_000)));
-        let store: Arc<dyn Store> = Arc::new(Paused(store::memory::Memory::default()));
+        let store: Arc<dyn Store> = Arc::new(paused(store::memory::Memory::default()));
         let keys = Arc::new(keys::memory::Memory::new(rng.clone()));
-        let company = Company::new();
+        let company = &*COMPANY;
         let mut dice = Dice::new(seed);
         let plans = (0..TICKETS)
-            .map(|number| plan(number, &company, &mut dice))
+            .map(|number| plan(number, company, &mut dice))
             .collect();
-        let views = Arc::new(Paused(views::memory::Memory::default()));
-        let queue = Arc::new(Paused(queue::memory::Memory::default()));
+        let views = Arc::new(paused(views::memory::Memory::default()));
+        let queue = Arc::new(paused(queue::memory::Memory::default()));
         let ledger = Ledger::new(store, keys, clock.clone(), rng).with_snapshot_every(2);
         let births = scheduler::run_to_end(Births::activate(&ledger, SIMULATED));
         Self {
@@ -253,18 +258,9 @@ impl World {
     async fn write(&self, number: usize) {
         while let Some(command) = self.plans[number].get(self.done[number].get()) {
             let step = self.done[number].get();
-            let id = command_id(&["step", &number.to_string(), &step.to_string()]);
-            let command_envelope = CommandEnvelope {
-                stream: stream(number),
-                command_id: id,
-                meta: Meta {
-                    actor: "p-any".into(),
-                    ..Meta::system("s", "s")
-                },
-            };
             match self
                 .ledger
-                .execute::<Ticket>(&command_envelope, command, &self.company)
+                .execute::<Ticket>(&envelope(number, step), command, self.company)
                 .await
             {
                 Ok(_) | Err(infra::ExecuteError::Rejected(_)) => self.done[number].set(step + 1),
@@ -325,6 +321,18 @@ impl World {
 
 fn stream(number: usize) -> String {
     format!("ticket-REQ{number}")
+}
+
+/// Returns the envelope of a command: the step `step` of the client with the number `number`.
+fn envelope(number: usize, step: usize) -> CommandEnvelope {
+    CommandEnvelope {
+        stream: stream(number),
+        command_id: command_id(&["step", &number.to_string(), &step.to_string()]),
+        meta: Meta {
+            actor: "p-any".into(),
+            ..Meta::system("s", "s")
+        },
+    }
 }
 
 /// Returns the commands that one client sends for one ticket. Some of the commands are invalid, and the
@@ -489,6 +497,19 @@ fn run(seed: u64) -> u64 {
     crashes
 }
 
+/// Compares the stored card (the summary) of a ticket and its sequence number with the expected ones.
+async fn check_card(
+    ledger: &Ledger,
+    views: &dyn Views,
+    stream: &str,
+    expected: (i64, &TicketCard),
+) {
+    let stored = views.get("ticket", stream).await.expect("get");
+    let stored = stored.expect("a card");
+    let card = read_card::<TicketCard>(ledger, stream, &stored).await;
+    assert_eq!((stored.sequence, &card.expect("reads")), expected);
+}
+
 /// Compares the stored data with values that are computed from the whole ledger. The stored data contains
 /// the cards (ticket summaries), the board (overview of all tickets), the index and the callbacks.
 async fn check(world: &World) {
@@ -548,21 +569,7 @@ async fn check(world: &World) {
     }
     let mut rows = BTreeSet::new();
     for (stream, (sequence, card)) in &cards {
-        let stored = world
-            .views
-            .get("ticket", stream)
-            .await
-            .expect("get")
-            .expect("a card");
-        assert_eq!(
-            (
-                stored.sequence,
-                &read_card::<TicketCard>(&world.ledger, stream, &stored)
-                    .await
-                    .expect("reads")
-            ),
-            (*sequence, card)
-        );
+        check_card(&world.ledger, &*world.views, stream, (*sequence, card)).await;
         rows.extend(
             card.index()
                 .into_iter()
@@ -663,7 +670,7 @@ fn the_check_finds_a_lost_callback() {
         drop(
             world
                 .ledger
-                .execute::<Ticket>(&command_envelope, &withdraw, &world.company)
+                .execute::<Ticket>(&command_envelope, &withdraw, world.company)
                 .await,
         );
         world.follow(1).await;

@@ -1,9 +1,8 @@
 //! This test simulates people who get mails about tickets. While messages are on their way, people change and link their
 //! addresses, mails come back, addresses are released, and people are erased.
 //!
-//! The test runs the real desk on storage in memory, as the simulation of external systems does. Only the mail relay is
-//! imitated. Each task of the desk can crash at each call of a storage or of the relay. The same seed always leads to the
-//! same run.
+//! The test runs the real desk on storage in memory, see [`crate::harness`]. Only the mail relay is imitated. The same seed
+//! always leads to the same run.
 //!
 //! A run ends when no work is left. Then each notification and each delivery has ended, no deadline is left, and each
 //! approver has one notification about each ticket. An erased person got no mail after the erasure, and a suppressed address
@@ -14,20 +13,14 @@ mod relay;
 mod world;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use domain::ticket::Open;
-use events::{Entry, Meta, Moment, PersonId, ServiceId, TicketSn};
-use functions::App;
+use events::{Moment, PersonId, ServiceId};
 use functions::app::notifications::definitions::Definitions;
-use functions::app::tickets::submit::{Submission, submit};
-use functions::app::tickets::{Key, opened_before};
-use functions::registry::REGISTRY;
-use functions::stream::follow::births::Births;
-use infra::clock::{Clock as _, ManualClock};
 use tests::{MORNING, TestDesk};
 
 use self::world::World;
+use crate::harness::runs::{self, Counts, Totals, add_counts, assert_found};
+use crate::harness::{self, Action};
 use crate::scheduler::Dice;
 
 /// Number of seeds, if the variable [`VARIABLE`] does not name another one.
@@ -38,8 +31,6 @@ const PEOPLE: usize = 3;
 const TICKETS: usize = 4;
 /// The service of the demo company whose approvers are in a field.
 const SERVICE: ServiceId = ServiceId(22);
-/// Maximum number of steps of one run.
-const STEPS_MAX: usize = 1_500;
 const KIND: &str = "email";
 
 const DEFINITIONS: &str = r#"
@@ -56,8 +47,9 @@ const DEFINITIONS: &str = r#"
 "#;
 
 /// A part of the desk that does not work. With it, a test checks that the simulation finds the fault.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Sabotage {
+    #[default]
     None,
     /// An erasure is recorded, but nothing is erased.
     KeptPeople,
@@ -67,9 +59,7 @@ enum Sabotage {
 
 /// The desk without the work of a run. All runs share its configuration and its keys.
 struct Base {
-    app: App,
-    clock: Arc<ManualClock>,
-    births: Births,
+    desk: harness::Base,
     lisi: PersonId,
 }
 
@@ -79,18 +69,10 @@ impl Base {
         let definitions = Definitions::read(DEFINITIONS).expect("valid definitions");
         definitions.store(&desk.app).await.expect("stored");
         desk.followed().await;
-        let app = desk.app.clone();
-        app.keys().await.expect("keys");
-        app.token_keys().await.expect("keys");
-        let births = Births::load(&app.ledger, REGISTRY).await;
-        let lisi = app.people.pid("lisi").await.expect("a person");
+        let shared = harness::Base::of(&desk).await;
+        let lisi = shared.person("lisi").await;
         desk.stop_following();
-        Self {
-            clock: desk.clock.clone(),
-            births: births.expect("active reactions"),
-            lisi,
-            app,
-        }
+        Self { desk: shared, lisi }
     }
 }
 
@@ -104,13 +86,6 @@ enum What {
     Erase,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Action {
-    at: Moment,
-    number: usize,
-    what: What,
-}
-
 /// A person of a run.
 struct Someone {
     id: PersonId,
@@ -121,8 +96,6 @@ struct Someone {
 
 #[derive(Debug, Default)]
 struct Tally {
-    runs: u64,
-    crashes: u64,
     mails: usize,
     erased: usize,
     skipped: usize,
@@ -130,8 +103,17 @@ struct Tally {
     streams: BTreeMap<String, u64>,
 }
 
+impl Counts for Tally {
+    fn add(&mut self, of_run: Self) {
+        self.mails += of_run.mails;
+        self.erased += of_run.erased;
+        self.skipped += of_run.skipped;
+        add_counts(&mut self.streams, of_run.streams);
+    }
+}
+
 /// Returns the actions of a run: the first addresses, the tickets, and what happens to the people.
-fn plan(dice: &mut Dice) -> Vec<Action> {
+fn plan(dice: &mut Dice) -> Vec<Action<What>> {
     let mut actions = Vec::new();
     let mut add = |seconds: usize, number, what| {
         let ms = 1_000 * i64::try_from(seconds).expect("a small number");
@@ -156,71 +138,6 @@ fn plan(dice: &mut Dice) -> Vec<Action> {
     actions
 }
 
-async fn open_ticket(
-    app: &App,
-    creator: PersonId,
-    number: usize,
-    approvers: &str,
-) -> Result<TicketSn, String> {
-    let title = format!("ticket {number}");
-    let key = Key {
-        app: "simulation".into(),
-        key: title.clone(),
-        request: title.clone(),
-    };
-    let before = opened_before(app, &key).await;
-    if let Some(opened) = before.map_err(|error| error.to_string())? {
-        return Ok(opened.sn);
-    }
-    let form = [
-        ("title", title.as_str()),
-        ("apply_content", "as listed"),
-        ("impact", "1"),
-        ("urgency", "1"),
-        ("ZHIDINGSHENPIREN", approvers),
-    ];
-    let submission = Submission {
-        open: Open {
-            service: SERVICE,
-            creator,
-            form: form
-                .into_iter()
-                .map(|(key, value)| Entry::new(key, value))
-                .collect(),
-            ..Open::default()
-        },
-        variables: BTreeMap::new(),
-        receiver: None,
-        key: Some(key),
-    };
-    let opened = Box::pin(submit(app, submission, by)).await;
-    opened
-        .map(|opened| opened.sn)
-        .map_err(|error| error.to_string())
-}
-
-fn by(person: &PersonId) -> Meta {
-    Meta {
-        actor: person.clone(),
-        ..Meta::system("simulation", "simulation")
-    }
-}
-
-/// Runs one seed. An error is the reason why the run did not end, or ended in a wrong state.
-async fn run(base: &Base, seed: u64, sabotage: Sabotage) -> Result<Tally, String> {
-    let mut world = World::new(base, seed, sabotage).await;
-    for _ in 0..STEPS_MAX {
-        world.act().await?;
-        world.settle().await?;
-        let Some(next) = world.next().await else {
-            return world.check().await;
-        };
-        world.clock.advance(next.0 - world.clock.now().0);
-    }
-    let left = world.deadlines().await;
-    Err(format!("a deadline was not answered: {left:?}"))
-}
-
 /// Returns the number of seeds.
 #[expect(
     clippy::disallowed_methods,
@@ -235,23 +152,13 @@ fn seeds() -> u64 {
 async fn no_notification_is_lost_and_no_erased_person_gets_a_mail() {
     let base = Base::build().await;
     tokio::time::pause();
-    let mut tally = Tally::default();
-    for seed in 0..seeds() {
-        match Box::pin(run(&base, seed, Sabotage::None)).await {
-            Ok(of_run) => {
-                tally.runs += of_run.runs;
-                tally.crashes += of_run.crashes;
-                tally.mails += of_run.mails;
-                tally.erased += of_run.erased;
-                tally.skipped += of_run.skipped;
-                for (kind, count) in of_run.streams {
-                    *tally.streams.entry(kind).or_default() += count;
-                }
-            }
-            Err(reason) => panic!("seed {seed}: {reason}"),
-        }
-    }
-    println!("people and their addresses: {tally:?}");
+    let totals = runs::run_all::<World<'_>>(&base, 0..seeds()).await;
+    let Totals {
+        runs,
+        crashes,
+        counts,
+    } = totals;
+    println!("people and their addresses: {runs} runs, {crashes} crashes, {counts:?}");
     for kind in [
         "person",
         "notification",
@@ -259,10 +166,10 @@ async fn no_notification_is_lost_and_no_erased_person_gets_a_mail() {
         "inbound",
         "chat_identity",
     ] {
-        assert!(tally.streams.contains_key(kind), "no stream {kind}");
+        assert!(counts.streams.contains_key(kind), "no stream {kind}");
     }
     assert!(
-        tally.crashes > tally.runs / 2 && tally.erased > 0 && tally.mails > 0,
+        crashes > runs / 2 && counts.erased > 0 && counts.mails > 0,
         "too few crashes, erasures or mails"
     );
 }
@@ -280,12 +187,6 @@ async fn the_check_finds_mails_to_erased_people_and_lost_deadlines() {
             "a deadline was not answered",
         ),
     ] {
-        let mut found = 0;
-        for seed in first..first + 40 {
-            if let Err(reason) = Box::pin(run(&base, seed, sabotage)).await {
-                found += u64::from(reason.contains(expected));
-            }
-        }
-        assert!(found > 0, "no run of 40 fails with {expected:?}");
+        assert_found::<World<'_>>(&base, first..first + 40, sabotage, expected).await;
     }
 }

@@ -5,12 +5,9 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
-use async_trait::async_trait;
-use events::Moment;
 use infra::Error;
-use infra::queue::{Message, Parked, Queue};
-use infra::store::{Appended, Commit, Cursor, Head, Journal, Placed, Store, Walked};
-use infra::views::{Document, Entry, Index, Range, Views};
+
+use crate::gated::{Gate, Gated};
 
 /// Number of times that the scheduler polls a task in one run. The run ends after this number of polls.
 const POLLS: usize = 400;
@@ -90,149 +87,27 @@ pub(crate) fn run_to_end<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// A wrapper around storage or another service. Each call has an await before and after the call. At each
-/// await, the scheduler can run another task or kill the current task.
-pub(crate) struct Paused<T>(pub(crate) T);
+/// A storage with an await before and after each call. At each await, the scheduler can run another task or kill the current
+/// task.
+pub(crate) type Paused<T> = Gated<T, Pause>;
 
-async fn pause() {
-    let mut paused = false;
-    std::future::poll_fn(move |_| {
-        if std::mem::replace(&mut paused, true) {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
-    })
-    .await;
-}
+pub(crate) struct Pause;
 
-macro_rules! with_pauses {
-    ($call:expr) => {{
-        pause().await;
-        let answer = $call.await;
-        pause().await;
-        answer
-    }};
-}
-
-#[async_trait]
-impl<T: Journal> Journal for Paused<T> {
-    async fn append(&self, commit: Commit) -> Result<Appended, Error> {
-        with_pauses!(self.0.append(commit))
-    }
-    async fn back(
-        &self,
-        stream: &str,
-        before: Option<i64>,
-        limit: usize,
-    ) -> Result<Vec<Commit>, Error> {
-        with_pauses!(self.0.back(stream, before, limit))
-    }
-    async fn forward(&self, stream: &str, from: i64, limit: usize) -> Result<Vec<Commit>, Error> {
-        with_pauses!(self.0.forward(stream, from, limit))
-    }
-    async fn next(&self, stream: &str) -> Result<i64, Error> {
-        with_pauses!(self.0.next(stream))
-    }
-    async fn walk(&self, from: Option<Cursor>, limit: usize) -> Result<Walked, Error> {
-        with_pauses!(self.0.walk(from, limit))
+impl Gate for Pause {
+    async fn pass(&self) -> Result<(), Error> {
+        let mut paused = false;
+        std::future::poll_fn(move |_| {
+            if std::mem::replace(&mut paused, true) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+        Ok(())
     }
 }
 
-#[async_trait]
-impl<T: Store> Store for Paused<T> {
-    async fn feed(&self, after: i64, limit: usize) -> Result<Vec<Placed>, Error> {
-        with_pauses!(self.0.feed(after, limit))
-    }
-    async fn head(&self) -> Result<Head, Error> {
-        with_pauses!(self.0.head())
-    }
-    async fn past(&self, position: i64) {
-        with_pauses!(self.0.past(position));
-    }
-}
-
-#[async_trait]
-impl<T: Views> Views for Paused<T> {
-    async fn get(&self, view: &str, key: &str) -> Result<Option<Document>, Error> {
-        with_pauses!(self.0.get(view, key))
-    }
-    async fn put_with(
-        &self,
-        view: &str,
-        key: &str,
-        document: &Document,
-        index: &Index,
-        facets: &str,
-        expected: i64,
-    ) -> Result<bool, Error> {
-        with_pauses!(
-            self.0
-                .put_with(view, key, document, index, facets, expected)
-        )
-    }
-    async fn range_after(
-        &self,
-        range: Range<'_>,
-        after: Option<&Entry>,
-    ) -> Result<Vec<Entry>, Error> {
-        with_pauses!(self.0.range_after(range, after))
-    }
-    async fn count(&self, view: &str, index: &str, from: &str, to: &str) -> Result<u64, Error> {
-        with_pauses!(self.0.count(view, index, from, to))
-    }
-    async fn scan(
-        &self,
-        view: &str,
-        after: &str,
-        limit: usize,
-    ) -> Result<Vec<(String, Document)>, Error> {
-        with_pauses!(self.0.scan(view, after, limit))
-    }
-    async fn remove(&self, view: &str, key: &str) -> Result<(), Error> {
-        with_pauses!(self.0.remove(view, key))
-    }
-    async fn clear(&self, view: &str) -> Result<(), Error> {
-        with_pauses!(self.0.clear(view))
-    }
-}
-
-#[async_trait]
-impl<T: Queue> Queue for Paused<T> {
-    async fn put(&self, queue: &str, id: &str, body: &[u8], due: Moment) -> Result<(), Error> {
-        with_pauses!(self.0.put(queue, id, body, due))
-    }
-    async fn take(
-        &self,
-        queue: &str,
-        now: Moment,
-        until: Moment,
-        limit: usize,
-    ) -> Result<Vec<Message>, Error> {
-        with_pauses!(self.0.take(queue, now, until, limit))
-    }
-    async fn done(&self, queue: &str, message: &Message) -> Result<(), Error> {
-        with_pauses!(self.0.done(queue, message))
-    }
-    async fn defer(&self, queue: &str, message: &Message, due: Moment) -> Result<(), Error> {
-        with_pauses!(self.0.defer(queue, message, due))
-    }
-    async fn park(&self, queue: &str, message: &Message, reason: &str) -> Result<(), Error> {
-        with_pauses!(self.0.park(queue, message, reason))
-    }
-    async fn parked(&self, limit: usize) -> Result<Vec<Parked>, Error> {
-        with_pauses!(self.0.parked(limit))
-    }
-    async fn redrive(&self, queue: &str, id: &str, due: Moment) -> Result<(), Error> {
-        with_pauses!(self.0.redrive(queue, id, due))
-    }
-    async fn waiting(&self, queue: &str) -> Result<u64, Error> {
-        with_pauses!(self.0.waiting(queue))
-    }
-    async fn next_due(&self, queue: &str) -> Result<Option<Moment>, Error> {
-        with_pauses!(self.0.next_due(queue))
-    }
-    async fn arrival(&self, queue: &str) {
-        with_pauses!(self.0.arrival(queue));
-    }
+pub(crate) fn paused<T>(inner: T) -> Paused<T> {
+    Gated { inner, gate: Pause }
 }

@@ -11,7 +11,6 @@ use events::notification::Fact;
 use events::person::PersonEvent;
 use events::{Moment, PersonId, aggregate_of};
 use functions::app::history::history_from;
-use functions::stream::parked;
 
 use super::world::World;
 use super::{KIND, Tally};
@@ -23,15 +22,9 @@ const ROUTED_MS: i64 = 10 * 60_000;
 
 impl World<'_> {
     /// Checks the end of the run, and returns what happened.
-    pub(super) async fn check(&self) -> Result<Tally, String> {
-        let parked = self.queue.parked(10).await.expect("readable");
-        let streams = parked::list(&*self.views, 10).await.expect("readable");
-        if !parked.is_empty() || !streams.is_empty() {
-            return Err(format!("parked: {parked:?}, {streams:?}"));
-        }
+    pub(super) async fn check_end(&self) -> Result<Tally, String> {
+        self.desk.check_parked().await?;
         let mut tally = Tally {
-            runs: 1,
-            crashes: self.crashes,
             mails: self.relay.sent().len(),
             erased: self
                 .people
@@ -42,7 +35,7 @@ impl World<'_> {
         };
         self.check_mails()?;
         let mut needed: BTreeMap<(String, PersonId), u32> = BTreeMap::new();
-        let feed = self.store.feed(0, 1_000_000).await.expect("readable");
+        let feed = self.desk.store.feed(0, 1_000_000).await.expect("readable");
         for placed in feed {
             let name = &placed.commit.stream;
             let kind = aggregate_of(name);
@@ -51,7 +44,7 @@ impl World<'_> {
                 continue;
             }
             if kind == "notification" {
-                let state = self.app.ledger.load::<Notification>(name).await;
+                let state = self.desk.app.ledger.load::<Notification>(name).await;
                 let state = state.expect("readable").aggregate.0;
                 if !matches!(state.phase, Phase::Completed(_)) {
                     return Err(format!("{name} has not ended: {:?}", state.phase));
@@ -94,7 +87,7 @@ impl World<'_> {
 
     /// Checks one delivery. Returns true if it did not send anything.
     async fn check_delivery(&self, name: &str) -> Result<bool, String> {
-        let state = self.app.ledger.load::<Delivery>(name).await;
+        let state = self.desk.app.ledger.load::<Delivery>(name).await;
         let state = state.expect("readable").aggregate.0;
         let requested = state.requested.as_ref().ok_or("no request")?;
         let mark = name.trim_start_matches("delivery-");
@@ -106,7 +99,7 @@ impl World<'_> {
             return Err(format!("{name} has not ended"));
         }
         let person = stream(&requested.person);
-        let history = history_from::<PersonEvent>(&self.app.ledger, &person, 1).await;
+        let history = history_from::<PersonEvent>(&self.desk.app.ledger, &person, 1).await;
         let history = history.expect("readable");
         let chosen = requested.due.plus_ms(-ROUTED_MS);
         let has_changed = |at: Moment| at >= chosen && at <= requested.due;

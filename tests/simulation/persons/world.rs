@@ -1,248 +1,88 @@
-//! One run of the desk: its work, its crashes, and what people do.
+//! One run of the desk: its people and tickets, and what people do.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use events::{Moment, TicketSn};
+use events::{Entry, TicketSn};
 use functions::App;
 use functions::app::erasure;
 use functions::app::notifications::preferences::{self, Preferences};
 use functions::app::notifications::{addresses, identities, inbound};
-use functions::app::numbers::Numbers;
-use functions::app::outbound::Targets;
-use functions::catalog::queues;
-use functions::host::local::{follow_page, work};
-use functions::registry::{REGISTRY, is_configuration};
-use functions::stream::follow::due;
-use functions::timer::wake::wake;
-use infra::clock::{Clock as _, ManualClock, SeededRng};
-use infra::queue::{Message, Queue};
-use infra::store::Store;
-use infra::views::{InSteps, Views};
-use infra::{Ledger, queue, store, views};
-use tests::MORNING;
+use functions::registry::is_configuration;
+use infra::clock::Clock as _;
+use infra::ledger::SNAPSHOT_EVERY;
 
 use super::relay::{Relay, mail_with_code, report};
-use super::{Action, Base, KIND, PEOPLE, Sabotage, Someone, What, by, open_ticket, plan};
-use crate::external::crashing::{CrashPoint, Crashing};
+use super::{Base, KIND, PEOPLE, SERVICE, Sabotage, Someone, Tally, What, plan};
+use crate::harness::crashing::{CrashPoint, Crashing};
+use crate::harness::{Action, Desk, Setup, by, open_ticket, runs};
 use crate::scheduler::Dice;
 
-/// Maximum number of passes over all queues at one time.
-const PASSES_MAX: usize = 100;
-/// Pause until the same overdue work is done again, in milliseconds.
-const AGAIN_MS: i64 = 10_000;
-/// Time for which a message is hidden after a worker has taken it, in milliseconds.
-const LEASE_MS: i64 = 60_000;
-/// A time that is later than all deadlines.
-const LATEST: Moment = Moment(9_999_999_999_998);
-/// A position that is later than all commits. The use cases then do not wait for the follower.
-const FOLLOWED: i64 = i64::MAX - 1;
-
-/// The storage, the relay, the people and the running process of one run.
+/// The desk, the relay, the people and the tickets of one run.
 pub(super) struct World<'a> {
-    pub(super) base: &'a Base,
-    pub(super) seed: u64,
-    pub(super) dice: Dice,
-    pub(super) clock: Arc<ManualClock>,
-    pub(super) rng: Arc<SeededRng>,
-    pub(super) point: Arc<CrashPoint>,
-    pub(super) store: Arc<dyn Store>,
-    pub(super) views: Arc<dyn Views>,
-    pub(super) queue: Arc<dyn Queue>,
+    base: &'a Base,
+    seed: u64,
+    pub(super) desk: Desk<'a, What>,
     pub(super) relay: Arc<Relay>,
-    pub(super) app: App,
-    pub(super) followed: i64,
     pub(super) people: Vec<Someone>,
     /// The tickets with the numbers of their approvers.
     pub(super) tickets: BTreeMap<usize, (TicketSn, Vec<usize>)>,
-    pub(super) actions: Vec<Action>,
-    pub(super) sabotage: Sabotage,
-    pub(super) crash_rate: usize,
-    pub(super) crashes_left: usize,
-    pub(super) crashes: u64,
+    sabotage: Sabotage,
 }
 
-impl<'a> World<'a> {
-    pub(super) async fn new(base: &'a Base, seed: u64, sabotage: Sabotage) -> Self {
+impl<'a> runs::World<'a> for World<'a> {
+    type Base = Base;
+    type Sabotage = Sabotage;
+    type What = What;
+    type Counts = Tally;
+
+    async fn new(base: &'a Base, seed: u64, sabotage: Sabotage) -> Self {
         let mut dice = Dice::new(seed);
-        let clock = base.clock.clone();
-        clock.advance(MORNING.0 - clock.now().0);
-        let point = Arc::new(CrashPoint::default());
-        let relay = Arc::new(Relay::new(&mut dice, clock.clone()));
+        let clock = base.desk.morning();
+        let relay = Arc::new(Relay::new(&mut dice, clock));
         let mut people = Vec::new();
         for number in 0..PEOPLE {
             let name = format!("person{seed}x{number}");
             people.push(Someone {
-                id: base.app.people.pid(&name).await.expect("a person"),
+                id: base.desk.person(&name).await,
                 addresses: Vec::new(),
                 erased: None,
             });
         }
-        let mut world = Self {
+        let mailer = relay.clone();
+        let setup = Setup {
+            snapshot_every: SNAPSHOT_EVERY,
+            loses_attempts: sabotage == Sabotage::LostAttempts,
+            connect: Box::new(move |app: &mut App, point: &Arc<CrashPoint>| {
+                app.mailer = Arc::new(Crashing {
+                    inner: mailer.clone(),
+                    gate: point.clone(),
+                });
+            }),
+        };
+        let mut desk = Desk::new(&base.desk, seed, dice, setup);
+        desk.actions = plan(&mut desk.dice);
+        Self {
             base,
             seed,
-            crash_rate: [0, 5, 15, 30][dice.below(4)],
-            crashes_left: dice.below(7),
-            actions: plan(&mut dice),
-            dice,
-            clock,
-            rng: Arc::new(SeededRng::new(seed)),
-            store: Arc::new(Crashing {
-                inner: store::memory::Memory::default(),
-                point: point.clone(),
-            }),
-            views: Arc::new(Crashing {
-                inner: views::memory::Memory::default(),
-                point: point.clone(),
-            }),
-            queue: Arc::new(Crashing {
-                inner: queue::memory::Memory::default(),
-                point: point.clone(),
-            }),
-            point,
+            desk,
             relay,
-            app: base.app.clone(),
-            followed: 0,
             people,
             tickets: BTreeMap::new(),
             sabotage,
-            crashes: 0,
-        };
-        world.start_process();
-        world
-    }
-
-    /// Starts a process of the desk with the storage of this run.
-    fn start_process(&mut self) {
-        let ledger = Ledger::new(
-            self.store.clone(),
-            self.base.app.ledger.keys.clone(),
-            self.clock.clone(),
-            self.rng.clone(),
-        );
-        let mut app = self.base.app.clone();
-        app.views = self.views.clone();
-        app.queue = self.queue.clone();
-        app.page_writer = Arc::new(InSteps {
-            views: self.views.clone(),
-            queue: self.queue.clone(),
-        });
-        app.mailer = Arc::new(Crashing {
-            inner: self.relay.clone(),
-            point: self.point.clone(),
-        });
-        app.numbers = Arc::new(Numbers::new(ledger.clone()));
-        app.targets = Targets::default();
-        app.followed = Arc::default();
-        app.followed.reached(FOLLOWED);
-        app.ledger = ledger;
-        self.app = app;
-    }
-
-    /// Runs a task of the desk, which crashes at a random call or not at all. Returns `None` after a crash.
-    async fn run<T>(&mut self, calls: usize, task: impl Future<Output = T>) -> Option<T> {
-        let is_planned = self.crashes_left > 0 && self.dice.below(100) < self.crash_rate;
-        let place = if is_planned {
-            1 + self.dice.below(2 * calls)
-        } else {
-            0
-        };
-        self.point.plan(place);
-        let done = self.point.run(task).await;
-        self.point.plan(0);
-        if done.is_none() {
-            self.crashes += 1;
-            self.crashes_left -= 1;
-            self.start_process();
-            let checkpoint = self.views.get("checkpoint", "follow").await;
-            let checkpoint = checkpoint.expect("the memory is readable");
-            self.followed = checkpoint.map_or(0, |checkpoint| checkpoint.sequence);
-        }
-        done
-    }
-
-    /// Processes all new commits.
-    async fn follow(&mut self) -> Result<(), String> {
-        let base = self.base;
-        for _ in 0..PASSES_MAX {
-            let (app, after) = (self.app.clone(), self.followed);
-            let followed = Box::pin(follow_page(&app, &base.births, after));
-            match self.run(12, followed).await {
-                Some(Ok(reached)) if reached == after => return Ok(()),
-                Some(Ok(reached)) => self.followed = reached,
-                Some(Err(error)) => return Err(format!("the follower fails: {error}")),
-                None => {}
-            }
-            self.app.followed.reached(FOLLOWED);
-        }
-        Err("the follower does not end".into())
-    }
-
-    /// Does all work that is due at the current time.
-    pub(super) async fn settle(&mut self) -> Result<(), String> {
-        for _ in 0..PASSES_MAX {
-            self.follow().await?;
-            let app = self.app.clone();
-            if let Some(Err(error)) = self.run(4, Box::pin(wake(&app, REGISTRY, None))).await {
-                return Err(format!("the search for deadlines fails: {error}"));
-            }
-            let before = self.head().await;
-            let mut taken = 0;
-            for name in queues() {
-                let now = self.clock.now();
-                let messages = self.queue.take(name, now, now.plus_ms(LEASE_MS), 100).await;
-                for message in messages.map_err(|error| error.to_string())? {
-                    taken += 1;
-                    self.process(name, message).await?;
-                }
-            }
-            if taken == 0 || self.head().await == before {
-                return Ok(());
-            }
-        }
-        Err("the work at one time does not end".into())
-    }
-
-    async fn process(&mut self, name: &'static str, message: Message) -> Result<(), String> {
-        if self.sabotage == Sabotage::LostAttempts && message.id.contains("|attempt|") {
-            let done = self.queue.done(name, &message).await;
-            return done.map_err(|error| error.to_string());
-        }
-        let (app, id) = (self.app.clone(), message.id.clone());
-        match self.run(40, Box::pin(work(&app, name, message))).await {
-            Some(Err(error)) => Err(format!("message {id} of queue {name}: {error}")),
-            Some(Ok(())) | None => Ok(()),
         }
     }
 
-    async fn head(&self) -> i64 {
-        let head = self.store.head().await;
-        head.expect("the memory is readable").position
+    fn desk(&mut self) -> &mut Desk<'a, What> {
+        &mut self.desk
     }
 
-    /// Does all actions whose time has come. An action that a crash interrupted is repeated.
-    pub(super) async fn act(&mut self) -> Result<(), String> {
-        let now = self.clock.now();
-        let (due, later) = std::mem::take(&mut self.actions)
-            .into_iter()
-            .partition::<Vec<_>, _>(|action| action.at <= now);
-        self.actions = later;
-        for action in due {
-            if !Box::pin(self.perform(action)).await? {
-                let at = self.clock.now().plus_ms(AGAIN_MS);
-                self.actions.push(Action { at, ..action });
-            }
-        }
-        Ok(())
-    }
-
-    /// Does one action. Returns false if the action must be repeated.
-    async fn perform(&mut self, action: Action) -> Result<bool, String> {
+    async fn perform(&mut self, action: Action<What>) -> Result<bool, String> {
         let Action { number, what, .. } = action;
         if what == What::Open {
             return self.open(number).await;
         }
-        let (app, id) = (self.app.clone(), self.people[number].id.clone());
+        let (app, id) = (self.desk.app.clone(), self.people[number].id.clone());
         let address = self.people[number].addresses.last().cloned();
         if self.people[number].erased.is_some() {
             return Ok(true);
@@ -259,7 +99,7 @@ impl<'a> World<'a> {
                     ..Preferences::default()
                 };
                 let written = preferences::write(&app, &id, preferences, by(&id));
-                let written = self.run(8, Box::pin(written)).await;
+                let written = self.desk.run(8, Box::pin(written)).await;
                 Ok(written.transpose().map_err(failed)?.is_some())
             }
             (What::Link, Some(address)) => {
@@ -269,7 +109,7 @@ impl<'a> World<'a> {
                 };
                 let mail = mail_with_code(&address, &code.code);
                 let stored = inbound::store_mail(&app, "mail", mail.as_bytes());
-                let stored = self.run(8, Box::pin(stored)).await;
+                let stored = self.desk.run(8, Box::pin(stored)).await;
                 Ok(stored.transpose().map_err(failed)?.is_some())
             }
             (What::Bounce, Some(address)) => {
@@ -278,12 +118,12 @@ impl<'a> World<'a> {
                 };
                 let mail = report(&mark, &address);
                 let stored = inbound::store_mail(&app, "mail", mail.as_bytes());
-                let stored = self.run(8, Box::pin(stored)).await;
+                let stored = self.desk.run(8, Box::pin(stored)).await;
                 Ok(stored.transpose().map_err(failed)?.is_some())
             }
             (What::Release, Some(_)) => {
                 let released = addresses::release(&app, &id, KIND, by(&id));
-                let released = self.run(8, Box::pin(released)).await;
+                let released = self.desk.run(8, Box::pin(released)).await;
                 Ok(released.transpose().map_err(failed)?.is_some())
             }
             (What::Erase, Some(_)) => self.erase(number).await,
@@ -291,19 +131,25 @@ impl<'a> World<'a> {
         }
     }
 
+    async fn check(&self) -> Result<Tally, String> {
+        self.check_end().await
+    }
+}
+
+impl World<'_> {
     /// Erases a person. After a crash, an operator erases the person again by the id.
     async fn erase(&mut self, number: usize) -> Result<bool, String> {
-        let (app, id) = (self.app.clone(), self.people[number].id.clone());
+        let (app, id) = (self.desk.app.clone(), self.people[number].id.clone());
         if self.sabotage != Sabotage::KeptPeople {
             let progress = |_: i64| {};
             let erased = erasure::erase(&app, id.as_str(), is_configuration, &progress);
-            match self.run(60, Box::pin(erased)).await {
+            match self.desk.run(60, Box::pin(erased)).await {
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Err(format!("the erasure fails: {error}")),
                 None => return Ok(false),
             }
         }
-        self.people[number].erased = Some(self.clock.now());
+        self.people[number].erased = Some(self.desk.clock.now());
         Ok(true)
     }
 
@@ -317,40 +163,24 @@ impl<'a> World<'a> {
             .collect();
         let ids = approvers.iter().map(|one| self.people[*one].id.as_str());
         let ids = ids.collect::<Vec<_>>().join(",");
-        let (app, lisi) = (self.app.clone(), self.base.lisi.clone());
-        let opened = Box::pin(open_ticket(&app, lisi, number, &ids));
-        match self.run(30, opened).await {
+        let (app, lisi) = (self.desk.app.clone(), self.base.lisi.clone());
+        let title = format!("ticket {number}");
+        let form = [
+            ("title", title.as_str()),
+            ("apply_content", "as listed"),
+            ("impact", "1"),
+            ("urgency", "1"),
+            ("ZHIDINGSHENPIREN", ids.as_str()),
+        ];
+        let form = form.map(|(key, value)| Entry::new(key, value)).to_vec();
+        let opened = Box::pin(open_ticket(&app, SERVICE, lisi, title, form));
+        match self.desk.run(30, opened).await {
             Some(Ok(sn)) => {
                 self.tickets.insert(number, (sn, approvers));
                 Ok(true)
             }
             Some(Err(reason)) => Err(format!("the ticket is not opened: {reason}")),
             None => Ok(false),
-        }
-    }
-
-    /// Returns the time at which the next work is due. Returns `None` if nothing is left to do.
-    pub(super) async fn next(&self) -> Option<Moment> {
-        let now = self.clock.now();
-        let mut times: Vec<Moment> = self.actions.iter().map(|action| action.at).collect();
-        for name in queues() {
-            let due = self.queue.next_due(name).await;
-            times.extend(due.expect("the memory is readable"));
-        }
-        times.extend(self.deadlines().await.into_iter().map(|(_, _, at)| at));
-        let next = times.into_iter().min()?;
-        Some(next.max(now.plus_ms(if next > now { 0 } else { AGAIN_MS })))
-    }
-
-    pub(super) async fn deadlines(&self) -> Vec<(String, String, Moment)> {
-        let mut rows = due::Rows::until(&*self.views, LATEST);
-        let mut deadlines = Vec::new();
-        loop {
-            let page = rows.next().await.expect("the memory is readable");
-            if page.is_empty() {
-                return deadlines;
-            }
-            deadlines.extend(page);
         }
     }
 }

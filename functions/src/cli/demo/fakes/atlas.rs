@@ -1,14 +1,13 @@
 //! Imitates Atlas CMMS with the part of its REST API for work orders and their comments, and its webhooks.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard};
 
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use tokio::net::TcpListener;
 
-use super::ticket_api::{Admission, Denied, Reply, Request, TicketApi, serve, text};
+use super::ticket_api::{Admission, Denied, Reply, Request, TicketApi, served, text};
 
 /// Number of work orders on a page of the search if the request names no number.
 const SEARCH_DEFAULT: usize = 10;
@@ -50,6 +49,8 @@ pub struct Atlas {
     comments: Mutex<Vec<(u64, Value)>>,
 }
 
+served!(Atlas);
+
 impl Atlas {
     /// Creates an Atlas without work orders. Requests must have the API key.
     pub fn new(key: &str, now: fn() -> Timestamp) -> Self {
@@ -59,31 +60,6 @@ impl Atlas {
             orders: Mutex::default(),
             comments: Mutex::default(),
         }
-    }
-
-    /// Responds to all HTTP requests that arrive at `listener`. The function runs until its task is aborted.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener) -> std::io::Result<()> {
-        serve(self, listener).await
-    }
-
-    /// Answers `requests` further requests. After these, all requests are answered with status 429.
-    pub fn limit(&self, requests: u32) {
-        self.admission.limit(Some(requests));
-    }
-
-    /// Removes the limit of requests.
-    pub fn unlimited(&self) {
-        self.admission.limit(None);
-    }
-
-    /// Returns the number of requests, including rejected requests.
-    pub fn requests(&self) -> usize {
-        self.admission.requests()
-    }
-
-    /// Returns the number of admitted requests that write.
-    pub fn writes(&self) -> usize {
-        self.admission.writes()
     }
 
     /// Returns a work order by its id, as the API returns it.

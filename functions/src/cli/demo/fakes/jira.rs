@@ -4,15 +4,14 @@
 mod jql;
 mod write;
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard};
 
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use tokio::net::TcpListener;
 
 use self::jql::{Jql, Subject};
-use super::ticket_api::{Admission, Denied, Reply, Request, TicketApi, serve, text};
+use super::ticket_api::{Admission, Denied, Reply, Request, TicketApi, served, text};
 
 /// Number of issues in a page if the request names no number.
 const PAGE_DEFAULT: usize = 50;
@@ -58,6 +57,8 @@ struct Issue {
     updated: Timestamp,
 }
 
+served!(Jira);
+
 impl Jira {
     /// Creates a project without issues. Requests must have the user with the password, or the password as token.
     pub fn new(user: &str, secret: &str, project: &str, now: fn() -> Timestamp) -> Self {
@@ -68,31 +69,6 @@ impl Jira {
             now,
             issues: Mutex::default(),
         }
-    }
-
-    /// Responds to all HTTP requests that arrive at `listener`. The function runs until its task is aborted.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener) -> std::io::Result<()> {
-        serve(self, listener).await
-    }
-
-    /// Answers `requests` further requests. After these, all requests are answered with status 429.
-    pub fn limit(&self, requests: u32) {
-        self.admission.limit(Some(requests));
-    }
-
-    /// Removes the limit of requests.
-    pub fn unlimited(&self) {
-        self.admission.limit(None);
-    }
-
-    /// Returns the number of requests, including rejected requests.
-    pub fn requests(&self) -> usize {
-        self.admission.requests()
-    }
-
-    /// Returns the number of admitted requests that write.
-    pub fn writes(&self) -> usize {
-        self.admission.writes()
     }
 
     /// Returns an issue by its id or key, as the API returns it.

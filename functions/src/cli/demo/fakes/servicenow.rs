@@ -5,18 +5,17 @@ mod query;
 mod record;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard};
 
 use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 
 use self::query::Query;
 use self::record::{JOURNALS, Record, View, label, prefix};
-use super::ticket_api::{Admission, Denied, Reply, Request, TicketApi, serve, text};
+use super::ticket_api::{Admission, Denied, Reply, Request, TicketApi, served, text};
 
 /// Number of records in a page if the request names no limit, as in the Table API.
 const LIMIT_DEFAULT: usize = 10_000;
@@ -43,6 +42,8 @@ struct Records {
     created: u64,
 }
 
+served!(ServiceNow);
+
 impl ServiceNow {
     /// Creates an instance without records. Requests must have the user with the password, or the password as token.
     pub fn new(user: &str, secret: &str, now: fn() -> Timestamp) -> Self {
@@ -52,31 +53,6 @@ impl ServiceNow {
             now,
             records: Mutex::default(),
         }
-    }
-
-    /// Responds to all HTTP requests that arrive at `listener`. The function runs until its task is aborted.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener) -> std::io::Result<()> {
-        serve(self, listener).await
-    }
-
-    /// Answers `requests` further requests. After these, all requests are answered with status 429.
-    pub fn limit(&self, requests: u32) {
-        self.admission.limit(Some(requests));
-    }
-
-    /// Removes the limit of requests.
-    pub fn unlimited(&self) {
-        self.admission.limit(None);
-    }
-
-    /// Returns the number of requests, including rejected requests.
-    pub fn requests(&self) -> usize {
-        self.admission.requests()
-    }
-
-    /// Returns the number of admitted requests that write.
-    pub fn writes(&self) -> usize {
-        self.admission.writes()
     }
 
     /// Returns a record by its `sys_id`, as the Table API returns it with `sysparm_exclude_reference_link=true`.

@@ -214,6 +214,43 @@ pub(super) trait TicketApi: Send + Sync + 'static {
     fn respond(&self, request: &Request<'_>) -> Reply;
 }
 
+/// Adds to an imitated ticket system the functions that all of them have: to serve requests, to limit their number and to
+/// count them. The field `admission` of the system is its [`Admission`].
+macro_rules! served {
+    ($system:ty) => {
+        impl $system {
+            /// Responds to all HTTP requests that arrive at `listener`. The function runs until its task is aborted.
+            pub async fn serve(
+                self: std::sync::Arc<Self>,
+                listener: tokio::net::TcpListener,
+            ) -> std::io::Result<()> {
+                super::ticket_api::serve(self, listener).await
+            }
+
+            /// Answers `requests` further requests. After these, all requests are answered with status 429.
+            pub fn limit(&self, requests: u32) {
+                self.admission.limit(Some(requests));
+            }
+
+            /// Removes the limit of requests.
+            pub fn unlimited(&self) {
+                self.admission.limit(None);
+            }
+
+            /// Returns the number of requests, including rejected requests.
+            pub fn requests(&self) -> usize {
+                self.admission.requests()
+            }
+
+            /// Returns the number of admitted requests that write.
+            pub fn writes(&self) -> usize {
+                self.admission.writes()
+            }
+        }
+    };
+}
+pub(super) use served;
+
 /// Responds to all HTTP requests that arrive at `listener`. The function runs until its task is aborted.
 pub(super) async fn serve<T: TicketApi>(
     system: Arc<T>,

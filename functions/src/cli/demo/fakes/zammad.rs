@@ -3,16 +3,15 @@
 mod desk;
 mod query;
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard};
 
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use tokio::net::TcpListener;
 
 use self::desk::{Desk, Ticket};
 use self::query::Query;
-use super::ticket_api::{Admission, Denied, Reply, Request, TicketApi, serve, text};
+use super::ticket_api::{Admission, Denied, Reply, Request, TicketApi, served, text};
 
 /// Maximum number of tickets in a page of the list, and the default.
 const PAGE_MAX: usize = 100;
@@ -38,6 +37,8 @@ pub struct Zammad {
     desk: Mutex<Desk>,
 }
 
+served!(Zammad);
+
 impl Zammad {
     /// Creates a Zammad without tickets and with the given people. Requests must have the user with the password, or the
     /// password as token.
@@ -51,31 +52,6 @@ impl Zammad {
                 ..Desk::default()
             }),
         }
-    }
-
-    /// Responds to all HTTP requests that arrive at `listener`. The function runs until its task is aborted.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener) -> std::io::Result<()> {
-        serve(self, listener).await
-    }
-
-    /// Answers `requests` further requests. After these, all requests are answered with status 429.
-    pub fn limit(&self, requests: u32) {
-        self.admission.limit(Some(requests));
-    }
-
-    /// Removes the limit of requests.
-    pub fn unlimited(&self) {
-        self.admission.limit(None);
-    }
-
-    /// Returns the number of requests, including rejected requests.
-    pub fn requests(&self) -> usize {
-        self.admission.requests()
-    }
-
-    /// Returns the number of admitted requests that write.
-    pub fn writes(&self) -> usize {
-        self.admission.writes()
     }
 
     /// Returns a ticket by its id, as the API returns it with `expand=true`.
