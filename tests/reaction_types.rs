@@ -196,6 +196,7 @@ const FIRST: &[(&str, &[&str])] = &[
         "write_binding",
         &["case.binding_removed", "case.binding_set"],
     ),
+    ("write_repair", &["case.repaired"]),
 ];
 /// The event types with which a ticket ends, see `TicketEvent::ends`.
 const ENDS: [&str; 4] = [

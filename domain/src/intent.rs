@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use events::case::Repaired;
 use events::delivery::Bounced;
 use events::digest::{Flushed, Item};
 use events::notification::{DeliveryEnded, Fact, Progress, Role};
@@ -65,6 +66,8 @@ pub enum Intent {
         cause: String,
         correlation: String,
     },
+    /// Requests the writes of a repair: the desk writes a value of the ticket of a case, or remarks, to a record again.
+    WriteRepair(Box<WriteRepair>),
     /// Requests a mission (the work of a robot) for an automatic node.
     StartDispatch(Box<StartServiceTask>),
     /// Requests that the desk processes an inbound message (a message from another system). The member
@@ -205,6 +208,18 @@ pub enum Change {
         /// The client app with which the person added the remark.
         app: Option<AppCode>,
     },
+}
+
+/// The data that the desk needs to write a value, or remarks, to a record again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriteRepair {
+    /// The name of the stream of the case.
+    pub case: String,
+    /// The id of the record to which the case was bound when the repair began.
+    pub record: String,
+    pub repaired: Repaired,
+    pub cause: String,
+    pub correlation: String,
 }
 
 /// The data that the desk needs to start one API call.
@@ -398,6 +413,7 @@ impl Intent {
             | Self::WithdrawApplications { .. }
             | Self::WriteBack { .. }
             | Self::WriteBinding { .. }
+            | Self::WriteRepair(_)
             | Self::HandleInbound { .. } => "sync",
             Self::StartDispatch(_) => "dispatch",
             Self::Notify(_)
@@ -431,6 +447,7 @@ impl Intent {
             Self::HandleInbound { subject, .. } => subject.clone(),
             Self::StartApplication { application } => application.clone(),
             Self::WriteBinding { integration, .. } => integration.clone(),
+            Self::WriteRepair(repair) => repair.case.clone(),
             Self::Notify(notify) => notify.person.0.clone(),
             Self::NotifyOperators(about) => about.ticket.0.clone(),
             Self::NotifySubscribers(notify) => notify.about.ticket.0.clone(),

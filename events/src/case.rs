@@ -336,6 +336,10 @@ pub struct Compared {
     /// the processor.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unknown: Vec<String>,
+    /// Why the record could not be read, although the source answers about other records. The text is empty if it was read,
+    /// or if the value could not be compared for another reason.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
     /// The time of the next comparison, if it is earlier than that of the other cases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Moment>,

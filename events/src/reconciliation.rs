@@ -40,6 +40,15 @@ pub struct Compared {
     pub compared: u32,
     /// Number of cases that differ from their records.
     pub differing: u32,
+    /// Number of cases whose records the source did not show, because it denies the account or its rights (401, 403).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub denied: u32,
+    /// The reason of the last of these denials. The text is empty if there was none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub denial: String,
+    /// True if the source answered about at least one record and did not deny it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_answer: bool,
     /// The time at which the current round began. A round compares all open cases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub began: Option<Moment>,
@@ -58,6 +67,14 @@ pub struct Compared {
     pub due: Moment,
 }
 impl Personals for Compared {}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands fields over by reference"
+)]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
 
 /// The desk no longer compares the cases of the source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -66,7 +66,7 @@ use domain::reactions::{
     report_delivery, report_unreached, send_callback, start_api_call, start_application,
     start_deliveries, start_digest_deliveries, start_dispatch, start_escalation, start_reminders,
     submit_application, suppress_address, sync_chat_group, update_messages, write_back,
-    write_binding,
+    write_binding, write_repair,
 };
 use domain::ticket::Ticket;
 use domain::views::callback_card::CallbackCard;
@@ -217,10 +217,16 @@ registry![
         ..Row::NEW
     },
     &Row::<Case, Case> {
-        reactions: &[Reaction {
-            name: write_binding::NAME,
-            react: write_binding::react,
-        }],
+        reactions: &[
+            Reaction {
+                name: write_binding::NAME,
+                react: write_binding::react,
+            },
+            Reaction {
+                name: write_repair::NAME,
+                react: write_repair::react,
+            },
+        ],
         deadlines: Some(Deadlines {
             queue: "sync",
             fire: |app, due| Box::pin(sync::fire_case(app, due)),

@@ -36,6 +36,7 @@ mod races;
 mod reading;
 mod reconciling;
 mod record_facts;
+mod record_faults;
 mod record_writes;
 mod refilling;
 mod setting_up;

@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use crate::record_writes::{CASE, CRM, MAPPING, TICKET, TICKETS, Written};
 
 /// The definition of the ticket system, whose cases are compared every 5 minutes.
-fn compared(more: &str) -> String {
+pub(crate) fn compared(more: &str) -> String {
     format!("{TICKETS}\n    reconcile_minutes = 5\n    {more}\n")
 }
 
 /// The mapping with a further member.
-fn with(member: &str) -> String {
+pub(crate) fn with(member: &str) -> String {
     MAPPING.replacen("notes = true", &format!("notes = true\n    {member}"), 1)
 }
 
@@ -60,7 +60,7 @@ async fn ticket(written: &Written) -> Value {
 }
 
 /// Returns the whole report for the time since `from`.
-async fn report(written: &Written, from: Moment) -> Value {
+pub(crate) async fn report(written: &Written, from: Moment) -> Value {
     let ledger = &written.desk.app.ledger;
     let zone = times::default_zone();
     let report = reports::sync(ledger, (from, written.now()), &zone).await;
@@ -68,7 +68,12 @@ async fn report(written: &Written, from: Moment) -> Value {
 }
 
 /// Binds the case to a record of another integration. Returns the status and the response.
-async fn bind(written: &Written, user: &str, integration: &str, record: &str) -> (u16, Value) {
+pub(crate) async fn bind(
+    written: &Written,
+    user: &str,
+    integration: &str,
+    record: &str,
+) -> (u16, Value) {
     let id = written.case().await["id"].clone();
     let path = format!("cases/{}/crm", id.as_str().expect("an id"));
     let body = json!({ "integration": integration, "record": record });
@@ -398,7 +403,7 @@ async fn a_second_conflict_is_shown_at_the_next_comparison() {
 }
 
 /// Removes the binding that a person set. Returns the status and the response.
-async fn unbind(written: &Written, user: &str, query: &str) -> (u16, Value) {
+pub(crate) async fn unbind(written: &Written, user: &str, query: &str) -> (u16, Value) {
     let id = written.case().await["id"].clone();
     let path = format!("cases/{}/crm{query}", id.as_str().expect("an id"));
     let answer = written.desk.v1("DELETE", &path, user, Value::Null).await;

@@ -1,8 +1,8 @@
 //! These tests check what the desk writes to the records of cases besides their statuses: remarks as notes, assignees, and
 //! the values in the record of a CRM that belongs to the same case.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -12,6 +12,7 @@ use functions::app::itsm::integrations::Definitions;
 use functions::app::{reports, times};
 use infra::http::{HttpClient, HttpError, HttpRequest, HttpResponse};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::TestDesk;
 
@@ -84,6 +85,16 @@ pub(crate) struct Systems {
     lost: Mutex<String>,
     /// Whether each note is also added to the list `notes` of the record.
     keeps_notes: AtomicBool,
+    /// The names of the records that the account of the desk may not read, so that requests about them get the status 403.
+    denied_records: Mutex<BTreeSet<String>>,
+    /// Notes with this text get the status 400. The text is empty if all notes are accepted.
+    refused_text: Mutex<String>,
+    /// Number of notes that got the status 400 because of this text.
+    refusals: AtomicUsize,
+    /// The host whose next change is executed only after [`Systems::release`]. The text is empty if there is none.
+    held_host: Mutex<String>,
+    held: Notify,
+    released: Notify,
 }
 
 impl Systems {
@@ -100,6 +111,37 @@ impl Systems {
     /// Keeps all notes from now on, in the list `notes` of the records.
     pub(crate) fn keep_notes(&self) {
         self.keeps_notes.store(true, Ordering::SeqCst);
+    }
+
+    /// Sets which records the account of the desk may not read.
+    pub(crate) fn deny_records(&self, names: &[&str]) {
+        let names = names.iter().map(ToString::to_string).collect();
+        *self.denied_records.lock().unwrap() = names;
+    }
+
+    /// Refuses notes with this text. An empty text ends the refusals.
+    pub(crate) fn refuse_notes(&self, text: &str) {
+        text.clone_into(&mut self.refused_text.lock().unwrap());
+    }
+
+    /// Returns the number of notes that were refused because of their text.
+    pub(crate) fn refusals(&self) -> usize {
+        self.refusals.load(Ordering::SeqCst)
+    }
+
+    /// Holds the next change of a record of the host back, until [`Systems::release`].
+    pub(crate) fn hold(&self, host: &str) {
+        host.clone_into(&mut self.held_host.lock().unwrap());
+    }
+
+    /// Waits until a change is held back.
+    pub(crate) async fn held(&self) {
+        self.held.notified().await;
+    }
+
+    /// Executes the change that is held back.
+    pub(crate) fn release(&self) {
+        self.released.notify_one();
     }
 
     /// Cuts the connection to a host.
@@ -131,6 +173,9 @@ impl Systems {
             return HttpResponse::of(401, b"{}");
         }
         let name = request.url.replace("https://", "").replace("/api", "");
+        if self.denied_records.lock().unwrap().contains(&name) {
+            return HttpResponse::of(403, b"{}");
+        }
         let mut records = self.records.lock().unwrap();
         let Some(record) = records.get_mut(&name) else {
             return HttpResponse::of(404, b"{}");
@@ -143,6 +188,12 @@ impl Systems {
         }
         if request.method == "PATCH" {
             let patch: Value = serde_json::from_slice(&request.body).expect("JSON");
+            let refused = self.refused_text.lock().unwrap().clone();
+            let note = patch["note"].as_str().unwrap_or_default();
+            if !refused.is_empty() && note.contains(&refused) {
+                self.refusals.fetch_add(1, Ordering::SeqCst);
+                return HttpResponse::of(400, b"{}");
+            }
             for (member, value) in patch.as_object().expect("an object") {
                 record[member.as_str()] = value.clone();
                 if member == "note" && self.keeps_notes.load(Ordering::SeqCst) {
@@ -163,6 +214,19 @@ impl HttpClient for Systems {
         let lost = self.lost.lock().unwrap().clone();
         if !lost.is_empty() && request.url.contains(&lost) {
             return Err(HttpError::NotSent("connection refused".into()));
+        }
+        let is_held = {
+            let mut held = self.held_host.lock().unwrap();
+            let is_held =
+                request.method == "PATCH" && !held.is_empty() && request.url.contains(&*held);
+            if is_held {
+                held.clear();
+            }
+            is_held
+        };
+        if is_held {
+            self.held.notify_one();
+            self.released.notified().await;
         }
         let fault = self.faults.lock().unwrap().pop();
         match fault {
@@ -539,12 +603,13 @@ async fn a_record_without_the_id_of_a_crm_case_has_one_binding() {
 }
 
 /// Ends the ticket, so that the desk writes the status to the record.
-async fn withdraw(written: &Written) {
+pub(crate) async fn withdraw(written: &Written) {
     let message = json!({ "message": "solved" });
     written.operate("withdraw", "lisi", message).await;
 }
 
-async fn listed(written: &Written, state: &str) -> Value {
+/// Returns the number of cases in the list.
+pub(crate) async fn listed(written: &Written, state: &str) -> Value {
     let path = format!("cases?state={state}");
     let (status, list) = written.desk.v1("GET", &path, "admin", Value::Null).await;
     assert_eq!(status, 200, "{list}");

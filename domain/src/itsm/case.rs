@@ -867,6 +867,7 @@ mod tests {
             found: String::new(),
             expected: String::new(),
             unknown: unknown.iter().map(ToString::to_string).collect(),
+            reason: String::new(),
             due: None,
             shift_end: None,
         };

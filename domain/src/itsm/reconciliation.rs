@@ -241,6 +241,12 @@ pub struct Reconciliation {
     /// The time at which the last complete round began, or at which the comparison was started.
     #[serde(default)]
     pub last_round: Moment,
+    /// Whether the source answered about a record in the current round and did not deny it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_answer: bool,
+    /// The reason of the last denial in the current round. The text is empty if there was none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub denial: String,
 }
 
 impl Decider for Reconciliation {
@@ -295,6 +301,7 @@ impl Decider for Reconciliation {
                 self.cursor.clear();
                 self.began = None;
                 self.is_running = true;
+                self.begin_round();
             }
             ReconciliationEvent::Compared(compared) => {
                 self.attempts.poll(compared.attempt, compared.due);
@@ -304,9 +311,36 @@ impl Decider for Reconciliation {
                 if compared.is_last {
                     self.last_round = compared.began.unwrap_or(self.last_round);
                 }
+                self.has_answer = self.has_answer_after(compared);
+                if !compared.denial.is_empty() {
+                    self.denial.clone_from(&compared.denial);
+                }
+                if is_over {
+                    self.begin_round();
+                }
             }
             ReconciliationEvent::Stopped(_) => self.is_running = false,
         }
+    }
+}
+
+impl Reconciliation {
+    /// Returns whether the source has answered about a record in the current round, also in the given comparisons.
+    pub fn has_answer_after(&self, compared: &Compared) -> bool {
+        self.has_answer || compared.has_answer || compared.compared > 0
+    }
+
+    /// Returns why the source counts as unreachable at the end of a round: it denied all reads of the round. `compared` are the
+    /// last comparisons of the round. Returns `None` if the source answered at least once, or if nothing was read.
+    pub fn denial_of_all(&self, compared: &Compared) -> Option<String> {
+        let mut denials = [&compared.denial, &self.denial].into_iter();
+        let denial = denials.find(|denial| !denial.is_empty());
+        denial.filter(|_| !self.has_answer_after(compared)).cloned()
+    }
+
+    fn begin_round(&mut self) {
+        self.has_answer = false;
+        self.denial.clear();
     }
 }
 
@@ -529,5 +563,55 @@ mod tests {
         // A round that could not read the source is not a complete one.
         let failed = after(false, "no connection");
         assert_eq!((failed.last_round, failed.began), (Moment(1_000), None));
+    }
+    #[test]
+    fn only_a_round_whose_reads_were_all_denied_shows_an_unreachable_source() {
+        let denied = Compared {
+            denied: 1,
+            denial: "the response status is 403".into(),
+            began: Some(Moment(1_500)),
+            ..Compared::default()
+        };
+        let rejected = Compared {
+            has_answer: true,
+            began: Some(Moment(1_500)),
+            ..Compared::default()
+        };
+        let agreed = Compared {
+            compared: 1,
+            began: Some(Moment(1_500)),
+            ..Compared::default()
+        };
+        let nothing = Compared {
+            began: Some(Moment(1_500)),
+            ..Compared::default()
+        };
+        let reason = Some(denied.denial.clone());
+        for (first, last, expected) in [
+            (&denied, &denied, &reason),
+            (&denied, &nothing, &reason),
+            (&nothing, &denied, &reason),
+            (&nothing, &nothing, &None),
+            (&denied, &agreed, &None),
+            (&agreed, &denied, &None),
+            (&rejected, &denied, &None),
+            (&denied, &rejected, &None),
+        ] {
+            let mut state = Reconciliation {
+                is_running: true,
+                ..Reconciliation::default()
+            };
+            state.evolve(&first.clone().into());
+            let found = state.denial_of_all(last);
+            assert_eq!(found, *expected, "{first:?} {last:?}");
+            // The next round knows nothing of this one.
+            let end = Compared {
+                is_last: true,
+                ..last.clone()
+            };
+            state.evolve(&end.into());
+            assert_eq!(state.denial_of_all(&nothing), None);
+            assert_eq!(state.denial_of_all(&denied), reason);
+        }
     }
 }

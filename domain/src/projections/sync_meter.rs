@@ -182,7 +182,10 @@ impl SyncMeter {
         };
         let open = source.unreachable.last_mut();
         let open = open.filter(|(_, end)| end.is_none());
+        // If all reads of this part of a round were denied, only the end of the round shows whether the source was unreachable.
+        let is_open_question = compared.denied > 0 && !compared.has_answer;
         match (open, compared.unreachable.is_empty()) {
+            (_, true) if is_open_question => {}
             (Some((_, end)), true) => *end = Some(envelope.at),
             (None, false) => source.unreachable.push((envelope.at, None)),
             _ => {}
@@ -385,6 +388,7 @@ mod tests {
             found: String::new(),
             expected: String::new(),
             unknown: Vec::new(),
+            reason: String::new(),
             due: None,
             shift_end: None,
         }
@@ -540,6 +544,31 @@ mod tests {
         let crm = meter.figures(Moment(0), Moment(200_000)).by_role[CRM].clone();
         assert_eq!((crm.bindings, crm.errors), (1, 1));
         assert_eq!((crm.difference_seconds, crm.binding_seconds), (80, 190));
+    }
+
+    #[test]
+    fn a_round_of_denials_does_not_end_the_time_of_an_unreachable_source() {
+        let mut meter = SyncMeter::default();
+        bind(&mut meter, "case-1", 0);
+        round(&mut meter, 100, 0, "the response status is 403");
+        let mut part = |at, has_answer| {
+            let compared = reconciliation::Compared {
+                denied: 1,
+                denial: "the response status is 403".into(),
+                has_answer,
+                ..reconciliation::Compared::default()
+            };
+            meter.fold_comparison(&envelope("reconciliation-crm", at, compared.into()));
+            let figures = meter.figures(Moment(0), Moment(400_000));
+            figures.total.unknown_seconds
+        };
+        assert_eq!(part(200, false), 300);
+        assert_eq!(part(250, true), 150);
+        assert_eq!(
+            part(300, false),
+            150,
+            "another part of the round was answered"
+        );
     }
 
     #[test]

@@ -33,6 +33,7 @@ pub mod sync_chat_group;
 pub mod update_messages;
 pub mod write_back;
 pub mod write_binding;
+pub mod write_repair;
 
 use std::collections::BTreeMap;
 

@@ -29,7 +29,9 @@ use super::{runner, wrong_queue};
 use crate::App;
 use crate::app::cards::{self, CardList};
 use crate::app::itsm::sources::WriteRequest;
-use crate::app::itsm::{applications, callbacks, cases, gate, integrations, links, sources};
+use crate::app::itsm::{
+    applications, callbacks, cases, gate, integrations, links, repairs, sources,
+};
 use crate::app::outbound::{self, Described};
 use crate::app::tickets;
 use crate::app::tickets::service_task::{self, Awaiting};
@@ -87,6 +89,12 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
             for stream in
                 links::request_writes(app, &case, &integration, &cause, &correlation).await?
             {
+                continue_write(app, &stream).await?;
+            }
+            Ok(())
+        }
+        Intent::WriteRepair(repair) => {
+            for stream in repairs::request_writes(app, &repair).await? {
                 continue_write(app, &stream).await?;
             }
             Ok(())

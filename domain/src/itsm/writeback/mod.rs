@@ -6,8 +6,10 @@
 //! themselves whether the write had an effect. Each remark has a mark in the text of its note, by which the desk finds the
 //! note in the record.
 
+mod former;
 mod notes;
 mod outcomes;
+mod refusals;
 mod requests;
 mod verdicts;
 
@@ -23,7 +25,9 @@ use events::writeback::{
 use events::{Moment, TicketSn};
 use serde::{Deserialize, Serialize};
 
+pub use self::former::Former;
 pub use self::notes::{mark, marked};
+pub use self::refusals::RefusedNote;
 pub use self::verdicts::UNCLEAR;
 use crate::attempt::{Attempts, Policy, Report};
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
@@ -216,6 +220,16 @@ pub struct Writeback {
     /// The remarks that a failed write did not write, and that no later write contains.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub unwritten_notes: BTreeSet<u64>,
+    /// The refusals of remarks that the record does not contain, by the numbers of the remarks.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub refused_notes: BTreeMap<u64, RefusedNote>,
+    /// The time until which the newest write can have an effect although its result is not stored. `None` if there is no
+    /// such write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs_until: Option<Moment>,
+    /// The notes in the former records of the same case, the newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<Former>,
     /// The last status that the record certainly had, because the desk wrote it or found it. `None` before the first
     /// completed write.
     pub confirmed: Option<String>,
@@ -257,7 +271,8 @@ impl Decider for Writeback {
             }
             Command::Request(requested) => {
                 let mut requested = (**requested).clone();
-                requested.due = self.due(requested.due, self.waits_for_more_than_status());
+                let merges = self.waits_for_more_than_status();
+                requested.due = self.due(&requested.record, requested.due, merges);
                 Ok(vec![requested.into()])
             }
             Command::RequestAssignee(requested)
@@ -270,7 +285,7 @@ impl Decider for Writeback {
             }
             Command::RequestAssignee(requested) => {
                 let mut requested = (**requested).clone();
-                requested.due = self.due(requested.due, true);
+                requested.due = self.due(&requested.record, requested.due, true);
                 Ok(vec![requested.into()])
             }
             Command::RequestNote(requested)
@@ -281,7 +296,7 @@ impl Decider for Writeback {
             }
             Command::RequestNote(requested) => {
                 let mut requested = (**requested).clone();
-                requested.due = self.due(requested.due, true);
+                requested.due = self.due(&requested.record, requested.due, true);
                 Ok(vec![requested.into()])
             }
             Command::Begin { attempt, .. } | Command::Record(Report { attempt, .. })
@@ -364,6 +379,7 @@ impl Decider for Writeback {
             }
             WritebackEvent::AttemptStarted(started) => {
                 self.attempts.start(started.attempt, started.due);
+                self.runs_until = Some(started.due);
                 for field in self.parts() {
                     match field {
                         Field::Status => self.tried.extend(self.wanted(field)),
@@ -381,6 +397,7 @@ impl Decider for Writeback {
                 } else {
                     self.attempts.fail(failed.attempt, failed.due);
                 }
+                self.runs_until = None;
                 self.add_failure(failed.attempt, &failed.reason);
                 // The source can change the record during the pause.
                 self.step = self.first_step();
@@ -388,6 +405,7 @@ impl Decider for Writeback {
             WritebackEvent::PollScheduled(done) => {
                 // A read between two writes is no success of the write.
                 self.attempts.postpone(done.attempt, done.due);
+                self.runs_until = done.is_unclear.then_some(done.due);
                 if done.is_unclear {
                     self.attempts.failures += 1;
                     self.add_failure(done.attempt, &done.reason);
@@ -397,6 +415,7 @@ impl Decider for Writeback {
             WritebackEvent::Completed(completed) => {
                 self.attempts.end(completed.attempt);
                 self.is_open = false;
+                self.runs_until = None;
                 if completed.outcome == Outcome::Failed {
                     self.add_failure(completed.attempt, &completed.reason);
                 }

@@ -31,9 +31,8 @@ pub fn marked(ticket: &TicketSn, text: &str) -> BTreeSet<u64> {
 impl Writeback {
     /// Returns whether the write of the remark to the same record was requested before.
     pub(super) fn has_note(&self, requested: &NoteRequested) -> bool {
-        let target = self.target.as_ref();
-        target.is_some_and(|target| target.record == requested.record)
-            && self.known_notes.contains(&requested.remark)
+        let known = self.known_notes_of(&requested.record);
+        known.is_some_and(|known| known.contains(&requested.remark))
     }
 
     /// Returns the numbers of the remarks that should be in the notes of the record, but are not. `found` contains those in
@@ -54,10 +53,17 @@ impl Writeback {
         missing.copied().collect()
     }
 
-    /// Returns the numbers of the remarks that the next write contains.
+    /// Returns the numbers of the remarks that the next write contains. A remark that was refused before has a write of its
+    /// own, so that it does not hold others back.
     pub fn next_notes(&self) -> Vec<u64> {
-        let most = if self.is_alone { 0 } else { NOTES_MAX };
-        self.notes.iter().take(most).copied().collect()
+        let is_refused = |remark: &u64| self.refused_notes.contains_key(remark);
+        let most = match self.notes.first() {
+            _ if self.is_alone => 0,
+            Some(first) if is_refused(first) => return vec![*first],
+            _ => NOTES_MAX,
+        };
+        let notes = self.notes.iter().take(most).copied();
+        notes.take_while(|remark| !is_refused(remark)).collect()
     }
 
     pub(super) fn has_tried_notes(&self) -> bool {

@@ -32,6 +32,7 @@ impl Writeback {
             let written = std::mem::take(&mut self.batch);
             self.notes.retain(|remark| !written.contains(remark));
             self.tried_notes.retain(|remark| !written.contains(remark));
+            self.accept_notes(&written);
             if !written.is_empty() {
                 self.last_batch = written;
             }
@@ -46,6 +47,7 @@ impl Writeback {
         if let Some(noted) = &done.noted {
             self.notes.retain(|remark| !noted.contains(remark));
             self.tried_notes.clear();
+            self.accept_notes(noted);
         }
         if let Some(fields) = &done.fields {
             self.fields.clone_from(fields);
@@ -70,6 +72,9 @@ impl Writeback {
             self.conflicts.insert(*field, found.clone());
         }
         let is_failed = completed.outcome == Outcome::Failed;
+        if is_failed {
+            self.refuse_notes(&completed.reason);
+        }
         for field in std::mem::take(&mut self.waiting) {
             if is_failed {
                 self.unwritten.insert(field);
@@ -80,6 +85,8 @@ impl Writeback {
         let notes = std::mem::take(&mut self.notes);
         if is_failed {
             self.unwritten_notes.extend(notes);
+        } else {
+            self.accept_notes(&notes);
         }
         self.tried_notes.clear();
         let batch = std::mem::take(&mut self.batch);

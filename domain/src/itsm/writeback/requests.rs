@@ -11,9 +11,11 @@ impl Writeback {
         self.is_open || !self.conflicts.is_empty()
     }
 
-    /// Returns the time at which a new request is due. A write that still runs must not arrive after it, and a pause must not
-    /// become shorter. If `merges` is true, the request waits no longer than what waits already.
-    pub(super) fn due(&self, due: Moment, merges: bool) -> Moment {
+    /// Returns the time at which a new request for the record is due. A write that still runs must not arrive after it, also
+    /// if the write was canceled, and a pause must not become shorter. If `merges` is true, the request waits no longer than
+    /// what waits already.
+    pub(super) fn due(&self, record: &str, due: Moment, merges: bool) -> Moment {
+        let due = due.max(self.runs_until(record).unwrap_or(due));
         if !self.is_open {
             due
         } else if self.attempts.failures > 0 || self.denials > 0 || self.attempts.is_interrupted() {
@@ -33,7 +35,7 @@ impl Writeback {
         let former = self.target.as_ref();
         let is_other = former.is_some_and(|former| former.record != target.record);
         if is_other {
-            self.forget();
+            self.change_record(&target.record);
         }
         if self.is_open {
             // The outcome of an earlier request that still runs is ignored.
@@ -53,21 +55,8 @@ impl Writeback {
         self.fields.clear();
     }
 
-    /// Forgets everything about the former record, because a person bound the case to another one. Only the numbers of the
-    /// attempts continue.
-    fn forget(&mut self) {
-        let (mut attempts, is_open) = (self.attempts, self.is_open);
-        // The failures belong to the former record.
-        attempts.failures = 0;
-        *self = Self {
-            is_open,
-            attempts,
-            ..Self::default()
-        };
-    }
-
     /// Ends what waits. If the case is bound to the same record again, its remarks can be requested again. The desk then
-    /// searches for those that it possibly wrote.
+    /// waits until a write that still runs can have no effect any more, and searches for the remarks that it possibly wrote.
     pub(super) fn cancel(&mut self) {
         let waiting = std::mem::take(&mut self.notes);
         self.known_notes.retain(|remark| !waiting.contains(remark));
@@ -77,6 +66,7 @@ impl Writeback {
         self.fields.clear();
         self.unwritten.clear();
         self.unwritten_notes.clear();
+        self.refused_notes.clear();
         self.is_alone = false;
         self.is_open = false;
         self.is_closed = true;

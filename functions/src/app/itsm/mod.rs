@@ -12,6 +12,7 @@ pub mod integrations;
 pub mod links;
 pub mod mapping_check;
 mod opening;
+pub mod repairs;
 pub mod rewriting;
 pub mod sources;
 pub mod takeover;

@@ -33,6 +33,8 @@ use crate::app::times;
 const MERGE_MS: i64 = 30_000;
 /// The name under which the messages of a source are counted for the rate limit.
 const LIMITED_AS: &str = "callbacks";
+/// The id of a record that exists in no system. A read of it shows whether a system accepts the account of the desk.
+pub const ABSENT_RECORD: &str = "ledgerdesk-doctor";
 /// Maximum size of a response of a source, in bytes.
 pub const RESPONSE_BYTES_MAX: usize = 4 << 20;
 

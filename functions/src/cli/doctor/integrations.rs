@@ -34,8 +34,6 @@ const CONCURRENT_MAX: usize = 8;
 /// The largest accepted difference between the clock of this machine and the clock of another system, in
 /// milliseconds. Signed requests and tokens with an expiry time fail above such a difference.
 const CLOCK_MAX_MS: i64 = 5 * 60_000;
-/// The id of a record that exists in no system.
-const ABSENT_RECORD: &str = "ledgerdesk-doctor";
 /// The name of the check of the public address.
 const OWN_ADDRESS: &str = "callback address";
 
@@ -388,7 +386,7 @@ impl<'a> Integrations<'a> {
         api: &'static dyn source::Api,
         account: &source::Account,
     ) -> Result<Finding, Error> {
-        let planned = api.one(account, ABSENT_RECORD);
+        let planned = api.one(account, sources::ABSENT_RECORD);
         let finding = self
             .ask(checked, planned, |response| {
                 let status = response.as_ref().ok().map(|response| response.status);

@@ -191,9 +191,12 @@ struct WriteBack {
     target: Value,
     /// The number of remarks that wait.
     waiting_notes: u32,
+    /// The number of remarks that were not written, and that the desk does not write any more until they are requested again.
+    failed_notes: u32,
     #[cfg_attr(test, schemars(schema_with = "schema::write_back_outcome"))]
     outcome: Option<Outcome>,
-    /// The reason of the failure. If the write is not completed, the reason of the last failed attempt.
+    /// The reason of the failure, or the reason why a remark was not written. If the write is not completed, the reason of the
+    /// last failed attempt.
     reason: Option<String>,
     /// The number of requests to the record and of pauses, since the desk began to write to the record.
     attempts: u32,
@@ -473,9 +476,10 @@ async fn written(
         });
     }
     let has_failures = state.attempts.failures > 0 || state.denials > 0;
+    let refusal = state.refusal().map(str::to_owned);
     let last = state.last.filter(|_| !state.is_open);
     let reason = match &last {
-        Some(last) => not_empty(&last.reason),
+        Some(last) => not_empty(&last.reason).or(refusal),
         None if state.is_open && has_failures => {
             let newest = failures.first();
             newest.and_then(|newest| not_empty(&newest.reason))
@@ -489,6 +493,7 @@ async fn written(
         status,
         target,
         waiting_notes: u32::try_from(state.notes.len()).unwrap_or(u32::MAX),
+        failed_notes: u32::try_from(state.unwritten_notes.len()).unwrap_or(u32::MAX),
         outcome: last.as_ref().map(|last| last.outcome),
         reason,
         attempts,

@@ -50,7 +50,7 @@ const INTEGRATION: &[Member] = &[
         "assignee_authority",
         Shape::Nullable(&Shape::Words(&["person", "desk", "source"])),
     ),
-    optional("language", Shape::Nullable(&Shape::Words(&["zh", "en"]))),
+    optional("language", Shape::Nullable(&Shape::Words(&["zh-CN", "en"]))),
     optional("mapping", OBJECT),
 ];
 

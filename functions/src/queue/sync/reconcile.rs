@@ -100,6 +100,15 @@ async fn compare_some(
     let entries = app.views.range(list).await?;
     let is_last = entries.len() < CASES_MAX;
     let round = state.began.unwrap_or(began);
+    let unreachable = |unreachable: String, result: reconciliation::Compared| {
+        // The next round begins at the first case again.
+        reconciliation::Compared {
+            cursor: String::new(),
+            unreachable,
+            due: schedule.retry(app.ledger.clock.now()),
+            ..result
+        }
+    };
     let shift_end = schedule.shift_end_of(state.last_round, round, began);
     let mut result = reconciliation::Compared {
         cursor: state.cursor.clone(),
@@ -127,25 +136,30 @@ async fn compare_some(
                 let differs = matches!(agreement, Agreement::Differs | Agreement::Error);
                 result.compared += 1;
                 result.differing += u32::from(differs);
+                result.has_answer = true;
             }
             Outcome::Skipped => {}
+            Outcome::Rejected(_) => result.has_answer = true,
+            Outcome::Denied(reason) => {
+                let is_first = result.denied == 0 && !state.has_answer_after(&result);
+                result.denied += 1;
+                result.denial = reason;
+                if is_first && let Some(reason) = reading::probe(app, defined).await? {
+                    return Ok(unreachable(reason, result));
+                }
+            }
             Outcome::Wait(after_ms) => {
                 let due = app.ledger.clock.now().plus_ms(after_ms);
                 return Ok(reconciliation::Compared { due, ..result });
             }
-            Outcome::Unreachable(unreachable) => {
-                // The next round begins at the first case again.
-                return Ok(reconciliation::Compared {
-                    cursor: String::new(),
-                    unreachable,
-                    due: schedule.retry(app.ledger.clock.now()),
-                    ..result
-                });
-            }
+            Outcome::Unreachable(reason) => return Ok(unreachable(reason, result)),
         }
         result.cursor = entry.value;
     }
     if is_last {
+        if let Some(reason) = state.denial_of_all(&result) {
+            return Ok(unreachable(reason, result));
+        }
         result.cursor.clear();
         result.is_last = true;
         result.due = schedule.next_round(round, app.ledger.clock.now());
@@ -156,9 +170,12 @@ async fn compare_some(
 /// The outcome of one comparison.
 enum Outcome {
     Compared(Agreement),
-    /// The case is not compared, for example because its ticket has a status for which the mapping has no rule, or because
-    /// the source does not accept the id of the record.
+    /// The case is not compared, for example because its ticket has a status for which the mapping has no rule.
     Skipped,
+    /// The source does not accept the id of the record. The text is the reason.
+    Rejected(String),
+    /// The source denies the account or its rights for the record (401, 403). The text is the reason.
+    Denied(String),
     /// No request may be sent for this time, in milliseconds.
     Wait(i64),
     /// The source could not be read. The text is the reason.
@@ -195,7 +212,7 @@ pub async fn again(app: &App, stream: &str, integration: &str, value: &str) -> R
         return compare::end(app, place, value, &meta).await;
     };
     match compare::compare(app, &defined, stream, None, &meta).await? {
-        Outcome::Compared(_) | Outcome::Skipped => {
+        Outcome::Compared(_) | Outcome::Skipped | Outcome::Rejected(_) | Outcome::Denied(_) => {
             // If the value could not be compared now, its deadline must not stay in the past. The next round compares the
             // value again.
             let place = compare::Place {

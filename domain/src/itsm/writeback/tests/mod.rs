@@ -105,6 +105,24 @@ fn note(remark: u64, after_ms: i64) -> Command {
     }))
 }
 
+/// Returns the command for another record.
+fn to(record: &str, mut command: Command) -> Command {
+    match &mut command {
+        Command::Request(requested) => requested.record = record.into(),
+        Command::RequestAssignee(requested) => requested.record = record.into(),
+        Command::RequestNote(requested) => requested.record = record.into(),
+        other => panic!("{other:?} names no record"),
+    }
+    command
+}
+
+/// Returns the command that cancels what waits, because the case is now bound to the record.
+fn cancel(record: Option<&str>) -> Command {
+    Command::Cancel {
+        record: record.map(str::to_owned),
+    }
+}
+
 fn all(commands: &[Command]) -> Writeback {
     all_of(&Writeback::default(), commands)
 }

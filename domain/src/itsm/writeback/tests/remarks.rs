@@ -115,3 +115,77 @@ fn more_remarks_than_one_write_permits_are_further_writes() {
     }
     assert_eq!(outcome(&state), Some(Outcome::Written));
 }
+
+/// Returns the command that requests a remark again whose note is missing.
+fn again(remark: u64, cause: &str) -> Command {
+    let mut command = note(remark, 0);
+    if let Command::RequestNote(requested) = &mut command {
+        (requested.repeats, requested.cause) = (true, cause.into());
+    }
+    command
+}
+
+/// Requests the remarks again. The external system does not have them, and answers the write of the first ones.
+fn repeated(state: &Writeback, remarks: &[u64], cause: &str, answer: Answer) -> Writeback {
+    let commands: Vec<Command> = remarks.iter().map(|id| again(*id, cause)).collect();
+    let waiting = all_of(state, &commands);
+    let searched = answered(&waiting, Answer::Notes(String::new()));
+    answered(&begun(&searched), answer)
+}
+
+#[test]
+fn a_remark_that_is_refused_with_the_same_reason_is_given_up() {
+    let refused = || Answer::Rejected("HTTP 400".into());
+    let mut state = answered(&begun(&all(&[note(1, 0)])), refused());
+    for cause in ["r2", "r3", "r4"] {
+        state = repeated(&state, &[1], cause, refused());
+        assert!(!state.is_given_up(1), "{cause}");
+    }
+    // Another reason counts from the beginning.
+    let other = repeated(&state, &[1], "r5", Answer::Rejected("HTTP 413".into()));
+    assert!(!other.is_given_up(1));
+    assert_eq!(other.refusal(), Some("HTTP 413"));
+    let left = repeated(&state, &[1], "r5", refused());
+    assert!(left.is_given_up(1) && left.has_failed());
+    assert_eq!(left.refusal(), Some("HTTP 400"));
+    // A later write of something else does not hide the failure.
+    let waiting = all_of(&left, &[request("FINISHED", 3, "e1")]);
+    let written = answered(&waiting, status("3"));
+    assert_eq!(outcome(&written), Some(Outcome::Unchanged));
+    assert!(written.is_given_up(1) && written.has_failed());
+    assert_eq!(written.refusal(), Some("HTTP 400"));
+    // A person requests it again, and the system accepts it.
+    let written = repeated(&left, &[1], "p1", Answer::Written);
+    assert_eq!(outcome(&written), Some(Outcome::Written));
+    assert!(!written.is_given_up(1) && !written.has_failed());
+    assert!(written.refused_notes.is_empty());
+}
+
+#[test]
+fn a_remark_without_a_refusal_is_never_given_up() {
+    let mut state = all(&[note(1, 0)]);
+    for cause in ["r2", "r3", "r4", "r5", "r6", "r7"] {
+        while state.is_open {
+            state = answered(&state, Answer::NotSent("no connection".into()));
+        }
+        assert_eq!(outcome(&state), Some(Outcome::Failed));
+        assert!(!state.is_given_up(1), "{cause}");
+        state = all_of(&state, &[again(1, cause)]);
+    }
+}
+
+#[test]
+fn a_refused_remark_does_not_hold_others_back() {
+    let refused = || Answer::Rejected("HTTP 400".into());
+    let first = answered(&begun(&all(&[note(1, 0), note(2, 0)])), refused());
+    assert_eq!(first.unwritten_notes, BTreeSet::from([1, 2]));
+    // Each of them has a write of its own now.
+    let next = repeated(&first, &[1, 2], "r2", Answer::Written);
+    assert_eq!((next.is_open, next.next_notes()), (true, vec![2]));
+    let next = answered(&begun(&next), refused());
+    assert_eq!(next.unwritten_notes, BTreeSet::from([2]));
+    assert_eq!(next.refused_notes[&2].count, 2);
+    // A new remark is not merged with a refused one.
+    let mixed = all_of(&next, &[note(3, 0), again(2, "r3")]);
+    assert_eq!(mixed.next_notes(), [3]);
+}

@@ -103,6 +103,7 @@ pub(super) async fn end(
         found: String::new(),
         expected: String::new(),
         unknown: Vec::new(),
+        reason: String::new(),
         due: None,
         shift_end: None,
     });
@@ -181,12 +182,13 @@ impl Comparison<'_> {
         };
         let read = match self.read(has_notes).await? {
             Ok(read) => read,
-            // The source does not accept the id of the record. It can still answer about other records.
-            Err(Outcome::Skipped) => {
-                self.store(ComparedValue::Status, &Finding::Unknown).await?;
-                return Ok(Outcome::Skipped);
+            Err(outcome) => {
+                // The source can still answer about other records.
+                if let Outcome::Rejected(reason) | Outcome::Denied(reason) = &outcome {
+                    self.store_unreadable(reason).await?;
+                }
+                return Ok(outcome);
             }
-            Err(outcome) => return Ok(outcome),
         };
         // The ticket can have changed while the desk read the record.
         let expected = self.expectation().await?;
@@ -293,11 +295,32 @@ impl Comparison<'_> {
                 .then(|| value.name().to_owned())
                 .into_iter()
                 .collect(),
+            reason: String::new(),
             due: (agreement == Agreement::Differs).then(|| now.plus_ms(GRACE_MS)),
             shift_end: self.shift_end.filter(|_| agreement == Agreement::Differs),
         });
         execute(self.app, self.place, command, self.meta).await?;
         Ok(agreement)
+    }
+
+    /// Stores that the status cannot be compared, because the source does not show this record. The same result again adds no
+    /// event.
+    async fn store_unreadable(&self, reason: &str) -> Result<(), Error> {
+        let status = ComparedValue::Status.name();
+        let command = case::Command::Compare(Compared {
+            integration: self.place.integration.to_owned(),
+            agreement: Agreement::Agrees,
+            field: status.into(),
+            found: String::new(),
+            expected: String::new(),
+            unknown: vec![status.into()],
+            reason: reason.to_owned(),
+            due: None,
+            shift_end: None,
+        });
+        execute(self.app, self.place, command, self.meta)
+            .await
+            .map(drop)
     }
 
     /// Ends a conflict about a value, because the value of the record and of the ticket do not differ any more.
@@ -328,6 +351,7 @@ impl Comparison<'_> {
             found: String::new(),
             expected: String::new(),
             unknown: Vec::new(),
+            reason: String::new(),
             due: None,
             shift_end: None,
         });

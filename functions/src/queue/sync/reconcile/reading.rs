@@ -1,13 +1,16 @@
 //! Reads one record of a case, and its notes, within the limits of the integration.
 
 use domain::api_call::plan::PlannedRequest;
+use domain::itsm::writeback::is_denied;
+use events::integration::Defined;
 use infra::Error;
 use infra::http::{HttpError, HttpResponse, origin};
-use infra::source::{Account, Answer};
+use infra::source::{self, Account, Answer, Source};
 use serde_json::Value;
 
 use super::Outcome;
 use super::compare::Comparison;
+use crate::App;
 use crate::app::itsm::{gate, sources};
 
 /// The pause if the source already has the maximum number of concurrent requests, in milliseconds.
@@ -30,7 +33,7 @@ pub(super) struct Notes {
 
 impl Comparison<'_> {
     /// Reads the record, and its notes if `has_notes` is true. If the record cannot be read, the inner `Err` is the outcome of
-    /// the comparison: [`Outcome::Skipped`] if the source does not accept the id of this record.
+    /// the comparison.
     pub(super) async fn read(&self, has_notes: bool) -> Result<Result<Read, Outcome>, Error> {
         let (app, id) = (self.app, &self.binding.record);
         let account = match sources::account(&*app.ledger.keys, self.defined.clone()).await? {
@@ -38,7 +41,7 @@ impl Comparison<'_> {
             Err(reason) => return Ok(Err(Outcome::Unreachable(reason))),
         };
         let planned = self.api.one(&account, id);
-        let response = match self.send(&planned).await? {
+        let response = match send(app, self.defined, &planned).await? {
             Ok(response) => response,
             Err(outcome) => return Ok(Err(outcome)),
         };
@@ -46,10 +49,15 @@ impl Comparison<'_> {
         let record = match self.api.record(&response) {
             Answer::Done(record) => record,
             _ if matches!(status, Some(404 | 410)) => Value::Null,
+            Answer::Rejected(reason) if is_denied(status) => {
+                let (stream, source) = (self.place.stream, &self.defined.name);
+                tracing::warn!(stream, source, reason, "the source denies a record");
+                return Ok(Err(Outcome::Denied(reason)));
+            }
             Answer::Rejected(reason) if matches!(status, Some(400 | 414 | 422)) => {
                 let (stream, source) = (self.place.stream, &self.defined.name);
                 tracing::warn!(stream, source, reason, "the id of a record is not accepted");
-                return Ok(Err(Outcome::Skipped));
+                return Ok(Err(Outcome::Rejected(reason)));
             }
             Answer::Rejected(reason) | Answer::NotSent(reason) | Answer::Unclear(reason) => {
                 return Ok(Err(Outcome::Unreachable(reason)));
@@ -79,7 +87,7 @@ impl Comparison<'_> {
         if planned == *of_record {
             return Ok(Some(read(response)));
         }
-        Ok(match self.send(&planned).await? {
+        Ok(match send(self.app, self.defined, &planned).await? {
             Ok(response) => Some(read(&response)),
             Err(Outcome::Unreachable(reason)) => Some(Notes {
                 text: Answer::NotSent(reason),
@@ -88,25 +96,50 @@ impl Comparison<'_> {
             Err(_) => None,
         })
     }
+}
 
-    /// Sends one request within the limits of the integration. If no request may be sent, the inner `Err` is the outcome.
-    async fn send(
-        &self,
-        planned: &PlannedRequest,
-    ) -> Result<Result<Result<HttpResponse, HttpError>, Outcome>, Error> {
-        let app = self.app;
-        let request = match sources::request(app, planned.clone()).await? {
-            Ok(request) => request,
-            Err(reason) => return Ok(Err(Outcome::Unreachable(reason))),
-        };
-        let Some(_slot) = app.targets.enter(&origin(&request.url)) else {
-            return Ok(Err(Outcome::Wait(BUSY_MS)));
-        };
-        if let Some(wait) = gate::admit(app, self.defined).await? {
-            return Ok(Err(Outcome::Wait(wait.after_ms)));
-        }
-        let response = app.http.send(&request).await;
-        gate::note(app, self.defined, &response).await?;
-        Ok(Ok(response))
+/// Sends one request within the limits of the integration. If no request may be sent, the inner `Err` is the outcome.
+async fn send(
+    app: &App,
+    defined: &Defined,
+    planned: &PlannedRequest,
+) -> Result<Result<Result<HttpResponse, HttpError>, Outcome>, Error> {
+    let request = match sources::request(app, planned.clone()).await? {
+        Ok(request) => request,
+        Err(reason) => return Ok(Err(Outcome::Unreachable(reason))),
+    };
+    let Some(_slot) = app.targets.enter(&origin(&request.url)) else {
+        return Ok(Err(Outcome::Wait(BUSY_MS)));
+    };
+    if let Some(wait) = gate::admit(app, defined).await? {
+        return Ok(Err(Outcome::Wait(wait.after_ms)));
     }
+    let response = app.http.send(&request).await;
+    gate::note(app, defined, &response).await?;
+    Ok(Ok(response))
+}
+
+/// Reads a record that does not exist, because the source denied the first record of a round. Returns the reason if the source
+/// does not accept the secret of the desk at all (401), or if it cannot be reached. The status 403 is no proof, because some
+/// systems also answer so about records that do not exist.
+pub(super) async fn probe(app: &App, defined: &Defined) -> Result<Option<String>, Error> {
+    let Some(api) = source::find(&defined.kind).and_then(Source::api) else {
+        return Ok(None);
+    };
+    let account = match sources::account(&*app.ledger.keys, defined.clone()).await? {
+        Ok(account) => account,
+        Err(reason) => return Ok(Some(reason)),
+    };
+    let planned = api.one(&account, sources::ABSENT_RECORD);
+    let response = match send(app, defined, &planned).await? {
+        Ok(response) => response,
+        Err(Outcome::Unreachable(reason)) => return Ok(Some(reason)),
+        Err(_) => return Ok(None),
+    };
+    let status = response.as_ref().ok().map(|response| response.status);
+    Ok(match api.record(&response) {
+        Answer::Rejected(reason) if status == Some(401) => Some(reason),
+        Answer::NotSent(reason) | Answer::Unclear(reason) if status != Some(200) => Some(reason),
+        _ => None,
+    })
 }

@@ -1,7 +1,6 @@
 //! Repairs a difference between a ticket and one of its records that has lasted longer than the permitted time. Who decides
 //! about the value decides about the repair.
 
-use domain::intent::Change;
 use domain::itsm::case;
 use domain::itsm::reconciliation::{ComparedValue, REMARKS_MAX};
 use domain::ticket;
@@ -12,9 +11,8 @@ use infra::Error;
 use serde_json::Value;
 
 use super::compare::{Comparison, execute};
-use crate::app::itsm::sources::WriteRequest;
+use crate::app::itsm::cases;
 use crate::app::itsm::takeover::{self, Takeover};
-use crate::app::itsm::{cases, sources};
 
 /// A difference that has lasted longer than the permitted time.
 pub(super) struct Lasting<'a> {
@@ -37,7 +35,7 @@ enum Step {
     /// The desk processes the record as if the source had sent it.
     Process,
     /// The desk writes its value again.
-    Write(Change),
+    Write,
     /// The desk writes the missing remarks again, in their order.
     WriteRemarks(Vec<u64>),
     /// The ticket gets the value of the record.
@@ -45,11 +43,12 @@ enum Step {
     /// The case shows the conflict, and a person decides.
     Conflict,
     /// A write of the value waits already, the record cannot be written, or all missing remarks were written again a short
-    /// time before.
+    /// time before or refused too often.
     Wait,
 }
 
-/// Begins to repair a difference, at most once an hour for each value and each remark. A conflict is shown at once.
+/// Begins to repair a difference, at most once an hour for each value and each remark. A conflict is shown at once. The writes
+/// follow from the stored beginning of the repair, so that they are also made if the process ends in between.
 pub(super) async fn repair(lasting: &Lasting<'_>) -> Result<(), Error> {
     let Comparison {
         app,
@@ -81,24 +80,8 @@ pub(super) async fn repair(lasting: &Lasting<'_>) -> Result<(), Error> {
                 lasting.conflict().await
             }
         }
-        Step::Write(change) => {
-            if !lasting.begin(Repair::Write, &[]).await? || lasting.write(&change, false).await? {
-                return Ok(());
-            }
-            // The desk can write no value, so a person must decide.
-            lasting.conflict().await
-        }
-        Step::WriteRemarks(remarks) => {
-            if !lasting.begin(Repair::Write, &remarks).await? {
-                return Ok(());
-            }
-            for id in remarks {
-                lasting
-                    .write(&Change::Remark { id, app: None }, true)
-                    .await?;
-            }
-            Ok(())
-        }
+        Step::Write => lasting.begin(Repair::Write, &[]).await.map(drop),
+        Step::WriteRemarks(remarks) => lasting.begin(Repair::Write, &remarks).await.map(drop),
     }
 }
 
@@ -110,7 +93,7 @@ impl Lasting<'_> {
             ComparedValue::Status => Field::Status,
             ComparedValue::Assignee => Field::Assignee,
             ComparedValue::Content => return Ok(Step::Process),
-            ComparedValue::Remark => return Ok(self.remarks()),
+            ComparedValue::Remark => return self.remarks().await,
         };
         let Comparison {
             place,
@@ -129,14 +112,9 @@ impl Lasting<'_> {
         if self.record.is_null() || field == Field::Status && self.found.is_empty() {
             return Ok(Step::Wait);
         }
-        let (change, authority, first) = match field {
-            Field::Status => (
-                Change::Status,
-                defined.status_authority,
-                &binding.first_status,
-            ),
+        let (authority, first) = match field {
+            Field::Status => (defined.status_authority, &binding.first_status),
             Field::Assignee => (
-                Change::Assignee,
                 defined.assignee_authority.unwrap_or(Authority::Desk),
                 &binding.first_assignee,
             ),
@@ -154,46 +132,28 @@ impl Lasting<'_> {
         // If the source has not changed the record, a write of the desk was lost.
         let is_lost = is_first || writes.is_own(field, self.found, first);
         Ok(match authority {
-            Authority::Desk => Step::Write(change),
-            Authority::Person | Authority::Source if is_lost => Step::Write(change),
+            Authority::Desk => Step::Write,
+            Authority::Person | Authority::Source if is_lost => Step::Write,
             Authority::Person => Step::Conflict,
             Authority::Source => self.take_over(field).await?,
         })
     }
 
-    /// Returns the step for missing remarks: those that were not written again a short time before, at most
-    /// [`REMARKS_MAX`]. The next comparison continues with the others.
-    fn remarks(&self) -> Step {
+    /// Returns the step for missing remarks: those that were not written again a short time before and not refused too often,
+    /// at most [`REMARKS_MAX`]. The next comparison continues with the others.
+    async fn remarks(&self) -> Result<Step, Error> {
         let Comparison { app, binding, .. } = self.comparison;
+        let writes = self.comparison.writes().await?;
         let now = app.ledger.clock.now();
         let missing = self.missing.iter().copied();
-        let due = missing.filter(|remark| !binding.has_repaired(*remark, now));
+        let due = missing
+            .filter(|remark| !binding.has_repaired(*remark, now) && !writes.is_given_up(*remark));
         let remarks: Vec<u64> = due.take(REMARKS_MAX).collect();
-        if remarks.is_empty() {
+        Ok(if remarks.is_empty() {
             Step::Wait
         } else {
             Step::WriteRemarks(remarks)
-        }
-    }
-
-    /// Requests that the desk writes a change of the ticket to the record again. Returns whether a write was requested.
-    async fn write(&self, change: &Change, repeats: bool) -> Result<bool, Error> {
-        let Comparison {
-            app,
-            place,
-            ticket,
-            defined,
-            meta,
-            ..
-        } = self.comparison;
-        let request = WriteRequest {
-            case: place.stream,
-            ticket,
-            change,
-            only: Some(&defined.name),
-            repeats,
-        };
-        sources::request_again(app, &request, meta).await
+        })
     }
 
     /// Returns the step that gives the ticket the value of the record.
