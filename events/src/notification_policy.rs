@@ -109,6 +109,28 @@ pub struct ChatGroups {
     /// True if a group stays on the platform after its ticket has ended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub keeps: bool,
+    /// What the desk does with free text that a person writes to it in a group.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub remarks: GroupRemarks,
+}
+
+/// What the desk does with a message to it in the group of a ticket that is no command.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GroupRemarks {
+    /// The message changes nothing. The desk answers with the names of the commands.
+    #[default]
+    None,
+    /// The message is a remark of the ticket.
+    Addressed,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands fields over by reference"
+)]
+fn is_none(remarks: &GroupRemarks) -> bool {
+    *remarks == GroupRemarks::None
 }
 
 #[expect(

@@ -43,6 +43,7 @@ use domain::ledger::Continuations;
 use domain::notification::Notification;
 use domain::notification::chain::EscalationChain;
 use domain::notification::chat_group::ChatGroup;
+use domain::notification::chat_group::card::GroupCard;
 use domain::notification::chat_identity::ChatIdentity;
 use domain::notification::chat_thread::ChatThread;
 use domain::notification::delivery::Delivery;
@@ -343,7 +344,7 @@ registry![
         }),
         ..Row::NEW
     },
-    &Row::<ChatGroup, NoCard<_>> {
+    &Row::<ChatGroup, GroupCard> {
         deadlines: Some(Deadlines {
             queue: "send",
             fire: |app, due| Box::pin(send::advance_chat_group(app, &due.stream)),

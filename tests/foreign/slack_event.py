@@ -2,9 +2,9 @@
 
 Usage: slack_event.py URL SECRET CHANNEL USER ID TEXT
 
-URL is the address of the desk for messages of Slack, SECRET its signing secret, and ID the id of the event. The program sends
-the same request twice, as Slack does if an answer is lost. A third request has the signature of another secret. The program
-prints the statuses of the three answers as JSON.
+URL is the address of the desk for messages of Slack, SECRET its signing secret, and ID the id of the event. The message is in
+a channel and mentions the app. The program sends the same request twice, as Slack does if an answer is lost. A third request
+has the signature of another secret. The program prints the statuses of the three answers as JSON.
 """
 
 import json
@@ -36,7 +36,8 @@ def post(url, secret, body):
 
 def main():
     url, secret, channel, user, identity, text = sys.argv[1:]
-    event = {"type": "message", "channel": channel, "user": user, "text": text, "ts": "1700000000.000100"}
+    mention = {"type": "app_mention", "channel": channel, "user": user, "ts": f"{time.time():.6f}"}
+    event = mention | {"text": f"<@U000000APP> {text}"}
     body = json.dumps({"type": "event_callback", "event_id": identity, "event": event}, ensure_ascii=False)
     print(json.dumps([post(url, secret, body), post(url, secret, body), post(url, secret + "x", body)]))
 

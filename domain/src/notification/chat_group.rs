@@ -2,6 +2,7 @@
 //! messages, end) with what the platform has. From the difference follows the next step: one request to the platform. A
 //! step is repeated after a temporary failure, so a group that was created although the response was lost is found again.
 
+pub mod card;
 pub mod of_ticket;
 mod record;
 mod requests;

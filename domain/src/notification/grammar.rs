@@ -1,6 +1,7 @@
 //! Reads the commands that people write in chats and mails (reference/notifications.md 2). A command has the form
 //! `verb [ticket] [free text]`, in English or in Chinese. Letter case and full-width forms make no difference. A text
-//! that is no command is never guessed: it becomes a request for help in a chat, and a comment in a mail.
+//! that is no command is never guessed: it becomes a request for help in a chat, and a comment in a mail or in a group that
+//! takes remarks.
 
 use events::TicketSn;
 
@@ -77,6 +78,23 @@ pub fn chat(text: &str) -> Said {
         verb: Verb::Help,
         ticket: None,
         text: String::new(),
+    })
+}
+
+/// Reads a message in the group of a ticket in which free text is a comment. Without a verb, the whole text is the comment.
+/// Returns `None` if the message contains nothing but mentions.
+#[must_use]
+pub fn group(text: &str) -> Option<Said> {
+    let plain = without_markup(text);
+    let all = plain.trim();
+    if after_mentions(all).is_empty() {
+        return None;
+    }
+    Some(match read(text) {
+        // These verbs have no free text, so the message is an ordinary sentence.
+        Some(said) if has_no_text(said.verb) && !said.text.is_empty() => comment(all.to_owned()),
+        Some(said) => said,
+        None => comment(all.to_owned()),
     })
 }
 
@@ -448,6 +466,34 @@ mod tests {
             "drop table",
         ] {
             assert_eq!(chat(text), said(Verb::Help, None, ""), "{text}");
+        }
+    }
+
+    #[test]
+    fn free_text_in_a_group_is_a_comment() {
+        for (text, expected) in [
+            (
+                "<@U1> 打印机又坏了",
+                said(Verb::Comment, None, "打印机又坏了"),
+            ),
+            (
+                " @lisi 请看一下\n第二行",
+                said(Verb::Comment, None, "@lisi 请看一下\n第二行"),
+            ),
+            ("状态不对", said(Verb::Comment, None, "状态不对")),
+            (
+                "help me with it",
+                said(Verb::Comment, None, "help me with it"),
+            ),
+            ("<@U1> ack on it", said(Verb::Acknowledge, None, "on it")),
+            ("评论 已重启", said(Verb::Comment, None, "已重启")),
+            ("状态", said(Verb::Status, None, "")),
+            ("<@U1> help", said(Verb::Help, None, "")),
+        ] {
+            assert_eq!(group(text), Some(expected), "{text}");
+        }
+        for empty in ["", "  ", "<@U1>", "@desk", "<at>desk</at> "] {
+            assert_eq!(group(empty), None, "{empty:?}");
         }
     }
 

@@ -18,6 +18,9 @@ const CARD_SIGNATURE: &str = "x-ddpaas-signature";
 pub const ROBOT_TOPIC: &str = "/v1.0/im/bot/messages/get";
 pub const CARD_TOPIC: &str = "/v1.0/card/instances/callback";
 
+/// The value of `conversationType` for a group.
+const GROUP: &str = "2";
+
 /// Reads a message or the press of a button that arrived over the connection of the stream mode. The desk opened this
 /// connection with the secret of the app, so nothing is signed. `id` is the id of the frame.
 pub fn streamed(topic: &str, id: &str, data: &[u8]) -> Result<Verified, Refusal> {
@@ -80,19 +83,29 @@ impl Inbound for Dingtalk {
     }
 }
 
-/// Reads a message of a person to the robot.
+/// Reads a message of a person to the robot. In a group, DingTalk reports only messages that mention the robot, and the text
+/// does not contain this mention.
 fn robot(body: &Value) -> Result<Verified, Refusal> {
     // The member is absent for people outside of the company. Their messages cause nothing.
     let user = text(body, "/senderStaffId");
     if user.is_empty() || text(body, "/msgtype") != "text" {
         return Ok(Verified::Nothing);
     }
+    let is_group = text(body, "/conversationType") == GROUP;
+    if is_group && body.pointer("/isInAtList") == Some(&Value::Bool(false)) {
+        return Ok(Verified::Nothing);
+    }
+    let group = match text(body, "/conversationId") {
+        chat if is_group && chat.len() <= super::ID_BYTES_MAX => chat,
+        _ => "",
+    };
     let url = text(body, "/sessionWebhook");
     let until = body.pointer("/sessionWebhookExpiredTime");
     Ok(Verified::Message(Message {
         others: Vec::new(),
         id: required(text(body, "/msgId"), "msgId")?,
         user: required(user, "senderStaffId")?,
+        group: group.to_owned(),
         text: text(body, "/text/content").to_owned(),
         value: None,
         reply: (!url.is_empty()).then(|| ReplyTo {
@@ -132,6 +145,7 @@ fn card(body: &Value, at: &str) -> Result<Verified, Refusal> {
         others: Vec::new(),
         id: format!("card {}", blake3::hash(identity.as_bytes()).to_hex()),
         user,
+        group: String::new(),
         text: String::new(),
         value: Some(value),
         reply: None,

@@ -1,6 +1,8 @@
 //! Verifies and decrypts events of Feishu applications. The secret is a JSON object with `encrypt_key` and
 //! `verification_token`.
 
+mod written;
+
 use events::Moment;
 use ring::digest::{SHA256, digest};
 use serde::Deserialize;
@@ -104,13 +106,17 @@ pub(super) fn decrypted(key: &str, sealed: &str) -> Result<Vec<u8>, Refusal> {
 }
 
 fn message(body: &Value) -> Result<Verified, Refusal> {
+    let mut group = "";
     let (sender, said, value, at) = match text(body, "/header/event_type") {
         "im.message.receive_v1" => {
-            // The content of a message is JSON in a text.
-            let content = text(body, "/event/message/content");
-            let content = Value::Object(object(content.as_bytes())?);
-            let said = text(&content, "/text").to_owned();
-            let at = text(body, "/event/message/message_id");
+            let of_message = body.pointer("/event/message").unwrap_or(&Value::Null);
+            group = written::group(of_message);
+            let is_of_person = matches!(text(body, "/event/sender/sender_type"), "" | "user");
+            if !is_of_person || !group.is_empty() && !written::mentions_bot(of_message) {
+                return Ok(Verified::Nothing);
+            }
+            let said = written::text_of(of_message)?;
+            let at = text(of_message, "/message_id");
             ("/event/sender/sender_id", said, None, at)
         }
         "card.action.trigger" => {
@@ -134,6 +140,7 @@ fn message(body: &Value) -> Result<Verified, Refusal> {
             .filter(|id| !id.is_empty() && id.len() <= super::ID_BYTES_MAX)
             .map(str::to_owned)
             .collect(),
+        group: group.to_owned(),
         text: said,
         value,
         reply: None,

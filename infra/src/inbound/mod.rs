@@ -111,6 +111,10 @@ pub struct Message {
     /// Further ids of the same sender. A chat account can be linked with each of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<String>,
+    /// The id of the group in which the person wrote the message. The text is empty for a message to the account alone,
+    /// and for the press of a button.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub group: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub text: String,
     /// The value of the button that the person pressed.

@@ -1,4 +1,5 @@
-//! Verifies requests of Slack: slash commands, pressed buttons and messages. The secret is the signing secret of the app.
+//! Verifies requests of Slack: slash commands, pressed buttons, direct messages, and messages that mention the app. The secret
+//! is the signing secret of the app.
 
 use events::Moment;
 use ring::hmac::HMAC_SHA256;
@@ -64,26 +65,39 @@ pub(crate) fn escaped(text: &str) -> String {
     text.replace('<', "&lt;").replace('>', "&gt;")
 }
 
+/// Reads a message of a person: a direct message, or a message in a channel that mentions the app. Slack reports a message
+/// with a mention also as an ordinary message of the channel, if the app subscribes to them. The desk ignores ordinary
+/// messages of channels.
 fn event(body: &Value) -> Result<Verified, Refusal> {
     if text(body, "/type") == "url_verification" {
         return Ok(Verified::Challenge(Answer::text(text(body, "/challenge"))));
     }
-    let kind = text(body, "/event/type");
-    let is_of_person = body.pointer("/event/bot_id").is_none()
-        && body.pointer("/event/subtype").is_none()
-        && matches!(kind, "message" | "app_mention");
-    if !is_of_person {
+    let channel = text(body, "/event/channel");
+    let is_direct = is_direct(body, channel);
+    let is_to_desk = match text(body, "/event/type") {
+        "app_mention" => true,
+        "message" => is_direct,
+        _ => false,
+    };
+    let is_of_person =
+        body.pointer("/event/bot_id").is_none() && body.pointer("/event/subtype").is_none();
+    if !is_to_desk || !is_of_person {
         return Ok(Verified::Nothing);
     }
     Ok(Verified::Message(Message {
         others: Vec::new(),
-        id: required(text(body, "/event_id"), "event_id")?,
+        id: required(&event_id(body, channel), "event_id")?,
         user: required(text(body, "/event/user"), "event/user")?,
-        text: text(body, "/event/text").to_owned(),
+        group: if is_direct {
+            String::new()
+        } else {
+            channel.to_owned()
+        },
+        text: unescaped(text(body, "/event/text")),
         value: None,
         reply: None,
         place: Some(Place {
-            chat: text(body, "/event/channel").to_owned(),
+            chat: channel.to_owned(),
             // The answer is in the thread of the message, if the message is in a thread.
             message: text(body, "/event/thread_ts").to_owned(),
             ..Place::default()
@@ -91,9 +105,39 @@ fn event(body: &Value) -> Result<Verified, Refusal> {
     }))
 }
 
+/// Returns whether a message was sent to the app alone.
+fn is_direct(body: &Value, channel: &str) -> bool {
+    match text(body, "/event/channel_type") {
+        "" => channel.starts_with('D'),
+        kind => kind == "im",
+    }
+}
+
+/// Returns the id of a message. If a person edits a message with a mention, Slack reports it again with another `event_id`
+/// (slackapi/bolt-js 960). The channel and the time stamp of a message never change.
+fn event_id(body: &Value, channel: &str) -> String {
+    match (channel, text(body, "/event/ts")) {
+        ("", _) | (_, "") => text(body, "/event_id").to_owned(),
+        (channel, ts) => format!("{channel}/{ts}"),
+    }
+}
+
+/// Returns a text of a message without the escapes of Slack, see [`escaped`].
+fn unescaped(text: &str) -> String {
+    let text = text.replace("&lt;", "<").replace("&gt;", ">");
+    text.replace("&amp;", "&")
+}
+
 fn command(form: &[(String, String)], now: Moment) -> Result<Verified, Refusal> {
+    let channel = field(form, "channel_id");
     Ok(Verified::Message(Message {
         others: Vec::new(),
+        // A channel has an id that begins with C or G, and a direct message one that begins with D.
+        group: if channel.starts_with(['C', 'G']) && channel.len() <= super::ID_BYTES_MAX {
+            channel.to_owned()
+        } else {
+            String::new()
+        },
         id: required(field(form, "trigger_id"), "trigger_id")?,
         user: required(field(form, "user_id"), "user_id")?,
         text: field(form, "text").to_owned(),
@@ -118,6 +162,7 @@ fn button(payload: &Value, now: Moment) -> Result<Verified, Refusal> {
         others: Vec::new(),
         id,
         user,
+        group: String::new(),
         text: String::new(),
         value: Some(required(value, "actions/0/value")?),
         reply: reply(text(payload, "/response_url"), now),

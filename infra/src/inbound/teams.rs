@@ -54,6 +54,7 @@ impl Inbound for Teams {
         }
         Ok(Verified::Message(Message {
             others: Vec::new(),
+            group: String::new(),
             id,
             user: required(user, "from/aadObjectId")?,
             text: text(&body, "/text").replace("&nbsp;", " "),

@@ -226,6 +226,7 @@ fn message(activity: &Value) -> Result<Verified, Refusal> {
         id: format!("{chat}/{id}"),
         user: chat.clone(),
         others: Vec::new(),
+        group: String::new(),
         text: said,
         value,
         reply: None,

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::*;
 
 mod bot;
+mod groups;
 
 use bot::{BOT_CHAT, bot, bot_activity, bot_invoke, bot_secret, dingtalk_card, dingtalk_press};
 

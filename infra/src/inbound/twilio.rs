@@ -52,6 +52,7 @@ impl Inbound for Twilio {
         }
         Ok(Verified::Message(Message {
             others: Vec::new(),
+            group: String::new(),
             id: required(field(&form, "MessageSid"), "MessageSid")?,
             user: required(field(&form, "From"), "From")?,
             text: field(&form, "Body").to_owned(),

@@ -125,6 +125,7 @@ fn message(elements: &[(String, String)]) -> Result<Verified, Refusal> {
     };
     Ok(Verified::Message(Message {
         others: Vec::new(),
+        group: String::new(),
         id,
         user,
         text: text.to_owned(),

@@ -1,7 +1,10 @@
-//! These tests check the chat groups of tickets: their creation, their members, their messages, their end and their failures.
+//! These tests check the chat groups of tickets: their creation, their members, their messages in both directions, their end
+//! and their failures.
 
 mod changes;
+mod messages;
 mod platform;
+mod talk;
 
 use functions::app::notifications::definitions::Definitions;
 use functions::cli::demo::fakes::wecom::groups::Group;

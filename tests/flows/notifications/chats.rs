@@ -49,7 +49,8 @@ pub(super) struct Lane {
     make: fn(&Lane, &BotFramework, &Said<'_>) -> Parts,
 }
 
-struct Parts {
+/// The parts of a signed request.
+pub(super) struct Parts {
     headers: Vec<(&'static str, String)>,
     query: String,
     body: String,
@@ -63,18 +64,23 @@ impl Parts {
             body: body.into(),
         }
     }
+
+    /// Returns a request to the address of an account.
+    pub(super) fn request(self, platform: &str, account: &str) -> Request<Body> {
+        let path = format!("/callbacks/channels/{platform}/{account}");
+        let mut request = Request::post(format!("{path}{}", self.query));
+        for (name, value) in self.headers {
+            request = request.header(name, value);
+        }
+        request.body(self.body.into()).expect("a request")
+    }
 }
 
 impl Lane {
     /// Returns a signed request to the desk.
     pub(super) fn request(&self, framework: &BotFramework, said: &Said<'_>) -> Request<Body> {
         let parts = (self.make)(self, framework, said);
-        let path = format!("/callbacks/channels/{}/{}", self.platform, self.account);
-        let mut request = Request::post(format!("{path}{}", parts.query));
-        for (name, value) in parts.headers {
-            request = request.header(name, value);
-        }
-        request.body(parts.body.into()).expect("a request")
+        parts.request(self.platform, self.account)
     }
 
     fn user(&self) -> &'static str {
@@ -263,7 +269,7 @@ pub(super) const ACCOUNTS: &str = r#"
 "#;
 
 const WECOM: &str = r#"{"token":"QDG6eK","aes_key":"jWmYm7qr5nMoAUwZRjGtBxmz3KA1tkAj3ykkR6q2B2C","receive_id":"ww1"}"#;
-const FEISHU: &str = r#"{"encrypt_key":"test key","verification_token":"v-token"}"#;
+pub(super) const FEISHU: &str = r#"{"encrypt_key":"test key","verification_token":"v-token"}"#;
 
 fn mac(algorithm: Algorithm, key: &[u8], signed: &[u8]) -> Vec<u8> {
     let key = hmac::Key::new(algorithm, key);
@@ -278,10 +284,11 @@ fn form(fields: &[(&str, &str)]) -> String {
     serde_urlencoded::to_string(fields).expect("a form")
 }
 
-fn slack(lane: &Lane, said: &Said<'_>, body: String) -> Parts {
-    let at = (said.at.0 / 1_000).to_string();
+/// Signs a body as Slack does.
+pub(super) fn slack(secret: &str, at: Moment, body: String) -> Parts {
+    let at = (at.0 / 1_000).to_string();
     let signed = format!("v0:{at}:{body}");
-    let signature = hex(&mac(HMAC_SHA256, lane.secret.as_bytes(), signed.as_bytes()));
+    let signature = hex(&mac(HMAC_SHA256, secret.as_bytes(), signed.as_bytes()));
     let headers = vec![
         ("x-slack-request-timestamp", at),
         ("x-slack-signature", format!("v0={signature}")),
@@ -296,7 +303,7 @@ fn slack_command(lane: &Lane, _: &BotFramework, said: &Said<'_>) -> Parts {
         ("user_id", lane.user()),
         ("text", said.text),
     ];
-    slack(lane, said, form(&fields))
+    slack(lane.secret, said.at, form(&fields))
 }
 
 fn slack_button(lane: &Lane, _: &BotFramework, said: &Said<'_>) -> Parts {
@@ -305,8 +312,8 @@ fn slack_button(lane: &Lane, _: &BotFramework, said: &Said<'_>) -> Parts {
         "actions": [{ "type": "button", "value": said.text }],
     });
     slack(
-        lane,
-        said,
+        lane.secret,
+        said.at,
         form(&[("payload", payload.to_string().as_str())]),
     )
 }
@@ -368,7 +375,8 @@ fn wecom_card(lane: &Lane, _: &BotFramework, said: &Said<'_>) -> Parts {
     wecom(said, &xml)
 }
 
-fn feishu(said: &Said<'_>, kind: &str, event: &Value) -> Parts {
+/// Makes and signs an event as Feishu does. The secret is [`FEISHU`].
+pub(super) fn feishu(said: &Said<'_>, kind: &str, event: &Value) -> Parts {
     let header = json!({ "event_id": said.id, "event_type": kind, "token": "v-token" });
     let body = json!({ "schema": "2.0", "header": header, "event": event }).to_string();
     let at = (said.at.0 / 1_000).to_string();
@@ -403,9 +411,14 @@ fn dingtalk_message(lane: &Lane, _: &BotFramework, said: &Said<'_>) -> Parts {
     let body = json!({
         "msgtype": "text", "msgId": said.id, "senderStaffId": lane.user(), "text": { "content": said.text },
     });
+    dingtalk(lane.secret, said.at, &body)
+}
+
+/// Signs a message to a robot as DingTalk does.
+pub(super) fn dingtalk(secret: &str, at: Moment, body: &Value) -> Parts {
     let headers = vec![
-        ("timestamp", said.at.0.to_string()),
-        ("sign", dingtalk_robot::sign(lane.secret, said.at)),
+        ("timestamp", at.0.to_string()),
+        ("sign", dingtalk_robot::sign(secret, at)),
     ];
     Parts::of(headers, body.to_string())
 }

@@ -50,6 +50,13 @@ pub enum Answer {
     Stale,
     /// The message is no command.
     Unknown,
+    /// The message in the group of a ticket is no command. `takes_remarks` is true if free text is a comment there.
+    GroupHelp {
+        sn: String,
+        takes_remarks: bool,
+    },
+    /// The command names no ticket, and the group of this ticket is closed.
+    GroupClosed(String),
     Error,
 }
 
@@ -58,7 +65,7 @@ impl Answer {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Done { .. } | Self::Status { .. } | Self::Linked | Self::Questions(_) => "done",
-            Self::Unknown => "unknown",
+            Self::Unknown | Self::GroupHelp { .. } => "unknown",
             Self::Error => "error",
             Self::Refused(_)
             | Self::NotLinked
@@ -73,6 +80,7 @@ impl Answer {
             | Self::NotForDesk(_)
             | Self::MailTooOld(_)
             | Self::NoSingleVote
+            | Self::GroupClosed(_)
             | Self::Expired
             | Self::Used
             | Self::Stale => "refused",
@@ -127,6 +135,17 @@ impl Answer {
             Self::Used => "这个按钮已经使用过。".into(),
             Self::Stale => "工单已不再等待这个操作。".into(),
             Self::Unknown => "可用命令：确认、解决、评论、状态、升级、同意、拒绝、建群，格式为“命令 单号 说明”，例如：确认 REQ20261122000042。".into(),
+            Self::GroupHelp { sn, takes_remarks } => {
+                let rest = if *takes_remarks {
+                    "在这里发给服务台的其他内容会成为工单的评论。"
+                } else {
+                    ""
+                };
+                format!("这个群属于工单 {sn}，命令不需要单号。可用命令：确认、解决、评论、状态、升级、同意、拒绝，例如：评论 已重启。{rest}")
+            }
+            Self::GroupClosed(sn) => {
+                format!("工单 {sn} 的群聊已关闭，请写明单号，例如：状态 {sn}。")
+            }
             Self::Error => "系统异常，命令没有执行。请在工单页面操作，或联系管理员。".into(),
         }
     }
@@ -171,6 +190,17 @@ impl Answer {
             Self::Used => "This button was used already.".into(),
             Self::Stale => "The ticket does not wait for this action any more.".into(),
             Self::Unknown => "Commands: ack, resolve, comment, status, escalate, approve, reject, group. The form is \"command ticket text\", for example: ack REQ20261122000042.".into(),
+            Self::GroupHelp { sn, takes_remarks } => {
+                let rest = if *takes_remarks {
+                    " Any other text that you send to the desk here becomes a comment."
+                } else {
+                    ""
+                };
+                format!("This group belongs to the ticket {sn}, so a command needs no ticket number. Commands: ack, resolve, comment, status, escalate, approve, reject. For example: comment restarted.{rest}")
+            }
+            Self::GroupClosed(sn) => {
+                format!("The chat group of the ticket {sn} is closed. Name the ticket, for example: status {sn}.")
+            }
             Self::Error => "An error occurred, and the command was not executed. Use the page of the ticket, or tell your administrator.".into(),
         }
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use events::notification::Category;
-use events::notification_policy::ChatGroups;
+use events::notification_policy::{ChatGroups, GroupRemarks};
 use events::person::Language;
 use events::{CategoryId, channel_account};
 use infra::channel::{self, group};
@@ -31,6 +31,8 @@ pub(super) struct ChatGroupsEntry {
     language: Language,
     #[serde(default)]
     keep: bool,
+    #[serde(default)]
+    remarks: GroupRemarks,
 }
 
 /// Checks the rules. Returns an English text that names the first wrong member.
@@ -65,6 +67,7 @@ pub(super) fn chat_groups(entry: ChatGroupsEntry) -> Result<ChatGroups, String> 
         messages,
         language: entry.language,
         keeps: entry.keep,
+        remarks: entry.remarks,
     })
 }
 
@@ -117,6 +120,7 @@ mod tests {
         messages = ["escalated", "commented"]
         language = "en"
         keep = true
+        remarks = "addressed"
     "#;
 
     fn account(channel: &str) -> channel_account::Defined {
@@ -144,12 +148,14 @@ mod tests {
             messages: vec![Category::Escalated, Category::Commented],
             language: Language::English,
             keeps: true,
+            remarks: GroupRemarks::Addressed,
         };
         assert_eq!(read(VALID), Ok(rules));
         let short = "[policy]\naccounts = []\n[policy.chat_groups]\naccount = \"work_app\"";
         let rules = read(short).unwrap();
         assert_eq!(rules.messages, MESSAGES);
         assert_eq!((rules.language, rules.keeps), (Language::Chinese, false));
+        assert_eq!(rules.remarks, GroupRemarks::None);
         let none = Definitions::read("[policy]\naccounts = []").unwrap();
         assert_eq!(none.policy.unwrap().chat_groups, None);
     }
@@ -163,6 +169,7 @@ mod tests {
             ("\"commented\"", "\"talk\"", "`messages` must contain only"),
             ("\"commented\"", "\"escalated\"", "each at most once"),
             ("\"en\"", "\"fr\"", "unknown variant `fr`"),
+            ("\"addressed\"", "\"all\"", "unknown variant `all`"),
             ("keep", "keeps", "unknown field `keeps`"),
             ("account = \"work_app\"", "", "missing field `account`"),
         ] {

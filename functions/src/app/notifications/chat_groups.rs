@@ -7,7 +7,7 @@ use domain::notification::chat_group::{ChatGroup, Command, MEMBERS_MAX, Wanted, 
 use domain::permission::Operation;
 use domain::ticket::Ticket;
 use events::chat_group::{CloseReason, Requested};
-use events::notification_policy::ChatGroups;
+use events::notification_policy::{ChatGroups, GroupRemarks};
 use events::person::Language;
 use events::{CategoryId, Meta, PersonId, TicketSn};
 use infra::ledger::command_id;
@@ -242,6 +242,12 @@ pub async fn close_by(
     app.must_execute::<ChatGroup>(&stream(sn), id, meta, &command)
         .await?;
     Ok(())
+}
+
+/// Returns true if free text to the desk in a group is a remark of its ticket.
+pub(super) async fn takes_remarks(app: &App) -> Result<bool, Error> {
+    let rules = rules(app).await?;
+    Ok(rules.is_some_and(|rules| rules.remarks == GroupRemarks::Addressed))
 }
 
 /// Returns the rules for chat groups in the notification policy. Returns `None` if the policy has none.

@@ -10,6 +10,7 @@ use domain::permission::Operation;
 use domain::ticket::{Command, Ticket};
 use domain::views::ticket_card::TicketCard;
 use events::channel_account::Defined;
+use events::inbound::InboundEvent;
 use events::person::Language;
 use events::ticket::NodeStatus;
 use events::{AttachmentId, Meta, Moment, NodeId, Origin, PersonId, TicketSn};
@@ -24,11 +25,13 @@ use serde::{Deserialize, Serialize};
 use super::actions::{self, NotActed, Pending};
 use super::answers::Answer;
 use super::chat_groups::{self, NotGrouped};
+use super::group_messages::{self, Meaning};
 use super::mails::files::{self, Fate};
 use super::replies::{self, Reply};
 use super::{bot_keys, certificates, feedback, identities, mails, message, notify};
 use super::{preferences, unanswered};
 use crate::App;
+use crate::app::history::history_from;
 use crate::app::itsm::callbacks;
 use crate::app::limits::Of;
 use crate::app::{tickets, wording};
@@ -330,7 +333,15 @@ pub async fn handle(app: &App, inbound: &str, subject: &str, cause: &str) -> Res
         let arrived = mails::Arrived { mail, fates };
         return mails::handle(app, inbound, account, platform.name(), arrived, cause).await;
     }
-    let answered = match answer(app, platform, &stored.message, inbound, cause).await {
+    if is_too_old(app, inbound).await? {
+        tracing::warn!(
+            inbound,
+            "a chat message of more than one day ago is not processed"
+        );
+        return Ok(());
+    }
+    let of = (platform, account);
+    let answered = match answer(app, of, &stored.message, inbound, cause).await {
         Ok(answered) => answered,
         Err(error) if error.is_transient() => return Err(error),
         Err(error) => {
@@ -360,6 +371,14 @@ pub async fn handle(app: &App, inbound: &str, subject: &str, cause: &str) -> Res
     Ok(())
 }
 
+/// Returns true if a message arrived more than one day ago. After a loss of the views, the desk reads all events again. A
+/// command without a ticket number could then mean another ticket than at its arrival, and its answer would be sent again.
+async fn is_too_old(app: &App, inbound: &str) -> Result<bool, Error> {
+    let history = history_from::<InboundEvent>(&app.ledger, inbound, 1).await?;
+    let received = history.first();
+    Ok(received.is_some_and(|envelope| notify::is_too_old(app, envelope.at)))
+}
+
 /// The result of a command.
 struct Answered {
     answer: Answer,
@@ -378,10 +397,11 @@ impl Answered {
     }
 }
 
-/// Executes the command of a message as the person to whom the chat account is linked.
+/// Executes the command of a message as the person to whom the chat account is linked. `account` is the name of the channel
+/// account for which the message arrived.
 async fn answer(
     app: &App,
-    platform: &dyn Inbound,
+    (platform, account): (&dyn Inbound, &str),
     message: &Message,
     inbound: &str,
     cause: &str,
@@ -421,6 +441,10 @@ async fn answer(
     if let Some(value) = &message.value {
         return press(app, value, &person, language, inbound).await;
     }
+    let said = match group_messages::read(app, account, message).await? {
+        Meaning::Command(said) => said,
+        Meaning::Answer(answer) => return Ok(Answered::of(answer, language)),
+    };
     let arrived = (Origin::Chat, inbound, cause);
     let answer = execute(app, (&said, &[]), &person, language, arrived).await?;
     Ok(Answered::of(answer, language))

@@ -24,6 +24,7 @@ pub mod event_document;
 pub mod experiments;
 pub mod feedback;
 pub mod feedback_report;
+mod group_messages;
 mod health;
 pub mod history;
 pub mod identities;

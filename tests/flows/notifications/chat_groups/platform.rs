@@ -4,6 +4,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use functions::cli::demo::fakes::dingtalk_app::groups::TEMPLATE;
+use functions::cli::demo::fakes::dingtalk_app::{self, App};
+use functions::cli::demo::fakes::feishu::Feishu;
+use functions::cli::demo::fakes::feishu::groups::CHATS;
 use functions::cli::demo::fakes::slack::Slack;
 use functions::cli::demo::fakes::wecom::groups::Group;
 use functions::cli::demo::fakes::wecom::{Accounts, Wecom};
@@ -25,6 +29,14 @@ const SLACK: &str = r#"
     channel = "slack"
     url = "http://slack.example/api"
 "#;
+const FEISHU: &str = r#"
+    [[account]]
+    name = "work_app"
+    channel = "feishu"
+    url = "http://feishu.example"
+"#;
+/// The address to which the desk sends the answers to messages in groups of DingTalk.
+pub(super) const SESSION: &str = "http://dingtalk.example/session";
 const APP_SECRET: &str = r#"{"corpid":"ww1","corpsecret":"s"}"#;
 const BOT_TOKEN: &str = "xoxb-test";
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -41,6 +53,8 @@ pub(super) enum Fault {
 pub(super) enum Fake {
     Wecom(Box<Wecom>),
     Slack(Box<Slack>),
+    Feishu(Box<Feishu>),
+    Dingtalk(Box<dingtalk_app::Platform>),
 }
 
 /// An HTTP client that passes each request to an imitated platform in the same process.
@@ -50,6 +64,8 @@ pub(super) struct Platform {
     faults: Mutex<VecDeque<Fault>>,
     /// The names of the interfaces for groups that were called, in order.
     calls: Mutex<Vec<String>>,
+    /// The bodies of the requests to [`SESSION`].
+    answers: Mutex<Vec<Value>>,
 }
 
 impl Platform {
@@ -58,6 +74,11 @@ impl Platform {
             .url
             .split_once('?')
             .unwrap_or((request.url.as_str(), ""));
+        let header = |name: &str| {
+            let mut headers = request.headers.iter();
+            let found = headers.find(|(key, _)| key == name);
+            found.map_or("", |(_, value)| value.as_str())
+        };
         match &self.fake {
             Fake::Wecom(wecom) => {
                 let path = url.trim_start_matches("http://wecom.example");
@@ -66,11 +87,6 @@ impl Platform {
             }
             Fake::Slack(slack) => {
                 let method = url.rsplit('/').next().unwrap_or_default();
-                let header = |name: &str| {
-                    let mut headers = request.headers.iter();
-                    let found = headers.find(|(key, _)| key == name);
-                    found.map_or("", |(_, value)| value.as_str())
-                };
                 let token = header("authorization");
                 let reply = if query.is_empty() {
                     slack.call(method, token, header("content-type"), &request.body)
@@ -78,6 +94,63 @@ impl Platform {
                     slack.call(method, token, FORM, query.as_bytes())
                 };
                 HttpResponse::of(reply.status, reply.body.as_bytes())
+            }
+            Fake::Feishu(feishu) => {
+                let path = url.trim_start_matches("http://feishu.example");
+                let (token, body) = (header("authorization"), request.body.as_slice());
+                let message = path.strip_prefix("/open-apis/im/v1/messages");
+                let answered = message.map(|rest| rest.split_once("/reply"));
+                let answer = match answered {
+                    Some(Some((message, _))) => {
+                        feishu.reply(token, message.trim_start_matches('/'), body)
+                    }
+                    Some(None) => feishu.send(token, query, body),
+                    None if path.starts_with(CHATS) => {
+                        feishu.change_group(&request.method, path, query, token, body)
+                    }
+                    None => feishu.token(body),
+                };
+                HttpResponse::of(answer.status, answer.body.to_string().as_bytes())
+            }
+            Fake::Dingtalk(_) if url == SESSION => {
+                let body = serde_json::from_slice(&request.body).expect("JSON");
+                self.answers.lock().expect("no holder panics").push(body);
+                HttpResponse::of(200, br#"{"errcode":0,"errmsg":"ok"}"#)
+            }
+            Fake::Dingtalk(dingtalk) => {
+                let (status, body) = dingtalk.respond(dingtalk_app::Request {
+                    path: url.trim_start_matches("http://dingtalk.example"),
+                    query,
+                    token: header("x-acs-dingtalk-access-token"),
+                    body: &request.body,
+                });
+                HttpResponse::of(status, body.to_string().as_bytes())
+            }
+        }
+    }
+
+    /// Returns the texts that the desk sent to a group, the oldest first.
+    pub(super) fn texts(&self, chat: &str) -> Vec<String> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        match &self.fake {
+            Fake::Wecom(_) => panic!("WeCom reports no messages of groups"),
+            Fake::Slack(slack) => {
+                let messages = slack.messages().into_iter();
+                let of_chat = messages.filter(|one| one["channel"] == chat);
+                of_chat.map(|one| text(&one["text"])).collect()
+            }
+            Fake::Feishu(feishu) => {
+                let messages = feishu.messages().into_iter();
+                let of_desk = messages.filter(|one| one["sender"].is_null());
+                let of_chat = of_desk.filter(|one| one["receive_id"] == chat);
+                of_chat.map(|one| text(&one["content"]["text"])).collect()
+            }
+            Fake::Dingtalk(_) => {
+                let answers = self.answers.lock().expect("no holder panics");
+                answers
+                    .iter()
+                    .map(|one| text(&one["text"]["content"]))
+                    .collect()
             }
         }
     }
@@ -180,11 +253,51 @@ impl Groups {
         groups
     }
 
+    pub(super) async fn feishu(policy: &str) -> Self {
+        let channels = Channels::open_with(&[FEISHU, policy].concat()).await;
+        let known = ["ou_lisi", "ou_zhangsan", "ou_wangwu"];
+        let feishu = Feishu::new("cli_a", "key", &known, channels.desk.clock.clone());
+        let fake = Fake::Feishu(Box::new(feishu));
+        let secret = r#"{"app_id":"cli_a","app_secret":"key"}"#;
+        let groups = Self::open(channels, fake, secret).await;
+        for person in ["lisi", "zhangsan", "wangwu"] {
+            let address = format!("ou_{person}");
+            groups.reach(person, "feishu", &address).await;
+        }
+        groups
+    }
+
+    pub(super) async fn dingtalk(policy: &str) -> Self {
+        let account = format!(
+            "[[account]]\nname = \"work_app\"\nchannel = \"dingtalk_app\"\nurl = \"http://dingtalk.example\"\n\
+             robot_code = \"r\"\ngroup_template_id = \"{TEMPLATE}\"\ngroup_owner = \"boss\"\n"
+        );
+        let app = App {
+            key: "k".into(),
+            secret: "s".into(),
+            robot: "r".into(),
+            agent: 1,
+            template: "t".into(),
+            people: ["boss", "lisi", "zhangsan", "wangwu"]
+                .map(str::to_owned)
+                .to_vec(),
+        };
+        let channels = Channels::open_with(&[account.as_str(), policy].concat()).await;
+        let platform = dingtalk_app::Platform::new(app, channels.desk.clock.clone());
+        let fake = Fake::Dingtalk(Box::new(platform));
+        let groups = Self::open(channels, fake, r#"{"app_key":"k","app_secret":"s"}"#).await;
+        for person in ["lisi", "zhangsan", "wangwu"] {
+            groups.reach(person, "dingtalk", person).await;
+        }
+        groups
+    }
+
     async fn open(mut channels: Channels, fake: Fake, secret: &str) -> Self {
         let platform = Arc::new(Platform {
             fake,
             faults: Mutex::default(),
             calls: Mutex::default(),
+            answers: Mutex::default(),
         });
         channels.desk.app.http = platform.clone();
         let keys = &channels.desk.app.ledger.keys;

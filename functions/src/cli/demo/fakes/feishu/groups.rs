@@ -124,6 +124,30 @@ impl Feishu {
         self.all().groups.all.clone()
     }
 
+    /// Stores a message that a person writes in a group and that mentions the application. Returns the event with which
+    /// Feishu reports it (im.message.receive_v1).
+    pub fn write(&self, group: &str, open_id: &str, text: &str) -> Value {
+        let mut seen = self.all();
+        let id = format!("om_person{}", seen.messages.len() + 1);
+        let content = json!({ "text": format!("@_user_1 {text}") });
+        if seen.messages.len() < KEPT_MAX {
+            seen.messages.push(json!({
+                "message_id": id, "receive_id": group, "receive_id_type": "chat_id", "msg_type": "text",
+                "content": content, "sender": open_id,
+            }));
+        }
+        let mention = json!({
+            "key": "@_user_1", "id": { "open_id": "ou_application" }, "name": "服务台", "mentioned_type": "bot",
+        });
+        json!({
+            "sender": { "sender_id": { "open_id": open_id }, "sender_type": "user" },
+            "message": {
+                "message_id": id, "chat_id": group, "chat_type": "group", "message_type": "text",
+                "content": content.to_string(), "mentions": [mention],
+            },
+        })
+    }
+
     /// Returns the response to a request that creates or changes a group. `path` is the path of the URL.
     pub fn change_group(
         &self,
