@@ -12,6 +12,19 @@ use crate::{Moment, PersonId, Personal, TicketSn};
 /// The name of the deadline at which the next attempt starts. An earlier attempt without a stored result then counts as
 /// interrupted.
 pub const ATTEMPT: &str = "attempt";
+/// The beginning of the name of the deadline at which the desk destroys the address of an erased person, although the
+/// platform has not removed the person. The id of the person follows.
+const ADDRESS: &str = "address/";
+
+/// Returns the name of the deadline at which the desk destroys the address of an erased person.
+pub fn address_deadline(person: &PersonId) -> String {
+    format!("{ADDRESS}{person}")
+}
+
+/// Returns the erased person to whom a deadline belongs. Returns `None` for another deadline of a chat group.
+pub fn erased_at(deadline: &str) -> Option<PersonId> {
+    deadline.strip_prefix(ADDRESS).map(PersonId::from)
+}
 
 event_enum! {
     /// The events of one chat group.
@@ -32,6 +45,8 @@ event_enum! {
         SyncFailed "chat_group.sync_failed" 1,
         Failed "chat_group.failed" 1,
         Closed "chat_group.closed" 1,
+        MemberErased "chat_group.member_erased" 1,
+        ErasedMemberEnded "chat_group.erased_member_ended" 1,
     }
     deadlines |event: &ChatGroupEvent| {
         let due = match event {
@@ -49,12 +64,24 @@ event_enum! {
             ChatGroupEvent::MessageSent(one) => one.due,
             ChatGroupEvent::MessageFailed(one) => one.due,
             ChatGroupEvent::SyncFailed(one) => one.due,
+            ChatGroupEvent::MemberErased(one) => Some(one.due),
+            ChatGroupEvent::ErasedMemberEnded(one) => one.due,
             ChatGroupEvent::Failed(_) | ChatGroupEvent::Closed(_) => None,
         };
-        vec![match due {
+        let attempt = match due {
             Some(due) => DeadlineChange::set(ATTEMPT, due),
             None => DeadlineChange::clear(ATTEMPT),
-        }]
+        };
+        let address = match event {
+            ChatGroupEvent::MemberErased(one) => {
+                Some(DeadlineChange::set(address_deadline(&one.person), one.until))
+            }
+            ChatGroupEvent::ErasedMemberEnded(one) => {
+                Some(DeadlineChange::clear(address_deadline(&one.person)))
+            }
+            _ => None,
+        };
+        std::iter::once(attempt).chain(address).collect::<Vec<_>>()
     };
 }
 
@@ -148,6 +175,10 @@ pub struct AttemptStarted {
     /// The number of the message. The value is absent if the attempt creates the group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<u32>,
+    /// The end of the time within which the platform recognizes a repetition of this request to create the group. The value
+    /// is absent if the platform always recognizes it, and in an event from before this limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recognized_until: Option<Moment>,
     pub due: Moment,
 }
 impl Personals for AttemptStarted {}
@@ -332,6 +363,46 @@ pub struct Closed {
     pub attempt: u32,
 }
 impl Personals for Closed {}
+
+/// The erasure of a person begins, and the platform must remove this person from the group. The address of the person stays
+/// in the key store as the secret `secret` until the platform has removed the person, and at most until the time `until`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberErased {
+    pub person: PersonId,
+    /// The name of the secret in the key store. The event does not contain the address.
+    pub secret: String,
+    /// The time at which the desk destroys the address, also if the platform has not removed the person.
+    pub until: Moment,
+    pub due: Moment,
+}
+impl Personals for MemberErased {}
+
+/// The platform removed an erased person from the group, or the desk cannot remove the person any more. The address of the
+/// person was destroyed before this event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErasedMemberEnded {
+    /// The number of the attempt. The number is 0 if the time for the removal ended.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub attempt: u32,
+    pub person: PersonId,
+    /// Why the person was not removed. The value is absent if the platform removed the person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<NotRemoved>,
+    /// The time of the next attempt. The value is absent if the group needs no further change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Moment>,
+}
+impl Personals for ErasedMemberEnded {}
+
+/// The reason why the platform did not remove an erased person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotRemoved {
+    pub class: FailureClass,
+    /// The code in the response of the platform. This member is empty if the response contained no code.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub code: String,
+    pub reason: String,
+}
 
 #[expect(
     clippy::trivially_copy_pass_by_ref,

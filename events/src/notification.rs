@@ -11,7 +11,7 @@ use crate::experiment::Assignment;
 use crate::person::QuietHours;
 use crate::preference::Band;
 pub use crate::preference::Category;
-use crate::{Moment, NodeId, PersonId, TicketSn};
+use crate::{Moment, NodeId, PersonId, Personal, TicketSn};
 
 /// The name of the deadline at which the desk stops holding a notification, for example because the quiet hours (a
 /// daily period without messages) of the recipient end. The desk sends no message before this deadline. At the deadline, the desk decides again whether and how to
@@ -105,7 +105,8 @@ pub enum Fact {
     ProcessorsMissing,
     /// The receiver of the ticket's callbacks did not accept the result of the ticket.
     CallbackFailed,
-    /// No channel accepted an urgent message about the ticket, so it is only in the inbox of its recipient.
+    /// No channel delivered a message about the ticket, so it is only in the inbox of its recipient. The message is urgent, or
+    /// the messages of two accounts came back.
     Unreached,
     /// A step of an escalation chain notifies the recipient of a ticket that nobody has acknowledged.
     EscalationStep,
@@ -234,8 +235,8 @@ pub struct Requested {
     /// The workflow node to which the fact belongs. The value is absent if the fact concerns the whole ticket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<NodeId>,
-    /// The name that the workflow node had when the notification was requested. For a subscriber (also for an own
-    /// subscription), this is the name of the subscription. Otherwise, the name is empty without a node.
+    /// The name that the workflow node had when the notification was requested. For a subscriber of the policy, this is the
+    /// name of the subscription. Otherwise, the name is empty without a node.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// The number of times that the ticket has entered the workflow node, or 0 without a node.
@@ -261,8 +262,26 @@ pub struct Requested {
     /// accounts of the notification policy send the messages.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accounts: Vec<String>,
+    /// The name of the own subscription because of which the person gets the notification, encrypted with the key of the
+    /// person. The value is absent for all other roles, and in an event from before this member: its name is in `name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subscription: Option<Personal>,
 }
-impl Personals for Requested {}
+impl Personals for Requested {
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        self.subscription.iter_mut().collect()
+    }
+}
+
+impl Requested {
+    /// Returns the name of the node or of the subscription. The text is empty if there is none, or if the person was erased.
+    pub fn label(&self) -> &str {
+        match &self.subscription {
+            Some(subscription) => subscription.value.as_str().unwrap_or_default(),
+            None => &self.name,
+        }
+    }
+}
 
 /// The reason why the desk holds a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use crate::{AttachmentId, PersonId};
 /// A value that is encrypted with the key of one person. The ledger contains only the encrypted text in the
 /// member `sealed`. In memory, the program uses only the readable value in the member `value`. After the key
 /// of the person is deleted, the value cannot be read, and the members `sealed` and `value` are empty.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Personal {
     /// The person with whose key the value is encrypted.
     pub subject: PersonId,

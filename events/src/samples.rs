@@ -96,6 +96,8 @@ pub const ALL: &[(&str, &str)] = samples! {
     "chat_group.close_requested.v1"
     "chat_group.closed.v1"
     "chat_group.failed.v1"
+    "chat_group.member_erased.v1"
+    "chat_group.erased_member_ended.v1"
     "chat_identity.linked.v1"
     "chat_thread.rooted.v1"
     "delivery.requested.v1"

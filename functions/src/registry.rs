@@ -347,7 +347,7 @@ registry![
     &Row::<ChatGroup, GroupCard> {
         deadlines: Some(Deadlines {
             queue: "send",
-            fire: |app, due| Box::pin(send::advance_chat_group(app, &due.stream)),
+            fire: |app, due| Box::pin(send::fire_chat_group(app, due)),
         }),
         ..Row::NEW
     },

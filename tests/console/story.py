@@ -46,6 +46,8 @@ WORDS = {
         "other": "en",
         "log_in": "登录",
         "work": "我的工作",
+        "subscriptions": "我的订阅",
+        "subscription_added": "订阅已保存。",
         "login_rejected": "用户名或密码错误",
         "approved": "已同意。",
         "finished": "已完成",
@@ -66,6 +68,8 @@ WORDS = {
         "other": "zh-CN",
         "log_in": "Log in",
         "work": "My work",
+        "subscriptions": "My subscriptions",
+        "subscription_added": "The subscription was stored.",
         "login_rejected": "The user name or the password is wrong",
         "approved": "You approved the ticket.",
         "finished": "Finished",
@@ -553,7 +557,7 @@ def operator_lists(story):
         story.equal(answer.status, 404, f"lisi gets no live updates of {path}")
     story.open(lisi, "/")
     links = lisi.locator("header nav a").all_inner_texts()
-    story.equal(links, [words["work"]], "the navigation of lisi")
+    story.equal(links, [words["work"], words["subscriptions"]], "the navigation of lisi")
     return "4 lists"
 
 
@@ -637,6 +641,7 @@ def appearance(story):
     pages += [(f"/tickets/{finished}", "ticket-finished"), (f"/tickets/{change}", "ticket-second-round"), (f"/tickets/{board}", "ticket-two-votes")]
     pages += [(f"/tickets/{long}", "ticket-long-history"), (f"/tickets/{incident}", "ticket-incident")]
     pages += [(path, path[1:]) for path in story.words["lists"]]
+    pages += [("/subscriptions", "subscriptions")]
     for path, name in pages:
         sizes[name] = viewed(story, admin, path, name)
     sizes["work-second-page"] = viewed(story, lisi, "/?list=created&page=2", "work-second-page")
@@ -1075,6 +1080,31 @@ def sessions(story):
     return "16 forged forms rejected"
 
 
+def subscriptions(story):
+    words = story.words
+    page = story.person("lisi")
+    name = f"mine_{story.run}"
+    story.open(page, "/subscriptions")
+    story.equal(page.inner_text("h1"), words["subscriptions"], "the heading of the page")
+    story.equal(page.locator("nav a[aria-current=page]").inner_text(), words["subscriptions"], "the page is marked in the navigation")
+    page.fill("#name", name)
+    page.check("#on_ended")
+    page.fill("#key", "ticket_priority")
+    page.select_option("#operator", ">=")
+    page.fill("#value", "3")
+    page.check("#is_number")
+    page.click(".subscription button")
+    page.wait_for_selector(".message.good")
+    story.message(page, words["subscription_added"], "the subscription is confirmed")
+    row = page.locator("table.list tbody tr", has_text=name)
+    story.contains(row.inner_text(), 'ticket_priority >= "3"', "the condition is shown")
+    views(story, page, "subscriptions-list")
+    row.locator("button").click()
+    page.wait_for_selector(".message.good")
+    story.soon("the subscription is removed", lambda: page.locator("table.list tbody tr", has_text=name).count() == 0, page)
+    return "one subscription"
+
+
 SCENARIOS = {
     "instruments": instruments,
     "logins": logins,
@@ -1090,6 +1120,7 @@ SCENARIOS = {
     "lost_connection": lost_connection,
     "keyboard": keyboard,
     "sessions": sessions,
+    "subscriptions": subscriptions,
 }
 
 

@@ -23,7 +23,7 @@ pub(crate) struct Browser<'a> {
 /// The parts of an HTTP response that the tests check.
 pub(crate) struct Page {
     pub(crate) status: u16,
-    location: String,
+    pub(crate) location: String,
     cookie: String,
     pub(crate) text: String,
 }
@@ -76,7 +76,7 @@ impl<'a> Browser<'a> {
             .header(header::ACCEPT_LANGUAGE, self.language)
     }
 
-    async fn get(&mut self, path: &str) -> Page {
+    pub(crate) async fn get(&mut self, path: &str) -> Page {
         let request = self
             .request("GET", path)
             .body(Body::empty())
@@ -108,7 +108,7 @@ impl<'a> Browser<'a> {
         self.read(response).await
     }
 
-    async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Page {
+    pub(crate) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Page {
         self.post_with(path, "http://desk", fields).await
     }
 
@@ -120,7 +120,7 @@ impl<'a> Browser<'a> {
 
 /// Returns the value of the hidden field `name` in the HTML page `page`. The field is in the form that sends its data
 /// to the path `action`.
-fn hidden(page: &str, action: &str, name: &str) -> String {
+pub(crate) fn hidden(page: &str, action: &str, name: &str) -> String {
     let form = page
         .split("<form")
         .find(|form| form.contains(&format!("action=\"{action}\"")))

@@ -142,6 +142,7 @@ impl World {
             is_urgent: false,
             is_critical: false,
             accounts: Vec::new(),
+            subscription: None,
         };
         let next = world.next();
         world.notify(&Command::Request(Box::new(requested), next));

@@ -1,6 +1,6 @@
 //! Decides what follows if a message comes back after its account had accepted it, or if its recipient does not want it.
 //! The next account of the fallback list then sends the message once, as after a failure before the acceptance. If
-//! messages come back again, the notification stays in the inbox.
+//! its message comes back too, the notification stays in the inbox, and the operators are informed.
 
 use events::Moment;
 use events::delivery::{BounceKind, FailureClass};
@@ -51,6 +51,11 @@ pub fn is_too_old(requested: &Requested, now: Moment) -> bool {
 /// Returns true if the reason of a completed notification states that the person does not need the message any more.
 pub(super) fn is_settled(reason: &str) -> bool {
     reason == NOT_NEEDED || reason == TOO_OLD
+}
+
+/// Returns true if the reason of a completed notification states that the messages of two accounts came back.
+pub(super) fn is_repeated(reason: &str) -> bool {
+    reason == REPEATED
 }
 
 /// Returns the event that completes a notification whose message came back and is not sent again.
@@ -122,7 +127,7 @@ impl Notification {
             && routed.routes.iter().any(|route| is_open(&route.account))
         {
             Some(NotRepeated::OtherOpen)
-        } else if self.is_after_bounce() {
+        } else if self.is_resent {
             Some(NotRepeated::Repeated)
         } else if report.obstacle.is_some() {
             report.obstacle
@@ -151,6 +156,7 @@ impl Notification {
             None => self.ended.push(failed),
         }
         self.bounced.push(bounced.delivery.clone());
+        self.is_resent |= bounced.next.is_some();
         if let (Some(next), Some(routed)) = (bounced.next, &mut self.routed) {
             routed.fallback_due = Some(next.due);
             routed.expires = next.expires;
@@ -184,6 +190,7 @@ mod tests {
             is_urgent,
             is_critical: false,
             accounts: Vec::new(),
+            subscription: None,
         }
     }
 
@@ -296,6 +303,44 @@ mod tests {
         assert_eq!(again, ["notification.bounced", "notification.completed"]);
         assert_eq!(why_not(&history), Some(NotRepeated::Repeated));
         assert_eq!(outcome(&history), Some((Outcome::InboxOnly, true)));
+    }
+
+    #[test]
+    fn operators_are_informed_if_two_messages_of_any_urgency_come_back() {
+        let mut history = accepted(&["mail"], &["chat", "sms"]);
+        history[0] = requested(false).into();
+        bounce(&mut history, "mail");
+        let fall_back = Command::FallBack {
+            at: REPORTED,
+            obstacle: None,
+        };
+        execute(&mut history, &fall_back);
+        execute(&mut history, &Command::EndDelivery(ended("chat", true)));
+        assert_eq!(outcome(&history), Some((Outcome::Accepted, false)));
+        bounce(&mut history, "chat");
+        assert_eq!(outcome(&history), Some((Outcome::InboxOnly, true)));
+        assert!(bounce(&mut history, "chat").is_empty(), "reported once");
+        // Without a second message, only an urgent notification is reported.
+        let mut single = accepted(&["mail"], &[]);
+        single[0] = requested(false).into();
+        bounce(&mut single, "mail");
+        assert_eq!(outcome(&single), Some((Outcome::InboxOnly, false)));
+    }
+
+    #[test]
+    fn the_list_is_used_if_the_messages_of_all_first_accounts_come_back() {
+        let mut history = accepted(&["mail", "robot"], &["sms"]);
+        execute(&mut history, &Command::EndDelivery(ended("robot", true)));
+        bounce(&mut history, "mail");
+        assert_eq!(why_not(&history), Some(NotRepeated::OtherAccepted));
+        assert_eq!(bounce(&mut history, "robot"), ["notification.bounced"]);
+        assert_eq!(why_not(&history), None);
+        let fall_back = Command::FallBack {
+            at: REPORTED,
+            obstacle: None,
+        };
+        let started = execute(&mut history, &fall_back);
+        assert_eq!(started, ["notification.fallback_started"]);
     }
 
     #[test]

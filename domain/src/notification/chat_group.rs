@@ -3,6 +3,7 @@
 //! step is repeated after a temporary failure, so a group that was created although the response was lost is found again.
 
 pub mod card;
+mod command;
 pub mod of_ticket;
 mod record;
 mod requests;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::attempt::Attempts;
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 use crate::notification::delivery::LastFailure;
+pub use command::{Command, Rejection, Wanted};
 pub use record::{Outcome, StepReport};
 use requests::position;
 
@@ -33,59 +35,22 @@ pub const MEMBERS_MAX: usize = 200;
 const ANNOUNCED_MAX: usize = 300;
 /// Time in milliseconds after which a step is not tried again: one day. A rate limit postpones a step only within this time.
 const PATIENCE_MS: i64 = 24 * 3_600_000;
+/// Time in milliseconds before the end of the time within which a platform recognizes a repetition. Within this margin, no
+/// attempt starts, because a request and the clock of the platform can be late.
+const RECOGNITION_MARGIN_MS: i64 = 5 * 60_000;
+/// Time in milliseconds after which the desk destroys the address of an erased person, also if the platform has not removed
+/// the person: two days. The creation of the group and the removal have one day each.
+pub const ERASED_MS: i64 = 2 * PATIENCE_MS;
 
-/// The people and the name that the group of a ticket shall have.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
-    pub name: String,
-    pub members: Vec<PersonId>,
-    /// The people of the ticket who may not read it.
-    pub not_permitted: Vec<PersonId>,
-    /// Number of further people, see [`MEMBERS_MAX`].
-    pub omitted: u32,
-    pub at: Moment,
-}
-
-/// The commands that change one chat group.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Command {
-    /// Requests the group. If the group exists, the command updates it. The desk itself never requests a closed group
-    /// again, and a failed one only if its people changed.
-    Request(Box<Requested>),
-    /// Changes the people or the name. If both are the same, the command does nothing.
-    Update(Wanted),
-    /// Requests a message to the group. If a message about the same fact waits, the command does nothing: the waiting
-    /// message will show the newest state of the ticket. The number of waiting messages is therefore bounded. The command
-    /// also does nothing if the same event was announced before.
-    Announce {
-        fact: Fact,
-        cause: String,
-        at: Moment,
-    },
-    /// Closes the group. A group whose creation has not started needs no request.
-    Close {
-        reason: CloseReason,
-        by: Option<PersonId>,
-        name: String,
-        at: Moment,
-    },
-    /// Stores that an attempt to create the group, or to send the message with this number, starts.
-    Begin {
-        attempt: u32,
-        message: Option<u32>,
-        until: Moment,
-    },
-    /// Stores the outcome of the current attempt.
-    Record(Box<StepReport>),
-}
-
-/// The reasons why the desk rejects a command for a chat group.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Rejection {
-    #[error("the chat group is not requested")]
-    NotRequested,
-    #[error("attempt {0} is not the one that is due")]
-    NotDue(u32),
+/// A person whose erasure began while the group existed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Erased {
+    /// The name of the secret in the key store with the address of the person.
+    pub secret: String,
+    /// The time at which the desk destroys the address, also if the platform has not removed the person.
+    pub until: Moment,
+    /// The number of the group that contains the person, see [`ChatGroup::generation`].
+    pub generation: u32,
 }
 
 /// A message that waits to be sent to the group.
@@ -105,6 +70,8 @@ pub enum Step {
     /// Looks for the group of an earlier attempt in a list of the platform. The text identifies the page of the list.
     Find(String),
     Remove(Vec<PersonId>),
+    /// Removes an erased person. This step comes before all others of an existing group, also before its end.
+    RemoveErased(PersonId),
     Add(Vec<PersonId>),
     Rename(String),
     Send(Pending),
@@ -164,6 +131,26 @@ pub struct ChatGroup {
     /// The number of the message of the newest attempt whose start is stored.
     pub started_message: Option<u32>,
     pub last_failure: Option<LastFailure>,
+    /// The end of the time within which the platform recognizes the newest request that creates the group. `None` if this
+    /// time has no end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recognized_until: Option<Moment>,
+    /// True if an attempt to create the group had an unknown result, so the platform possibly has the group.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_uncertain: bool,
+    /// The end of the time within which the platform recognizes the first request with an unknown result. A later request
+    /// could create a second group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncertain_until: Option<Moment>,
+    /// The erased people whose addresses are still in the key store.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub erased: BTreeMap<PersonId, Erased>,
+    /// All people whose erasure was requested. They are never added again.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub gone: BTreeSet<PersonId>,
+    /// The erased people whom the platform did not remove from this group.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub not_removed: BTreeSet<PersonId>,
 }
 
 impl Decider for ChatGroup {
@@ -192,6 +179,7 @@ impl Decider for ChatGroup {
             Command::Begin {
                 attempt,
                 message,
+                recognized_until,
                 until,
             } => {
                 if !self.may_begin(*attempt, *message) {
@@ -202,6 +190,7 @@ impl Decider for ChatGroup {
                     AttemptStarted {
                         attempt,
                         message,
+                        recognized_until: *recognized_until,
                         due,
                     }
                     .into(),
@@ -213,6 +202,13 @@ impl Decider for ChatGroup {
                 }
                 vec![self.record(report)]
             }
+            Command::Erase {
+                person,
+                secret,
+                until,
+                at,
+            } => self.erase(person, secret, *until, *at),
+            Command::GiveUp { person, at } => self.give_up(person, *at),
         })
     }
 
@@ -248,10 +244,17 @@ impl Decider for ChatGroup {
             ChatGroupEvent::AttemptStarted(started) => {
                 self.attempts.start(started.attempt, started.due);
                 self.started_message = started.message;
-                self.is_sent |= started.message.is_none();
+                if started.message.is_none() {
+                    self.is_sent = true;
+                    self.recognized_until = started.recognized_until;
+                }
             }
             ChatGroupEvent::AttemptFailed(failed) => {
                 self.attempts.fail(failed.attempt, failed.due);
+                if self.chat.is_empty() && failed.class == FailureClass::Unknown {
+                    self.is_uncertain = true;
+                    self.uncertain_until = self.uncertain_until.or(self.recognized_until);
+                }
                 self.is_single |= failed.class == FailureClass::RecipientInvalid;
                 self.note(failed.class, &failed.code, &failed.reason);
             }
@@ -308,9 +311,12 @@ impl Decider for ChatGroup {
             ChatGroupEvent::Failed(failed) => {
                 self.attempts.end(failed.attempt);
                 self.messages.clear();
+                self.is_uncertain |= failed.class == FailureClass::Unknown;
                 self.note(failed.class, &failed.code, &failed.reason);
                 self.end = Some(End::Failed(failed.clone()));
             }
+            ChatGroupEvent::MemberErased(erased) => self.expel(erased),
+            ChatGroupEvent::ErasedMemberEnded(ended) => self.end_erasure(ended),
             ChatGroupEvent::Closed(closed) => {
                 if closed.attempt > 0 {
                     self.attempts.end(closed.attempt);
@@ -347,6 +353,21 @@ impl ChatGroup {
     /// Returns true if the group was requested and has not ended.
     pub fn is_active(&self) -> bool {
         self.requested.is_some() && self.end.is_none()
+    }
+
+    /// Returns true if the group is open, and if the platform possibly has the person as a member.
+    pub fn may_contain(&self, person: &PersonId) -> bool {
+        let is_sent = self.is_sent || !self.chat.is_empty();
+        let is_wanted = self.wanted.contains(person) && !self.left_out.contains_key(person);
+        let is_possible = self.members.contains_key(person) || (is_wanted && is_sent);
+        self.is_active() && is_possible && !self.gone.contains(person)
+    }
+
+    /// Returns true if an attempt to create the group cannot create a second one at the time `now`: no attempt had an unknown
+    /// result, or the platform still recognizes it.
+    pub fn may_create(&self, now: Moment) -> bool {
+        let until = self.uncertain_until;
+        until.is_none_or(|until| now <= until.plus_ms(-RECOGNITION_MARGIN_MS))
     }
 
     /// Returns all people of the ticket who are no members, with the reasons.

@@ -194,6 +194,7 @@ mod tests {
             is_urgent: false,
             is_critical: false,
             accounts: Vec::new(),
+            subscription: None,
         }
     }
 

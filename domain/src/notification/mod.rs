@@ -46,12 +46,12 @@ pub mod template;
 pub mod timing;
 pub mod trial;
 
-use events::Moment;
 use events::experiment::Assignment;
 use events::notification::{
     Acted, Completed, DeliveryEnded, FallbackStarted, Held, InboxState, Mode, NotRepeated,
     NotificationEvent, Outcome, Outdated, Requested, Role, Route, Routed, Skipped,
 };
+use events::{Moment, Personal};
 use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
@@ -163,6 +163,9 @@ pub struct Notification {
     /// The names of the streams of the deliveries whose messages came back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bounced: Vec<String>,
+    /// True if another account got the message because a message came back. This happens at most once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_resent: bool,
     /// The variant of an experiment that decided the time of the messages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub experiment: Option<Assignment>,
@@ -260,6 +263,11 @@ impl Decider for Notification {
                 }
             }
         }
+    }
+
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        let requested = self.requested.iter_mut();
+        requested.flat_map(events::Personals::personals).collect()
     }
 }
 
@@ -427,14 +435,18 @@ impl Notification {
         refers_to_work && self.is_in_inbox() && known < Some(outdated.to)
     }
 
-    /// Returns true if the notification is urgent and no channel accepted a message, although at least one channel could
-    /// reach the person. The operators must then reach the person in another way. Notifications of operators are excluded,
-    /// because a notification about a notification would not end.
+    /// Returns true if no channel delivered a message of the notification, although at least one channel could reach the
+    /// person, and if the notification is urgent or the messages of two accounts came back. The operators must then reach
+    /// the person in another way. Notifications of operators are excluded, because a notification about a notification would
+    /// not end.
     pub fn is_unreached(&self) -> bool {
-        let is_urgent = self
-            .requested
-            .as_ref()
-            .is_some_and(|requested| requested.is_urgent && requested.role != Role::Operator);
+        let is_repeated = matches!(
+            &self.phase,
+            Phase::Completed(one) if bounce::is_repeated(&one.reason)
+        );
+        let is_reported = self.requested.as_ref().is_some_and(|requested| {
+            (requested.is_urgent || is_repeated) && requested.role != Role::Operator
+        });
         let is_tried = self
             .routed
             .as_ref()
@@ -444,7 +456,7 @@ impl Notification {
             Phase::Completed(one)
                 if one.outcome == Outcome::InboxOnly && !bounce::is_settled(&one.reason)
         );
-        is_urgent && is_tried && is_in_inbox_only
+        is_reported && is_tried && is_in_inbox_only
     }
 }
 
@@ -510,6 +522,10 @@ impl Card for Notification {
     fn facets(&self) -> String {
         self.inbox_facets()
     }
+
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        Decider::personals(self)
+    }
 }
 
 #[cfg(test)]
@@ -536,6 +552,7 @@ mod tests {
             is_urgent: false,
             is_critical: false,
             accounts: Vec::new(),
+            subscription: None,
         }
     }
 

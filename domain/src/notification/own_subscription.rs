@@ -49,6 +49,10 @@ pub enum Command {
         is_paused: bool,
         by: PersonId,
     },
+    /// Removes all subscriptions, because the person is erased.
+    Clear {
+        by: PersonId,
+    },
 }
 
 /// The reasons why a command is rejected.
@@ -81,6 +85,7 @@ impl Decider for OwnSubscriptions {
         let known = self.list();
         let mut list = known.clone();
         let by = match command {
+            Command::Clear { by } => return Ok(self.clear(by)),
             Command::Put {
                 subscription, by, ..
             } => {
@@ -147,6 +152,19 @@ fn changed(person: PersonId, list: &[OwnSubscription], by: PersonId) -> Changed 
 }
 
 impl OwnSubscriptions {
+    /// Returns the event that removes all subscriptions, also of a person whose subscriptions cannot be read any more.
+    fn clear(&self, by: &PersonId) -> Vec<OwnSubscriptionEvent> {
+        let stored = self.0.iter();
+        let mut stored = stored.filter(|one| !(one.occasions.is_empty() && self.list().is_empty()));
+        let cleared = stored.next().map(|one| Changed {
+            subscriptions: Personal::new(one.person.clone(), serde_json::Value::Null),
+            person: one.person.clone(),
+            occasions: Vec::new(),
+            by: by.clone(),
+        });
+        cleared.map(Into::into).into_iter().collect()
+    }
+
     /// Returns the subscriptions, sorted by their names. The list is empty after the person was erased.
     pub fn list(&self) -> Vec<OwnSubscription> {
         let changed = self.0.as_ref();
@@ -296,5 +314,18 @@ mod tests {
             personal.value = serde_json::Value::Null;
         }
         assert!(state.list().is_empty());
+        // The occasions of an erased person are not encrypted, so the erasure removes them with an event.
+        let clear = Command::Clear {
+            by: PersonId::system(),
+        };
+        let events = state.decide(&clear, &()).unwrap();
+        assert_eq!(events.len(), 1);
+        card.fold(&Envelope {
+            event: events[0].clone(),
+            ..envelope
+        });
+        assert!(card.index().is_empty());
+        state.evolve(&events[0]);
+        assert_eq!(state.decide(&clear, &()), Ok(Vec::new()));
     }
 }

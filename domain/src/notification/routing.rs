@@ -505,6 +505,7 @@ mod tests {
             is_urgent: case.is_urgent,
             is_critical: false,
             accounts: Vec::new(),
+            subscription: None,
         }
     }
 

@@ -398,6 +398,7 @@ mod tests {
             is_urgent: false,
             is_critical: false,
             accounts: Vec::new(),
+            subscription: None,
         };
         let judged = |account: &str, way, messages| Judged {
             band: Band::Low,

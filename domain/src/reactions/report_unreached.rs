@@ -1,4 +1,4 @@
-//! Requests a notification for the operators of the desk when no channel accepted an urgent message.
+//! Requests a notification for the operators of the desk when no channel delivered a message.
 
 use events::notification::{Fact, NotificationEvent};
 
@@ -10,8 +10,8 @@ use crate::notification::Notification;
 /// contain this name, so the name must never change.
 pub const NAME: &str = "report_unreached";
 
-/// Returns a list with one intent (a request for work) if the event completes an urgent notification that no channel
-/// accepted. Otherwise, the list is empty.
+/// Returns a list with one intent (a request for work) if the event completes a notification that no channel delivered,
+/// see [`Notification::is_unreached`]. Otherwise, the list is empty.
 pub fn react(envelope: &Envelope<NotificationEvent>, card: &Notification) -> Vec<Intent> {
     let (NotificationEvent::Completed(_), Some(requested)) = (&envelope.event, &card.requested)
     else {
@@ -24,6 +24,7 @@ pub fn react(envelope: &Envelope<NotificationEvent>, card: &Notification) -> Vec
         fact: Fact::Unreached,
         ticket: requested.ticket.clone(),
         node: requested.node,
+        // The operators need not know the name that a person chose for an own subscription.
         name: requested.name.clone(),
         round: requested.round,
         at: envelope.happened_at(),

@@ -11,6 +11,7 @@ use domain::notification::feedback::Feedback;
 use domain::views::Card;
 use domain::views::ticket_card::TicketCard;
 use events::attachment::AttachmentEvent;
+use events::notification::{NotificationEvent, Role};
 use events::ticket::{Opened, TicketEvent};
 use events::{AnyEvent, AttachmentId, Body, Entry, Event, PersonId, Personal, Remark};
 use infra::Error;
@@ -24,6 +25,8 @@ use crate::app::attachments;
 use crate::app::cards::{read_card, stored_card, write_card};
 use crate::app::context::SUPERUSER;
 use crate::app::logins::secret_name;
+use crate::app::notifications::erased_members::{self, Groups, Known};
+use crate::app::notifications::own_subscriptions;
 use crate::app::outbound::VARIABLES;
 
 /// Maximum number of commits or stored documents that one read returns.
@@ -104,7 +107,10 @@ pub async fn survey(
     inventory.read(app, &pid, progress).await?;
     check(app, &pid, person, &inventory).await?;
     let documents = documents(app, &pid, false).await?;
-    Ok(report(app, pid, inventory, is_configuration, documents, false).await?)
+    let mut known = Known::read(app, &pid).await?;
+    let groups = erased_members::leave(app, &pid, &inventory.named, &mut known, false).await?;
+    let found = (inventory, groups);
+    Ok(report(app, pid, found, is_configuration, documents, false).await?)
 }
 
 /// Erases a person permanently, and returns a report about the removed data. The parameter `person`
@@ -124,9 +130,16 @@ pub async fn erase(
     let mut inventory = Inventory::default();
     inventory.read(app, &pid, progress).await?;
     check(app, &pid, person, &inventory).await?;
+    // The platforms need the address of the person for the removal from chat groups, so the removal is requested first.
+    let mut known = Known::read(app, &pid).await?;
+    erased_members::leave(app, &pid, &inventory.named, &mut known, true).await?;
+    own_subscriptions::clear(app, &pid).await?;
     app.ledger.forget(&pid).await?;
-    match clean(app, &pid, &mut inventory, progress).await {
-        Ok(documents) => Ok(report(app, pid, inventory, is_configuration, documents, true).await?),
+    match clean(app, &pid, &mut inventory, &mut known, progress).await {
+        Ok((documents, groups)) => {
+            let found = (inventory, groups);
+            Ok(report(app, pid, found, is_configuration, documents, true).await?)
+        }
         Err(error) => {
             // The log also contains the person id, because a disconnected client does not receive
             // this error. The operator needs the person id to complete the erasure.
@@ -174,16 +187,19 @@ async fn check(
 
 /// Removes the remaining personal data after the encryption key was erased: secrets, file contents,
 /// values in stored documents, and old copies of the key. Returns the number of stored documents
-/// from which values were removed.
+/// from which values were removed, and the chat groups that contain the person.
 async fn clean(
     app: &App,
     pid: &PersonId,
     inventory: &mut Inventory,
+    known: &mut Known,
     progress: Progress<'_>,
-) -> Result<u64, Error> {
+) -> Result<(u64, Groups), Error> {
     // The first search ended before the key was erased. Other requests may have written commits
     // about the person in the meantime. This second search finds these commits.
     inventory.read(app, pid, progress).await?;
+    let groups = erased_members::leave(app, pid, &inventory.named, known, true).await?;
+    own_subscriptions::clear(app, pid).await?;
     for name in &inventory.secrets {
         app.ledger.keys.remove_secret(name).await?;
     }
@@ -197,7 +213,7 @@ async fn clean(
         attachments::erase_content(app, id).await?;
     }
     let documents = documents(app, pid, true).await?;
-    scrubbed.map(|()| documents)
+    scrubbed.map(|()| (documents, groups))
 }
 
 /// Returns the number of stored documents that contain values of a person. These documents are
@@ -272,6 +288,8 @@ struct Inventory {
     /// The event streams of tickets with unencrypted text from this person.
     plain: BTreeSet<String>,
     imported: BTreeSet<String>,
+    /// The event streams of notifications from before the names of own subscriptions were sealed.
+    subscribed: BTreeSet<String>,
     unreadable: BTreeSet<String>,
 }
 
@@ -315,6 +333,11 @@ impl Inventory {
             match &event {
                 AnyEvent::TicketEvent(event) => self.take_ticket(pid, stream, event),
                 AnyEvent::AttachmentEvent(event) => self.take_file(pid, stream, event),
+                AnyEvent::NotificationEvent(NotificationEvent::Requested(requested))
+                    if requested.role == Role::OwnSubscriber && !requested.name.is_empty() =>
+                {
+                    self.subscribed.insert(stream.clone());
+                }
                 _ => {}
             }
         }
@@ -423,7 +446,7 @@ fn has_plain_text_of(event: &TicketEvent, pid: &PersonId) -> bool {
 async fn report(
     app: &App,
     person: PersonId,
-    inventory: Inventory,
+    (inventory, groups): (Inventory, Groups),
     is_configuration: fn(&str) -> bool,
     documents: u64,
     erased: bool,
@@ -469,6 +492,21 @@ async fn report(
         "configuration",
         configuration,
         "roles, services and workflows name the person by id; name another person there",
+    );
+    add(
+        "subscription_names",
+        inventory.subscribed,
+        "notifications of an earlier version contain the name of a subscription of the person",
+    );
+    add(
+        "chat_groups",
+        groups.left,
+        "open chat groups contain the person; the desk removes the person at the platform, and destroys the address for it after the removal, at the latest after two days",
+    );
+    add(
+        "chat_group_members",
+        groups.kept,
+        "open chat groups possibly contain the person, but the desk has no address; remove the person at the platform",
     );
     add(
         "unreadable",

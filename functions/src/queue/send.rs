@@ -36,8 +36,8 @@ use crate::App;
 use crate::app::notifications::templates::{self, formats};
 use crate::app::notifications::tokens::Granted;
 use crate::app::notifications::{
-    accounts, actions, delivery_tag, feedback, message, notify, preferences, replies,
-    reply_address, tokens, unsubscribe,
+    accounts, actions, delivery_tag, erased_members, feedback, message, notify, preferences,
+    replies, reply_address, tokens, unsubscribe,
 };
 use crate::app::rate::{self, Turn};
 use crate::app::tickets;
@@ -123,9 +123,13 @@ pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
     }
 }
 
-/// Makes the steps of a chat group that are due, at the deadline of the group.
-pub async fn advance_chat_group(app: &App, stream: &str) -> Result<(), Error> {
-    Box::pin(chat_group::advance(app, stream)).await
+/// Makes the steps of a chat group that are due, at the deadline of the group. At the deadline of an erased person, destroys
+/// the address of this person first.
+pub async fn fire_chat_group(app: &App, due: &Due) -> Result<(), Error> {
+    if let Some(person) = events::chat_group::erased_at(&due.deadline) {
+        erased_members::give_up(app, &due.stream, &person).await?;
+    }
+    Box::pin(chat_group::advance(app, &due.stream)).await
 }
 
 /// Makes the next attempt of the delivery in the given stream. Does nothing before the time of this attempt.

@@ -2,7 +2,9 @@
 //! and their failures.
 
 mod changes;
+mod erasure;
 mod messages;
+mod page;
 mod platform;
 mod talk;
 
@@ -89,6 +91,45 @@ async fn a_slack_channel_whose_creation_was_lost_is_found_again() {
     groups.end(&sn).await;
     assert_eq!(groups.state(&sn).await, "closed");
     assert!(slack.channels()[0].is_archived);
+}
+
+#[tokio::test]
+async fn feishu_groups_are_created_once_while_feishu_recognizes_the_request() {
+    let groups = Groups::feishu(HIGH).await;
+    groups.platform.plan([Fault::LostResponse]);
+    let sn = groups.channels.submit_with("3").await;
+    assert_eq!(groups.state(&sn).await, "creating");
+    groups.later(10_000).await;
+    assert_eq!(groups.state(&sn).await, "open");
+    let Fake::Feishu(feishu) = &groups.platform.fake else {
+        panic!("not Feishu")
+    };
+    let all = feishu.groups();
+    assert_eq!(all.len(), 1);
+    assert_eq!(all.values().next().expect("a group").members.len(), 3);
+}
+
+#[tokio::test]
+async fn a_person_decides_about_a_creation_that_feishu_has_forgotten() {
+    let groups = Groups::feishu(HIGH).await;
+    groups.platform.plan([Fault::LostResponse]);
+    let sn = groups.channels.submit_with("3").await;
+    assert_eq!(groups.state(&sn).await, "creating");
+    // The desk is down for 11 hours.
+    groups.later(11 * 3_600_000).await;
+    let shown = groups.shown(&sn).await;
+    assert_eq!(shown["state"], "failed", "{shown}");
+    assert_eq!(shown["failure"]["class"], "unknown", "{shown}");
+    let reason = shown["failure"]["reason"].as_str().expect("a reason");
+    assert!(reason.contains("look for the group"), "{reason}");
+    // A change of the people causes no second group.
+    let follower = json!({ "people": ["zhaoliu"] });
+    groups.operate(&sn, "follow", "lisi", follower).await;
+    assert_eq!(groups.state(&sn).await, "failed");
+    assert_eq!(groups.platform.count("chats"), 1);
+    assert_eq!(groups.ask("POST", &sn, "lisi").await.0, 200);
+    assert_eq!(groups.state(&sn).await, "open");
+    assert_eq!(groups.platform.count("chats"), 2);
 }
 
 #[tokio::test]

@@ -1,8 +1,11 @@
 //! These tests check the subscriptions that people make themselves.
 
+use functions::app::erasure;
+use functions::registry::is_configuration;
 use serde_json::{Value, json};
 
 use super::{Channels, ROBOT};
+use crate::console::{hidden, logged_in};
 
 const POLICY: &str = "[policy]\naccounts = []\n";
 
@@ -211,4 +214,121 @@ async fn own_subscriptions_survive_a_loss_of_the_views() {
     assert_eq!(channels.subscribed("admin").await, 0, "the ticket is older");
     channels.submit_with("3").await;
     assert_eq!(channels.subscribed("admin").await, 1);
+}
+
+#[tokio::test]
+async fn an_erased_person_has_no_subscription_and_its_name_is_unreadable() {
+    const NAME: &str = "audit_of_lisi_4711";
+    let channels = Channels::open_with(POLICY).await;
+    let desk = &channels.desk;
+    let sn = json!(channels.submit_with("1").await);
+    let people = json!({ "people": ["sunqi"] });
+    desk.operate(&sn, "follow", "lisi", people).await;
+    desk.settle().await;
+    let changed = json!({ "on": ["priority_changed"] });
+    let (status, answer) = channels.subscribe("sunqi", NAME, changed).await;
+    assert_eq!(status, 200, "{answer}");
+    desk.clock.advance(1_000);
+    let fields = tests::form(&[("impact", "3"), ("urgency", "3")]);
+    let edit = json!({ "sn": sn, "operator": "lisi", "fields": fields });
+    desk.must("edit_field", edit).await;
+    desk.settle().await;
+    let newest = channels.newest("sunqi").await;
+    assert_eq!(newest["role"], "own_subscriber");
+    let id = newest["id"].as_str().expect("an id");
+    let path = format!("notifications/{id}/why?language=en");
+    let why = channels.get(&path, "admin").await.to_string();
+    assert!(why.contains(NAME), "{why}");
+    let occasions = desk.app.configuration.subscribed_occasions().await;
+    assert_eq!(occasions.expect("read").len(), 1);
+    let erased = erasure::erase(&desk.app, "sunqi", is_configuration, &|_| {});
+    let report = erased.await.expect("erased");
+    desk.settle().await;
+    let mut remaining = report.remaining.iter();
+    assert!(remaining.all(|one| one.kind != "subscription_names"));
+    let occasions = desk.app.configuration.subscribed_occasions().await;
+    assert!(occasions.expect("read").is_empty());
+    let feed = desk.app.ledger.store.feed(0, 100_000).await;
+    for placed in feed.expect("a feed") {
+        let body = String::from_utf8_lossy(&placed.commit.body).into_owned();
+        assert!(!body.contains(NAME), "{}", placed.commit.stream);
+    }
+    let why = channels.get(&path, "admin").await.to_string();
+    assert!(!why.contains(NAME), "{why}");
+}
+
+#[tokio::test]
+async fn the_console_lists_adds_and_removes_own_subscriptions() {
+    let channels = Channels::open_with(POLICY).await;
+    let mut browser = logged_in(&channels.desk, "lisi").await;
+    let (path, add) = ("/subscriptions", "/subscriptions/add");
+    let page = browser.get(path).await;
+    assert!(
+        page.text.contains("You have no subscriptions"),
+        "{}",
+        page.text
+    );
+    let code = hidden(&page.text, add, "form_code");
+    let condition = [
+        ("key", "ticket_priority"),
+        ("operator", ">="),
+        ("value", "<3>"),
+        ("is_number", "1"),
+    ];
+    for (name, occasion, problem) in [
+        ("Wrong Name", "on_ended", "The name must have lower-case"),
+        ("mine", "on_nothing", "Choose at least one event"),
+    ] {
+        let mut fields = vec![
+            ("form_code", code.as_str()),
+            ("name", name),
+            (occasion, "1"),
+        ];
+        fields.extend(condition);
+        let page = browser.post(add, &fields).await;
+        assert_eq!(page.status, 400, "{name}");
+        assert!(page.text.contains(problem), "{}", page.text);
+        assert!(page.text.contains("value=\"&#60;3&#62;\""), "{}", page.text);
+    }
+    let mut fields = vec![
+        ("form_code", code.as_str()),
+        ("name", "mine"),
+        ("on_ended", "1"),
+    ];
+    fields.extend(condition);
+    let page = browser.post(add, &fields).await;
+    assert_eq!(
+        (page.status, page.location.as_str()),
+        (303, "/subscriptions?notice=added")
+    );
+    channels.desk.settle().await;
+    let stored = channels.get("people/lisi/subscriptions", "lisi").await;
+    assert_eq!(
+        (
+            &stored["subscriptions"][0]["name"],
+            &stored["subscriptions"][0]["when"][0]["type"]
+        ),
+        (&json!("mine"), &json!("INT"))
+    );
+    let page = browser.get("/subscriptions?notice=added").await;
+    for part in ["The subscription was stored", ">mine<", "ticket_priority"] {
+        assert!(page.text.contains(part), "{part}: {}", page.text);
+    }
+    // Another person neither sees nor removes the subscription.
+    let mut other = logged_in(&channels.desk, "wangwu").await;
+    let shown = other.get(path).await;
+    assert!(!shown.text.contains("mine<"), "{}", shown.text);
+    let foreign = hidden(&shown.text, add, "form_code");
+    let remove = "/subscriptions/remove";
+    let fields = [("form_code", foreign.as_str()), ("name", "mine")];
+    assert_eq!(other.post(remove, &fields).await.status, 404);
+    let fields = [("form_code", code.as_str()), ("name", "mine")];
+    let page = browser.post(remove, &fields).await;
+    assert_eq!(
+        (page.status, page.location.as_str()),
+        (303, "/subscriptions?notice=removed")
+    );
+    channels.desk.settle().await;
+    let stored = channels.get("people/lisi/subscriptions", "lisi").await;
+    assert_eq!(stored["subscriptions"], json!([]));
 }

@@ -1,18 +1,21 @@
 //! Decides which event the outcome of a step adds, and when the next attempt starts.
 
 use events::chat_group::{
-    AttemptFailed, ChatGroupEvent, Closed, Created, Failed, LeftOut, LeftOutReason, Member,
-    MembersSynced, MessageFailed, MessageSent, PollScheduled, Postponed, Renamed, SyncFailed,
+    AttemptFailed, ChatGroupEvent, Closed, Created, ErasedMemberEnded, Failed, LeftOut,
+    LeftOutReason, Member, MembersSynced, MessageFailed, MessageSent, NotRemoved, PollScheduled,
+    Postponed, Renamed, SyncFailed,
 };
 use events::delivery::FailureClass;
 use events::{Moment, PersonId};
 
-use super::{ChatGroup, PATIENCE_MS, Step, stream};
+use super::{ChatGroup, PATIENCE_MS, RECOGNITION_MARGIN_MS, Step, stream};
 use crate::attempt::{Verdict, jitter};
 use crate::notification::delivery::POLICY;
 
 /// Maximum number of pages of a list in which the desk looks for a group.
 const PAGES_MAX: u32 = 50;
+/// The end of the reason of a failed creation with an unknown result.
+const POSSIBLY_CREATED: &str = "the platform possibly created the group, and another attempt could create a second one: look for the group on the platform before you create it again";
 
 /// The outcome of one attempt.
 #[derive(Clone, Debug, PartialEq)]
@@ -123,6 +126,9 @@ impl ChatGroup {
                 .into()
             }),
             (Outcome::Done { .. }, Step::Close) => Closed { attempt }.into(),
+            (Outcome::Done { .. }, Step::RemoveErased(person)) => {
+                self.erasure_ended(report, person, None)
+            }
             (Outcome::Done { .. }, _) => {
                 let verdict = Verdict::retry("the response does not fit the request");
                 self.failed(report, &verdict, true)
@@ -148,12 +154,41 @@ impl ChatGroup {
         event(next.step().map(|_| at))
     }
 
+    /// Returns the name of the secret with the address of an erased person if the report ends the removal of this person. The
+    /// secret must be destroyed before the report is stored.
+    pub fn destroyed(&self, report: &StepReport) -> Option<&str> {
+        let ChatGroupEvent::ErasedMemberEnded(ended) = self.record(report) else {
+            return None;
+        };
+        let erased = self.erased.get(&ended.person);
+        erased.map(|erased| erased.secret.as_str())
+    }
+
+    /// Returns the event that ends the removal of an erased person.
+    fn erasure_ended(
+        &self,
+        report: &StepReport,
+        person: &PersonId,
+        failure: Option<NotRemoved>,
+    ) -> ChatGroupEvent {
+        self.followed(report.at, |due| {
+            ErasedMemberEnded {
+                attempt: report.attempt,
+                person: person.clone(),
+                failure: failure.clone(),
+                due,
+            }
+            .into()
+        })
+    }
+
     fn failed(&self, report: &StepReport, verdict: &Verdict, may_repeat: bool) -> ChatGroupEvent {
         let (attempt, at) = (report.attempt, report.at);
+        let latest = self.latest(&report.step, verdict);
         let (class, reason, after_ms) = match verdict {
             Verdict::Throttled { reason, after_ms } => {
                 let due = at.plus_ms((*after_ms).max(1));
-                if due > self.latest() {
+                if due > latest {
                     return self.ended(report, FailureClass::Throttled, "", reason);
                 }
                 let reason = reason.to_string();
@@ -182,6 +217,8 @@ impl ChatGroup {
                 }
                 Step::Add(people) => return self.without(report, people, &[]),
                 Step::Remove(people) => return self.without(report, &[], people),
+                // The platform does not know the person any more, so the person is not a member.
+                Step::RemoveErased(person) => return self.erasure_ended(report, person, None),
                 _ => return self.ended(report, *class, code, reason),
             },
             Verdict::Refused {
@@ -206,7 +243,7 @@ impl ChatGroup {
         let next = self
             .attempts
             .retry_with_jitter(POLICY, after_ms, jitter, at);
-        match next.filter(|due| *due <= self.latest()) {
+        match next.filter(|due| *due <= latest) {
             Some(due) => AttemptFailed {
                 attempt,
                 class,
@@ -253,13 +290,28 @@ impl ChatGroup {
         let attempt = report.attempt;
         let (code, reason) = (code.to_owned(), reason.to_owned());
         match &report.step {
-            Step::Create | Step::Find(_) => Failed {
-                attempt,
-                class,
-                code,
-                reason,
+            Step::Create | Step::Find(_) => {
+                let is_uncertain = self.is_uncertain || class == FailureClass::Unknown;
+                Failed {
+                    attempt,
+                    class,
+                    code,
+                    reason: if is_uncertain {
+                        format!("{reason}; {POSSIBLY_CREATED}")
+                    } else {
+                        reason
+                    },
+                }
+                .into()
             }
-            .into(),
+            Step::RemoveErased(person) => {
+                let failure = NotRemoved {
+                    class,
+                    code,
+                    reason,
+                };
+                self.erasure_ended(report, person, Some(failure))
+            }
             Step::Send(pending) => self.followed(report.at, |due| {
                 MessageFailed {
                     attempt,
@@ -297,8 +349,21 @@ impl ChatGroup {
         }
     }
 
-    /// Returns the time after which the current step is not tried again.
-    fn latest(&self) -> Moment {
-        self.since.plus_ms(PATIENCE_MS)
+    /// Returns the time after which a step is not tried again after an attempt with this verdict. A creation with an unknown
+    /// result is repeated only as long as the platform recognizes the repetition.
+    fn latest(&self, step: &Step, verdict: &Verdict) -> Moment {
+        let patience = self.since.plus_ms(PATIENCE_MS);
+        let newest = match (step, verdict) {
+            (Step::Create, Verdict::Unknown { .. }) => self.recognized_until,
+            _ => None,
+        };
+        let recognized = match step {
+            Step::Create => self.uncertain_until.or(newest),
+            _ => None,
+        };
+        match recognized {
+            Some(until) => patience.min(until.plus_ms(-RECOGNITION_MARGIN_MS)),
+            None => patience,
+        }
     }
 }

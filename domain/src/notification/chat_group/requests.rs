@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use events::chat_group::{
-    ChatGroupEvent, CloseReason, CloseRequested, Closed, MessageRequested, Requested,
-    UpdateRequested,
+    ChatGroupEvent, CloseReason, CloseRequested, Closed, ErasedMemberEnded, MemberErased,
+    MessageRequested, NotRemoved, Requested, UpdateRequested,
 };
+use events::delivery::FailureClass;
 use events::notification::Fact;
 use events::{Moment, PersonId};
 
@@ -28,7 +29,10 @@ impl ChatGroup {
                 self.update(&wanted, is_by_person)
             }
             (Some(_), Some(End::Closed(_))) if !is_by_person => Vec::new(),
-            (Some(_), Some(End::Failed(_))) if !is_by_person && self.wants(&request.members) => {
+            // The platform possibly has the group of a creation with an unknown result. Only a person decides about another.
+            (Some(_), Some(End::Failed(_)))
+                if !is_by_person && (self.is_uncertain || self.wants(&request.members)) =>
+            {
                 Vec::new()
             }
             (Some(_), Some(_)) => vec![request.clone().into()],
@@ -104,6 +108,48 @@ impl ChatGroup {
             events.push(Closed { attempt: 0 }.into());
         }
         events
+    }
+
+    pub(super) fn erase(
+        &self,
+        person: &PersonId,
+        secret: &str,
+        until: Moment,
+        at: Moment,
+    ) -> Vec<ChatGroupEvent> {
+        if !self.may_contain(person) {
+            return Vec::new();
+        }
+        vec![
+            MemberErased {
+                person: person.clone(),
+                secret: secret.to_owned(),
+                until,
+                due: self.due_from(at),
+            }
+            .into(),
+        ]
+    }
+
+    pub(super) fn give_up(&self, person: &PersonId, at: Moment) -> Vec<ChatGroupEvent> {
+        let erased = self.erased.get(person);
+        if erased.is_none_or(|erased| erased.until > at) {
+            return Vec::new();
+        }
+        let mut ended = ErasedMemberEnded {
+            attempt: 0,
+            person: person.clone(),
+            failure: Some(NotRemoved {
+                class: FailureClass::Permanent,
+                code: String::new(),
+                reason: "the time for the removal ended".to_owned(),
+            }),
+            due: None,
+        };
+        let mut next = self.clone();
+        next.evolve(&ended.clone().into());
+        ended.due = next.step().map(|_| self.due_from(at));
+        vec![ended.into()]
     }
 
     pub(super) fn may_begin(&self, attempt: u32, message: Option<u32>) -> bool {

@@ -1,10 +1,10 @@
 //! Changes the state of a chat group after an event, and finds the next step in the state.
 
-use events::chat_group::{LeftOut, Member, Requested};
+use events::chat_group::{ErasedMemberEnded, LeftOut, Member, MemberErased, Requested};
 use events::delivery::FailureClass;
 use events::{Moment, PersonId};
 
-use super::{ChatGroup, MEMBERS_MAX, Pending, Step};
+use super::{ChatGroup, Erased, MEMBERS_MAX, Pending, Step};
 use crate::notification::delivery::LastFailure;
 
 impl ChatGroup {
@@ -15,6 +15,8 @@ impl ChatGroup {
             last_message: number,
             messages: vec![Pending { number, fact: None }],
             announced: std::mem::take(&mut self.announced),
+            erased: std::mem::take(&mut self.erased),
+            gone: std::mem::take(&mut self.gone),
             attempts: self.attempts,
             name: requested.name.clone(),
             requested: Some(requested.clone()),
@@ -78,6 +80,57 @@ impl ChatGroup {
         }
     }
 
+    /// Stores that the erasure of a person began. The removal has all of its attempts.
+    pub(super) fn expel(&mut self, erased: &MemberErased) {
+        self.gone.insert(erased.person.clone());
+        self.erased.insert(
+            erased.person.clone(),
+            Erased {
+                secret: erased.secret.clone(),
+                until: erased.until,
+                generation: self.generation,
+            },
+        );
+        if self.chat.is_empty() {
+            self.attempts.due = erased.due;
+        } else {
+            self.attempts.begin_again(erased.due);
+            self.since = erased.due;
+        }
+    }
+
+    /// Stores that the desk has no address of an erased person any more.
+    pub(super) fn end_erasure(&mut self, ended: &ErasedMemberEnded) {
+        let erased = self.erased.remove(&ended.person);
+        if ended.attempt > 0 {
+            self.settle(ended.attempt, ended.due);
+        } else if let Some(due) = ended.due {
+            self.attempts.begin_again(due);
+            self.since = due;
+        }
+        // The removal from an earlier group does not concern this one.
+        if erased.is_some_and(|erased| erased.generation != self.generation) {
+            return;
+        }
+        self.members.remove(&ended.person);
+        match &ended.failure {
+            None => {
+                self.not_removed.remove(&ended.person);
+            }
+            Some(failure) => {
+                self.not_removed.insert(ended.person.clone());
+                self.note(failure.class, &failure.code, &failure.reason);
+            }
+        }
+    }
+
+    /// Returns the next erased person whom the platform must remove from this group.
+    fn expelled(&self) -> Option<&PersonId> {
+        let mut erased = self.erased.iter();
+        let found = erased.find(|(_, one)| one.generation == self.generation);
+        found.map(|(person, _)| person)
+    }
+
     /// Returns the next step. Returns `None` if the group is as the ticket needs it, has ended or waits after a failure.
     pub fn step(&self) -> Option<Step> {
         if self.requested.is_none() || self.end.is_some() {
@@ -88,6 +141,9 @@ impl ChatGroup {
                 Some(cursor) => Step::Find(cursor.clone()),
                 None => Step::Create,
             });
+        }
+        if let Some(person) = self.expelled() {
+            return Some(Step::RemoveErased(person.clone()));
         }
         let is_closing = self.closing.is_some();
         // A message of a group that is closed goes before the end, so only the end can wait there.
@@ -108,7 +164,8 @@ impl ChatGroup {
         let gone = self.members.keys();
         let gone = gone.filter(|person| !self.wanted.contains(*person));
         let missing = self.wanted.iter().filter(|person| {
-            !self.members.contains_key(*person) && !self.left_out.contains_key(*person)
+            let is_known = self.members.contains_key(*person) || self.gone.contains(*person);
+            !is_known && !self.left_out.contains_key(*person)
         });
         let most = if self.is_single { 1 } else { MEMBERS_MAX };
         let gone: Vec<PersonId> = gone.take(most).cloned().collect();

@@ -1,6 +1,7 @@
 //! Tests the creation, the members and the failures of a group. Each test executes commands one after the other.
 
 mod ends;
+mod erasures;
 
 use events::chat_group::Member;
 
@@ -158,6 +159,7 @@ fn a_creation_with_an_unknown_result_is_repeated_and_creates_one_group() {
     let begin = Command::Begin {
         attempt: 1,
         message: None,
+        recognized_until: None,
         until: Moment(50),
     };
     run(&mut group, &begin);
@@ -229,6 +231,7 @@ fn a_change_neither_disturbs_a_running_attempt_nor_shortens_a_pause() {
     let begin = Command::Begin {
         attempt: 1,
         message: None,
+        recognized_until: None,
         until: Moment(5000),
     };
     run(&mut group, &begin);

@@ -3,7 +3,7 @@
 
 use domain::intent::SyncChatGroup;
 use domain::notification::chat_group::of_ticket::{is_confidential, is_required, people};
-use domain::notification::chat_group::{ChatGroup, Command, MEMBERS_MAX, Wanted, stream};
+use domain::notification::chat_group::{ChatGroup, Command, End, MEMBERS_MAX, Wanted, stream};
 use domain::permission::Operation;
 use domain::ticket::Ticket;
 use events::chat_group::{CloseReason, Requested};
@@ -89,6 +89,74 @@ pub async fn refusal(app: &App, reason: &NotGrouped, language: Language) -> Resu
 /// Returns the chat group of a ticket. If the ticket never had a group, the state is empty.
 pub async fn read(app: &App, sn: &TicketSn) -> Result<ChatGroup, Error> {
     Ok(app.ledger.load::<ChatGroup>(&stream(sn)).await?.aggregate.0)
+}
+
+/// Returns the state of a group for people: `none`, `creating`, `open`, `changing`, `waiting` (the last change failed),
+/// `closing`, `closed` or `failed` (the group could not be created).
+pub fn state(group: &ChatGroup) -> &'static str {
+    match &group.end {
+        Some(End::Closed(_)) => "closed",
+        Some(End::Failed(_)) => "failed",
+        None if group.requested.is_none() => "none",
+        None if group.is_stalled => "waiting",
+        None if group.closing.is_some() => "closing",
+        None if group.chat.is_empty() => "creating",
+        None if group.step().is_some() => "changing",
+        None => "open",
+    }
+}
+
+/// The chat group of a ticket, and what a person can do with it.
+#[derive(Debug)]
+pub struct Offer {
+    pub group: ChatGroup,
+    /// True if the person can create the group, or add the people again who were left out.
+    pub may_create: bool,
+    pub may_close: bool,
+}
+
+/// Returns the chat group of a ticket, and what a person can do with it.
+pub async fn offer(
+    app: &App,
+    sn: &TicketSn,
+    ticket: &Ticket,
+    person: &PersonId,
+) -> Result<Offer, Error> {
+    let group = read(app, sn).await?;
+    let is_possible = if group.is_active() {
+        group.closing.is_none() && (group.is_stalled || !group.left_out.is_empty())
+    } else {
+        true
+    };
+    let has_channel = match rules(app).await? {
+        Some(rules) => channel_of(app, &rules).await?.is_some(),
+        None => false,
+    };
+    let may_create = is_possible
+        && has_channel
+        && !ticket.status.is_over()
+        && tickets::may(app, Operation::TakePart, ticket, person).await?;
+    let is_open = group.is_active() && (group.closing.is_none() || group.is_stalled);
+    let may_close = is_open && may_close(app, ticket, &group, person).await?;
+    Ok(Offer {
+        group,
+        may_create,
+        may_close,
+    })
+}
+
+/// Returns true if a person may close a group: the person requested it, or manages the ticket.
+async fn may_close(
+    app: &App,
+    ticket: &Ticket,
+    group: &ChatGroup,
+    person: &PersonId,
+) -> Result<bool, Error> {
+    let requested_by = group.requested.as_ref().and_then(|one| one.by.as_ref());
+    if requested_by == Some(person) {
+        return Ok(true);
+    }
+    tickets::may(app, Operation::ManageTicket, ticket, person).await
 }
 
 /// Returns the language of the groups. A group whose policy was removed is closed in the default language.
@@ -224,10 +292,7 @@ pub async fn close_by(
 ) -> Result<(), NotGrouped> {
     let ticket = notify::ticket(app, sn).await?;
     let group = read(app, sn).await?;
-    let requested_by = group.requested.as_ref().and_then(|one| one.by.as_ref());
-    if requested_by != Some(person)
-        && !tickets::may(app, Operation::ManageTicket, &ticket, person).await?
-    {
+    if !may_close(app, &ticket, &group, person).await? {
         return Err(NotGrouped::NotPermitted(Operation::ManageTicket));
     }
     if !group.is_active() {

@@ -140,7 +140,7 @@ async fn content(
         ticket: &requested.ticket,
         card,
         person: &requested.person,
-        node: &requested.name,
+        node: requested.label(),
         priority: &requested.priority,
         language: Language::Chinese,
         zone: &app.settings.zone,

@@ -163,8 +163,8 @@ pub(super) fn wording(fact: Fact, language: Language) -> (&'static str, &'static
         Fact::ProcessorsMissing => ("节点没有处理人", "工单的节点没有处理人，无法继续。"),
         Fact::CallbackFailed => ("回调失败", "工单结果的回调多次失败，不再重试。"),
         Fact::Unreached => (
-            "紧急通知未送达",
-            "一条紧急通知的所有渠道均发送失败，收件人只能在收件箱中看到。请用其他方式联系收件人。",
+            "通知未送达",
+            "一条通知没有任何渠道送达，收件人只能在收件箱中看到。请用其他方式联系收件人。",
         ),
         Fact::EscalationStep => ("工单无人确认", "一个工单尚无人确认，请查看并确认。"),
         Fact::AccountDegraded => (
@@ -228,8 +228,8 @@ pub(super) fn wording(fact: Fact, language: Language) -> (&'static str, &'static
             "the receiver of the ticket's result did not accept it, and no further attempt follows.",
         ),
         Fact::Unreached => (
-            "Urgent message not delivered",
-            "no channel accepted an urgent message about the ticket, so it is only in the inbox. Please reach its recipient in another way.",
+            "Message not delivered",
+            "no channel delivered a message about the ticket, so it is only in the inbox. Please reach its recipient in another way.",
         ),
         Fact::EscalationStep => (
             "Ticket not acknowledged",
@@ -310,7 +310,7 @@ pub async fn content(
             Role::Processor | Role::Subscriber | Role::OwnSubscriber
         );
         if !is_named_in_closing {
-            values.push((texts.node, one_line(&requested.name)));
+            values.push((texts.node, one_line(requested.label())));
         }
         values.push((texts.created, minute(card.created_at, zone)));
     }
@@ -336,7 +336,7 @@ pub async fn content(
                 format!("{site}/tickets/{}", requested.ticket)
             },
         },
-        closing: (texts.closing)(requested.role, &one_line(&requested.name)),
+        closing: (texts.closing)(requested.role, &one_line(requested.label())),
         thread: requested.ticket.0.clone(),
         actions: Vec::new(),
     })

@@ -19,6 +19,7 @@ pub mod delivery_report;
 pub mod delivery_tag;
 pub mod digest_message;
 pub mod digests;
+pub mod erased_members;
 pub mod escalations;
 pub mod event_document;
 pub mod experiments;

@@ -101,13 +101,20 @@ pub(super) fn requested(notify: Notify, priority: String) -> Requested {
         accounts,
         about,
     } = notify;
+    // A person chooses the name of an own subscription, so the name is a personal value.
+    let (name, subscription) = if role == Role::OwnSubscriber {
+        let subscription = Personal::new(person.clone(), about.name.into());
+        (String::new(), Some(subscription))
+    } else {
+        (about.name, None)
+    };
     Requested {
         person,
         fact: about.fact,
         role,
         ticket: about.ticket,
         node: about.node,
-        name: about.name,
+        name,
         round: about.round,
         cause: about.cause,
         at: about.at,
@@ -115,6 +122,7 @@ pub(super) fn requested(notify: Notify, priority: String) -> Requested {
         is_urgent: false,
         is_critical: false,
         accounts,
+        subscription,
     }
 }
 

@@ -135,6 +135,29 @@ pub async fn change(
     Ok(outcome.state.list())
 }
 
+/// Removes all subscriptions of a person who is erased. A second call does nothing.
+pub(crate) async fn clear(app: &App, person: &PersonId) -> Result<(), Error> {
+    let stream = stream(person);
+    if app
+        .ledger
+        .load::<OwnSubscriptions>(&stream)
+        .await?
+        .aggregate
+        .0
+        .0
+        .is_none()
+    {
+        return Ok(());
+    }
+    let command = Command::Clear {
+        by: PersonId::system(),
+    };
+    let (id, meta) = (app.ledger.fresh_id(), Meta::system("erasure", "erasure"));
+    app.must_execute::<OwnSubscriptions>(&stream, id, meta, &command)
+        .await
+        .map(drop)
+}
+
 /// Creates a notification for each person with an own subscription whose condition the ticket meets. A person in
 /// `notified` gets none, and a person gets at most one for one event. `id` identifies this call.
 pub(super) async fn notify(

@@ -94,8 +94,9 @@ pub async fn address(app: &App, requested: &Requested) -> Result<Option<String>,
         let category = of_notification.fact.category();
         if of_notification.role == Role::OwnSubscriber {
             let is_full = subscriptions.len() >= SUBSCRIPTIONS_MAX;
-            if !is_full && !subscriptions.contains(&of_notification.name) {
-                subscriptions.push(of_notification.name);
+            let name = of_notification.label().to_owned();
+            if !is_full && !name.is_empty() && !subscriptions.contains(&name) {
+                subscriptions.push(name);
             }
         } else if !categories.contains(&category) {
             categories.push(category);

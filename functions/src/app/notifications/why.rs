@@ -126,7 +126,7 @@ async fn deliveries(app: &App, notification: &str) -> Result<Vec<String>, Error>
 
 /// Returns a Chinese sentence that explains why a notification was requested.
 fn chinese_cause(requested: &Requested) -> String {
-    let (sn, node) = (&requested.ticket, &requested.name);
+    let (sn, node) = (&requested.ticket, requested.label());
     let fact = match requested.fact {
         Fact::ApprovalNeeded => return format!("工单 {sn} 的节点“{node}”等待此人审批。"),
         Fact::WorkAssigned => return format!("工单 {sn} 的节点“{node}”等待此人处理。"),
@@ -148,7 +148,7 @@ fn chinese_cause(requested: &Requested) -> String {
 
 /// Returns an English sentence that explains why a notification was requested.
 fn english_cause(requested: &Requested) -> String {
-    let (sn, node) = (&requested.ticket, &requested.name);
+    let (sn, node) = (&requested.ticket, requested.label());
     let work = match requested.fact {
         Fact::ApprovalNeeded => "approval",
         Fact::WorkAssigned => "work",

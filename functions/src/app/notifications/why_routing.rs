@@ -40,8 +40,8 @@ pub(super) fn of_bounce(bounced: &Bounced, language: Language, due: Option<&str>
             "the message of another account is still being sent".to_owned(),
         ),
         (None, Some(NotRepeated::Repeated)) => (
-            "这是第二次退回，不再发送".to_owned(),
-            "it is the second one, so no further account sends it".to_owned(),
+            "这是第二次退回，不再发送；通知留在收件箱，并已告知运维人员".to_owned(),
+            "it is the second one, so no further account sends it: it stays in the inbox, and the operators are informed".to_owned(),
         ),
         (None, Some(NotRepeated::NotNeeded)) => (
             "已不再需要该消息，不再发送".to_owned(),

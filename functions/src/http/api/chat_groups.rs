@@ -1,6 +1,6 @@
 //! Handles the chat groups of tickets in the API `/v1`: shows the group of a ticket, creates it and closes it.
 
-use domain::notification::chat_group::{ChatGroup, End};
+use domain::notification::chat_group::End;
 use domain::notification::delivery::LastFailure;
 use events::TicketSn;
 use events::app::Scope;
@@ -54,6 +54,8 @@ struct ShownGroup {
     requested_by: Option<String>,
     members: Vec<String>,
     left_out: Vec<ShownLeftOut>,
+    /// The ids of erased people whom the platform did not remove. An operator must remove these people at the platform.
+    not_removed: Vec<String>,
     /// The number of further people who are left out, because a group has at most 200 members.
     omitted: u32,
     /// The number of messages that wait to be sent.
@@ -176,7 +178,7 @@ async fn shown(app: &App, sn: &TicketSn) -> Result<ShownGroup, Problem> {
     };
     let next = group.step().map(|_| time(app, group.attempts.due));
     Ok(ShownGroup {
-        state: state(&group),
+        state: chat_groups::state(&group),
         account: requested.map(|one| one.account.clone()),
         channel: requested.map(|one| one.channel.clone()),
         name: not_empty(&group.name),
@@ -184,25 +186,13 @@ async fn shown(app: &App, sn: &TicketSn) -> Result<ShownGroup, Problem> {
         requested_by,
         members: app.people.all_names(&members).await?,
         left_out,
+        not_removed: app.people.all_names(&group.not_removed).await?,
         omitted: group.omitted,
         waiting_messages: group.messages.len(),
         next_attempt: next,
         failure: group.last_failure.as_ref().map(failure),
         closed_because,
     })
-}
-
-fn state(group: &ChatGroup) -> &'static str {
-    match &group.end {
-        Some(End::Closed(_)) => "closed",
-        Some(End::Failed(_)) => "failed",
-        None if group.requested.is_none() => "none",
-        None if group.is_stalled => "waiting",
-        None if group.closing.is_some() => "closing",
-        None if group.chat.is_empty() => "creating",
-        None if group.step().is_some() => "changing",
-        None => "open",
-    }
 }
 
 fn reason(reason: LeftOutReason) -> &'static str {

@@ -683,7 +683,7 @@ fn shown(app: &App, stream: &str, state: &Notification) -> ShownNotification {
         ticket_title: None,
         role: requested.map(|one| one.role),
         node: requested.and_then(|one| one.node).map(|node| node.0),
-        node_name: requested.and_then(|one| not_empty(&one.name)),
+        node_name: requested.and_then(|one| not_empty(one.label())),
         at: requested.map(|one| at(one.at)),
         is_urgent: requested.is_some_and(|one| one.is_urgent),
         is_read: state.is_read(),

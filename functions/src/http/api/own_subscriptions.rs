@@ -176,7 +176,9 @@ async fn changed(
         NotChanged::Technical(error) => error.into(),
         NotChanged::Rejected(rejection) => match command {
             Command::Remove { name, .. } => missing(name),
-            Command::Put { .. } | Command::Pause { .. } => Problem::conflict(rejection.to_string()),
+            Command::Put { .. } | Command::Pause { .. } | Command::Clear { .. } => {
+                Problem::conflict(rejection.to_string())
+            }
         },
     })
 }

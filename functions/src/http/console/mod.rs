@@ -8,6 +8,7 @@
 mod act;
 mod applications;
 mod assets;
+mod chat_group;
 mod deliveries;
 mod executions;
 mod feedback;
@@ -17,6 +18,7 @@ mod live;
 mod missions;
 mod request;
 mod session;
+mod subscriptions;
 mod table;
 mod texts;
 mod tickets;
@@ -68,6 +70,7 @@ struct Action {
 const PAGES: &[Page] = &[
     work::PAGE,
     tickets::PAGE,
+    subscriptions::PAGE,
     missions::PAGE,
     deliveries::PAGE,
     executions::PAGE,

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 use axum::http::StatusCode;
+use domain::notification::chat_group::{self as group, ChatGroup};
 use domain::permission::Operation;
 use domain::ticket::{Command, NodeRun, Rejection, Ticket};
 use domain::views::ticket_card::TicketCard;
@@ -19,7 +20,9 @@ use infra::ledger::command_id;
 use super::frame::{Failure, Frame, When, html, redirect, status_of, when};
 use super::request::{Form, Visit};
 use super::work::{class, processors, title};
-use super::{Action, Outcome, Page, flow};
+use super::{Action, Outcome, Page, chat_group, flow};
+use crate::app::attachments;
+use crate::app::notifications::chat_groups::{self, NotGrouped};
 use crate::app::tickets::decide::{NotCast, Vote, decide, fingerprint};
 use crate::app::tickets::display::form_rows;
 use crate::app::{tickets, wording};
@@ -48,6 +51,14 @@ pub(super) const PAGE: Page = Page {
         Action {
             path: "/tickets/{sn}/remark",
             run: |visit, form| Box::pin(async move { remark(&visit, &form).await }),
+        },
+        Action {
+            path: "/tickets/{sn}/open-group",
+            run: |visit, form| Box::pin(async move { change_group(&visit, &form, true).await }),
+        },
+        Action {
+            path: "/tickets/{sn}/close-group",
+            run: |visit, form| Box::pin(async move { change_group(&visit, &form, false).await }),
         },
     ],
 };
@@ -109,6 +120,7 @@ struct TicketPage {
     remark_once: String,
     remark: String,
     may_remark: bool,
+    group: Option<chat_group::Section>,
     form: Vec<(String, String)>,
     picture: String,
     nodes: Vec<NodeRow>,
@@ -154,13 +166,16 @@ async fn found(visit: &Visit) -> Result<(TicketSn, TicketCard), Failure> {
     }
 }
 
-/// Returns the version of a ticket. The function does not check the permissions of the person.
+/// Returns the version of a ticket and its chat group: the number of their events. The function does not check the permissions
+/// of the person.
 async fn version_of(visit: &Visit, sn: &TicketSn) -> Result<String, Failure> {
     if sn.as_str().len() > tickets::SN_BYTES_MAX {
         return Err(Failure::NoTicket);
     }
-    let loaded = visit.app().ledger.load::<Ticket>(&sn.stream()).await?;
-    Ok(loaded.next.to_string())
+    let ledger = &visit.app().ledger;
+    let ticket = ledger.load::<Ticket>(&sn.stream()).await?;
+    let group = ledger.load::<ChatGroup>(&group::stream(sn)).await?;
+    Ok((ticket.next + group.next - 1).to_string())
 }
 
 async fn version(visit: &Visit) -> Result<String, Failure> {
@@ -177,6 +192,8 @@ async fn show(visit: &Visit) -> Outcome {
         Some("rejected") => Some(visit.texts().notice_rejected),
         Some("claimed") => Some(visit.texts().notice_claimed),
         Some("remarked") => Some(visit.texts().notice_remarked),
+        Some("group-opened") => Some(visit.texts().notice_group_opened),
+        Some("group-closed") => Some(visit.texts().notice_group_closed),
         _ => None,
     };
     let page = page(visit, Filled::default()).await?;
@@ -265,6 +282,7 @@ async fn page(visit: &Visit, filled: Filled) -> Result<TicketPage, Failure> {
         remark_once: fresh(visit),
         remark: filled.remark,
         may_remark: may_remark(visit, &sn).await?,
+        group: chat_group::section(visit, &sn, ticket, fresh(visit)).await?,
         form: form_rows(app, &card, definition, texts.erased).await?,
         picture: flow::picture(definition, ticket, &taken, &labels),
         nodes: node_rows(visit, ticket).await?,
@@ -440,7 +458,8 @@ async fn timeline(
                 .map_or(person.as_str(), String::as_str)
                 .to_owned()
         };
-        if let Some(line) = wording::line(language, &envelope.event, &name, definition) {
+        if let Some(mut line) = wording::line(language, &envelope.event, &name, definition) {
+            line.detail.extend(files_of(visit, &envelope.event).await?);
             entries.push(Entry {
                 at: when(app, language, envelope.at),
                 actor: if envelope.meta.actor.is_system() {
@@ -461,6 +480,28 @@ async fn timeline(
         String::new()
     };
     Ok((entries, taken, earlier))
+}
+
+/// Returns one line with the name and the size for each file of a remark. The list is empty for any other event.
+async fn files_of(visit: &Visit, event: &TicketEvent) -> Result<Vec<String>, Failure> {
+    let TicketEvent::RemarkAdded(remark) = event else {
+        return Ok(Vec::new());
+    };
+    let texts = visit.texts();
+    let mut lines = Vec::new();
+    for id in &remark.files {
+        let attachment = attachments::load(visit.app(), id).await?;
+        let started = attachment.upload_started.as_ref();
+        let stored = started.map(|started| started.name.read());
+        // The name of an erased person's file is empty.
+        let name = stored.filter(|name| !name.is_empty());
+        let bytes = attachment.uploaded.as_ref().map_or(0, |file| file.bytes);
+        lines.push((texts.file)(
+            name.unwrap_or(texts.erased),
+            bytes.div_ceil(1_024),
+        ));
+    }
+    Ok(lines)
 }
 
 /// Returns the command id for a form. If the browser sends the same form twice, both commands have the same id,
@@ -526,6 +567,31 @@ async fn remark(visit: &Visit, form: &Form) -> Outcome {
         ..Filled::default()
     };
     act(visit, form, &command, "remarked", filled).await
+}
+
+/// Creates the chat group of the ticket, or closes it.
+async fn change_group(visit: &Visit, form: &Form, opens: bool) -> Outcome {
+    let (sn, _) = found(visit).await?;
+    let (app, person) = (visit.app(), &visit.session.person);
+    let (id, meta) = (id_of(visit, form), visit.meta());
+    let changed = if opens {
+        chat_groups::request_by(app, &sn, person, id, meta).await
+    } else {
+        chat_groups::close_by(app, &sn, person, id, meta).await
+    };
+    let notice = if opens {
+        "group-opened"
+    } else {
+        "group-closed"
+    };
+    let reason = match changed {
+        Ok(()) => return Ok(redirect(&format!("/tickets/{sn}?notice={notice}"))),
+        Err(NotGrouped::Technical(error)) => return Err(error.into()),
+        Err(reason) => reason,
+    };
+    let text = chat_groups::refusal(app, &reason, visit.guest.language).await?;
+    let status = chat_group::status_of(&reason);
+    not_done(visit, status, text, Filled::default()).await
 }
 
 /// Executes a command on the ticket. Then redirects the browser to the ticket page, which shows a message about

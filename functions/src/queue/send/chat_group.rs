@@ -25,7 +25,7 @@ use self::prepared::{Prepared, prepare};
 use super::hidden::Hidden;
 use super::limited_update;
 use crate::App;
-use crate::app::notifications::{accounts, chat_groups};
+use crate::app::notifications::{accounts, chat_groups, erased_members};
 use crate::queue::runner;
 
 /// Maximum number of steps that one call makes. The deadline of the group continues with further steps.
@@ -33,6 +33,9 @@ const STEPS_MAX: usize = 30;
 /// Additional time after the timeout of a request, in milliseconds. If no outcome is stored before the end of this time, the
 /// attempt counts as interrupted.
 const GRACE_MS: i64 = 30_000;
+/// Pause in milliseconds before the next attempt to remove an erased person if the account cannot be used: two hours. The
+/// attempts then end within one day.
+const STOPPED_MS: i64 = 2 * 3_600_000;
 
 /// Lets the chat group of a ticket follow the ticket after one of its events, and makes the steps that are due. `id`
 /// identifies this call.
@@ -81,10 +84,14 @@ async fn attempt(app: &App, stream: &str) -> Result<bool, Error> {
     let attempt = group.attempts.next();
     let report = StepReport {
         attempt,
+        outcome: patient(&step, outcome),
         step,
-        outcome,
         at: app.ledger.clock.now(),
     };
+    if let Some(secret) = group.destroyed(&report) {
+        // If the desk stops before the report is stored, the next attempt finds no address and ends the removal.
+        erased_members::destroy(app, secret).await?;
+    }
     let id = command_id(&["chat_group", stream, &attempt.to_string()]);
     let command = Command::Record(Box::new(report));
     execute(app, stream, requested, id, &command).await
@@ -113,6 +120,32 @@ async fn execute(
     }
 }
 
+/// Returns the outcome that is stored. After wrong credentials, the removal of an erased person waits until an operator has
+/// corrected the account, because a person who is not removed stays a member.
+fn patient(step: &Step, outcome: Outcome) -> Outcome {
+    match (step, outcome) {
+        (
+            Step::RemoveErased(_),
+            Outcome::Failed {
+                verdict:
+                    Verdict::Refused {
+                        class: FailureClass::Credential,
+                        reason,
+                        ..
+                    },
+                may_repeat,
+            },
+        ) => Outcome::Failed {
+            verdict: Verdict::Retry {
+                reason,
+                after_ms: Some(STOPPED_MS),
+            },
+            may_repeat,
+        },
+        (_, outcome) => outcome,
+    }
+}
+
 /// Returns the outcome of a failed step. Only a message must not be sent again after an unknown result.
 fn failed(requested: &Requested, step: Step, verdict: Verdict) -> Made {
     let may_repeat = match &step {
@@ -138,6 +171,13 @@ async fn make(
     step: Step,
 ) -> Result<Option<Made>, Error> {
     let number = group.attempts.next();
+    if step == Step::Create && !group.may_create(app.ledger.clock.now()) {
+        let verdict = Verdict::Unknown {
+            reason: "the platform does not recognize a repetition of the creation any more".into(),
+        };
+        let is_taken = runner::lease(app, stream, number).await?;
+        return Ok(is_taken.then(|| failed(requested, step, verdict)));
+    }
     let prepared = match prepare(app, stream, group, requested, step).await? {
         Ok(prepared) => prepared,
         Err(made) => {
@@ -174,10 +214,15 @@ async fn make(
     };
     if let Some(message) = started {
         let timeout_ms = i64::try_from(request.timeout.as_millis()).unwrap_or(i64::MAX / 2);
+        let now = app.ledger.clock.now();
+        let recognized = prepared.groups.recognizes_ms();
         let command = Command::Begin {
             attempt: number,
             message,
-            until: app.ledger.clock.now().plus_ms(timeout_ms + GRACE_MS),
+            recognized_until: recognized
+                .filter(|_| message.is_none())
+                .map(|ms| now.plus_ms(ms)),
+            until: now.plus_ms(timeout_ms + GRACE_MS),
         };
         // Each worker uses a random id, so the ledger rejects the command of a second worker.
         let id = app.ledger.fresh_id();
@@ -322,6 +367,24 @@ mod tests {
             address: Personal::new(person.clone(), format!("wx-{name}").into()),
             person,
         }
+    }
+
+    #[test]
+    fn wrong_credentials_postpone_only_the_removal_of_an_erased_person() {
+        let refused = || Outcome::Failed {
+            verdict: Verdict::refused(FailureClass::Credential, "40014", "refused"),
+            may_repeat: true,
+        };
+        let erased = Step::RemoveErased(PersonId("a".into()));
+        let waits = Outcome::Failed {
+            verdict: Verdict::Retry {
+                reason: "refused".into(),
+                after_ms: Some(STOPPED_MS),
+            },
+            may_repeat: true,
+        };
+        assert_eq!(patient(&erased, refused()), waits);
+        assert_eq!(patient(&Step::Close, refused()), refused());
     }
 
     #[test]

@@ -17,6 +17,8 @@ use crate::http::{HttpRequest, HttpResponse};
 const NAME_MAX: usize = 60;
 /// Maximum number of people in one request.
 const PEOPLE_MAX: usize = 50;
+/// Time in milliseconds within which Feishu creates only one group for the same `uuid`: 10 hours.
+const RECOGNIZED_MS: i64 = 10 * 3_600_000;
 /// Pause after the rate limit of one group, in milliseconds.
 const WAIT_MS: i64 = 2_000;
 /// The code for a group that does not exist any more.
@@ -42,6 +44,10 @@ impl Groups for Feishu {
 
     fn batch(&self, _change: &Change<'_>) -> usize {
         PEOPLE_MAX
+    }
+
+    fn recognizes_ms(&self) -> Option<i64> {
+        Some(RECOGNIZED_MS)
     }
 
     fn repeats_messages(&self) -> bool {

@@ -111,6 +111,12 @@ pub trait Groups: Send + Sync {
     }
     /// Returns the largest number of people whom one request adds or removes.
     fn batch(&self, change: &Change<'_>) -> usize;
+    /// Returns the time in milliseconds within which the platform recognizes a repetition of [`Change::Create`] by its id. A
+    /// later repetition creates a second group. Returns `None` if the platform (or its list of groups) always shows the first
+    /// group, or states no end of this time.
+    fn recognizes_ms(&self) -> Option<i64> {
+        None
+    }
     /// Returns true if the platform sends a message with the same id only once.
     fn repeats_messages(&self) -> bool {
         false

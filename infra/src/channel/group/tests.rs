@@ -308,6 +308,19 @@ fn each_response_has_its_outcome() {
 }
 
 #[test]
+fn the_time_within_which_a_creation_is_recognized_is_known() {
+    for (channel, hours) in [
+        ("wecom_app", None),
+        ("feishu", Some(10)),
+        ("dingtalk_app", None),
+        ("slack", None),
+    ] {
+        let expected = hours.map(|hours: i64| hours * 3_600_000);
+        assert_eq!(codec(channel).recognizes_ms(), expected, "{channel}");
+    }
+}
+
+#[test]
 fn a_group_of_an_earlier_attempt_is_found() {
     let create = Change::Create {
         name: "x",

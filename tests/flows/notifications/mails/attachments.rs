@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Arc, CHECKED, Mailbox, ZHANGSAN, reply};
 use crate::attachments::status_of;
+use crate::console::logged_in;
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n and so on";
 const TEXT: &str = "Content-Type: text/plain; charset=utf-8\r\n\r\n";
@@ -81,6 +82,11 @@ async fn attachments_become_files_of_the_ticket_once() {
     let desk = &mailbox.channels.desk;
     assert_eq!(status_of(desk, "lisi", &files[1]).await, 200);
     assert_eq!(status_of(desk, "chuyi", &files[1]).await, 404);
+    let mut browser = logged_in(desk, "zhangsan").await;
+    let page = browser.get(&format!("/tickets/{sn}")).await;
+    for part in ["File: screen.png (1 KB)", "File: log.txt (1 KB)"] {
+        assert!(page.text.contains(part), "{part}: {}", page.text);
+    }
     assert_eq!(mailbox.kept().await, 0, "nothing is kept apart");
     // The same mail again.
     assert_eq!(mailbox.forward(&comment, 0).await, 200);

@@ -84,6 +84,31 @@ async fn a_mail_that_came_back_and_has_no_other_account_is_reported_to_operators
 }
 
 #[tokio::test]
+async fn operators_learn_that_the_messages_of_two_accounts_came_back() {
+    let second = "fallback = [\"second\"]\noperators = [\"admin\"]\n\
+        [[account]]\nname = \"second\"\nchannel = \"email\"\nhost = \"second.example\"\nfrom = \"desk@example.com\"\n";
+    let mailbox = Mailbox::open_with(second).await;
+    let (_, first) = mailbox.notified().await;
+    let mails = mailbox.answers(&report(&first, ZHANGSAN, "5.6.0")).await;
+    let [next] = mails.as_slice() else {
+        panic!("{mails:?}")
+    };
+    assert_eq!(mailbox.outcome().await, "accepted");
+    mailbox.answers(&report(next, ZHANGSAN, "5.6.1")).await;
+    assert_eq!(mailbox.outcome().await, "inbox_only");
+    let steps = mailbox.channels.why().await;
+    let mut texts = steps
+        .iter()
+        .filter(|(kind, ..)| kind == "notification.bounced");
+    let (.., text) = texts.next_back().expect("a second report");
+    assert!(text.contains("the operators are informed"), "{text}");
+    let shown = mailbox.channels.get("inbox/admin", "admin").await;
+    let facts = shown["notifications"].as_array().expect("a list").iter();
+    let reported = facts.filter(|one| one["fact"] == "unreached").count();
+    assert_eq!(reported, 1, "{shown}");
+}
+
+#[tokio::test]
 async fn old_information_is_not_sent_again() {
     let mailbox = Mailbox::with_fallback("").await;
     let (sn, approval) = mailbox.notified().await;

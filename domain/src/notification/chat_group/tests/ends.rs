@@ -20,6 +20,7 @@ fn a_message_is_sent_once_for_each_fact_that_waits() {
     let begin = Command::Begin {
         attempt: group.attempts.next(),
         message: Some(3),
+        recognized_until: None,
         until: Moment(5000),
     };
     run(&mut group, &begin);
@@ -144,6 +145,7 @@ fn a_group_that_was_never_created_is_closed_without_a_request() {
     let begin = Command::Begin {
         attempt: 1,
         message: None,
+        recognized_until: None,
         until: Moment(50),
     };
     run(&mut sent, &begin);
@@ -231,7 +233,7 @@ proptest! {
                         removed: people.clone(),
                         left_out: Vec::new(),
                     },
-                    Step::Rename(_) | Step::Send(_) | Step::Close => done(),
+                    Step::Rename(_) | Step::Send(_) | Step::Close | Step::RemoveErased(_) => done(),
                 },
             };
             report_of(&mut group, step, outcome, at);

@@ -334,6 +334,7 @@ fn imported(
             is_urgent: false,
             is_critical: false,
             accounts: Vec::new(),
+            subscription: None,
         })
         .collect()
 }

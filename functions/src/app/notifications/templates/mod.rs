@@ -356,7 +356,7 @@ pub async fn apply(
         ticket: &requested.ticket,
         card,
         person: &requested.person,
-        node: &requested.name,
+        node: requested.label(),
         priority: &requested.priority,
         language,
         zone,

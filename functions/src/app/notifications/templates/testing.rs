@@ -71,6 +71,7 @@ pub async fn send_test(
         is_urgent: false,
         is_critical: false,
         accounts: Vec::new(),
+        subscription: None,
     };
     let routed = Routed {
         routes: vec![Route {

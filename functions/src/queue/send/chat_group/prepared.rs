@@ -5,10 +5,10 @@ use domain::attempt::Verdict;
 use domain::notification::chat_group::{ChatGroup, Step};
 use domain::notification::content::Content;
 use domain::ticket::Ticket;
-use events::channel_account;
 use events::chat_group::Requested;
 use events::delivery::FailureClass;
 use events::notification::Fact;
+use events::{PersonId, channel_account};
 use infra::Error;
 use infra::channel::Channel;
 use infra::channel::group::{self, Call, Change, Groups};
@@ -17,7 +17,7 @@ use infra::http::{HttpError, HttpRequest, HttpResponse};
 use infra::ledger::command_id;
 
 use super::people::{self, Addressed, addressed, to_remove};
-use super::{Made, done, failed};
+use super::{Made, STOPPED_MS, done, failed};
 use crate::App;
 use crate::app::notifications::templates::formats;
 use crate::app::notifications::tokens::Granted;
@@ -89,7 +89,7 @@ impl Prepared {
             },
             Step::Find(cursor) => Change::Find { cursor },
             Step::Add(_) => Change::Add(&addresses),
-            Step::Remove(_) => Change::Remove(&addresses),
+            Step::Remove(_) | Step::RemoveErased(_) => Change::Remove(&addresses),
             Step::Rename(name) => Change::Rename(name),
             Step::Send(_) => {
                 let content = self.content.as_ref();
@@ -123,7 +123,13 @@ pub(super) async fn prepare(
 ) -> Result<Result<Prepared, Made>, Error> {
     let (account, codec) = match usable(app, &requested.account).await? {
         Ok(usable) => usable,
-        Err(verdict) => return Ok(Err(failed(requested, step, verdict))),
+        Err(verdict) => {
+            let verdict = match &step {
+                Step::RemoveErased(_) => later(verdict),
+                _ => verdict,
+            };
+            return Ok(Err(failed(requested, step, verdict)));
+        }
     };
     let groups = codec.groups();
     let Some(groups) = groups.filter(|_| account.channel == requested.channel) else {
@@ -132,12 +138,22 @@ pub(super) async fn prepare(
         return Ok(Err(failed(requested, step, verdict)));
     };
     let kind = codec.address_kind();
+    let planned = match &step {
+        Step::RemoveErased(person) => {
+            let owner = groups.owner(&account);
+            match erased(app, group, person, owner).await? {
+                Ok(planned) => planned,
+                Err(verdict) => return Ok(Err(failed(requested, step, verdict))),
+            }
+        }
+        _ => plan(app, group, requested, step, (groups, kind), &account).await?,
+    };
     let Planned {
         step,
         people,
         addresses,
         needs_request,
-    } = plan(app, group, requested, step, (groups, kind), &account).await?;
+    } = planned;
     let least = groups.people_min();
     if step == Step::Create && addresses.len() < least {
         let reason = format!("a group needs at least {least} members with an address");
@@ -179,6 +195,50 @@ struct Planned {
     needs_request: bool,
 }
 
+/// Returns the verdict for the removal of an erased person while the account cannot be used. An operator can start the account
+/// again, so the removal waits.
+fn later(verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::Refused { reason, .. } => Verdict::Retry {
+            reason,
+            after_ms: Some(STOPPED_MS),
+        },
+        other => other,
+    }
+}
+
+/// Plans the removal of an erased person, whose address is in the key store. An address that another member has too stays. If
+/// the removal is not possible, returns the verdict as the inner `Err`.
+async fn erased(
+    app: &App,
+    group: &ChatGroup,
+    person: &PersonId,
+    owner: &str,
+) -> Result<Result<Planned, Verdict>, Error> {
+    let refused = |reason: &'static str| Verdict::refused(FailureClass::Permanent, "", reason);
+    let secret = match group.erased.get(person) {
+        Some(erased) => app.ledger.keys.secret(&erased.secret).await?,
+        None => None,
+    };
+    let address = secret.and_then(|bytes| String::from_utf8(bytes).ok());
+    let Some(address) = address else {
+        let reason = "the desk stopped before it stored the result of the removal";
+        return Ok(Err(refused(reason)));
+    };
+    if address == owner {
+        let reason = "the person owns all groups of the account";
+        return Ok(Err(refused(reason)));
+    }
+    let mut others = group.members.iter().filter(|(one, _)| *one != person);
+    let is_shared = others.any(|(_, other)| other.value.as_str() == Some(address.as_str()));
+    Ok(Ok(Planned {
+        step: Step::RemoveErased(person.clone()),
+        people: Addressed::default(),
+        addresses: vec![address],
+        needs_request: !is_shared,
+    }))
+}
+
 /// Chooses the people for the next request of a step.
 async fn plan(
     app: &App,
@@ -193,7 +253,10 @@ async fn plan(
         Step::Create if groups.creates_with_people() => {
             // All attempts name the same people, because the platform keeps the people of the first one. Later steps add
             // and remove the others.
-            let people = addressed(app, &requested.members, kind).await?;
+            let members = requested.members.iter();
+            let members = members.filter(|person| !group.gone.contains(*person));
+            let members: Vec<PersonId> = members.cloned().collect();
+            let people = addressed(app, &members, kind).await?;
             let mut addresses = owned(people.addresses(owner));
             if !owner.is_empty() {
                 addresses.push(owner.to_owned());
