@@ -101,7 +101,7 @@ fn robot(body: &Value) -> Result<Verified, Refusal> {
     };
     let url = text(body, "/sessionWebhook");
     let until = body.pointer("/sessionWebhookExpiredTime");
-    Ok(Verified::Message(Message {
+    Ok(Verified::message(Message {
         others: Vec::new(),
         id: required(text(body, "/msgId"), "msgId")?,
         user: required(user, "senderStaffId")?,
@@ -141,7 +141,7 @@ fn card(body: &Value, at: &str) -> Result<Verified, Refusal> {
     let user = required(text(body, "/userId"), "userId")?;
     let value = required(value, "cardPrivateData/params/value")?;
     let identity = json!([at, card, user, value]).to_string();
-    Ok(Verified::Message(Message {
+    Ok(Verified::message(Message {
         others: Vec::new(),
         id: format!("card {}", blake3::hash(identity.as_bytes()).to_hex()),
         user,

@@ -133,7 +133,7 @@ fn message(body: &Value) -> Result<Verified, Refusal> {
     let of_sender = |member: &str| text(body, &format!("{sender}/{member}"));
     // An application without a right to the ids of the organization gets only the `open_id`.
     let others = ["user_id", "union_id"].map(of_sender).into_iter();
-    Ok(Verified::Message(Message {
+    Ok(Verified::message(Message {
         id: required(text(body, "/header/event_id"), "header/event_id")?,
         user: required(of_sender("open_id"), "open_id")?,
         others: others

@@ -172,10 +172,16 @@ pub enum Verified {
     Confirmation(String),
     /// The platform will send no more messages.
     Ended,
-    Message(Message),
+    Message(Box<Message>),
     Mail(Box<mail::Mail>),
     /// The request is valid, but no person wrote or pressed anything.
     Nothing,
+}
+
+impl Verified {
+    pub(crate) fn message(message: Message) -> Self {
+        Self::Message(Box::new(message))
+    }
 }
 
 /// The reason why a request was refused. The texts never contain a secret.

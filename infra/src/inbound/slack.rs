@@ -84,7 +84,7 @@ fn event(body: &Value) -> Result<Verified, Refusal> {
     if !is_to_desk || !is_of_person {
         return Ok(Verified::Nothing);
     }
-    Ok(Verified::Message(Message {
+    Ok(Verified::message(Message {
         others: Vec::new(),
         id: required(&event_id(body, channel), "event_id")?,
         user: required(text(body, "/event/user"), "event/user")?,
@@ -130,7 +130,7 @@ fn unescaped(text: &str) -> String {
 
 fn command(form: &[(String, String)], now: Moment) -> Result<Verified, Refusal> {
     let channel = field(form, "channel_id");
-    Ok(Verified::Message(Message {
+    Ok(Verified::message(Message {
         others: Vec::new(),
         // A channel has an id that begins with C or G, and a direct message one that begins with D.
         group: if channel.starts_with(['C', 'G']) && channel.len() <= super::ID_BYTES_MAX {
@@ -158,7 +158,7 @@ fn button(payload: &Value, now: Moment) -> Result<Verified, Refusal> {
     if value.is_empty() {
         return Ok(Verified::Nothing);
     }
-    Ok(Verified::Message(Message {
+    Ok(Verified::message(Message {
         others: Vec::new(),
         id,
         user,

@@ -52,7 +52,7 @@ impl Inbound for Teams {
         if user.is_empty() {
             return Ok(Verified::Nothing);
         }
-        Ok(Verified::Message(Message {
+        Ok(Verified::message(Message {
             others: Vec::new(),
             group: String::new(),
             id,

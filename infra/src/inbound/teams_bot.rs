@@ -221,7 +221,7 @@ fn message(activity: &Value) -> Result<Verified, Refusal> {
     if chat.len() + id.len() >= super::ID_BYTES_MAX {
         return Err(unreadable("`conversation/id` and `id` are too long"));
     }
-    Ok(Verified::Message(Message {
+    Ok(Verified::message(Message {
         // The id of an activity is unique in its chat only.
         id: format!("{chat}/{id}"),
         user: chat.clone(),

@@ -50,7 +50,7 @@ impl Inbound for Twilio {
         if !field(&form, "MessageStatus").is_empty() {
             return Ok(Verified::Nothing);
         }
-        Ok(Verified::Message(Message {
+        Ok(Verified::message(Message {
             others: Vec::new(),
             group: String::new(),
             id: required(field(&form, "MessageSid"), "MessageSid")?,

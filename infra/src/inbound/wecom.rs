@@ -123,7 +123,7 @@ fn message(elements: &[(String, String)]) -> Result<Verified, Refusal> {
         }
         _ => return Ok(Verified::Nothing),
     };
-    Ok(Verified::Message(Message {
+    Ok(Verified::message(Message {
         others: Vec::new(),
         group: String::new(),
         id,

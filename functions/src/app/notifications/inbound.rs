@@ -237,7 +237,7 @@ async fn store(
         Ok(Verified::Message(message)) => {
             let id = message.id.clone();
             let response = platform.stored(Some(&message));
-            let body = Stored::bytes(platform, message);
+            let body = Stored::bytes(platform, *message);
             (body, Some(id), response, None)
         }
         Ok(Verified::Mail(mail)) => {

@@ -5,7 +5,7 @@ use super::*;
 /// Returns the message in a request. Returns `None` if the request contains nothing for the desk.
 fn message(result: Result<Verified, Refusal>) -> Option<Message> {
     match result {
-        Ok(Verified::Message(message)) => Some(message),
+        Ok(Verified::Message(message)) => Some(*message),
         Ok(Verified::Nothing) => None,
         other => panic!("{other:?}"),
     }

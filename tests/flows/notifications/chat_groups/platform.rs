@@ -23,12 +23,6 @@ const WECOM: &str = r#"
     url = "http://wecom.example"
     agentid = 7
 "#;
-const FEISHU: &str = r#"
-    [[account]]
-    name = "work_app"
-    channel = "feishu"
-    url = "http://feishu.example"
-"#;
 const SLACK: &str = r#"
     [[account]]
     name = "work_app"
@@ -44,11 +38,8 @@ const FEISHU: &str = r#"
 /// The address to which the desk sends the answers to messages in groups of DingTalk.
 pub(super) const SESSION: &str = "http://dingtalk.example/session";
 const APP_SECRET: &str = r#"{"corpid":"ww1","corpsecret":"s"}"#;
-const FEISHU_SECRET: &str = r#"{"app_id":"cli_a","app_secret":"s"}"#;
 const BOT_TOKEN: &str = "xoxb-test";
 const FORM: &str = "application/x-www-form-urlencoded";
-const FEISHU_CHATS: &str = "/open-apis/im/v1/chats";
-const FEISHU_TOKEN: &str = "/open-apis/auth/v3/tenant_access_token/internal";
 /// A user id of WeCom that is no user name of the desk.
 pub(super) const ADDRESS: &str = "wx-zhaoliu-4711";
 
@@ -62,7 +53,6 @@ pub(super) enum Fault {
 }
 
 pub(super) enum Fake {
-    Feishu(Box<Feishu>),
     Wecom(Box<Wecom>),
     Slack(Box<Slack>),
     Feishu(Box<Feishu>),
@@ -92,18 +82,6 @@ impl Platform {
             found.map_or("", |(_, value)| value.as_str())
         };
         match &self.fake {
-            Fake::Feishu(feishu) => {
-                let path = url.trim_start_matches("http://feishu.example");
-                let (token, body) = (header("authorization"), request.body.as_slice());
-                let answer = if path == FEISHU_TOKEN {
-                    feishu.token(body)
-                } else if path.starts_with(FEISHU_CHATS) {
-                    feishu.change_group(&request.method, path, query, token, body)
-                } else {
-                    feishu.send(token, query, body)
-                };
-                HttpResponse::of(answer.status, answer.body.to_string().as_bytes())
-            }
             Fake::Wecom(wecom) => {
                 let path = url.trim_start_matches("http://wecom.example");
                 let answer = wecom.respond(path, query, &request.body);
@@ -209,7 +187,7 @@ impl HttpClient for Platform {
         let path = request.url.split('?').next().unwrap_or_default();
         let interface = path.rsplit('/').next().unwrap_or_default();
         let is_about_groups = path.contains("/appchat/")
-            || path.contains(FEISHU_CHATS)
+            || path.contains(CHATS)
             || interface.contains("conversations");
         if !is_about_groups {
             return Ok(self.respond(request));
@@ -261,20 +239,6 @@ impl Groups {
         let groups = Self::open(channels, fake, APP_SECRET).await;
         for person in ["lisi", "zhangsan", "wangwu"] {
             groups.reach(person, "wecom", person).await;
-        }
-        groups
-    }
-
-    pub(super) async fn feishu(policy: &str) -> Self {
-        let channels = Channels::open_with(&[FEISHU, policy].concat()).await;
-        let known = ["ou_lisi", "ou_zhangsan", "ou_wangwu"];
-        let feishu = Feishu::new("cli_a", "s", &known, channels.desk.clock.clone());
-        let fake = Fake::Feishu(Box::new(feishu));
-        let groups = Self::open(channels, fake, FEISHU_SECRET).await;
-        for person in ["lisi", "zhangsan", "wangwu"] {
-            groups
-                .reach(person, "feishu", &format!("ou_{person}"))
-                .await;
         }
         groups
     }
