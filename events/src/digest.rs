@@ -71,8 +71,8 @@ pub struct Postponed {
 }
 impl Personals for Postponed {}
 
-/// Some collected notifications are not sent, because the person or an operator has switched their messages off
-/// since they were collected. The inbox still shows these notifications.
+/// Some notifications are not sent, because the person or an operator has switched their messages off since they were
+/// collected, or because the digest was full. The inbox still shows these notifications.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ItemsDropped {
     /// The channel account (the configured sender) that sends no message.

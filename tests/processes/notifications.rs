@@ -25,6 +25,8 @@ use crate::desk::{Desk, number_of};
 /// Number of times that the test kills the desk. It opens one ticket before each kill. The environment variable
 /// `LEDGERDESK_KILLS` can set another number, at most 200.
 const KILLS: u64 = 14;
+/// The number of the signal SIGKILL.
+const SIGKILL: i32 = 9;
 /// Time after which the test kills a desk that has not reached its crash point (a named place in the program).
 const LIFETIME: Duration = Duration::from_secs(3);
 
@@ -451,6 +453,7 @@ async fn no_notification_is_lost_after_kills() {
             .and_then(|answer| answer["data"]["sn"].as_str().map(str::to_owned))
     };
     let mut at_points: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut killed = 0;
     for kill in 0..kills {
         // The points of a request come first, because an interrupted attempt ends only after some time.
         let point = POINTS[POINTS.len() - 1 - kill % POINTS.len()];
@@ -470,12 +473,17 @@ async fn no_notification_is_lost_after_kills() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         });
-        if died.await.is_ok() {
+        let is_at_point = died.await.is_ok();
+        // A desk that ended by itself, for example because its port was in use, was not killed.
+        let signal = desk.end();
+        assert_eq!(signal, Some(SIGKILL), "kill {kill} at {point}:{nth}");
+        killed += 1;
+        if is_at_point {
             *at_points.entry(point).or_default() += 1;
         }
-        desk.kill();
     }
-    println!("kills at armed points: {at_points:?}");
+    println!("{killed} kills, of which at armed points: {at_points:?}");
+    assert_eq!(killed, kills);
     assert!(
         at_points.contains_key("before-request") && at_points.contains_key("during-callback"),
         "the desk was killed before a request and after a response"

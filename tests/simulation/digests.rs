@@ -67,6 +67,7 @@ fn add(dice: &mut Dice, number: usize, now: Moment) -> Command {
         due: now.plus_ms(600_000),
         waits: dice.below(4) == 0,
         is_critical: dice.below(10) == 0,
+        at: now,
     }))
 }
 

@@ -3,6 +3,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -321,6 +322,13 @@ impl Served {
     pub fn kill(mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    /// Kills the process with SIGKILL if it still runs, and waits until the process has ended. Returns the number of the
+    /// signal that ended the process, or `None` if the process ended by itself.
+    pub fn end(&mut self) -> Option<i32> {
+        let _ = self.child.kill();
+        self.child.wait().ok().and_then(|status| status.signal())
     }
 
     /// Returns true if the process has ended.

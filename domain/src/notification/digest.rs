@@ -18,10 +18,14 @@ pub const WINDOW_MS: i64 = 600_000;
 /// Maximum number of notifications of one person in a window that are not collected. Further notifications are
 /// collected (requirements/notifications.md, NotificationAggregator).
 pub const RECENT_MAX: usize = 5;
-/// Maximum number of notifications in one digest. A full digest is sent at once.
+/// Maximum number of notifications in one digest. The message of a full digest only counts the further ones, and the inbox
+/// shows them. A full digest is not sent earlier: the person can have chosen not to be disturbed.
 pub const ITEMS_MAX: usize = 200;
 /// Maximum number of lines in the message of a digest. The message contains the number of the other notifications.
 pub const LINES_MAX: usize = 20;
+
+/// The reason why the message of a full digest does not contain a notification.
+const FULL: &str = "the digest is full, so its message only counts the notification";
 
 /// The notifications that a digest contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,8 +84,10 @@ pub struct Add {
     pub due: Moment,
     /// True if the digest also collects its first notification.
     pub waits: bool,
-    /// True if the notification is critical. It is sent at once, together with all collected notifications.
+    /// True if the notification is critical. It is sent at once, and the collected notifications become due.
     pub is_critical: bool,
+    /// The time of the command.
+    pub at: Moment,
 }
 
 /// The reasons why a command for a digest is rejected. The enum has no variants, because the desk never rejects such a
@@ -105,6 +111,9 @@ pub struct Digest {
     /// The collected notifications, from the oldest to the newest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<Item>,
+    /// The number of notifications that came when the digest was full. The message counts them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub overflow: u32,
     /// The notifications in the newest message. They are not collected again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sent: Vec<String>,
@@ -144,17 +153,26 @@ impl Decider for Digest {
                 self.items.push(added.item.clone());
             }
             DigestEvent::Postponed(postponed) => self.due = Some(postponed.due),
-            DigestEvent::ItemsDropped(dropped) => self
-                .items
-                .retain(|item| !dropped.notifications.contains(&item.notification)),
+            DigestEvent::ItemsDropped(dropped) => {
+                let before = self.items.len();
+                self.items
+                    .retain(|item| !dropped.notifications.contains(&item.notification));
+                // A notification that the digest did not collect came when the digest was full.
+                let removed = before - self.items.len();
+                let overflow = dropped.notifications.len().saturating_sub(removed);
+                let overflow = u32::try_from(overflow).unwrap_or(u32::MAX);
+                self.overflow = self.overflow.saturating_add(overflow);
+            }
             DigestEvent::Flushed(flushed) => {
                 self.due = None;
                 self.items.clear();
+                self.overflow = 0;
                 self.sent.clone_from(&flushed.notifications);
             }
             DigestEvent::Closed(_) => {
                 self.due = None;
                 self.items.clear();
+                self.overflow = 0;
             }
         }
     }
@@ -178,22 +196,27 @@ impl Digest {
         }
         let passes = add.is_critical || (!add.waits && self.due.is_none());
         if passes {
+            let due = self.due.unwrap_or(add.due);
             let passed = Passed {
                 person: add.person.clone(),
                 account: add.account.clone(),
                 item: add.item.clone(),
-                due: self.due.unwrap_or(add.due),
+                // The collected notifications become due, but the deadline checks whether they may be sent now.
+                due: if add.is_critical && !self.items.is_empty() {
+                    due.min(add.at)
+                } else {
+                    due
+                },
             };
-            let mut events = vec![passed.into()];
-            if add.is_critical && !self.items.is_empty() {
-                events.extend(listed(
-                    &add.person,
-                    &add.account,
-                    &self.items,
-                    &BTreeSet::new(),
-                ));
-            }
-            return events;
+            return vec![passed.into()];
+        }
+        if self.items.len() >= ITEMS_MAX {
+            let dropped = ItemsDropped {
+                account: add.account.clone(),
+                notifications: vec![notification.clone()],
+                reason: FULL.to_owned(),
+            };
+            return vec![dropped.into()];
         }
         let added = Added {
             person: add.person.clone(),
@@ -201,13 +224,7 @@ impl Digest {
             item: add.item.clone(),
             due: self.due.map_or(add.due, |due| due.min(add.due)),
         };
-        let mut events = vec![added.into()];
-        if self.items.len() + 1 >= ITEMS_MAX {
-            let mut items = self.items.clone();
-            items.push(add.item.clone());
-            events.extend(listed(&add.person, &add.account, &items, &BTreeSet::new()));
-        }
-        events
+        vec![added.into()]
     }
 
     fn flush(
@@ -235,35 +252,35 @@ impl Digest {
             .into()
         });
         let mut events: Vec<DigestEvent> = drops.collect();
-        let last = self
-            .person
-            .as_ref()
-            .and_then(|person| listed(person, &self.account, &kept, over));
+        let last = self.listed(&kept, over);
         events.push(last.unwrap_or_else(|| Closed {}.into()));
         events
     }
+
+    /// Returns the event that sends a message with the notifications in `items`. Returns `None` without notifications.
+    fn listed(&self, items: &[Item], over: &BTreeSet<String>) -> Option<DigestEvent> {
+        let expires = items.iter().map(|item| item.expires).min()?;
+        let (lines, more) = lines(items, over);
+        Some(
+            Flushed {
+                person: self.person.clone()?,
+                account: self.account.clone(),
+                lines,
+                more: more.saturating_add(self.overflow),
+                notifications: items.iter().map(|item| item.notification.clone()).collect(),
+                expires,
+            }
+            .into(),
+        )
+    }
 }
 
-/// Returns the event that sends a message with the notifications in `items`. Returns `None` without notifications.
-fn listed(
-    person: &PersonId,
-    account: &str,
-    items: &[Item],
-    over: &BTreeSet<String>,
-) -> Option<DigestEvent> {
-    let expires = items.iter().map(|item| item.expires).min()?;
-    let (lines, more) = lines(items, over);
-    Some(
-        Flushed {
-            person: person.clone(),
-            account: account.to_owned(),
-            lines,
-            more,
-            notifications: items.iter().map(|item| item.notification.clone()).collect(),
-            expires,
-        }
-        .into(),
-    )
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands fields over by reference"
+)]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// Returns the lines of a message about the notifications in `items`, and the number of notifications that have no line.
@@ -332,6 +349,7 @@ mod tests {
             due: Moment(due),
             waits: false,
             is_critical: false,
+            at: Moment(due - 600),
         }
     }
 
@@ -394,35 +412,94 @@ mod tests {
     }
 
     #[test]
-    fn a_critical_notification_flushes() {
+    fn a_critical_notification_is_sent_alone_and_the_collected_ones_become_due() {
         let mut digest = Digest::default();
         added(&mut digest, add(1, 600));
-        added(&mut digest, add(2, 600));
-        let critical = Add {
+        let critical = |number| Add {
             is_critical: true,
-            ..add(3, 900)
+            at: Moment(300),
+            ..add(number, 900)
         };
+        assert_eq!(added(&mut digest, critical(2)), ["digest.passed"]);
         assert_eq!(
-            added(&mut digest, critical),
-            ["digest.passed", "digest.flushed"]
+            digest.due,
+            Some(Moment(600)),
+            "no notification is collected"
         );
+        added(&mut digest, add(3, 600));
+        assert_eq!(added(&mut digest, critical(4)), ["digest.passed"]);
+        assert_eq!(digest.due, Some(Moment(300)));
+        assert_eq!(digest.items, [item(3)], "the deadline decides about it");
+        let late = Add {
+            at: Moment(700),
+            ..critical(5)
+        };
+        added(&mut digest, late);
+        assert_eq!(digest.due, Some(Moment(300)), "never later");
+        assert_eq!(decided(&mut digest, &flush(700)), ["digest.flushed"]);
     }
 
     #[test]
-    fn a_full_digest_is_sent_and_counts_the_lines_that_it_leaves_out() {
+    fn a_full_digest_waits_for_its_time_and_counts_further_notifications() {
         let mut digest = Digest::default();
-        let mut last = Vec::new();
-        for number in 0..=u32::try_from(ITEMS_MAX).unwrap() {
-            last = digest
-                .decide(&Command::Add(Box::new(add(number, 600))), &())
-                .unwrap();
-            last.iter().for_each(|event| digest.evolve(event));
-        }
-        let [DigestEvent::Added(_), DigestEvent::Flushed(flushed)] = last.as_slice() else {
-            panic!("{last:?}")
+        let waits = |number| Add {
+            waits: true,
+            ..add(number, 9_000)
         };
-        assert_eq!((flushed.lines.len(), flushed.more), (LINES_MAX, 180));
-        assert_eq!(flushed.notifications.len(), ITEMS_MAX);
+        let full = u32::try_from(ITEMS_MAX).unwrap();
+        for number in 0..full {
+            assert_eq!(added(&mut digest, waits(number)), ["digest.added"]);
+        }
+        assert_eq!(digest.due, Some(Moment(9_000)));
+        let events = digest.decide(&Command::Add(Box::new(waits(full))), &());
+        let events = events.unwrap();
+        let [DigestEvent::ItemsDropped(dropped)] = events.as_slice() else {
+            panic!("{events:?}")
+        };
+        assert_eq!(dropped.notifications, [item(full).notification]);
+        assert_eq!(
+            (dropped.account.as_str(), dropped.reason.as_str()),
+            ("mail", FULL)
+        );
+        for number in full..full + 3 {
+            let early = Add {
+                due: Moment(600),
+                ..waits(number)
+            };
+            assert_eq!(added(&mut digest, early), ["digest.items_dropped"]);
+        }
+        assert_eq!((digest.items.len(), digest.overflow), (ITEMS_MAX, 3));
+        assert_eq!(digest.due, Some(Moment(9_000)));
+        let text = serde_json::to_string(&digest).unwrap();
+        assert_eq!(serde_json::from_str::<Digest>(&text).unwrap(), digest);
+
+        let postpone = Command::Postpone {
+            until: Moment(20_000),
+            at: Moment(9_000),
+        };
+        assert_eq!(decided(&mut digest, &postpone), ["digest.postponed"]);
+        added(&mut digest, waits(full + 3));
+        assert_eq!(digest.due, Some(Moment(20_000)));
+        let command = Command::Flush {
+            over: BTreeSet::new(),
+            dropped: BTreeMap::from([(item(0).notification, "off".into())]),
+            at: Moment(20_000),
+        };
+        let events = digest.decide(&command, &()).unwrap();
+        let [DigestEvent::ItemsDropped(_), DigestEvent::Flushed(flushed)] = events.as_slice()
+        else {
+            panic!("{events:?}")
+        };
+        assert_eq!(flushed.notifications.len(), ITEMS_MAX - 1);
+        assert_eq!((flushed.lines.len(), flushed.more), (LINES_MAX, 179 + 4));
+        events.iter().for_each(|event| digest.evolve(event));
+        assert_eq!(
+            (digest.items.len(), digest.overflow, digest.due),
+            (0, 0, None)
+        );
+        added(&mut digest, waits(full + 4));
+        let last = decided(&mut digest, &flush(9_000));
+        assert_eq!(last, ["digest.flushed"], "the next digest is not full");
     }
 
     #[test]

@@ -7,7 +7,6 @@ use events::preference::Band;
 use events::{Moment, PersonId};
 use serde::Serialize;
 
-use super::digest::ITEMS_MAX;
 use super::routing::{Situation, consider};
 
 /// Maximum number of examples for each kind of change.
@@ -113,12 +112,8 @@ impl Digests {
         }
         let due = open.map_or(item.due, |open| open.due.min(item.due));
         let items = open.map_or(0, |open| open.items) + 1;
-        if items >= ITEMS_MAX {
-            self.known.remove(item.digest);
-        } else {
-            self.known
-                .insert(item.digest.to_owned(), Open { due, items });
-        }
+        self.known
+            .insert(item.digest.to_owned(), Open { due, items });
         (false, u64::from(items == 1))
     }
 }
@@ -315,6 +310,7 @@ impl Trial {
 mod tests {
     use events::notification::{Fact, Role};
 
+    use super::super::digest::ITEMS_MAX;
     use super::*;
 
     fn item(digest: &str, due: i64, waits: bool, now: i64) -> Item<'_> {
@@ -353,11 +349,12 @@ mod tests {
     }
 
     #[test]
-    fn a_full_digest_is_sent_and_a_new_one_begins() {
+    fn a_full_digest_is_one_message() {
         let mut digests = Digests::default();
-        let mut add = || digests.add(&item("d", 10, true, 0)).1;
-        let messages: u64 = (0..=ITEMS_MAX).map(|_| add()).sum();
-        assert_eq!(messages, 2);
+        let mut add = |now| digests.add(&item("d", 10, true, now)).1;
+        let messages: u64 = (0..=ITEMS_MAX).map(|_| add(0)).sum();
+        assert_eq!(messages, 1);
+        assert_eq!(add(10), 1, "the next digest");
     }
 
     #[test]

@@ -33,6 +33,7 @@ use self::hidden::Hidden;
 use super::runner::{self, Outgoing, Prepared, Sent, Start, Transport};
 use super::wrong_queue;
 use crate::App;
+use crate::app::notifications::actions::Sent;
 use crate::app::notifications::templates::{self, formats};
 use crate::app::notifications::tokens::Granted;
 use crate::app::notifications::{
@@ -163,15 +164,20 @@ async fn request(app: &App, notification: &str, account: &str) -> Result<Option<
     let card = tickets::card(app, &fact.ticket).await?.unwrap_or_default();
     let language = preferences.language;
     let mut content = message::content(app, fact, &card, language, &zone).await?;
-    let sent = (notification, account);
-    content.actions = actions::offered(app, sent, fact, &card, language).await?;
     let Sender {
         channel,
         repetition,
         address,
     } = sender(app, account, &preferences).await?;
+    let to = address.as_str().unwrap_or_default();
+    let sent = Sent {
+        notification,
+        account,
+        is_shared: actions::is_shared(app, account, to).await?,
+    };
+    content.actions = actions::offered(app, sent, fact, &card, language).await?;
     let buttons = content.actions.len();
-    let asks = feedback::offered(app, notification, fact, &channel, language, buttons).await?;
+    let asks = feedback::offered(app, sent, fact, &channel, language, buttons).await?;
     content.actions.extend(asks);
     let content = templates::apply(app, fact, &card, &channel, language, &zone, content).await?;
     let content = serde_json::to_value(content).unwrap_or_default();

@@ -64,6 +64,11 @@ impl Channel for Apns {
         "apns"
     }
 
+    /// Returns false. A message goes to one device.
+    fn is_shared(&self, _account: &Defined, _to: &str) -> bool {
+        false
+    }
+
     fn check_address(&self, address: &str) -> Result<(), String> {
         let is_hex = address.bytes().all(|byte| byte.is_ascii_hexdigit());
         if (64..=200).contains(&address.len()) && address.len().is_multiple_of(2) && is_hex {

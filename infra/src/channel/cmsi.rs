@@ -10,8 +10,8 @@ use events::delivery::FailureClass;
 use serde_json::{Value, json};
 
 use super::{
-    Channel, Outgoing, Request, Response, TIMEOUT, accepted, check_url, cut, of_http, only, sms,
-    text,
+    Channel, Outgoing, Request, Response, SHARED, TIMEOUT, accepted, check_url, cut, flag,
+    is_declared_shared, of_http, only, sms, text,
 };
 use crate::http::{HttpRequest, HttpResponse, RESPONSE_BYTES_MAX};
 
@@ -25,6 +25,8 @@ const OPERATIONS: [(&str, &str); 3] = [
     ("send_sms", "sms"),
     ("send_weixin", "weixin"),
 ];
+/// The types of messages that only their receiver gets.
+const PERSONAL_TYPES: [&str; 4] = ["mail", "sms", "weixin", "voice"];
 /// The user in whose name the desk calls the bus, if the account sets no other user.
 const USER: &str = "admin";
 /// Maximum size of a title, in bytes.
@@ -53,6 +55,15 @@ impl Channel for Cmsi {
         "blueking"
     }
 
+    /// Returns false for the types that reach one user. The bus can send other types to groups. The setting `shared` of an
+    /// account replaces this rule.
+    fn is_shared(&self, account: &Defined, _to: &str) -> bool {
+        is_declared_shared(
+            account,
+            !PERSONAL_TYPES.contains(&text(account, "msg_type")),
+        )
+    }
+
     fn check_address(&self, address: &str) -> Result<(), String> {
         // A comma separates several users, so a user name must not contain it.
         let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '@');
@@ -64,7 +75,11 @@ impl Channel for Cmsi {
     }
 
     fn check(&self, account: &Defined) -> Result<(), String> {
-        only(account, &["url", "app", "user", "msg_type", "operation"])?;
+        only(
+            account,
+            &["url", "app", "user", "msg_type", "operation", SHARED],
+        )?;
+        flag(account, SHARED)?;
         if text(account, "url").is_empty() {
             return Err("`url` must be an HTTP address without ? and #".into());
         }

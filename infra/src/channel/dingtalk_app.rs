@@ -41,6 +41,11 @@ impl Channel for DingtalkApp {
         Some(PER_MINUTE)
     }
 
+    /// Returns false. A message goes to the chat of one person with the robot.
+    fn is_shared(&self, _account: &Defined, _to: &str) -> bool {
+        false
+    }
+
     fn check_address(&self, address: &str) -> Result<(), String> {
         dingtalk::check_address(address)
     }

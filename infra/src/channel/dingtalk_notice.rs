@@ -59,6 +59,11 @@ impl Channel for DingtalkNotice {
         true
     }
 
+    /// Returns false. A notice goes to one person.
+    fn is_shared(&self, _account: &Defined, _to: &str) -> bool {
+        false
+    }
+
     fn check_address(&self, address: &str) -> Result<(), String> {
         dingtalk::check_address(address)
     }

@@ -3,6 +3,9 @@
 
 mod verdict;
 
+#[cfg(test)]
+pub(super) use verdict::tests::reply_codes;
+
 use std::time::{Duration, UNIX_EPOCH};
 
 use domain::attempt::Verdict;
@@ -55,6 +58,11 @@ impl Channel for Email {
     /// A relay that needs no login needs no secret.
     fn needs_secret(&self, account: &Defined) -> bool {
         !text(account, "user").is_empty()
+    }
+
+    /// Returns false. A mail goes to the address of one person.
+    fn is_shared(&self, _account: &Defined, _to: &str) -> bool {
+        false
     }
 
     fn check_address(&self, address: &str) -> Result<(), String> {

@@ -75,6 +75,11 @@ impl Channel for Fcm {
         "fcm"
     }
 
+    /// Returns false. A message goes to one device.
+    fn is_shared(&self, _account: &Defined, _to: &str) -> bool {
+        false
+    }
+
     fn check_address(&self, address: &str) -> Result<(), String> {
         let is_token = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ':' | '.');
         if (20..=1_024).contains(&address.len()) && address.chars().all(is_token) {

@@ -31,6 +31,8 @@ const PER_MINUTE: u32 = 1_000;
 const TEXT_BYTES_MAX: usize = 1_500;
 /// The kinds of ids with which an application can address a person or a group. The first kind is the default.
 pub(super) const KINDS: [&str; 5] = ["open_id", "user_id", "union_id", "email", "chat_id"];
+/// The ids of groups begin with this text.
+const GROUP_PREFIX: &str = "oc_";
 /// Number of the first kinds in [`KINDS`] that are ids of people.
 pub(super) const KINDS_OF_PEOPLE: usize = 3;
 /// Maximum number of characters of the id with which Feishu recognizes a repeated message.
@@ -71,6 +73,11 @@ impl Channel for Feishu {
     /// Returns true. Feishu sends only one of all messages that have the same id within one hour.
     fn may_repeat(&self) -> bool {
         true
+    }
+
+    /// Returns true if the addresses are ids of groups.
+    fn is_shared(&self, account: &Defined, to: &str) -> bool {
+        kind(account) == KINDS[KINDS.len() - 1] || to.starts_with(GROUP_PREFIX)
     }
 
     fn check_address(&self, address: &str) -> Result<(), String> {

@@ -29,6 +29,8 @@ mod hostile;
 pub mod memory;
 pub mod public_account;
 pub mod push;
+#[cfg(test)]
+mod shared;
 pub mod slack;
 pub mod slack_webhook;
 pub mod sms;
@@ -58,6 +60,9 @@ pub use crate::text::cut;
 
 /// The setting that switches off threads.
 const THREADS: &str = "threads";
+/// The setting that tells whether other people can read the messages of an account. Only channels whose conversations can be
+/// of both kinds have it.
+const SHARED: &str = "shared";
 /// Maximum duration of one attempt to send a message.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -264,6 +269,12 @@ pub trait Channel: Send + Sync {
     fn conversation<'a>(&self, _account: &'a Defined, _to: &'a str) -> Conversation<'a> {
         Conversation::WithoutThreads
     }
+    /// Returns true if people other than the recipient can read the messages that the account sends to the address `to`. A
+    /// link in such a message does not prove who opens it, so it works only after a login of the recipient. A channel is
+    /// shared unless it knows that only the recipient gets its messages.
+    fn is_shared(&self, _account: &Defined, _to: &str) -> bool {
+        true
+    }
     /// Returns true if the provider sent nothing because the first message of the thread does not exist any more.
     fn refuses_thread(&self, _response: &Response) -> bool {
         false
@@ -437,6 +448,16 @@ fn flag(account: &Defined, key: &str) -> Result<bool, String> {
         None => Ok(false),
         Some(serde_json::Value::Bool(flag)) => Ok(*flag),
         Some(_) => Err(format!("`{key}` must be true or false")),
+    }
+}
+
+/// Returns the setting `shared` of a channel account. Returns `default` if the setting is absent. A wrong value, which
+/// [`Channel::check`] refuses, is true.
+fn is_declared_shared(account: &Defined, default: bool) -> bool {
+    if account.settings.contains_key(SHARED) {
+        flag(account, SHARED).unwrap_or(true)
+    } else {
+        default
     }
 }
 

@@ -55,6 +55,11 @@ impl Channel for PublicAccount {
         true
     }
 
+    /// Returns false. A message goes to one follower.
+    fn is_shared(&self, _account: &Defined, _to: &str) -> bool {
+        false
+    }
+
     fn check_address(&self, address: &str) -> Result<(), String> {
         let is_id = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
         if (1..=64).contains(&address.len()) && address.chars().all(is_id) {

@@ -60,6 +60,11 @@ impl Channel for Slack {
         Some(PER_MINUTE)
     }
 
+    /// Returns true if the account posts to the channel of the setting `conversation`.
+    fn is_shared(&self, account: &Defined, _to: &str) -> bool {
+        !channel_of(account).is_empty()
+    }
+
     fn check_address(&self, address: &str) -> Result<(), String> {
         check_person(address)
     }

@@ -49,6 +49,8 @@ const TOKEN_HOSTS: &[&str] = &[
     "login.microsoftonline.us",
     "login.partner.microsoftonline.cn",
 ];
+/// The ids of the chats of one person with a bot begin with this text.
+const PERSONAL_PREFIX: &str = "a:";
 /// Maximum number of messages in one minute. A bot may send 50 requests in one second to the people of a tenant.
 const PER_MINUTE: u32 = 3000;
 /// Wait in milliseconds after too many messages if the response names no wait.
@@ -71,6 +73,11 @@ impl Channel for TeamsBot {
 
     fn per_minute(&self) -> Option<u32> {
         Some(PER_MINUTE)
+    }
+
+    /// Returns false for the chat of one person with the bot. All other ids can be ids of groups and channels.
+    fn is_shared(&self, _account: &Defined, to: &str) -> bool {
+        !to.starts_with(PERSONAL_PREFIX)
     }
 
     fn check_address(&self, address: &str) -> Result<(), String> {

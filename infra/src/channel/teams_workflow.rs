@@ -10,7 +10,10 @@ use events::delivery::FailureClass;
 use serde_json::Value;
 
 use super::teams::{Buttons, is_code, is_guid, is_private, message, wait_ms};
-use super::{Channel, Outgoing, Request, Response, TIMEOUT, accepted, flag, of_http, only};
+use super::{
+    Channel, Outgoing, Request, Response, SHARED, TIMEOUT, accepted, flag, is_declared_shared,
+    of_http, only,
+};
 use crate::http::{HttpRequest, HttpResponse, RESPONSE_BYTES_MAX, Url};
 
 /// Maximum number of messages that one workflow posts in one minute.
@@ -39,6 +42,12 @@ impl Channel for TeamsWorkflow {
         Some(PER_MINUTE)
     }
 
+    /// Returns true, unless the account has the setting `shared = false`: its workflow then posts to the chat of the
+    /// mentioned person.
+    fn is_shared(&self, account: &Defined, _to: &str) -> bool {
+        is_declared_shared(account, true)
+    }
+
     fn check_address(&self, address: &str) -> Result<(), String> {
         let is_allowed =
             |c: char| c.is_ascii_alphanumeric() || matches!(c, '@' | '.' | '-' | '_' | '+' | '#');
@@ -63,8 +72,9 @@ impl Channel for TeamsWorkflow {
                 account.name
             ));
         }
-        only(account, &["mention"])?;
-        flag(account, "mention").map(drop)
+        only(account, &["mention", SHARED])?;
+        flag(account, "mention")?;
+        flag(account, SHARED).map(drop)
     }
 
     fn check_secret(&self, secret: &str) -> Result<(), String> {

@@ -77,6 +77,11 @@ impl Channel for WecomApp {
         true
     }
 
+    /// Returns false. A message goes to one member.
+    fn is_shared(&self, _account: &Defined, _to: &str) -> bool {
+        false
+    }
+
     fn check_address(&self, address: &str) -> Result<(), String> {
         wechat::check_member(address)
     }

@@ -231,10 +231,12 @@ async fn a_link_that_lost_its_address_acts_no_more() {
     chat.answered("m1", "状态", "还没有绑定").await;
 }
 
-/// The action links in the newest message to zhangsan.
-async fn links(channels: &Channels) -> Vec<(String, String)> {
+/// The action links in the newest mail to zhangsan.
+pub(super) async fn links(channels: &Channels) -> Vec<(String, String)> {
     let all = channels.get("deliveries", "admin").await;
-    let id = all["deliveries"][0]["id"].as_str().expect("an id");
+    let mut all = all["deliveries"].as_array().expect("deliveries").iter();
+    let mail = all.find(|one| one["account"] == "mail").expect("a mail");
+    let id = mail["id"].as_str().expect("an id");
     let stream = format!("delivery-{id}");
     let loaded = channels.desk.app.ledger.load::<Delivery>(&stream).await;
     let requested = loaded.unwrap().aggregate.0.requested.expect("requested");

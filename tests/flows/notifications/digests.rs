@@ -1,5 +1,6 @@
 //! These tests check digests: messages that list several notifications of one person.
 
+use domain::notification::digest::ITEMS_MAX;
 use serde_json::{Value, json};
 
 use super::{Channels, ROBOT};
@@ -189,4 +190,84 @@ async fn a_person_can_switch_digests_off() {
         remark(&channels, &sn).await;
     }
     assert_eq!(channels.robot.accepted().len(), 4);
+}
+
+#[tokio::test]
+async fn a_full_digest_waits_for_its_time_and_for_the_quiet_hours() {
+    let channels = open().await;
+    let preferences = json!({
+        "addresses": { "dingtalk": "dt-zhangsan" },
+        "channels": { "dingtalk": { "frequency": "batch", "batch_times": ["14:00"] } },
+        "quiet": { "from": "13:00", "to": "15:00" },
+    });
+    let (status, answer) = channels.prefer("zhangsan", preferences).await;
+    assert_eq!(status, 200, "{answer}");
+    let sn = channels.submit().await;
+    for _ in 0..ITEMS_MAX + 2 {
+        remark(&channels, &sn).await;
+    }
+    assert_eq!(channels.robot.accepted().len(), 0, "the digest is full");
+    let newest = channels.newest("zhangsan").await;
+    assert_eq!(newest["outcome"], "inbox_only", "{newest}");
+    let steps = channels.why().await;
+    assert!(
+        steps.iter().any(|(event, _, text)| {
+            event == "digest.items_dropped" && text.contains("the digest is full")
+        }),
+        "{steps:?}"
+    );
+    // 14:04: the batch time is in the quiet hours.
+    wait(&channels, 4 * 60).await;
+    assert_eq!(channels.robot.accepted().len(), 0, "quiet hours");
+    wait(&channels, 62).await;
+    assert_eq!(channels.robot.accepted().len(), 1);
+    let text = last(&channels);
+    let count = ITEMS_MAX + 3;
+    assert!(text.contains(&format!("{count} 条通知")), "{text}");
+    let all = channels.get("notifications?state=open", "admin").await;
+    assert_eq!(all["count"], 0, "every notification has ended");
+}
+
+#[tokio::test]
+async fn a_critical_message_does_not_send_collected_ones_in_quiet_hours() {
+    let policy = [POLICY, "critical = [\"3\"]\nbands = { \"3\" = \"low\" }\n"].concat();
+    let channels = Channels::open_with(&[ROBOT, &policy].concat()).await;
+    let batch = json!({ "frequency": "batch", "batch_times": ["23:00"] });
+    prefer(&channels, batch.clone()).await;
+    let collected = channels.submit_with("1").await;
+    let preferences = json!({
+        "addresses": { "dingtalk": "dt-zhangsan" },
+        "channels": { "dingtalk": batch },
+        "quiet": { "from": "09:00", "to": "12:00" },
+    });
+    assert_eq!(channels.prefer("zhangsan", preferences).await.0, 200);
+    channels.submit_with("3").await;
+    assert_eq!(channels.robot.accepted().len(), 1, "the critical one");
+    wait(&channels, 119).await;
+    assert_eq!(channels.robot.accepted().len(), 1, "quiet hours");
+    wait(&channels, 2).await;
+    assert_eq!(channels.robot.accepted().len(), 2, "the collected one");
+    assert!(last(&channels).contains(&collected), "{}", last(&channels));
+}
+
+#[tokio::test]
+async fn a_digest_waits_for_23_hours_if_the_person_is_not_available_for_longer() {
+    let channels = open().await;
+    let batch = json!({ "frequency": "batch", "batch_times": ["14:00"] });
+    prefer(&channels, batch.clone()).await;
+    channels.submit().await;
+    let preferences = json!({
+        "addresses": { "dingtalk": "dt-zhangsan" },
+        "channels": { "dingtalk": batch },
+        "do_not_disturb_until": "2026-11-26T10:00:00+08:00",
+    });
+    let (status, answer) = channels.prefer("zhangsan", preferences).await;
+    assert_eq!(status, 200, "{answer}");
+    // 14:02, and then 13:00 of the next day.
+    wait(&channels, 4 * 60 + 2).await;
+    assert_eq!(channels.robot.accepted().len(), 0, "do not disturb");
+    wait(&channels, 22 * 60 + 58).await;
+    assert_eq!(channels.robot.accepted().len(), 0);
+    wait(&channels, 3).await;
+    assert_eq!(channels.robot.accepted().len(), 1, "at 13:01");
 }

@@ -155,6 +155,7 @@ async fn a_person_writes_and_presses_a_button_over_a_connection() {
         ),
         person: app.people.find("zhangsan").await.unwrap(),
         account: String::new(),
+        is_personal: true,
         until: channels.desk.clock.now().plus_ms(VALID_MS),
     };
     let value = actions::sign(&app.token_keys().await.unwrap().newest, &claim);

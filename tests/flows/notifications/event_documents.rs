@@ -65,9 +65,38 @@ async fn a_refused_message_and_a_held_message_have_their_reason() {
     channels.desk.clock.advance(1_000);
     channels.submit().await;
     let (_, event) = channels.event("zhangsan").await;
+    let in_app = json!({
+        "status": "sent", "timestamp": event["timestamp"], "reason": "quiet_hours",
+    });
+    assert_eq!(event["delivery_status"], json!({ "in_app": in_app }));
+}
+
+#[tokio::test]
+async fn the_inbox_has_the_entry_before_the_channels_end() {
+    let channels = Channels::open().await;
+    channels.reachable(None).await;
+    let preferences = json!({
+        "addresses": { "email": "zhangsan@example.com", "dingtalk": "dt-zhangsan" },
+        "channels": { "dingtalk": { "frequency": "batch", "batch_times": ["14:00"] } },
+    });
+    assert_eq!(channels.prefer("zhangsan", preferences).await.0, 200);
+    channels.submit().await;
+    let (_, event) = channels.event("zhangsan").await;
+    let delivery = &event["delivery_status"];
+    assert_eq!(delivery["dingtalk"]["status"], "pending", "{delivery}");
+    assert_eq!(delivery["email"]["status"], "sent", "{delivery}");
+    let in_app = json!({ "status": "sent", "timestamp": event["timestamp"] });
+    assert_eq!(delivery["in_app"], in_app);
+
+    channels.desk.clock.advance(4 * 3_600_000 + 120_000);
+    channels.desk.settle().await;
+    assert_eq!(channels.newest("zhangsan").await["outcome"], "accepted");
+    let (_, event) = channels.event("zhangsan").await;
+    let delivery = &event["delivery_status"];
+    assert_eq!(delivery["dingtalk"]["status"], "sent", "{delivery}");
     assert_eq!(
-        event["delivery_status"],
-        json!({ "in_app": { "status": "pending", "reason": "quiet_hours" } })
+        delivery["in_app"], in_app,
+        "not the time of the last channel"
     );
 }
 

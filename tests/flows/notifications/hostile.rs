@@ -149,6 +149,7 @@ async fn no_text_is_active_on_the_page_of_an_action() {
         notification: format!("notification-{id}"),
         person: app.people.find("zhangsan").await.unwrap(),
         account: String::new(),
+        is_personal: true,
         until: channels.desk.clock.now().plus_ms(VALID_MS),
     };
     let key = app.token_keys().await.unwrap().newest;

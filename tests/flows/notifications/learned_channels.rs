@@ -29,6 +29,7 @@ impl Channels {
                 notification: format!("notification-{id}"),
                 person: app.people.find("zhangsan").await.unwrap(),
                 account: "mail".into(),
+                is_personal: true,
                 until: self.desk.clock.now().plus_ms(VALID_MS),
             };
             let token = actions::sign(&app.token_keys().await.unwrap().newest, &claim);

@@ -36,6 +36,7 @@ mod reports;
 mod same_answer;
 mod sending;
 mod sequential;
+mod shared_links;
 mod subscriptions;
 mod teams_bot;
 mod templates;

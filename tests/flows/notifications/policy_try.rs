@@ -1,8 +1,12 @@
 //! These tests check that the trial of a notification policy finds the same notifications as the desk sent, and names the
 //! rules that change them.
 
+use std::sync::Arc;
+
 use domain::notification::imported::Columns;
 use events::person::Language;
+use functions::app::importing::mapping::Mapping;
+use functions::app::importing::{self, Log, Progress};
 use functions::app::notifications::definitions::Definitions;
 use functions::app::notifications::policy_try::{
     Options, Report, Row, TryError, lines, report, try_policy,
@@ -18,6 +22,30 @@ const CAP: &str = "
     channels = [\"email\"]
     cap = \"off\"
 ";
+
+const LOG: &str = "id,when,state,assigned_to,caller_id
+A,2026-01-01 10:00:00,neu,max,eva
+A,2026-01-01 11:00:00,neu,moritz,eva
+A,2026-01-02 12:00:00,erledigt,moritz,eva
+B,2025-01-01 10:00:00,neu,max,eva
+";
+
+const MAPPING: &str = r#"
+source = "OTHER"
+people = ["assigned_to", "caller_id"]
+missing = ["-"]
+unknown_state = "refuse"
+[columns]
+case = "id"
+time = "when"
+state = "state"
+[time]
+format = "%Y-%m-%d %H:%M:%S"
+zone = "Asia/Shanghai"
+[states]
+neu = "open"
+erledigt = "resolved"
+"#;
 
 fn options() -> Options {
     Options {
@@ -212,6 +240,60 @@ async fn a_trial_on_imported_rows_notes_that_there_are_none() {
         "{shown}"
     );
     assert!(!missing(&tried(&channels.desk, BOTH).await));
+}
+
+#[tokio::test]
+async fn a_trial_on_imported_rows_counts_their_people_and_stores_nothing() {
+    let channels = Channels::open().await;
+    let desk = &channels.desk;
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("log.csv");
+    std::fs::write(&file, LOG).expect("a file");
+    let mapping = Arc::new(Mapping::parse(MAPPING).expect("a mapping"));
+    let log = Log::open(&file, mapping, Arc::new(Progress::default()));
+    let totals = importing::import(&desk.app.ledger, [7; 32], log.expect("a log"), None).await;
+    assert_eq!(totals.expect("totals").imported, 4);
+    desk.settle().await;
+    let head = desk.head().await;
+    let columns = Columns {
+        assignee: "assigned_to".into(),
+        requester: "caller_id".into(),
+    };
+    let imported = Options {
+        imported: Some(columns),
+        assumes_addresses: true,
+        ..options()
+    };
+    let policy = [BOTH, &CAP.replace("approval", "resolved")].concat();
+    let found = attempt(desk, &policy, &imported).await.expect("a report");
+    assert_eq!(
+        (found.imported_rows, found.imported_rows_without_people),
+        (4, 0)
+    );
+    // Two assignments and one resolution in the last 30 days, each by mail and by the robot.
+    assert_eq!(found.notifications, 3, "{found:?}");
+    let resolved = of(&found.categories, "resolved").figures;
+    assert_eq!((resolved.before.messages, resolved.after.messages), (2, 1));
+    assert_eq!(
+        (found.total.before.messages, found.total.after.messages),
+        (6, 5)
+    );
+    assert_eq!((found.people_changed, found.newly_silent.count), (1, 0));
+    let [change] = found.changes.as_slice() else {
+        panic!("{found:?}")
+    };
+    assert_eq!(
+        (change.before, change.after, change.count),
+        ("immediate", "dropped", 1)
+    );
+    assert!(
+        change.examples[0]
+            .after
+            .contains("Rule 1 of the policy limits")
+    );
+    let ignored = tried(desk, &policy).await;
+    assert_eq!((ignored.imported_rows, ignored.notifications), (0, 0));
+    assert_eq!(desk.head().await, head, "a trial stores nothing");
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 use super::Channels;
 use super::chats::{ACCOUNTS, LANES, Lane, Said};
 use super::teams_bot::ToTeams;
+use crate::console::{hidden, logged_in};
 
 const DAY_MS: i64 = 86_400_000;
 const NO_MESSAGES: &str = "\n    [policy]\n    accounts = []\n";
@@ -95,8 +96,9 @@ impl Everywhere {
         assert_eq!(status, 200, "{}", lane.name);
     }
 
-    /// Opens a ticket. Returns its number, and a token with which zhangsan acknowledges it.
-    async fn ticket(&self) -> (String, String) {
+    /// Opens a ticket. Returns its number, and a token with which zhangsan acknowledges it. `is_personal` is true for the
+    /// token of a message that no other person can read.
+    async fn ticket(&self, is_personal: bool) -> (String, String) {
         // Notifications of the same time have no order.
         self.channels.desk.clock.advance(1_000);
         let sn = self.channels.submit().await;
@@ -111,6 +113,7 @@ impl Everywhere {
             ),
             person: app.people.find("zhangsan").await.unwrap(),
             account: String::new(),
+            is_personal,
             until: self.channels.desk.clock.now().plus_ms(VALID_MS),
         };
         let key = app.token_keys().await.unwrap().newest;
@@ -172,7 +175,8 @@ async fn an_acknowledgement_causes_the_same_events_on_every_way() {
     let everywhere = Everywhere::open().await;
     let mut found: Vec<(&str, Vec<String>, String)> = Vec::new();
     for (number, lane) in LANES.iter().enumerate() {
-        let (sn, token) = everywhere.ticket().await;
+        // A chat platform identifies the person, so a button acts also in a conversation of several people.
+        let (sn, token) = everywhere.ticket(false).await;
         let before = everywhere.channels.desk.story(&sn).await.len();
         let command = format!("ack {sn}");
         let text = if lane.is_press { &token } else { &command };
@@ -187,7 +191,7 @@ async fn an_acknowledgement_causes_the_same_events_on_every_way() {
         found.push((lane.name, events, origin));
     }
 
-    let (sn, _) = everywhere.ticket().await;
+    let (sn, _) = everywhere.ticket(true).await;
     let before = everywhere.channels.desk.story(&sn).await.len();
     let desk = &everywhere.channels.desk;
     desk.operate(&json!(sn), "acknowledge", "zhangsan", json!({}))
@@ -196,7 +200,7 @@ async fn an_acknowledgement_causes_the_same_events_on_every_way() {
     assert!(is_own, "API");
     found.push(("API", events, origin));
 
-    let (sn, token) = everywhere.ticket().await;
+    let (sn, token) = everywhere.ticket(true).await;
     let before = everywhere.channels.desk.story(&sn).await.len();
     let path = format!("/act/{token}");
     let seen = everywhere.opened(&path).await;
@@ -226,9 +230,33 @@ async fn an_acknowledgement_causes_the_same_events_on_every_way() {
 }
 
 #[tokio::test]
+async fn a_link_that_another_person_opens_acts_0_times() {
+    let everywhere = Everywhere::open().await;
+    let desk = &everywhere.channels.desk;
+    let mut other = logged_in(desk, "wangwu").await;
+    let home = other.get("/").await.text;
+    let code = hidden(&home, "/logout", "form_code");
+    for is_personal in [true, false] {
+        let (sn, token) = everywhere.ticket(is_personal).await;
+        let before = desk.story(&sn).await.len();
+        let path = format!("/act/{token}");
+        let head = desk.head().await;
+        let page = other.get(&path).await;
+        assert_eq!(page.status, 403, "{}", page.text);
+        let form = [("form_code", code.as_str()), ("seen", ""), ("text", "")];
+        let page = other.post(&path, &form).await;
+        assert_eq!(page.status, 403, "{}", page.text);
+        desk.settle().await;
+        assert_eq!(desk.head().await, head);
+        let (events, ..) = everywhere.events(&sn, before).await;
+        assert!(events.is_empty(), "{events:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_message_of_400_days_ago_is_refused_by_each_platform_that_signs_time() {
     let everywhere = Everywhere::open().await;
-    let (sn, token) = everywhere.ticket().await;
+    let (sn, token) = everywhere.ticket(true).await;
     let command = format!("status {sn}");
     for (number, lane) in LANES.iter().enumerate() {
         let text = if lane.is_press { &token } else { &command };

@@ -1,6 +1,7 @@
 //! Offers actions in the messages of notifications, and executes them. The link of an action contains a signed token. The
 //! token belongs to one person and one notification, expires, and can be used once. When it is used, the desk checks the
-//! rights of the person and the state of the ticket again.
+//! rights of the person and the state of the ticket again. Only the token of a message that no other person can read
+//! replaces a login.
 
 use domain::notification::action::Action;
 use domain::notification::{Command, Notification, content};
@@ -11,6 +12,7 @@ use events::notification::{Acted, Requested, Role};
 use events::person::Language;
 use events::ticket::NodeStatus;
 use events::{Meta, Moment, NodeId, Origin, PersonId};
+use infra::channel;
 use infra::ledger::command_id;
 use infra::{Error, ExecuteError};
 
@@ -23,6 +25,8 @@ use crate::app::tickets::decide::{NotCast, Vote, decide};
 pub const VALID_MS: i64 = 7 * 24 * 3_600_000;
 /// What the tokens are used for, see [`signed_text`]. The text must never change.
 const PURPOSE: &str = "action of a notification";
+/// The end of the text in a token of a message that only its person can read. No id and no name of an account ends with it.
+pub(super) const PERSONAL: &str = ".+";
 /// The beginning of the names of the streams of notifications.
 const STREAM: &str = "notification-";
 /// A text for commands that need one. The commands are only tried, so the text is stored nowhere.
@@ -37,7 +41,54 @@ pub struct Claim {
     pub person: PersonId,
     /// The name of the channel account whose message contains the token. The text is empty in tokens of older versions.
     pub account: String,
+    /// True if only the person could read the message. Then the token alone proves who uses it. False in tokens of older
+    /// versions.
+    pub is_personal: bool,
     pub until: Moment,
+}
+
+/// The message for which actions are offered.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent<'a> {
+    /// The name of the stream of the notification.
+    pub notification: &'a str,
+    /// The name of the channel account that sends the message.
+    pub account: &'a str,
+    /// True if other people can read the message.
+    pub is_shared: bool,
+}
+
+/// Returns true if people other than the recipient can read the messages that an account sends to the address `to`. An
+/// account that is not defined any more counts as shared.
+pub async fn is_shared(app: &App, account: &str, to: &str) -> Result<bool, Error> {
+    let defined = app.configuration.channel_account(account).await?;
+    Ok(defined.is_none_or(|defined| {
+        channel::find(&defined.channel).is_none_or(|codec| codec.is_shared(&defined, to))
+    }))
+}
+
+/// The reason why a person may not use a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotOwn {
+    /// The token does not prove who uses it, so the person must log in first.
+    LoginRequired,
+    /// The token belongs to another person.
+    OtherPerson,
+}
+
+/// Checks that a token may be used. `owner` is the person to whom the token belongs, and `by` the person whom the desk or a
+/// chat platform has identified. If no person is identified, only the token of a personal message is sufficient.
+pub fn check_user(
+    owner: &PersonId,
+    is_personal: bool,
+    by: Option<&PersonId>,
+) -> Result<(), NotOwn> {
+    match by {
+        Some(by) if by == owner => Ok(()),
+        Some(_) => Err(NotOwn::OtherPerson),
+        None if is_personal => Ok(()),
+        None => Err(NotOwn::LoginRequired),
+    }
 }
 
 /// Returns the token of a claim.
@@ -45,13 +96,18 @@ pub fn sign(key: &[u8; 32], claim: &Claim) -> String {
     let id = claim.notification.trim_start_matches(STREAM);
     let (action, until) = (claim.action.name(), claim.until.0);
     let (person, account) = (&claim.person, &claim.account);
-    let text = format!("{action}.{until}.{id}.{person}.{account}");
+    let mark = if claim.is_personal { PERSONAL } else { "" };
+    let text = format!("{action}.{until}.{id}.{person}.{account}{mark}");
     signed_text::sign(key, PURPOSE, &text)
 }
 
 /// Returns the claim in a token. Returns `None` if this desk did not create the token. The time is not checked.
 pub fn read(key: &[u8; 32], token: &str) -> Option<Claim> {
     let text = signed_text::read(key, PURPOSE, token)?;
+    let (text, is_personal) = match text.strip_suffix(PERSONAL) {
+        Some(text) => (text, true),
+        None => (text.as_str(), false),
+    };
     let mut parts = text.splitn(4, '.');
     let action = Action::named(parts.next()?)?;
     let until = Moment(parts.next()?.parse().ok()?);
@@ -64,15 +120,15 @@ pub fn read(key: &[u8; 32], token: &str) -> Option<Claim> {
         notification,
         person: person.into(),
         account: account.to_owned(),
+        is_personal,
         until,
     })
 }
 
-/// Returns the actions that the recipient of a notification can do now, as buttons for a message. `notification` is the
-/// name of the stream of the notification, and `account` the name of the channel account that sends the message.
+/// Returns the actions that the recipient of a notification can do now, as buttons for the message `sent`.
 pub async fn offered(
     app: &App,
-    (notification, account): (&str, &str),
+    sent: Sent<'_>,
     requested: &Requested,
     card: &TicketCard,
     language: Language,
@@ -98,9 +154,10 @@ pub async fn offered(
             &key,
             &Claim {
                 action,
-                notification: notification.to_owned(),
+                notification: sent.notification.to_owned(),
                 person: requested.person.clone(),
-                account: account.to_owned(),
+                account: sent.account.to_owned(),
+                is_personal: !sent.is_shared,
                 until,
             },
         );
@@ -174,6 +231,10 @@ pub enum NotActed {
     Expired,
     #[error("the link was used already")]
     Used,
+    #[error("the person must log in")]
+    LoginRequired,
+    #[error("the link belongs to another person")]
+    OtherPerson,
     /// The ticket has left the node, or the person lost the right to read it.
     #[error("the ticket does not wait for this action any more")]
     Stale,
@@ -197,6 +258,15 @@ impl From<ExecuteError<Ticket>> for NotActed {
     }
 }
 
+impl From<NotOwn> for NotActed {
+    fn from(reason: NotOwn) -> Self {
+        match reason {
+            NotOwn::LoginRequired => Self::LoginRequired,
+            NotOwn::OtherPerson => Self::OtherPerson,
+        }
+    }
+}
+
 /// An action that can be executed now.
 #[derive(Clone, Debug)]
 pub struct Pending {
@@ -215,11 +285,13 @@ impl Pending {
     }
 }
 
-/// Checks the token of an action and the state of its ticket. Executes nothing.
-pub async fn pending(app: &App, token: &str) -> Result<Pending, NotActed> {
+/// Checks the token of an action and the state of its ticket. Executes nothing. `by` is the person whom the desk or a chat
+/// platform has identified, see [`check_user`].
+pub async fn pending(app: &App, token: &str, by: Option<&PersonId>) -> Result<Pending, NotActed> {
     let keys = app.token_keys().await?;
     let claim = keys.first(|key| read(key, token));
     let claim = claim.ok_or(NotActed::Unknown)?;
+    check_user(&claim.person, claim.is_personal, by)?;
     if claim.until < app.ledger.clock.now() {
         return Err(NotActed::Expired);
     }
@@ -248,17 +320,18 @@ pub async fn pending(app: &App, token: &str) -> Result<Pending, NotActed> {
     })
 }
 
-/// Executes the action of a token as its person, and marks the token as used. `seen` is the fingerprint (the hash) of the
-/// content on which the person voted, if the person saw a page with the content.
+/// Executes the action of a token as its person, and marks the token as used. `by` is the person whom the desk or a chat
+/// platform has identified. `seen` is the fingerprint (the hash) of the content on which the person voted, if the person saw
+/// a page with the content.
 pub async fn act(
     app: &App,
-    token: &str,
+    (token, by): (&str, Option<&PersonId>),
     text: &str,
     seen: Option<&str>,
     origin: Origin,
     correlation: &str,
 ) -> Result<Pending, NotActed> {
-    let pending = pending(app, token).await?;
+    let pending = pending(app, token, by).await?;
     let (claim, sn) = (&pending.claim, &pending.requested.ticket);
     if claim.action == Action::Comment && text.trim().is_empty() {
         return Err(NotActed::TextRequired);
@@ -323,6 +396,7 @@ mod tests {
             notification: format!("{STREAM}0123456789abcdef0123456789abcdef"),
             person: "p0123456789abcdef01234567".into(),
             account: "mail".into(),
+            is_personal: true,
             until: Moment(1_796_000_000_000),
         }
     }
@@ -334,9 +408,38 @@ mod tests {
         let token = signed_text::sign(&[1; 32], PURPOSE, text);
         let expected = Claim {
             account: String::new(),
+            is_personal: false,
             ..claim()
         };
         assert_eq!(read(&[1; 32], &token), Some(expected));
+    }
+
+    #[test]
+    fn only_the_token_of_a_personal_message_replaces_a_login() {
+        for account in ["mail", "own", ""] {
+            let shared = Claim {
+                account: account.to_owned(),
+                is_personal: false,
+                ..claim()
+            };
+            let token = sign(&[1; 32], &shared);
+            assert_eq!(read(&[1; 32], &token), Some(shared));
+        }
+        let without_account = Claim {
+            account: String::new(),
+            ..claim()
+        };
+        let token = sign(&[1; 32], &without_account);
+        assert_eq!(read(&[1; 32], &token), Some(without_account));
+        let (owner, other) = (PersonId::from("p-1"), PersonId::from("p-2"));
+        let check = |is_personal, by| check_user(&owner, is_personal, by);
+        assert_eq!(check(true, None), Ok(()));
+        assert_eq!(check(false, None), Err(NotOwn::LoginRequired));
+        for is_personal in [true, false] {
+            assert_eq!(check(is_personal, Some(&owner)), Ok(()));
+            let refused = check(is_personal, Some(&other));
+            assert_eq!(refused, Err(NotOwn::OtherPerson));
+        }
     }
 
     #[test]
@@ -355,6 +458,7 @@ mod tests {
             ("acknowledge", "resolve"),
             ("1796", "1896"),
             (".p0123", ".p1123"),
+            (".mail.+", ".mail.-"),
             (".0123456789abcdef0123", ".1123456789abcdef0123"),
         ] {
             assert!(plain.contains(from), "{plain}");

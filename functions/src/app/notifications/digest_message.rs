@@ -32,7 +32,9 @@ pub async fn content(app: &App, flushed: &Flushed, language: Language) -> Result
             ),
         ));
     }
-    let count = flushed.notifications.len();
+    // A full digest counts notifications that it does not contain.
+    let listed: u32 = flushed.lines.iter().map(|line| line.count).sum();
+    let count = listed.saturating_add(more);
     let name = app.people.name(&flushed.person).await?;
     let of_tickets: BTreeSet<&str> = flushed
         .lines

@@ -19,6 +19,9 @@ use super::definitions::DEFAULT_POLICY;
 use super::notify::{self, NOT_READABLE, Reach, policy_of};
 use crate::App;
 
+/// Time in milliseconds before the end of its notifications at which a digest is sent at the latest: one hour.
+const LAST_MS: i64 = 3_600_000;
+
 /// Adds a notification to a digest. `id` identifies this call: a second call with the same `id` does nothing.
 pub async fn add(app: &App, id: &str, request: AddToDigest) -> Result<(), Error> {
     let notification = &request.item.notification;
@@ -45,6 +48,7 @@ pub async fn add(app: &App, id: &str, request: AddToDigest) -> Result<(), Error>
         due: request.due,
         waits: request.waits,
         is_critical: request.is_critical,
+        at: app.ledger.clock.now(),
     };
     let command = Command::Add(Box::new(add));
     app.must_execute::<Digest>(&request.digest, command_id(&["digest", id]), meta, &command)
@@ -118,13 +122,18 @@ pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
         Availability::Held { until, .. } if dropped.len() < state.items.len() => Some(until),
         Availability::Held { .. } | Availability::Free => None,
     };
-    // A digest is not postponed beyond the time until which its notifications wait.
+    // A digest is not postponed beyond the time until which its notifications wait. If the person is not available until
+    // then, the digest is sent shortly before.
     let expires = state.items.iter().map(|item| item.expires).min();
+    let last = expires.map(|expires| expires.plus_ms(-LAST_MS));
+    let until = match (until, expires, last) {
+        (Some(until), Some(expires), _) if until < expires => Some(until),
+        (Some(_), _, Some(last)) if at < last => Some(last),
+        _ => None,
+    };
     let command = match until {
-        Some(until) if expires.is_some_and(|expires| until < expires) => {
-            Command::Postpone { until, at }
-        }
-        _ => Command::Flush { over, dropped, at },
+        Some(until) => Command::Postpone { until, at },
+        None => Command::Flush { over, dropped, at },
     };
     let meta = Meta::system(due.stream.clone(), due.stream.clone());
     let id = command_id(&["fire", &due.id()]);

@@ -26,6 +26,9 @@ const CONTEXT: [(&str, bool); 3] = [
     ("sla_deadline", false),
 ];
 
+/// The name of the inbox among the channels.
+const IN_APP: &str = "in_app";
+
 /// The state of the messages of one channel. If several accounts belong to a channel, the highest state counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum State {
@@ -199,7 +202,10 @@ async fn apply(
     at: Moment,
 ) -> Result<(), Error> {
     match event {
+        // The inbox shows a notification from its first event on. Channels come later.
+        NotificationEvent::Requested(_) => set(statuses, IN_APP, State::Sent, Some(at), ""),
         NotificationEvent::Routed(routed) => {
+            wait_in_app(statuses, "");
             for route in &routed.routes {
                 let reason = match route.mode {
                     Mode::Immediate => "sending",
@@ -252,25 +258,36 @@ async fn apply(
         }
         NotificationEvent::Held(held) => {
             let reason = serde_json::to_value(held.reason()).unwrap_or_default();
-            let reason = reason.as_str().unwrap_or_default();
-            set(statuses, "in_app", State::Pending, None, reason);
+            wait_in_app(statuses, reason.as_str().unwrap_or_default());
         }
         NotificationEvent::Completed(completed) => {
-            // Every notification is in the inbox, unless it was not needed.
-            let (state, reason) = match completed.outcome {
-                Outcome::Accepted | Outcome::InboxOnly => (State::Sent, ""),
-                Outcome::NotNeeded => (State::Skipped, completed.reason.as_str()),
-            };
-            statuses.remove("in_app");
-            set(statuses, "in_app", state, Some(at), reason);
+            wait_in_app(statuses, "");
+            // The inbox does not show a notification that was not needed.
+            if completed.outcome == Outcome::NotNeeded {
+                statuses.remove(IN_APP);
+                set(
+                    statuses,
+                    IN_APP,
+                    State::Skipped,
+                    Some(at),
+                    &completed.reason,
+                );
+            }
         }
-        NotificationEvent::Requested(_)
-        | NotificationEvent::Read(_)
+        NotificationEvent::Read(_)
         | NotificationEvent::InboxChanged(_)
         | NotificationEvent::Outdated(_)
         | NotificationEvent::Acted(_) => {}
     }
     Ok(())
+}
+
+/// Stores the reason why the channels wait. The inbox already shows the notification. An empty text means that they do not
+/// wait any more.
+fn wait_in_app(statuses: &mut BTreeMap<String, Status>, reason: &str) {
+    if let Some(status) = statuses.get_mut(IN_APP) {
+        reason.clone_into(&mut status.reason);
+    }
 }
 
 /// Stores the state of a channel, unless another account of the channel has a higher state.

@@ -1,6 +1,6 @@
 //! Asks people for feedback on notifications, and stores their answers. The notification policy contains the share
-//! of notifications with questions. Each person is asked at most once in a calendar month (UTC). The signed link in the
-//! message identifies the person, so no login is necessary.
+//! of notifications with questions. Each person is asked at most once in a calendar month (UTC). The signed link in a
+//! message that no other person can read identifies the person, so no login is necessary.
 
 use std::collections::BTreeSet;
 
@@ -16,6 +16,7 @@ use infra::channel::{self, Channel};
 use infra::ledger::{NoContext, command_id};
 use infra::{CommandEnvelope, Error, ExecuteError};
 
+use super::actions::{NotOwn, PERSONAL, Sent, check_user};
 use super::definitions::DEFAULT_POLICY;
 use super::{preferences, recommendations, signed_text};
 use crate::App;
@@ -56,6 +57,10 @@ pub enum NotGiven {
     Unknown,
     #[error("the link has expired")]
     Expired,
+    #[error("the person must log in")]
+    LoginRequired,
+    #[error("the link belongs to another person")]
+    OtherPerson,
     #[error("feedback was given already")]
     Used,
     #[error("the person is not asked for feedback at the moment")]
@@ -80,6 +85,15 @@ impl From<ExecuteError<Feedback>> for NotGiven {
     }
 }
 
+impl From<NotOwn> for NotGiven {
+    fn from(reason: NotOwn) -> Self {
+        match reason {
+            NotOwn::LoginRequired => Self::LoginRequired,
+            NotOwn::OtherPerson => Self::OtherPerson,
+        }
+    }
+}
+
 /// Questions that a person can answer.
 #[derive(Clone, Debug)]
 pub struct Open {
@@ -90,17 +104,18 @@ pub struct Open {
     pub channels: Vec<String>,
 }
 
-/// Returns the button that opens the questions, if this notification contains questions. `notification` is the name of
-/// its stream, and `channel` the channel of the message. Urgent messages and messages for operators never contain
+/// Returns the button that opens the questions, if this notification contains questions. `sent` is the message that
+/// contains the button, and `channel` its channel. Urgent messages and messages for operators never contain
 /// questions.
 pub async fn offered(
     app: &App,
-    notification: &str,
+    sent: Sent<'_>,
     requested: &Requested,
     channel: &str,
     language: Language,
     other_buttons: usize,
 ) -> Result<Option<content::Action>, Error> {
+    let notification = sent.notification;
     let policy = app.configuration.notification_policy(DEFAULT_POLICY);
     let one_in = policy
         .await?
@@ -148,6 +163,7 @@ pub async fn offered(
         &app.token_keys().await?.newest,
         &stream,
         now.plus_ms(VALID_MS),
+        !sent.is_shared,
     );
     let label = match language {
         Language::Chinese => "评价这条通知",
@@ -176,22 +192,28 @@ pub async fn page_of_button(
     person: &PersonId,
 ) -> Result<Option<String>, Error> {
     let keys = app.token_keys().await?;
-    let Some((stream, _)) = keys.first(|key| read(key, value)) else {
+    let Some(claim) = keys.first(|key| read(key, value)) else {
         return Ok(None);
     };
-    let asked = load(app, &stream).await?.asked;
+    let asked = load(app, &claim.stream).await?.asked;
     let is_own = asked.is_some_and(|asked| asked.person == *person);
     Ok(is_own.then(|| page(app, value)))
 }
 
-/// Checks a token and returns its questions. Stores nothing.
-pub async fn open(app: &App, token: &str) -> Result<Open, NotGiven> {
+/// Checks a token and returns its questions. Stores nothing. `by` is the person who has logged in, see
+/// [`check_user`].
+pub async fn open(app: &App, token: &str, by: Option<&PersonId>) -> Result<Open, NotGiven> {
     let keys = app.token_keys().await?;
-    let (stream, until) = keys
+    let Claim {
+        stream,
+        until,
+        is_personal,
+    } = keys
         .first(|key| read(key, token))
         .ok_or(NotGiven::Unknown)?;
     let state = load(app, &stream).await?;
     let asked = state.asked.ok_or(NotGiven::Unknown)?;
+    check_user(&asked.person, is_personal, by)?;
     if state.given.is_some() {
         return Err(NotGiven::Used);
     }
@@ -317,17 +339,26 @@ pub async fn offers_collection(
     Ok(sends_at_once(&preferences, &asked.kind))
 }
 
-/// Collects the messages of the channel from now on, as the desk offered after the feedback. A repetition does nothing.
-pub async fn collect(app: &App, token: &str, correlation: &str) -> Result<(), NotGiven> {
+/// Collects the messages of the channel from now on, as the desk offered after the feedback. A repetition does nothing. `by`
+/// is the person who has logged in.
+pub async fn collect(
+    app: &App,
+    token: &str,
+    by: Option<&PersonId>,
+    correlation: &str,
+) -> Result<(), NotGiven> {
     let keys = app.token_keys().await?;
-    let (stream, until) = keys
+    let Claim {
+        stream,
+        until,
+        is_personal,
+    } = keys
         .first(|key| read(key, token))
         .ok_or(NotGiven::Unknown)?;
     let state = load(app, &stream).await?;
-    let (asked, given) = (state.asked, state.given);
-    let (Some(asked), Some(given)) = (asked, given) else {
-        return Err(NotGiven::Unknown);
-    };
+    let asked = state.asked.ok_or(NotGiven::Unknown)?;
+    check_user(&asked.person, is_personal, by)?;
+    let given = state.given.ok_or(NotGiven::Unknown)?;
     if until < app.ledger.clock.now() {
         return Err(NotGiven::Expired);
     }
@@ -350,17 +381,36 @@ pub async fn collect(app: &App, token: &str, correlation: &str) -> Result<(), No
     Ok(())
 }
 
-fn sign(key: &[u8; 32], stream: &str, until: Moment) -> String {
-    let text = format!("{}.{}", until.0, stream.trim_start_matches(STREAM));
+/// What a valid token proves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Claim {
+    /// The name of the stream of the feedback.
+    stream: String,
+    until: Moment,
+    /// True if only the person could read the message. False in tokens of older versions.
+    is_personal: bool,
+}
+
+fn sign(key: &[u8; 32], stream: &str, until: Moment, is_personal: bool) -> String {
+    let mark = if is_personal { PERSONAL } else { "" };
+    let id = stream.trim_start_matches(STREAM);
+    let text = format!("{}.{id}{mark}", until.0);
     signed_text::sign(key, PURPOSE, &text)
 }
 
-/// Returns the stream in a token, and the time until which the token is valid. Returns `None` if this desk did not
-/// create the token.
-fn read(key: &[u8; 32], token: &str) -> Option<(String, Moment)> {
+/// Returns the claim in a token. Returns `None` if this desk did not create the token. The time is not checked.
+fn read(key: &[u8; 32], token: &str) -> Option<Claim> {
     let text = signed_text::read(key, PURPOSE, token)?;
+    let (text, is_personal) = match text.strip_suffix(PERSONAL) {
+        Some(text) => (text, true),
+        None => (text.as_str(), false),
+    };
     let (until, id) = text.split_once('.')?;
-    Some((format!("{STREAM}{id}"), Moment(until.parse().ok()?)))
+    Some(Claim {
+        stream: format!("{STREAM}{id}"),
+        until: Moment(until.parse().ok()?),
+        is_personal,
+    })
 }
 
 /// Returns the label of an answer to the question about the channel.
@@ -412,12 +462,19 @@ mod tests {
     #[test]
     fn a_token_is_bound_to_its_desk_and_its_questions() {
         let stream = format!("{STREAM}0123456789abcdef0123456789abcdef");
-        let token = sign(&[1; 32], &stream, Moment(100));
+        let claim = |is_personal| Claim {
+            stream: stream.clone(),
+            until: Moment(100),
+            is_personal,
+        };
+        let shared = sign(&[1; 32], &stream, Moment(100), false);
+        assert_eq!(read(&[1; 32], &shared), Some(claim(false)));
+        let token = sign(&[1; 32], &stream, Moment(100), true);
         assert!(token.len() <= 200, "{}", token.len());
-        assert_eq!(read(&[1; 32], &token), Some((stream, Moment(100))));
+        assert_eq!(read(&[1; 32], &token), Some(claim(true)));
         assert_eq!(read(&[2; 32], &token), None, "another desk");
         let plain = String::from_utf8(URL_SAFE_NO_PAD.decode(&token).unwrap()).unwrap();
-        for (from, to) in [(".100.", ".900."), (".0123", ".1123")] {
+        for (from, to) in [(".100.", ".900."), (".0123", ".1123"), ("cdef.+", "cdef.-")] {
             assert!(plain.contains(from), "{plain}");
             let forged = URL_SAFE_NO_PAD.encode(plain.replacen(from, to, 1));
             assert_eq!(read(&[1; 32], &forged), None, "{from}");

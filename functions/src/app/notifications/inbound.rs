@@ -22,7 +22,7 @@ use infra::ledger::command_id;
 use infra::{Error, ExecuteError};
 use serde::{Deserialize, Serialize};
 
-use super::actions::{self, NotActed, Pending};
+use super::actions::{self, NotActed, Pending, Sent};
 use super::answers::Answer;
 use super::chat_groups::{self, NotGrouped};
 use super::group_messages::{self, Meaning};
@@ -466,12 +466,12 @@ async fn press(
         return Ok(Answered::of(Answer::Questions(url), language));
     }
     let mut ticket = String::new();
-    let acted = match actions::pending(app, value).await {
-        // A button in a group can be pressed by another person.
-        Ok(pending) if pending.claim.person != *person => Err(NotActed::Unknown),
+    // A button in a group can be pressed by another person.
+    let used = (value, Some(person));
+    let acted = match actions::pending(app, value, Some(person)).await {
         Ok(pending) => {
             ticket = pending.requested.ticket.to_string();
-            Box::pin(actions::act(app, value, "", None, Origin::Chat, inbound)).await
+            Box::pin(actions::act(app, used, "", None, Origin::Chat, inbound)).await
         }
         Err(reason) => Err(reason),
     };
@@ -489,7 +489,7 @@ async fn press(
         Err(NotActed::Rejected(rejection)) => {
             Answer::Refused(wording::named_rejection(app, language, &rejection).await?)
         }
-        Err(NotActed::Unknown) => Answer::Unknown,
+        Err(NotActed::Unknown | NotActed::LoginRequired | NotActed::OtherPerson) => Answer::Unknown,
         Err(NotActed::Expired) => Answer::Expired,
         Err(NotActed::Used) => Answer::Used,
         Err(NotActed::Stale | NotActed::Changed) => Answer::Stale,
@@ -521,7 +521,11 @@ async fn after(
     answer.clone_into(&mut content.intro);
     let notification = app.ledger.load::<Notification>(&claim.notification).await?;
     let used = notification.aggregate.0.acted;
-    let sent = (claim.notification.as_str(), claim.account.as_str());
+    let sent = Sent {
+        notification: &claim.notification,
+        account: &claim.account,
+        is_shared: !claim.is_personal,
+    };
     content.actions = actions::offered(app, sent, requested, card, language).await?;
     content
         .actions

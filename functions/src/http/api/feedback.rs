@@ -243,7 +243,11 @@ async fn give(request: Asked, person: &str) -> ApiResult {
 fn problem(reason: NotGiven) -> Problem {
     match reason {
         NotGiven::Technical(error) => error.into(),
-        NotGiven::Unknown | NotGiven::NotAsked | NotGiven::Expired => {
+        NotGiven::Unknown
+        | NotGiven::NotAsked
+        | NotGiven::Expired
+        | NotGiven::LoginRequired
+        | NotGiven::OtherPerson => {
             Problem::not_found("this person is not asked for feedback at the moment")
         }
         NotGiven::Used => Problem::conflict("the person has given this feedback already"),

@@ -1,6 +1,6 @@
 //! Shows the page of an action link in a notification, and executes the action. Mail gateways open every link. The method
-//! GET therefore only shows a page, and only the form of this page acts. The signed link identifies the person, so no login
-//! is necessary.
+//! GET therefore only shows a page, and only the form of this page acts. The signed link in a message that no other person
+//! can read identifies the person, so no login is necessary. A link in a shared conversation requires a login of its person.
 
 use askama::Template;
 use axum::Router;
@@ -11,14 +11,16 @@ use axum::routing::get;
 use domain::notification::action::Action;
 use domain::ticket::Ticket;
 use domain::views::ticket_card::TicketCard;
-use events::Origin;
 use events::person::Language;
 use events::workflow::Definition;
+use events::{Origin, PersonId};
 use infra::Error;
 
 use super::frame::{Frame, html, status_of};
 use super::request::{Form, Guest};
+use super::session::log_in_first;
 use crate::App;
+use crate::app::logins::Session;
 use crate::app::notifications::actions::{self, NotActed, Pending};
 use crate::app::tickets::display::form_rows;
 use crate::app::wording;
@@ -30,6 +32,8 @@ pub(super) fn routes() -> Router<App> {
 /// The form with which the person confirms an action.
 struct ActForm {
     path: String,
+    /// The form code of the session. The text is empty without a login.
+    form_code: String,
     seen: String,
     label: &'static str,
     is_required: bool,
@@ -65,6 +69,7 @@ struct Texts {
     unknown: &'static str,
     expired: &'static str,
     used: &'static str,
+    other_person: &'static str,
     stale: &'static str,
     changed: &'static str,
     text_required: &'static str,
@@ -82,6 +87,7 @@ const CHINESE: Texts = Texts {
     unknown: "这个链接无效。请检查链接是否完整，或登录后在工单页面操作。",
     expired: "这个链接已过期。请登录后在工单页面操作。",
     used: "这个链接已经使用过，每个链接只能使用一次。",
+    other_person: "这个链接属于另一位用户。请使用收到此消息的用户登录。",
     stale: "工单已不再等待这个操作，例如已由他人处理。",
     changed: "工单内容在您查看之后发生了变化。请核对新的内容，再次确认。",
     text_required: "请填写评论内容。",
@@ -99,6 +105,7 @@ const ENGLISH: Texts = Texts {
     unknown: "This link is not valid. Check that the link is complete, or log in and use the page of the ticket.",
     expired: "This link has expired. Log in and use the page of the ticket.",
     used: "This link was used already. Each link can be used once.",
+    other_person: "This link belongs to another person. Log in as the person who got the message.",
     stale: "The ticket does not wait for this action any more, for example because another person processed it.",
     changed: "The content of the ticket changed after you opened the page. Read the new content, and confirm again.",
     text_required: "Enter a comment.",
@@ -113,9 +120,17 @@ fn texts(language: Language) -> &'static Texts {
 
 async fn show(State(app): State<App>, Path(token): Path<String>, request: Request) -> Response {
     let guest = Guest::of(&app, request.uri(), request.headers());
-    match actions::pending(&app, &token).await {
-        Ok(pending) => confirmation(&guest, &token, &pending, StatusCode::OK, None, "").await,
-        Err(reason) => refused(&guest, reason).await,
+    let session = match guest.session().await {
+        Ok(session) => session,
+        Err(error) => return guest.failed(error.into()),
+    };
+    let by = session.as_ref().map(|session| &session.person);
+    match actions::pending(&app, &token, by).await {
+        Ok(pending) => {
+            let shown = Shown::of(session.as_ref(), StatusCode::OK);
+            confirmation(&guest, &token, &pending, shown, "").await
+        }
+        Err(reason) => refused(&guest, &token, reason).await,
     }
 }
 
@@ -125,28 +140,63 @@ async fn act(State(app): State<App>, Path(token): Path<String>, request: Request
         Ok(form) => form,
         Err(failure) => return guest.failed(failure),
     };
+    let session = match guest.session_of(&form).await {
+        Ok(session) => session,
+        Err(error) => return guest.failed(error.into()),
+    };
+    let by = session.as_ref().map(|session| &session.person);
     let (text, seen) = (form.text("text"), form.text("seen"));
-    let seen = Some(seen.as_str());
+    let (used, seen) = ((token.as_str(), by), Some(seen.as_str()));
     let id = &guest.request_id;
-    match actions::act(&app, &token, text.trim(), seen, Origin::Web, id).await {
+    match actions::act(&app, used, text.trim(), seen, Origin::Web, id).await {
         Ok(pending) => done(&guest, &pending),
         Err(reason @ (NotActed::TextRequired | NotActed::Changed)) => {
-            again(&guest, &token, &reason, &text).await
+            again(&guest, used, session.as_ref(), &reason, &text).await
         }
-        Err(reason) => refused(&guest, reason).await,
+        Err(reason) => refused(&guest, &token, reason).await,
     }
 }
 
 /// Shows the form again with the reason why the action was not executed. The text of the person is still in the form.
-async fn again(guest: &Guest, token: &str, reason: &NotActed, text: &str) -> Response {
+async fn again(
+    guest: &Guest,
+    (token, by): (&str, Option<&PersonId>),
+    session: Option<&Session>,
+    reason: &NotActed,
+    text: &str,
+) -> Response {
     let words = texts(guest.language);
     let (status, problem) = match reason {
         NotActed::Changed => (StatusCode::CONFLICT, words.changed),
         _ => (StatusCode::BAD_REQUEST, words.text_required),
     };
-    match actions::pending(&guest.app, token).await {
-        Ok(pending) => confirmation(guest, token, &pending, status, Some(problem), text).await,
-        Err(reason) => refused(guest, reason).await,
+    match actions::pending(&guest.app, token, by).await {
+        Ok(pending) => {
+            let shown = Shown {
+                problem: Some(problem),
+                ..Shown::of(session, status)
+            };
+            confirmation(guest, token, &pending, shown, text).await
+        }
+        Err(reason) => refused(guest, token, reason).await,
+    }
+}
+
+/// How the page with the form is shown.
+struct Shown {
+    form_code: String,
+    status: StatusCode,
+    /// The reason why the action was not executed.
+    problem: Option<&'static str>,
+}
+
+impl Shown {
+    fn of(session: Option<&Session>, status: StatusCode) -> Self {
+        Self {
+            form_code: session.map_or_else(String::new, |session| session.form_code.clone()),
+            status,
+            problem: None,
+        }
     }
 }
 
@@ -175,8 +225,11 @@ async fn confirmation(
     guest: &Guest,
     token: &str,
     pending: &Pending,
-    status: StatusCode,
-    problem: Option<&str>,
+    Shown {
+        form_code,
+        status,
+        problem,
+    }: Shown,
     text: &str,
 ) -> Response {
     let words = texts(guest.language);
@@ -203,6 +256,7 @@ async fn confirmation(
         content,
         form: Some(ActForm {
             path: format!("/act/{token}"),
+            form_code,
             seen: pending.seen(),
             label: if is_required {
                 words.required_label
@@ -236,11 +290,18 @@ fn done(guest: &Guest, pending: &Pending) -> Response {
     html(StatusCode::OK, guest.texts, &page)
 }
 
-/// Shows the reason why an action was not executed.
-async fn refused(guest: &Guest, reason: NotActed) -> Response {
+/// Shows the reason why an action was not executed. A person who must log in gets the login page, and after the login the
+/// page of the link.
+async fn refused(guest: &Guest, token: &str, reason: NotActed) -> Response {
     let words = texts(guest.language);
     let (status, text) = match reason {
         NotActed::Technical(error) => return guest.failed(error.into()),
+        NotActed::LoginRequired => {
+            let mut guest = guest.clone();
+            guest.here = format!("/act/{token}");
+            return log_in_first(&guest);
+        }
+        NotActed::OtherPerson => (StatusCode::FORBIDDEN, words.other_person.to_owned()),
         NotActed::Rejected(rejection) => {
             let text = wording::named_rejection(&guest.app, guest.language, &rejection).await;
             match text {

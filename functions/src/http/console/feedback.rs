@@ -1,5 +1,6 @@
 //! Shows the page with the questions about a notification, and stores the answers. The method GET changes nothing,
-//! because mail gateways open every link. The signed link identifies the person, so no login is necessary.
+//! because mail gateways open every link. The signed link in a message that no other person can read identifies the person,
+//! so no login is necessary. A link in a shared conversation requires a login of its person.
 
 use askama::Template;
 use axum::Router;
@@ -10,9 +11,11 @@ use axum::routing::{get, post};
 use events::Origin;
 use events::person::Language;
 
-use super::frame::{Frame, html};
+use super::frame::{Failure, Frame, html};
 use super::request::{Form, Guest};
+use super::session::log_in_first;
 use crate::App;
+use crate::app::logins::Session;
 use crate::app::notifications::feedback::{self, Answers, NotGiven, Open};
 
 pub(super) fn routes() -> Router<App> {
@@ -38,6 +41,8 @@ struct Question {
 /// The form with the questions.
 struct FeedbackForm {
     path: String,
+    /// The form code of the session. The text is empty without a login.
+    form_code: String,
     questions: Vec<Question>,
     comment_label: &'static str,
     comment: String,
@@ -47,6 +52,8 @@ struct FeedbackForm {
 /// The form with which the person collects the messages of a channel.
 struct CollectForm {
     path: String,
+    /// The form code of the session. The text is empty without a login.
+    form_code: String,
     text: &'static str,
     button: &'static str,
 }
@@ -77,6 +84,7 @@ struct Texts {
     unknown: &'static str,
     expired: &'static str,
     used: &'static str,
+    other_person: &'static str,
     empty: &'static str,
     wrong: &'static str,
 }
@@ -95,6 +103,7 @@ const CHINESE: Texts = Texts {
     unknown: "这个链接无效。请检查链接是否完整。",
     expired: "这个链接已过期。",
     used: "您已经评价过这条通知，每个链接只能使用一次。",
+    other_person: "这个链接属于另一位用户。请使用收到此消息的用户登录。",
     empty: "请至少回答一个问题，或填写意见。",
     wrong: "有一个答案无效，请重新选择。意见最多 1000 个字。",
 };
@@ -113,6 +122,7 @@ const ENGLISH: Texts = Texts {
     unknown: "This link is not valid. Check that the link is complete.",
     expired: "This link has expired.",
     used: "You have rated this notification already. Each link can be used once.",
+    other_person: "This link belongs to another person. Log in as the person who got the message.",
     empty: "Answer at least one question, or write a comment.",
     wrong: "One answer is not valid. Choose it again. A comment has at most 1000 characters.",
 };
@@ -126,25 +136,55 @@ fn texts(language: Language) -> &'static Texts {
 
 async fn show(State(app): State<App>, Path(token): Path<String>, request: Request) -> Response {
     let guest = Guest::of(&app, request.uri(), request.headers());
-    match feedback::open(&app, &token).await {
+    let session = match guest.session().await {
+        Ok(session) => session,
+        Err(error) => return guest.failed(error.into()),
+    };
+    let by = session.as_ref().map(|session| &session.person);
+    match feedback::open(&app, &token, by).await {
         Ok(open) => {
             let answers = Answers::default();
-            questions(&guest, &token, &open, StatusCode::OK, None, &answers)
+            let link = Opened::of(&token, session.as_ref());
+            questions(&guest, &link, &open, StatusCode::OK, None, &answers)
         }
-        Err(reason) => refused(&guest, reason),
+        Err(reason) => refused(&guest, &token, reason),
     }
+}
+
+/// The link that a person opened, and the form code of the session of this person.
+struct Opened<'a> {
+    token: &'a str,
+    form_code: &'a str,
+}
+
+impl<'a> Opened<'a> {
+    fn of(token: &'a str, session: Option<&'a Session>) -> Self {
+        Self {
+            token,
+            form_code: session.map_or("", |session| session.form_code.as_str()),
+        }
+    }
+}
+
+/// Reads a form and the session of the person who sent it.
+async fn submitted(guest: &Guest, request: Request) -> Result<(Form, Option<Session>), Failure> {
+    let form = Form::read(&guest.app, request).await?;
+    let session = guest.session_of(&form).await?;
+    Ok((form, session))
 }
 
 async fn give(State(app): State<App>, Path(token): Path<String>, request: Request) -> Response {
     let guest = Guest::of(&app, request.uri(), request.headers());
-    let form = match Form::read(&app, request).await {
-        Ok(form) => form,
+    let (form, session) = match submitted(&guest, request).await {
+        Ok(submitted) => submitted,
         Err(failure) => return guest.failed(failure),
     };
-    let open = match feedback::open(&app, &token).await {
+    let by = session.as_ref().map(|session| &session.person);
+    let open = match feedback::open(&app, &token, by).await {
         Ok(open) => open,
-        Err(reason) => return refused(&guest, reason),
+        Err(reason) => return refused(&guest, &token, reason),
     };
+    let link = Opened::of(&token, session.as_ref());
     // A rating that is not a number becomes 0, which is rejected as a wrong rating.
     let rating = |name: &str| {
         let text = form.text(name);
@@ -160,8 +200,8 @@ async fn give(State(app): State<App>, Path(token): Path<String>, request: Reques
     let id = &guest.request_id;
     match feedback::give(&app, &open, answers.clone(), Origin::Web, id).await {
         Ok(()) => match feedback::offers_collection(&app, &open.asked, &answers).await {
-            Ok(is_offered) => done(&guest, words.thanks, is_offered.then_some(token.as_str())),
-            Err(reason) => refused(&guest, reason),
+            Ok(is_offered) => done(&guest, words.thanks, is_offered.then_some(&link)),
+            Err(reason) => refused(&guest, &token, reason),
         },
         Err(reason @ (NotGiven::Empty | NotGiven::Wrong(..))) => {
             let problem = match reason {
@@ -169,16 +209,16 @@ async fn give(State(app): State<App>, Path(token): Path<String>, request: Reques
                 _ => words.wrong,
             };
             let status = StatusCode::BAD_REQUEST;
-            questions(&guest, &token, &open, status, Some(problem), &answers)
+            questions(&guest, &link, &open, status, Some(problem), &answers)
         }
-        Err(reason) => refused(&guest, reason),
+        Err(reason) => refused(&guest, &token, reason),
     }
 }
 
 /// Shows the form. `problem` is the reason why the answers were not stored, and `answers` are the answers so far.
 fn questions(
     guest: &Guest,
-    token: &str,
+    link: &Opened<'_>,
     open: &Open,
     status: StatusCode,
     problem: Option<&str>,
@@ -214,7 +254,8 @@ fn questions(
         text: words.hint.to_owned(),
         is_refused: false,
         form: Some(FeedbackForm {
-            path: format!("/feedback/{token}"),
+            path: format!("/feedback/{}", link.token),
+            form_code: link.form_code.to_owned(),
             questions: vec![
                 question("usefulness", usefulness, ratings(answers.usefulness)),
                 question("timing", timing, ratings(answers.timing)),
@@ -232,17 +273,19 @@ fn questions(
 /// Collects the messages of the channel, after low ratings.
 async fn collect(State(app): State<App>, Path(token): Path<String>, request: Request) -> Response {
     let guest = Guest::of(&app, request.uri(), request.headers());
-    if let Err(failure) = Form::read(&app, request).await {
-        return guest.failed(failure);
-    }
-    match feedback::collect(&app, &token, &guest.request_id).await {
+    let session = match submitted(&guest, request).await {
+        Ok((_, session)) => session,
+        Err(failure) => return guest.failed(failure),
+    };
+    let by = session.as_ref().map(|session| &session.person);
+    match feedback::collect(&app, &token, by, &guest.request_id).await {
         Ok(()) => done(&guest, texts(guest.language).collected, None),
-        Err(reason) => refused(&guest, reason),
+        Err(reason) => refused(&guest, &token, reason),
     }
 }
 
-/// Shows the page after the answers were stored. With a token, the page offers to collect the messages of the channel.
-fn done(guest: &Guest, text: &'static str, token: Option<&str>) -> Response {
+/// Shows the page after the answers were stored. With a link, the page offers to collect the messages of the channel.
+fn done(guest: &Guest, text: &'static str, link: Option<&Opened<'_>>) -> Response {
     let words = texts(guest.language);
     let page = FeedbackPage {
         frame: Frame::of_guest(guest),
@@ -250,8 +293,9 @@ fn done(guest: &Guest, text: &'static str, token: Option<&str>) -> Response {
         text: text.to_owned(),
         is_refused: false,
         form: None,
-        collect: token.map(|token| CollectForm {
-            path: format!("/feedback/{token}/collect"),
+        collect: link.map(|link| CollectForm {
+            path: format!("/feedback/{}/collect", link.token),
+            form_code: link.form_code.to_owned(),
             text: words.offer,
             button: words.collect,
         }),
@@ -259,11 +303,18 @@ fn done(guest: &Guest, text: &'static str, token: Option<&str>) -> Response {
     html(StatusCode::OK, guest.texts, &page)
 }
 
-/// Shows the reason why the desk does not show the questions or does not store answers.
-fn refused(guest: &Guest, reason: NotGiven) -> Response {
+/// Shows the reason why the desk does not show the questions or does not store answers. A person who must log in gets the
+/// login page, and after the login the page of the link.
+fn refused(guest: &Guest, token: &str, reason: NotGiven) -> Response {
     let words = texts(guest.language);
     let (status, text) = match reason {
         NotGiven::Technical(error) => return guest.failed(error.into()),
+        NotGiven::LoginRequired => {
+            let mut guest = guest.clone();
+            guest.here = format!("/feedback/{token}");
+            return log_in_first(&guest);
+        }
+        NotGiven::OtherPerson => (StatusCode::FORBIDDEN, words.other_person),
         NotGiven::Unknown | NotGiven::NotAsked => (StatusCode::NOT_FOUND, words.unknown),
         NotGiven::Expired => (StatusCode::GONE, words.expired),
         NotGiven::Used => (StatusCode::CONFLICT, words.used),

@@ -90,6 +90,13 @@ impl Guest {
         }
     }
 
+    /// Returns the session of the person who sent a form on a page that is also open to people without a login. Returns
+    /// `None` if the form does not contain the form code of the session: a page of another website can have sent it.
+    pub(super) async fn session_of(&self, form: &Form) -> Result<Option<Session>, Error> {
+        let session = self.session().await?;
+        Ok(session.filter(|session| form.check(session).is_ok()))
+    }
+
     /// Returns a query parameter. Returns `None` if the parameter is absent or empty.
     pub(super) fn asked_for(&self, key: &str) -> Option<&str> {
         self.query

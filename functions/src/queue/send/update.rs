@@ -18,6 +18,7 @@ use infra::ledger::command_id;
 use super::hidden::Hidden;
 use super::{Credentials, credentials, instance, limited_update, usable};
 use crate::App;
+use crate::app::notifications::actions::Sent;
 use crate::app::notifications::templates::formats;
 use crate::app::notifications::{accounts, actions, preferences, progress};
 use crate::app::tickets;
@@ -207,7 +208,12 @@ async fn updated(
         if let (Some(fact), Some(mut card)) = (loaded.await?.aggregate.0.requested, card) {
             let stream = requested.ticket.stream();
             card.ticket = app.ledger.load::<Ticket>(&stream).await?.aggregate.0;
-            let sent = (requested.notification.as_str(), requested.account.as_str());
+            let to = requested.to.value.as_str().unwrap_or_default();
+            let sent = Sent {
+                notification: &requested.notification,
+                account: &requested.account,
+                is_shared: actions::is_shared(app, &requested.account, to).await?,
+            };
             content.actions = actions::offered(app, sent, &fact, &card, language).await?;
             // A claim acknowledges the node too, but the ticket would still accept the acknowledgement.
             let acknowledge = Action::Acknowledge.name();

@@ -113,7 +113,8 @@ fn enhanced(text: &str) -> Option<(u16, u16, u16)> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use super::super::super::contract;
     use super::*;
     use FailureClass::{Credential, Permanent, RecipientInvalid, TooLarge};
 
@@ -362,6 +363,21 @@ mod tests {
         (554, "5.1 not an enhanced code", Refused(Permanent, "554")),
         (354, "unexpected", Refused(Permanent, "354")),
     ];
+
+    /// Returns the code, the text and the verdict of every reply in the table. The verdict is in the form of
+    /// [`contract::shown`].
+    pub(in crate::channel) fn reply_codes() -> Vec<(u16, &'static str, String)> {
+        let rows = TABLE.iter().map(|&(code, text, expected)| {
+            let verdict = match expected {
+                Accepted => "accepted".to_owned(),
+                Retry(None) => "retry".to_owned(),
+                Retry(Some(after_ms)) => format!("retry {after_ms}"),
+                Refused(class, shown) => contract::shown(&Verdict::refused(class, shown, "")),
+            };
+            (code, text, verdict)
+        });
+        rows.collect()
+    }
 
     #[test]
     fn every_code_of_a_relay_has_its_verdict() {

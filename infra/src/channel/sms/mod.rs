@@ -105,6 +105,11 @@ impl Channel for Sms {
         )
     }
 
+    /// Returns false. A short message goes to one phone.
+    fn is_shared(&self, _account: &Defined, _to: &str) -> bool {
+        false
+    }
+
     fn check_address(&self, address: &str) -> Result<(), String> {
         if is_e164(address) {
             Ok(())
