@@ -47,7 +47,7 @@ pub struct Defined {
 impl Personals for Defined {}
 
 /// A person stopped a channel account in an emergency. The account sends nothing until it is started again. Its deliveries
-/// wait.
+/// wait, or fail if the fallback list has another account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stopped {
     pub by: PersonId,
@@ -63,7 +63,8 @@ pub struct Started {
 }
 impl Personals for Started {}
 
-/// Most of the last messages of the account failed. The account still sends messages.
+/// Most of the last messages of the account failed, or its provider refused its credentials. The account still sends
+/// messages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Degraded {
     /// Number of accepted messages among the last ones.

@@ -50,10 +50,14 @@ event_enum! {
             let always = [DeadlineChange::clear(RELEASE), DeadlineChange::set(EXPIRE, routed.expires)];
             always.into_iter().chain(fallback).collect()
         }
-        NotificationEvent::FallbackStarted(started) => vec![match started.due {
-            Some(due) => DeadlineChange::set(FALLBACK, due),
-            None => DeadlineChange::clear(FALLBACK),
-        }],
+        NotificationEvent::FallbackStarted(started) => {
+            let fallback = match started.due {
+                Some(due) => DeadlineChange::set(FALLBACK, due),
+                None => DeadlineChange::clear(FALLBACK),
+            };
+            let expire = started.expires.map(|expires| DeadlineChange::set(EXPIRE, expires));
+            [fallback].into_iter().chain(expire).collect()
+        }
         NotificationEvent::DeliveryEnded(ended) if ended.is_accepted => vec![DeadlineChange::clear(FALLBACK)],
         NotificationEvent::Bounced(bounced) => {
             let next = bounced.next.map(|next| [DeadlineChange::set(FALLBACK, next.due), DeadlineChange::set(EXPIRE, next.expires)]);
@@ -501,6 +505,11 @@ pub struct FallbackStarted {
     /// left, or if the desk waits for the failure of this delivery.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Moment>,
+    /// The new time until which the desk waits for the end of all deliveries of the notification. It is later than the
+    /// time before, so that the message of this account can still be sent. Old events do not have this member: the time
+    /// of the event `notification.routed` applies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Moment>,
 }
 impl Personals for FallbackStarted {}
 

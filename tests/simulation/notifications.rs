@@ -405,7 +405,7 @@ impl World {
             let next = self.next();
             Command::Release { next, at }
         } else {
-            Command::Expire { at }
+            Command::Expire { at, obstacle: None }
         };
         self.notify(&command);
         Ok(!self.crashes())

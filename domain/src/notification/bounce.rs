@@ -172,6 +172,7 @@ mod tests {
     use super::*;
     use crate::decider::{Decider as _, fold};
     use crate::notification::Command;
+    use crate::notification::routing::FALLBACK_EXPIRES_MS;
 
     const REPORTED: Moment = Moment(50_000);
 
@@ -293,6 +294,7 @@ mod tests {
             is_after_failure: false,
             is_after_bounce: true,
             due: None,
+            expires: Some(REPORTED.plus_ms(EXPIRES_MS + FALLBACK_EXPIRES_MS)),
         };
         assert_eq!(history.last(), Some(&NotificationEvent::from(expected)));
         assert!(execute(&mut history, &fall_back(50_001)).is_empty());

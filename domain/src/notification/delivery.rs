@@ -17,14 +17,28 @@ use crate::notification::message_update::{RequestUpdate, Update, UpdateReport};
 use crate::notification::receipt::{self, ReceiptReport, ReceiptState};
 use crate::views::Card;
 
-/// The retry policy of deliveries. The desk makes up to 12 attempts in at most 29 minutes, and in about 15 minutes on
-/// average. Each pause is at least 2 seconds and at most 5 minutes. A hash chooses it in a range that doubles after each
-/// attempt, so that the messages of a provider that comes back do not all arrive at once.
+/// The retry policy of urgent deliveries, and of deliveries whose message another account can send instead. The desk makes
+/// up to 12 attempts in at most 29 minutes, and in about 15 minutes on average. Each pause is at least 2 seconds and at most
+/// 5 minutes. A hash chooses it in a range that doubles after each attempt, so that the messages of a provider that comes
+/// back do not all arrive at once.
 pub const POLICY: Policy = Policy {
     attempts_max: 12,
     first_ms: 2000,
     longest_ms: 300_000,
 };
+
+/// The retry policy of all other deliveries after the attempts of [`POLICY`]. Each pause is between 1 and 5 minutes. The
+/// desk makes further attempts until the delivery expires: even with the shortest pauses, this is earlier than the last
+/// attempt of the policy.
+pub const PATIENT: Policy = Policy {
+    attempts_max: 2_000,
+    first_ms: 60_000,
+    ..POLICY
+};
+
+/// The maximum number of attempts with an unknown result. The provider may have accepted the message at each of them, so
+/// this limits the number of duplicate messages.
+const UNKNOWN_MAX: u32 = 3;
 
 /// The output of a successful attempt that contains the code in the response of the provider.
 pub const CODE: &str = "code";
@@ -92,6 +106,9 @@ pub struct LastFailure {
 pub struct Delivery {
     pub requested: Option<Requested>,
     pub attempts: Attempts,
+    /// The number of failed attempts whose result is unknown.
+    #[serde(default)]
+    pub unknowns: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_failure: Option<LastFailure>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -172,6 +189,7 @@ impl Decider for Delivery {
             }
             DeliveryEvent::AttemptFailed(failed) => {
                 self.attempts.fail(failed.attempt, failed.due);
+                self.unknowns += u32::from(failed.class == FailureClass::Unknown);
                 self.is_short |= failed.class == FailureClass::TooLarge;
                 self.last_failure = Some(LastFailure {
                     class: failed.class,
@@ -238,6 +256,16 @@ impl Delivery {
     /// not be sent twice.
     pub fn is_interrupted(&self) -> bool {
         self.is_open() && self.attempts.is_interrupted()
+    }
+
+    /// Returns the policy for the attempts after an attempt with an unknown result. Attempts that failed for other reasons
+    /// do not count.
+    pub fn after_unknown(&self) -> Policy {
+        let left = UNKNOWN_MAX.saturating_sub(self.unknowns);
+        Policy {
+            attempts_max: self.attempts.failures.saturating_add(left),
+            ..POLICY
+        }
     }
 
     /// Returns the event that stores the outcome of one attempt. The outcome is in `report`. If the attempt
@@ -620,6 +648,59 @@ mod tests {
         let pauses = (1..POLICY.attempts_max).map(longest);
         assert_eq!(pauses.sum::<i64>(), 1_708_000, "28 minutes and 28 seconds");
         assert!(!delivery.is_open());
+    }
+
+    #[test]
+    fn a_patient_delivery_is_repeated_until_it_expires() {
+        let mut delivery = fold::<Delivery>(&given(Repetition::AtMostOnce));
+        let mut last = 0;
+        for attempt in 1.. {
+            let mut command = report(attempt, retry(None), delivery.attempts.due.0);
+            if let Command::Record(report) = &mut command {
+                report.policy = PATIENT;
+            }
+            let events = delivery.decide(&command, &()).unwrap();
+            events.iter().for_each(|event| delivery.evolve(event));
+            if !delivery.is_open() {
+                break;
+            }
+            let pause = delivery.attempts.due.0 - last;
+            assert!(attempt == 1 || (60_000..=300_000).contains(&pause));
+            last = delivery.attempts.due.0;
+        }
+        assert!(last <= EXPIRES.0 && last + 300_000 > EXPIRES.0, "{last}");
+        let day = 24 * 3_600_000;
+        assert!(i64::from(PATIENT.attempts_max) * PATIENT.first_ms > day + day / 3);
+    }
+
+    #[test]
+    fn only_attempts_with_an_unknown_result_count_as_unknown() {
+        let mut delivery = fold::<Delivery>(&given(Repetition::AtLeastOnce));
+        let mut attempt = 0;
+        let mut record = |delivery: &mut Delivery, verdict: Verdict, policy: Policy| {
+            attempt += 1;
+            let mut command = report(attempt, verdict, 10);
+            if let Command::Record(report) = &mut command {
+                report.policy = policy;
+            }
+            let events = delivery.decide(&command, &()).unwrap();
+            events.iter().for_each(|event| delivery.evolve(event));
+        };
+        for _ in 0..20 {
+            record(&mut delivery, retry(None), PATIENT);
+        }
+        for _ in 0..2 {
+            let policy = delivery.after_unknown();
+            record(&mut delivery, unknown(), policy);
+            record(&mut delivery, retry(None), PATIENT);
+            assert!(delivery.is_open());
+        }
+        let policy = delivery.after_unknown();
+        record(&mut delivery, unknown(), policy);
+        let Some(End::Failed(end)) = &delivery.end else {
+            panic!("{delivery:?}");
+        };
+        assert_eq!((end.attempt, end.class), (25, FailureClass::Unknown));
     }
 
     #[test]

@@ -86,13 +86,22 @@ impl Window {
             let is_recovered = all >= RECOVERED_MIN && newest.all(|one| one.is_accepted);
             return is_recovered.then_some(Change::Recovered);
         }
-        let accepted = self.results.iter().filter(|one| one.is_accepted).count();
-        let is_degraded = all >= DEGRADED_MIN && accepted * 2 < all;
+        let is_degraded = all >= DEGRADED_MIN && self.accepted() * 2 < all;
+        is_degraded.then(|| self.degraded())
+    }
+
+    /// Returns the change of an account that is degraded, with the numbers of its results.
+    pub fn degraded(&self) -> Change {
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        is_degraded.then(|| Change::Degraded {
+        let accepted = self.accepted();
+        Change::Degraded {
             accepted: number(accepted),
-            failed: number(all - accepted),
-        })
+            failed: number(self.results.len() - accepted),
+        }
+    }
+
+    fn accepted(&self) -> usize {
+        self.results.iter().filter(|one| one.is_accepted).count()
     }
 }
 
@@ -124,6 +133,19 @@ mod tests {
         // One success between failures does not change the state back.
         let mixed = [[false, true, false, false, true]; 4].concat();
         assert_eq!(changes(&mixed), [(10, true)]);
+    }
+
+    #[test]
+    fn an_account_can_be_degraded_before_it_has_ten_results() {
+        let mut window = Window::default();
+        assert!(window.add("a", false, false, Moment(0)));
+        assert!(window.add("b", true, false, Moment(1)));
+        assert_eq!(window.change(false), None);
+        let expected = Change::Degraded {
+            accepted: 1,
+            failed: 1,
+        };
+        assert_eq!(window.degraded(), expected);
     }
 
     #[test]

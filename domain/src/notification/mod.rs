@@ -57,7 +57,7 @@ use serde::{Deserialize, Serialize};
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 use crate::envelope::Envelope;
 use crate::views::Card;
-use routing::{Decision, FALLBACK_MS, is_choice};
+use routing::{Decision, FALLBACK_EXPIRES_MS, FALLBACK_MS, is_choice};
 
 /// The decision on how the desk continues with a notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,10 +80,13 @@ pub enum Command {
     },
     /// Stores that one delivery (one message to the person) of the notification has ended.
     EndDelivery(DeliveryEnded),
-    /// Completes the notification even if some of its deliveries (messages to the person) have not ended.
-    /// Before the time limit of the deliveries, the command does nothing.
+    /// Completes the notification even if some of its deliveries (messages to the person) have not ended. If no account
+    /// has accepted the message, the next account of the fallback list sends it instead. Before the time limit of the
+    /// deliveries, the command does nothing.
     Expire {
         at: Moment,
+        /// The reason why the fallback list is not used any more, for example because the fact is not true any more.
+        obstacle: Option<NotRepeated>,
     },
     /// Sends the message through the next account of the fallback list, if no account has accepted it in time. Before
     /// the time limit, the command does nothing.
@@ -206,8 +209,8 @@ impl Decider for Notification {
             }
             (Command::Release { next, at }, Phase::Held(held)) if *at >= held.until => follow(next),
             (Command::EndDelivery(ended), _) => self.end_delivery(ended),
-            (Command::Expire { at }, Phase::Sending) if self.expires() <= *at => {
-                vec![completed(&self.ended, "the channels did not answer in time").into()]
+            (Command::Expire { at, obstacle }, Phase::Sending) if self.expires() <= *at => {
+                self.expire(*obstacle)
             }
             (Command::FallBack { at, obstacle }, Phase::Sending) => self.fall_back(*at, *obstacle),
             (Command::Bounce(report), _) => self.bounce(report),
@@ -393,6 +396,28 @@ impl Notification {
         started.into_iter().map(NotificationEvent::from).collect()
     }
 
+    /// Returns the events after the time limit of the deliveries. If no account has accepted the message, the next account
+    /// of the fallback list sends it. Otherwise, the notification is completed.
+    fn expire(&self, obstacle: Option<NotRepeated>) -> Vec<NotificationEvent> {
+        let is_wanted = obstacle.is_none() && self.can_fall_back();
+        match self.next_fallback(false).filter(|_| is_wanted) {
+            Some(started) => vec![started.into()],
+            None => {
+                vec![completed(&self.ended, "the channels did not answer in time").into()]
+            }
+        }
+    }
+
+    /// Returns true if another account sends the message after the failure of all deliveries that have not ended: no
+    /// account has accepted the message, and an account of the fallback list is left.
+    pub fn can_fall_back(&self) -> bool {
+        let mut ended = self.ended.iter();
+        let routed = self.routed.as_ref();
+        self.phase == Phase::Sending
+            && routed.is_some_and(|routed| !routed.fallback.is_empty())
+            && !ended.any(|one| one.is_accepted)
+    }
+
     /// Returns the event that sends the message through the first account of the fallback list. Returns `None` if the list
     /// is empty.
     fn next_fallback(&self, is_after_failure: bool) -> Option<FallbackStarted> {
@@ -408,6 +433,7 @@ impl Notification {
             is_after_failure,
             is_after_bounce,
             due: due.map(|due| due.plus_ms(FALLBACK_MS)),
+            expires: Some(routed.expires.plus_ms(FALLBACK_EXPIRES_MS)),
         })
     }
 
@@ -415,6 +441,7 @@ impl Notification {
         if let Some(routed) = &mut self.routed {
             routed.fallback.retain(|one| one.account != started.account);
             routed.fallback_due = started.due;
+            routed.expires = started.expires.unwrap_or(routed.expires);
             routed.routes.push(Route {
                 account: started.account.clone(),
                 channel: started.channel.clone(),
@@ -597,13 +624,16 @@ mod tests {
         }
     }
 
+    /// Returns the start of an account of the fallback list, in which `robot` is the first account.
     fn fallback(account: &str, is_after_failure: bool, due: Option<Moment>) -> FallbackStarted {
+        let number = if account == "robot" { 1 } else { 2 };
         FallbackStarted {
             account: account.into(),
             channel: "email".into(),
             is_after_failure,
             is_after_bounce: false,
             due,
+            expires: Some(Moment(9_000).plus_ms(number * FALLBACK_EXPIRES_MS)),
         }
     }
 
@@ -787,7 +817,11 @@ mod tests {
             (dropped("mail"), ended("robot", false)),
         ] {
             let given = vec![requested().into(), two.clone().into(), first.into()];
-            let expected = vec![second.clone().into(), fallback("sms", true, None).into()];
+            let started = FallbackStarted {
+                expires: Some(Moment(9_000).plus_ms(FALLBACK_EXPIRES_MS)),
+                ..fallback("sms", true, None)
+            };
+            let expected = vec![second.clone().into(), started.into()];
             check(given, Command::EndDelivery(second), expected);
         }
     }
@@ -861,7 +895,10 @@ mod tests {
     #[test]
     fn the_wait_for_the_channels_ends() {
         let mut given = vec![requested().into(), routed(&["mail", "robot"]).into()];
-        let expire = |at| Command::Expire { at: Moment(at) };
+        let expire = |at| Command::Expire {
+            at: Moment(at),
+            obstacle: None,
+        };
         check(given.clone(), expire(8_999), Vec::new());
         let reason = "the channels did not answer in time";
         let expected = vec![ended_with(Outcome::InboxOnly, reason)];
@@ -876,6 +913,53 @@ mod tests {
         check(given.clone(), expire(9_001), Vec::new());
         let late = ended("robot", true);
         check(given, Command::EndDelivery(late.clone()), vec![late.into()]);
+    }
+
+    #[test]
+    fn the_fallback_list_is_used_at_the_end_of_the_wait() {
+        let mut given = vec![requested().into(), with_fallback(None).into()];
+        let expire = |at, obstacle| Command::Expire {
+            at: Moment(at),
+            obstacle,
+        };
+        check(given.clone(), expire(8_999, None), Vec::new());
+        let reason = "the channels did not answer in time";
+        check(
+            given.clone(),
+            expire(9_000, Some(NotRepeated::NotNeeded)),
+            vec![ended_with(Outcome::InboxOnly, reason)],
+        );
+        let started: NotificationEvent = fallback("robot", false, None).into();
+        check(given.clone(), expire(9_000, None), vec![started.clone()]);
+        given.push(started);
+        // The message of the robot has its own time.
+        check(given.clone(), expire(9_001, None), Vec::new());
+        let next = 9_000 + FALLBACK_EXPIRES_MS;
+        let last: NotificationEvent = fallback("sms", false, None).into();
+        check(given.clone(), expire(next, None), vec![last]);
+        given.push(ended("robot", true).into());
+        check(
+            given,
+            expire(next, None),
+            vec![ended_with(Outcome::Accepted, "")],
+        );
+    }
+
+    #[test]
+    fn a_notification_can_fall_back_until_an_account_accepts_it() {
+        let can = |events: Vec<NotificationEvent>| {
+            let mut history: Vec<NotificationEvent> = vec![requested().into()];
+            history.extend(events);
+            fold::<Notification>(&history).can_fall_back()
+        };
+        let open = || -> NotificationEvent { with_fallback(None).into() };
+        assert!(can(vec![open()]));
+        assert!(can(vec![open(), ended("mail", false).into()]));
+        assert!(!can(vec![open(), ended("mail", true).into()]));
+        assert!(!can(vec![routed(&["mail"]).into()]), "no list");
+        assert!(!can(vec![held().into()]));
+        let completed = ended_with(Outcome::InboxOnly, "x");
+        assert!(!can(vec![open(), completed]));
     }
 
     #[test]

@@ -24,6 +24,10 @@ use super::suppression::is_suppressed;
 /// notification: one day.
 pub const EXPIRES_MS: i64 = 24 * 3_600_000;
 
+/// Time in milliseconds by which the desk waits longer for each account of the fallback list: 4 hours. A message of the list
+/// can therefore also be sent if the first account failed only at the end of the day.
+pub const FALLBACK_EXPIRES_MS: i64 = 4 * 3_600_000;
+
 /// Time in milliseconds after which an urgent notification falls back to the next channel account (a configured sender), if
 /// no account has accepted its message.
 pub const FALLBACK_MS: i64 = 2 * 60_000;

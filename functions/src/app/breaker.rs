@@ -36,6 +36,9 @@ pub struct Breaker {
     pub count: u32,
     /// The end of the pause. Zero if there is no pause.
     pub until: Moment,
+    /// True if the last result set the pause, and not the number of failures.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_set: bool,
     /// The reason of the last failure. The text is empty if there is none.
     #[serde(default)]
     pub reason: String,
@@ -137,6 +140,7 @@ impl Breaker {
         Self {
             count,
             until: pause.map_or(Moment(0), |pause| now.plus_ms(pause)),
+            is_set: pause_ms.is_some(),
             reason: reason.to_owned(),
             succeeded: self.succeeded,
             writer: String::new(),
@@ -203,6 +207,10 @@ mod tests {
     fn a_result_can_set_the_pause() {
         let state = Breaker::default().after(failed(Some(2_000)), NOW);
         assert_eq!((state.count, state.until), (1, Moment(1_002_000)));
+        assert!(state.is_set);
+        let next = state.after(failed(None), NOW);
+        assert!(!next.is_set, "the number of failures decides again");
+        assert!(!state.after(Noted::Succeeded, NOW).is_set);
         let long = Breaker::default().after(failed(Some(i64::MAX)), NOW);
         assert_eq!(long.until, NOW.plus_ms(SET_PAUSE_MS_MAX));
     }

@@ -4,9 +4,16 @@
 //!
 //! If the limit of an account is reached, each further message gets its own time. The messages are therefore sent in the
 //! order in which they arrived, and each of them waits only once. Critical messages go before all others.
+//!
+//! Some providers also limit the messages to one receiver, such as a person or a conversation, see [`take_target`], or the
+//! calls in one month, see [`take_call`].
 
+mod plan;
+mod targets;
 mod turns;
 
+pub use plan::take_call;
+pub use targets::{Taken, give_back, take_target};
 pub use turns::Turn;
 
 use std::collections::VecDeque;
@@ -40,9 +47,35 @@ struct Last {
     /// The messages that could not be sent at their time, in the order in which they must be sent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     waiting: Vec<turns::Waiting>,
+    /// The time at which the document of the account was created because it was missing. Messages before this time are
+    /// unknown. `None` if the document exists since the definition of the account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    since: Option<Moment>,
     /// A random id of the write that stored this document. The id is different for each write, so two
     /// workers never write equal documents.
     writer: String,
+}
+
+impl Last {
+    /// Returns the document of an account whose last messages are unknown. It counts as if `most` messages were sent now.
+    fn unknown(most: usize, now: Moment) -> Self {
+        Self {
+            times: vec![now; most].into(),
+            since: Some(now),
+            ..Self::default()
+        }
+    }
+
+    /// Removes the messages that were sent before the period of `period_ms` milliseconds.
+    fn forget(&mut self, now: Moment, period_ms: i64) {
+        while self
+            .times
+            .front()
+            .is_some_and(|at| at.plus_ms(period_ms) <= now)
+        {
+            self.times.pop_front();
+        }
+    }
 }
 
 /// Requests permission to send one message or request now. If the limit of the account or source `name` allows it,
@@ -91,7 +124,7 @@ pub async fn take_turn(
 ) -> Result<Option<i64>, Error> {
     let most = usize::try_from(per_minute).unwrap_or(usize::MAX).max(1);
     change(app, name, most, PERIOD_MS, |last, now| {
-        let due = last.admit(most, now, turn);
+        let due = last.admit(most, PERIOD_MS, now, turn);
         due.map(|due| (due.0 - now.0).max(1))
     })
     .await
@@ -113,18 +146,9 @@ async fn change(
         let expected = stored.as_ref().map_or(0, |document| document.sequence);
         let last: Option<Last> =
             stored.and_then(|document| serde_json::from_slice(&document.body).ok());
-        let before = last.unwrap_or_else(|| Last {
-            times: vec![now; most].into(),
-            ..Last::default()
-        });
+        let before = last.unwrap_or_else(|| Last::unknown(most, now));
         let mut last = before.clone();
-        while last
-            .times
-            .front()
-            .is_some_and(|at| at.plus_ms(period_ms) <= now)
-        {
-            last.times.pop_front();
-        }
+        last.forget(now, period_ms);
         let wait = decide(&mut last, now);
         let is_unchanged = wait.is_some() && last.has_same_messages(&before);
         if is_unchanged && expected != 0 || write(app, name, last, expected).await? {

@@ -112,6 +112,16 @@ pub trait Outgoing: Decider<Context = (), Lookup = Nothing> {
     async fn admit(&self, _app: &App) -> Result<Option<(Verdict, Policy)>, Error> {
         Ok(None)
     }
+    /// Returns the policy for further attempts after a verdict (the result of the attempt). `policy` is the policy that the
+    /// attempt itself returned. The runner calls this function before it stores the outcome.
+    async fn policy(
+        &self,
+        _app: &App,
+        _verdict: &Verdict,
+        policy: Policy,
+    ) -> Result<Policy, Error> {
+        Ok(policy)
+    }
     /// Learns from the response to an HTTP request, for example that the receiver cannot answer at this time. The runner
     /// calls this function before it stores the outcome.
     async fn learned(
@@ -179,12 +189,18 @@ pub async fn run<O: Outgoing>(app: &App, stream: &str) -> Result<(), Error> {
         },
     };
     app.crash.pass("during-callback");
+    // The outcome is stored even if the policy is not known.
+    let policy = state.policy(app, &outcome.verdict, outcome.policy).await;
+    let policy = policy.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the policy for further attempts is not known");
+        outcome.policy
+    });
     let report = Report {
         attempt,
         exchange: outcome.exchange,
         status: outcome.status,
         verdict: outcome.verdict,
-        policy: outcome.policy,
+        policy,
         at: app.ledger.clock.now(),
     };
     let id = command_id(&["attempt", stream, &attempt.to_string()]);

@@ -5,6 +5,7 @@
 mod chat_group;
 mod digest;
 mod hidden;
+mod patience;
 mod receipt;
 mod threads;
 mod update;
@@ -21,7 +22,9 @@ use events::delivery::{FailureClass, InThread, RECEIPT, Requested, UPDATE};
 use events::person::PreferencesChanged;
 use events::task_type::Repetition;
 use events::{Meta, Personal, channel_account};
-use infra::channel::{self, Channel, Mail, Outgoing as Message, Request, Response, Thread};
+use infra::channel::{
+    self, Channel, Mail, Outgoing as Message, Request, Response, TargetLimit, Thread,
+};
 use infra::commit::hex;
 use infra::http::{HttpError, HttpResponse};
 use infra::ledger::command_id;
@@ -37,10 +40,10 @@ use crate::app::notifications::actions::Sent;
 use crate::app::notifications::templates::{self, formats};
 use crate::app::notifications::tokens::Granted;
 use crate::app::notifications::{
-    accounts, actions, delivery_tag, erased_members, feedback, message, notify, preferences,
-    replies, reply_address, tokens, unsubscribe,
+    accounts, actions, delivery_tag, erased_members, feedback, health, message, notify,
+    preferences, replies, reply_address, tokens, unsubscribe,
 };
-use crate::app::rate::{self, Turn};
+use crate::app::rate::{self, Taken, Turn};
 use crate::app::tickets;
 
 /// The names of the secrets of channel accounts (configured senders of messages) begin with this text.
@@ -48,12 +51,6 @@ pub const CHANNEL: &str = accounts::SECRET;
 /// Time in milliseconds between the expiry of a delivery and the expiry of its notification: 10 minutes. During this
 /// time, the end of the last delivery can still be stored in the notification.
 const REPORT_MS: i64 = 600_000;
-/// The retry policy after an attempt with an unknown result. The provider may have accepted the message at each
-/// attempt, so the desk makes at most 3 attempts. This limits the number of duplicate messages.
-const UNKNOWN: Policy = Policy {
-    attempts_max: 3,
-    ..POLICY
-};
 /// Time in milliseconds after which no further attempt to send an urgent message starts: 30 minutes. Other accounts of the
 /// fallback list have then sent the message, or operators have been informed.
 const URGENT_MS: i64 = 30 * 60_000;
@@ -262,8 +259,9 @@ impl Outgoing for Delivery {
         }
     }
 
-    /// Counts this message in the rate limit of the channel account (the configured sender). If the limit is
-    /// reached, or if the account is paused after failures, the delivery waits.
+    /// Counts this message in the rate limits of the channel account (the configured sender). If a limit is reached, or if
+    /// the account is paused after failures, the delivery waits. It fails instead if another account should send the
+    /// message.
     async fn admit(&self, app: &App) -> Result<Option<(Verdict, Policy)>, Error> {
         let name = self.requested.as_ref().map(|requested| &requested.account);
         let Some(account) = app
@@ -274,10 +272,14 @@ impl Outgoing for Delivery {
             return Ok(None);
         };
         let verdict = match accounts::admit(app, &account.name).await? {
-            Some(verdict) => Some(verdict),
+            Some(verdict) => Some(patience::ended(app, self, verdict).await?),
             None => limited(app, &account, self).await?,
         };
         Ok(verdict.map(|verdict| (verdict, POLICY)))
+    }
+
+    async fn policy(&self, app: &App, verdict: &Verdict, policy: Policy) -> Result<Policy, Error> {
+        patience::policy(app, self, verdict, policy).await
     }
 
     /// Counts the result for the channel account (the configured sender), which is paused after several failures.
@@ -290,7 +292,13 @@ impl Outgoing for Delivery {
                     verdict,
                     app.ledger.clock.now().0 - requested.due.0,
                 );
-                accounts::note(app, &requested.account, verdict).await
+                accounts::note(app, &requested.account, verdict).await?;
+                match verdict {
+                    Verdict::Retry { .. } | Verdict::Unknown { .. } => {
+                        health::count_failure(app, requested).await
+                    }
+                    _ => Ok(()),
+                }
             }
             None => Ok(()),
         }
@@ -346,7 +354,7 @@ async fn prepare<'a>(
     }
     let (account, codec) = match usable(app, &requested.account).await? {
         Ok(usable) => usable,
-        Err(verdict) => return Ok(Err(verdict)),
+        Err(verdict) => return Ok(Err(patience::ended(app, delivery, verdict).await?)),
     };
     let content = serde_json::from_value::<Content>(requested.content.value.clone()).ok();
     let (Some(to), Some(content)) = (requested.to.value.as_str(), content) else {
@@ -569,44 +577,100 @@ impl Transport for Mailed {
     }
 }
 
-/// Counts one message in the rate limit of the channel account (the configured sender) and returns `None`. If the
-/// limit is already reached, returns a verdict (the result of the attempt) that postpones the attempt until the turn of
-/// the message.
+/// Counts one message in the rate limits of the channel account (the configured sender) and of the receiver, and returns
+/// `None`. If a limit is already reached, returns a verdict (the result of the attempt) that postpones the attempt until
+/// the turn of the message.
 async fn limited(
     app: &App,
     account: &channel_account::Defined,
     delivery: &Delivery,
 ) -> Result<Option<Verdict>, Error> {
-    let (Some(per_minute), Some(requested)) = (account.per_minute, &delivery.requested) else {
+    let (Some(requested), Some(codec)) = (&delivery.requested, channel::find(&account.channel))
+    else {
         return Ok(None);
     };
+    let limits = codec.target_limits();
+    if account.per_minute.is_none() && limits.is_empty() {
+        return planned(app, account).await;
+    }
     let turn = Turn {
         id: turn_id(requested),
         is_critical: is_critical(app, requested).await?,
         since: requested.due,
         is_new: delivery.attempts.made == 0,
     };
-    let wait = rate::take_turn(app, &account.name, per_minute, &turn).await?;
-    Ok(wait.map(|after_ms| throttled(per_minute, after_ms)))
+    let name = account.name.as_str();
+    let to = requested.to.value.as_str().unwrap_or_default();
+    let target = codec.target(account, to);
+    let mut counted = None;
+    if !limits.is_empty() {
+        match rate::take_target(app, name, target, limits, &turn).await? {
+            Taken::At(at) => counted = Some(at),
+            Taken::Wait { after_ms, limit } => {
+                return Ok(Some(throttled_by_receiver(limit, after_ms)));
+            }
+        }
+    }
+    let wait = match account.per_minute {
+        Some(per_minute) => {
+            let after_ms = rate::take_turn(app, name, per_minute, &turn).await?;
+            after_ms.map(|after_ms| throttled(per_minute, after_ms))
+        }
+        None => None,
+    };
+    let wait = match wait {
+        Some(verdict) => Some(verdict),
+        None => planned(app, account).await?,
+    };
+    if let (Some(_), Some(at)) = (&wait, counted) {
+        rate::give_back(app, name, target, limits, at).await?;
+    }
+    Ok(wait)
 }
 
-/// Counts one update of a message, or one request for a receipt, in the rate limit of the channel account. If the limit is
-/// already reached, returns a verdict (the result of the attempt) that postpones the attempt. Messages that wait for their
-/// turn go first.
+/// Counts one call in the plan of the account. If the plan allows no further call in this month, returns a verdict (the result
+/// of the attempt) that postpones the attempt until the next month.
+async fn planned(app: &App, account: &channel_account::Defined) -> Result<Option<Verdict>, Error> {
+    let codec = channel::find(&account.channel);
+    let Some(most) = codec.and_then(|codec| codec.calls_per_month(account)) else {
+        return Ok(None);
+    };
+    let wait = rate::take_call(app, &account.name, most).await?;
+    Ok(wait.map(|after_ms| Verdict::Throttled {
+        reason: format!("the plan of the account allows {most} calls in one month").into(),
+        after_ms,
+    }))
+}
+
+/// Counts one update of a message, or one request for a receipt, in the limits of the channel account. If a limit is already
+/// reached, returns a verdict (the result of the attempt) that postpones the attempt. Messages that wait for their turn go
+/// first.
 async fn limited_update(
     app: &App,
     account: &channel_account::Defined,
 ) -> Result<Option<Verdict>, Error> {
-    let Some(per_minute) = account.per_minute else {
-        return Ok(None);
-    };
-    let wait = rate::take(app, &account.name, per_minute).await?;
-    Ok(wait.map(|after_ms| throttled(per_minute, after_ms)))
+    if let Some(per_minute) = account.per_minute
+        && let Some(after_ms) = rate::take(app, &account.name, per_minute).await?
+    {
+        return Ok(Some(throttled(per_minute, after_ms)));
+    }
+    planned(app, account).await
 }
 
 fn throttled(per_minute: u32, after_ms: i64) -> Verdict {
     Verdict::Throttled {
         reason: format!("the account may send {per_minute} messages in one minute").into(),
+        after_ms,
+    }
+}
+
+fn throttled_by_receiver(limit: TargetLimit, after_ms: i64) -> Verdict {
+    let (most, seconds) = (limit.most, limit.period_ms / 1_000);
+    Verdict::Throttled {
+        reason: format!(
+            "the account may send {most} messages to one receiver in {seconds} seconds"
+        )
+        .into(),
         after_ms,
     }
 }
@@ -669,9 +733,5 @@ fn judge(
             "a provider refused a message"
         );
     }
-    let policy = match verdict {
-        Verdict::Unknown { .. } => UNKNOWN,
-        _ => POLICY,
-    };
-    (verdict, policy)
+    (verdict, POLICY)
 }

@@ -54,6 +54,28 @@ pub(super) fn check_name(account: &Defined, key: &str) -> Result<(), String> {
     }
 }
 
+/// The setting with the number of calls that the plan of the organization allows in one month.
+pub(super) const CALLS: &str = "calls_per_month";
+/// Maximum value of this setting.
+const CALLS_MAX: u32 = 100_000_000;
+
+/// Returns the number of calls that the plan of the organization allows in one month. Returns `None` if the account has no
+/// such setting.
+pub(super) fn calls_per_month(account: &Defined) -> Option<u32> {
+    let calls = account.settings.get(CALLS).and_then(Value::as_u64)?;
+    u32::try_from(calls).ok()
+}
+
+/// Checks the setting `calls_per_month`, which can be absent.
+pub(super) fn check_calls(account: &Defined) -> Result<(), String> {
+    let is_valid = calls_per_month(account).is_some_and(|calls| (1..=CALLS_MAX).contains(&calls));
+    if is_valid || !account.settings.contains_key(CALLS) {
+        Ok(())
+    } else {
+        Err(format!("`{CALLS}` must be a number from 1 to {CALLS_MAX}"))
+    }
+}
+
 /// Returns `text` in one line and without the characters that have a special meaning in the Markdown of DingTalk. Each of
 /// these characters is replaced by a similar full-width character. A ticket text can therefore contain neither a link nor a
 /// mention of a person.

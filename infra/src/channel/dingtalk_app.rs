@@ -46,6 +46,10 @@ impl Channel for DingtalkApp {
         false
     }
 
+    fn calls_per_month(&self, account: &Defined) -> Option<u32> {
+        dingtalk::calls_per_month(account)
+    }
+
     fn check_address(&self, address: &str) -> Result<(), String> {
         dingtalk::check_address(address)
     }
@@ -57,9 +61,11 @@ impl Channel for DingtalkApp {
             "stream",
             "group_template_id",
             "group_owner",
+            dingtalk::CALLS,
         ];
         only(account, &known)?;
         check_url(account, "url")?;
+        dingtalk::check_calls(account)?;
         flag(account, "stream")?;
         if account.settings.contains_key("group_template_id") {
             dingtalk::check_name(account, "group_template_id")?;

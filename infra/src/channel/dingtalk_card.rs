@@ -50,6 +50,10 @@ impl Channel for DingtalkCard {
         false
     }
 
+    fn calls_per_month(&self, account: &Defined) -> Option<u32> {
+        dingtalk::calls_per_month(account)
+    }
+
     fn check_address(&self, address: &str) -> Result<(), String> {
         dingtalk::check_address(address)
     }
@@ -61,9 +65,11 @@ impl Channel for DingtalkCard {
             "card_template_id",
             "callback_route_key",
             "stream",
+            dingtalk::CALLS,
         ];
         only(account, &known)?;
         check_url(account, "url")?;
+        dingtalk::check_calls(account)?;
         flag(account, "stream")?;
         dingtalk::check_name(account, "robot_code")?;
         dingtalk::check_name(account, "card_template_id")?;

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 
 use super::dingtalk::{self, BUTTONS_MAX};
 use super::{
-    Access, Channel, Outgoing, Request, Response, Token, accepted, check_url, of_http, only,
+    Access, Channel, Outgoing, Request, Response, TargetLimit, Token, accepted, check_url, of_http,
+    only,
 };
 use crate::http::{HttpError, HttpRequest, HttpResponse, Url};
 
@@ -32,6 +33,11 @@ const UNDELIVERED: [&str; 3] = [
 ];
 /// Maximum number of notices in one minute. DingTalk refuses further requests of the app with the code 90006.
 const PER_MINUTE: u32 = 1_500;
+/// DingTalk accepts 500 notices of an app to one person on one day.
+const TARGET_LIMITS: &[TargetLimit] = &[TargetLimit {
+    most: 500,
+    period_ms: 24 * 3_600_000,
+}];
 /// Maximum size of the member `msg`, in bytes.
 const MESSAGE_MAX: usize = 2_048;
 /// Number of characters of the id that a notice shows.
@@ -54,6 +60,10 @@ impl Channel for DingtalkNotice {
         Some(PER_MINUTE)
     }
 
+    fn target_limits(&self) -> &'static [TargetLimit] {
+        TARGET_LIMITS
+    }
+
     /// Returns true. All attempts to send a notice have the same content, so DingTalk drops the second notice.
     fn may_repeat(&self) -> bool {
         true
@@ -64,13 +74,18 @@ impl Channel for DingtalkNotice {
         false
     }
 
+    fn calls_per_month(&self, account: &Defined) -> Option<u32> {
+        dingtalk::calls_per_month(account)
+    }
+
     fn check_address(&self, address: &str) -> Result<(), String> {
         dingtalk::check_address(address)
     }
 
     fn check(&self, account: &Defined) -> Result<(), String> {
-        only(account, &["url", "agent_id"])?;
+        only(account, &["url", "agent_id", dingtalk::CALLS])?;
         check_url(account, "url")?;
+        dingtalk::check_calls(account)?;
         match agent(account) {
             0 => Err("`agent_id` must be the number of the app, from 1".into()),
             _ => Ok(()),
@@ -493,12 +508,24 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn the_plan_of_the_organization_is_a_setting() {
+        let mut account = app();
+        assert_eq!(DingtalkNotice.calls_per_month(&account), None);
+        let calls = ("calls_per_month".to_owned(), json!(10_000));
+        account.settings.extend([calls]);
+        assert_eq!(DingtalkNotice.check(&account), Ok(()));
+        assert_eq!(DingtalkNotice.calls_per_month(&account), Some(10_000));
+    }
+
+    #[test]
     fn wrong_settings_are_named() {
         assert_eq!(DingtalkNotice.check(&app()), Ok(()));
         for (key, value, expected) in [
             ("url", json!("https://x/#a"), "`url` must"),
             ("agent_id", json!(0), "`agent_id` must"),
             ("agent_id", json!("4220"), "`agent_id` must"),
+            ("calls_per_month", json!(0), "`calls_per_month` must"),
+            ("calls_per_month", json!("10000"), "`calls_per_month` must"),
             ("robot_code", json!("x"), "`robot_code` is not a setting"),
         ] {
             let mut account = app();

@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 use super::group::{self, Groups};
 use super::{
     Access, Answering, Channel, Conversation, Outgoing, Request, Response, THREADS, TIMEOUT,
-    Thread, Token, Updates, accepted, check_url, cut, has_threads, of_http, only, text,
+    TargetLimit, Thread, Token, Updates, accepted, check_url, cut, has_threads, of_http, only,
+    text,
 };
 use crate::http::{HttpError, HttpRequest, HttpResponse, RESPONSE_BYTES_MAX};
 pub(super) use cards::{card, content, fit};
@@ -27,6 +28,11 @@ pub(super) use response::{Answer, coded, refusal, throttled, unlisted};
 const URL: &str = "https://open.feishu.cn";
 /// Maximum number of messages that one application may send in one minute.
 const PER_MINUTE: u32 = 1_000;
+/// Feishu accepts 5 messages in one second for each person and for each group. For a group, all bots count.
+const TARGET_LIMITS: &[TargetLimit] = &[TargetLimit {
+    most: 5,
+    period_ms: 1_000,
+}];
 /// Maximum size of one text in a card, except for the values of the ticket, in bytes.
 const TEXT_BYTES_MAX: usize = 1_500;
 /// The kinds of ids with which an application can address a person or a group. The first kind is the default.
@@ -68,6 +74,10 @@ impl Channel for Feishu {
 
     fn per_minute(&self) -> Option<u32> {
         Some(PER_MINUTE)
+    }
+
+    fn target_limits(&self) -> &'static [TargetLimit] {
+        TARGET_LIMITS
     }
 
     /// Returns true. Feishu sends only one of all messages that have the same id within one hour.

@@ -16,11 +16,18 @@ use serde_json::{Value, json};
 use super::feishu::{
     Answer, base, card, check_address, coded, fit, json_request, throttled, unlisted,
 };
-use super::{Channel, Outgoing, Request, Response, accepted, check_url, of_http, only, text};
+use super::{
+    Channel, Outgoing, Request, Response, TargetLimit, accepted, check_url, of_http, only, text,
+};
 use crate::http::HttpResponse;
 
-/// Maximum number of messages that one bot may send in one minute. In one second, it may send 5 messages.
+/// Maximum number of messages that one bot may send in one minute.
 const PER_MINUTE: u32 = 100;
+/// In one second, a bot may send 5 messages to its group.
+const TARGET_LIMITS: &[TargetLimit] = &[TargetLimit {
+    most: 5,
+    period_ms: 1_000,
+}];
 /// Maximum size of the body of a request, in bytes.
 const BODY_BYTES_MAX: usize = 20_000;
 /// Pause before the next message after Feishu refused a message because of its limits, in milliseconds. Feishu names no pause.
@@ -51,6 +58,15 @@ impl Channel for FeishuRobot {
 
     fn per_minute(&self) -> Option<u32> {
         Some(PER_MINUTE)
+    }
+
+    fn target_limits(&self) -> &'static [TargetLimit] {
+        TARGET_LIMITS
+    }
+
+    /// Returns an empty text: all messages of the account go to one group.
+    fn target<'a>(&self, _account: &'a Defined, _to: &'a str) -> &'a str {
+        ""
     }
 
     fn check_address(&self, address: &str) -> Result<(), String> {

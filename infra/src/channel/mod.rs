@@ -188,6 +188,15 @@ pub enum Updates {
     Always,
 }
 
+/// A limit of the messages that an account sends to one receiver, such as a person or a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TargetLimit {
+    /// Maximum number of messages in any period.
+    pub most: u32,
+    /// The length of the period, in milliseconds.
+    pub period_ms: i64,
+}
+
 /// A way to send messages to people, such as e-mail.
 pub trait Channel: Send + Sync {
     /// Returns the name of the channel. This name must never change, because the ledger stores the name in each channel
@@ -199,6 +208,21 @@ pub trait Channel: Send + Sync {
     /// Returns the default limit of messages in one minute for an account of this channel. Returns `None` if
     /// there is no default limit.
     fn per_minute(&self) -> Option<u32> {
+        None
+    }
+    /// Returns the limits of the messages to one receiver, see [`Channel::target`]. A provider drops, refuses or delays
+    /// further messages. The list is empty if there is no such limit.
+    fn target_limits(&self) -> &'static [TargetLimit] {
+        &[]
+    }
+    /// Returns the receiver of a message to the address `to`, whose messages [`Channel::target_limits`] limits. The text is
+    /// empty if all messages of the account have the same receiver.
+    fn target<'a>(&self, _account: &'a Defined, to: &'a str) -> &'a str {
+        to
+    }
+    /// Returns the number of calls that the plan of the account allows in one month. Returns `None` if the number is not
+    /// limited.
+    fn calls_per_month(&self, _account: &Defined) -> Option<u32> {
         None
     }
     /// Returns true if a message that is sent twice does little harm. In this case, the desk by default sends

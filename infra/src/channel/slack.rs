@@ -18,8 +18,8 @@ use serde_json::Value;
 use self::blocks::Buttons;
 use super::group::{self, Groups};
 use super::{
-    Answering, Channel, Conversation, Outgoing, Request, Response, THREADS, TIMEOUT, Updates,
-    accepted, check_url, has_threads, of_http, only, text,
+    Answering, Channel, Conversation, Outgoing, Request, Response, THREADS, TIMEOUT, TargetLimit,
+    Updates, accepted, check_url, has_threads, of_http, only, text,
 };
 use crate::http::{HttpRequest, HttpResponse, RESPONSE_BYTES_MAX};
 use crate::inbound::Place;
@@ -28,6 +28,11 @@ use crate::inbound::Place;
 const URL: &str = "https://slack.com/api";
 /// Maximum number of messages in one minute: Slack accepts about one message in a second.
 pub(super) const PER_MINUTE: u32 = 60;
+/// Slack accepts about one message in a second for each conversation, and a few messages at once.
+pub(super) const TARGET_LIMITS: &[TargetLimit] = &[TargetLimit {
+    most: 5,
+    period_ms: 5_000,
+}];
 /// Pause in milliseconds after a rate limit if the response has no header `Retry-After`.
 const LIMITED_MS: i64 = 60_000;
 /// Minimum pause in milliseconds after a rate limit.
@@ -63,6 +68,18 @@ impl Channel for Slack {
     /// Returns true if the account posts to the channel of the setting `conversation`.
     fn is_shared(&self, account: &Defined, _to: &str) -> bool {
         !channel_of(account).is_empty()
+    }
+
+    fn target_limits(&self) -> &'static [TargetLimit] {
+        TARGET_LIMITS
+    }
+
+    /// Returns the channel of the setting `conversation`, or the person.
+    fn target<'a>(&self, account: &'a Defined, to: &'a str) -> &'a str {
+        match channel_of(account) {
+            "" => to,
+            channel => channel,
+        }
     }
 
     fn check_address(&self, address: &str) -> Result<(), String> {
@@ -789,6 +806,18 @@ pub(super) mod tests {
         account.settings.insert("threads".into(), "no".into());
         let expected = Err("`threads` must be true or false".to_owned());
         assert_eq!(Slack.check(&account), expected);
+    }
+
+    #[test]
+    fn all_messages_in_a_channel_have_the_same_receiver() {
+        let mut account = account("slack");
+        assert_eq!(Slack.target(&account, PERSON), PERSON);
+        let conversation = ("conversation".to_owned(), "C0000OPS".into());
+        account.settings.extend([conversation]);
+        assert_eq!(Slack.target(&account, PERSON), "C0000OPS");
+        let limits = Slack.target_limits().iter();
+        let fastest = limits.map(|limit| i64::from(limit.most) * 1_000 / limit.period_ms);
+        assert_eq!(fastest.max(), Some(1), "one message in a second");
     }
 
     #[test]

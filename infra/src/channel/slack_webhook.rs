@@ -9,8 +9,10 @@ use events::channel_account::Defined;
 use events::delivery::FailureClass;
 
 use super::slack::blocks::{Buttons, message};
-use super::slack::{PER_MINUTE, check_person, is_word, known, limited, post, unreadable};
-use super::{Channel, Outgoing, Request, Response, accepted, of_http, only};
+use super::slack::{
+    PER_MINUTE, TARGET_LIMITS, check_person, is_word, known, limited, post, unreadable,
+};
+use super::{Channel, Outgoing, Request, Response, TargetLimit, accepted, of_http, only};
 use crate::http::{HttpResponse, Url};
 
 /// The paths of webhooks begin with this text.
@@ -32,6 +34,15 @@ impl Channel for SlackWebhook {
 
     fn per_minute(&self) -> Option<u32> {
         Some(PER_MINUTE)
+    }
+
+    fn target_limits(&self) -> &'static [TargetLimit] {
+        TARGET_LIMITS
+    }
+
+    /// Returns an empty text: all messages of the account go to one channel.
+    fn target<'a>(&self, _account: &'a Defined, _to: &'a str) -> &'a str {
+        ""
     }
 
     fn check_address(&self, address: &str) -> Result<(), String> {

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use super::group::{self, Groups};
 use super::wechat::{self, Answer, ELLIPSIS, MINUTE_MS, Parts, narrow, plain};
 use super::{
-    Access, Answering, Channel, Outgoing, Request, Response, TIMEOUT, Token, Updates, accepted,
-    check_url, cut, flag, of_http, only, text,
+    Access, Answering, Channel, Outgoing, Request, Response, TIMEOUT, TargetLimit, Token, Updates,
+    accepted, check_url, cut, flag, of_http, only, text,
 };
 use crate::http::{HttpError, HttpRequest, HttpResponse, RESPONSE_BYTES_MAX};
 
@@ -48,6 +48,17 @@ const PRIMARY: u8 = 1;
 const SECONDARY: u8 = 2;
 /// Time for which WeCom accepts the code for an update, in milliseconds (72 hours).
 const UPDATE_AGE_MAX_MS: i64 = 72 * 3_600_000;
+/// WeCom silently drops further messages of an application to one member.
+const TARGET_LIMITS: &[TargetLimit] = &[
+    TargetLimit {
+        most: 30,
+        period_ms: MINUTE_MS,
+    },
+    TargetLimit {
+        most: 1_000,
+        period_ms: 60 * MINUTE_MS,
+    },
+];
 /// The members of a response with the ids of recipients that get nothing.
 const INVALID: [&str; 2] = ["invaliduser", "unlicenseduser"];
 
@@ -70,6 +81,10 @@ impl Channel for WecomApp {
 
     fn address_kind(&self) -> &'static str {
         "wecom"
+    }
+
+    fn target_limits(&self) -> &'static [TargetLimit] {
+        TARGET_LIMITS
     }
 
     /// Returns true. WeCom sends equal messages only once, and all attempts of a delivery send the same message.

@@ -77,6 +77,54 @@ async fn sent(lists: Vec<&'static str>) -> (Channels, Arc<Dingtalk>) {
     (channels, dingtalk)
 }
 
+#[tokio::test]
+async fn a_plan_without_further_calls_sends_nothing_and_says_so() {
+    let planned = ACCOUNT.replace("agent_id =", "calls_per_month = 1\n    agent_id =");
+    let mut channels = Channels::open_with(&planned).await;
+    let dingtalk = Arc::new(Dingtalk::default());
+    channels.desk.app.http = dingtalk.clone();
+    let keys = &channels.desk.app.ledger.keys;
+    let secret = br#"{"app_key":"k","app_secret":"s"}"#;
+    keys.keep_secret("channel/notice", secret)
+        .await
+        .expect("stored");
+    channels.reachable(None).await;
+    channels.submit().await;
+    assert_eq!(channels.newest("zhangsan").await["outcome"], "accepted");
+    channels.submit().await;
+    let newest = channels.newest("zhangsan").await;
+    let failed = &newest["deliveries"][0];
+    assert_eq!(
+        (&newest["outcome"], &failed["class"], &failed["reason"]),
+        (
+            &json!("inbox_only"),
+            &json!("throttled"),
+            &json!("the plan of the account allows 1 calls in one month")
+        )
+    );
+    channels.desk.clock.advance(PAUSES_MS[0]);
+    channels.desk.settle().await;
+    assert_eq!(dingtalk.polls(), 0, "a request for a receipt counts too");
+}
+
+#[tokio::test]
+async fn calls_count_until_the_end_of_the_month() {
+    let channels = Channels::open_with(ACCOUNT).await;
+    let take = async |channels: &Channels| {
+        let app = &channels.desk.app;
+        let wait = functions::app::rate::take_call(app, "notice", 2).await;
+        wait.expect("counted")
+    };
+    assert_eq!(take(&channels).await, None);
+    assert_eq!(take(&channels).await, None);
+    let wait = take(&channels).await.expect("no further call");
+    let channels = channels.restart().await;
+    channels.desk.clock.advance(wait - 1);
+    assert_eq!(take(&channels).await, Some(1));
+    channels.desk.clock.advance(1);
+    assert_eq!(take(&channels).await, None, "the next month");
+}
+
 async fn receipt(channels: &Channels) -> Value {
     let deliveries = channels.get("deliveries", "admin").await;
     deliveries["deliveries"][0]["receipt"].clone()

@@ -141,15 +141,25 @@ async fn a_bounced_mail_leaves_the_notification_in_the_inbox() {
 }
 
 #[tokio::test]
-async fn a_relay_that_never_answers_ends_in_the_inbox() {
+async fn a_relay_that_does_not_answer_for_a_day_ends_in_the_inbox() {
     let channels = Channels::open_with(&[MAIL, MAIL_ONLY].concat()).await;
     channels.reachable(None).await;
-    let never = Err(MailError::NotSent("connection refused".into()));
-    assert_eq!(
-        channels.attempts(&never).await,
-        12,
-        "the retry policy has 12 attempts"
-    );
+    let never = MailError::NotSent("connection refused".into());
+    for _ in 0..1_000 {
+        channels.desk.mailer.plan(Err(never.clone()));
+    }
+    channels.submit().await;
+    let step_ms = 10 * 60_000;
+    let mut minutes = 0;
+    while channels.newest("zhangsan").await["state"] != "completed" {
+        assert!(minutes <= 24 * 60, "the message is repeated without an end");
+        channels.desk.clock.advance(step_ms);
+        channels.desk.settle().await;
+        minutes += 10;
+    }
+    assert!(minutes > 23 * 60, "{minutes} minutes");
+    let attempts = channels.desk.mailer.take().len();
+    assert!(attempts > 100, "{attempts} attempts");
     let shown = channels.newest("zhangsan").await;
     assert_eq!(
         (&shown["state"], &shown["outcome"]),

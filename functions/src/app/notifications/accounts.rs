@@ -1,6 +1,7 @@
 //! Shows and controls channel accounts (configured senders of messages). A person can stop an account in an emergency. The
 //! desk itself pauses an account whose provider does not answer or does not accept its credentials. The deliveries of a
-//! stopped or paused account wait, and no attempt is counted.
+//! stopped or paused account wait, and no attempt is counted. If the fallback list has another account, they do not wait
+//! for an account that a person must correct or start first, see [`Trouble`].
 
 use std::collections::BTreeSet;
 
@@ -64,6 +65,22 @@ const CREDENTIAL_PAUSE_MS: i64 = 300_000;
 /// The time after which the delivery of a stopped account is checked again, in milliseconds: 5 minutes.
 const STOPPED_MS: i64 = 300_000;
 
+/// The reason of the failure of a delivery whose account is stopped.
+pub const STOPPED: &str = "the channel account is stopped";
+/// The reason of the failure of a delivery whose account is paused, because its provider refused its credentials.
+const REFUSED: &str = "the provider refuses the credentials of the channel account";
+const PAUSED: &str = "the channel account is paused, because its last messages failed";
+
+/// Why an account sends nothing now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// The class of the failure of a delivery that does not wait for the account.
+    pub class: FailureClass,
+    pub reason: &'static str,
+    /// True if a person must correct or start the account. False if the account can recover by itself.
+    pub is_lasting: bool,
+}
+
 /// A channel account with its state.
 #[derive(Clone, Debug)]
 pub struct Account {
@@ -103,7 +120,7 @@ pub async fn waits(app: &App, account: &str) -> Result<Option<Verdict>, Error> {
         .is_some()
     {
         return Ok(Some(Verdict::Throttled {
-            reason: "the channel account is stopped".into(),
+            reason: STOPPED.into(),
             after_ms: STOPPED_MS,
         }));
     }
@@ -114,9 +131,41 @@ pub async fn waits(app: &App, account: &str) -> Result<Option<Verdict>, Error> {
 
 fn paused(until: Moment, now: Moment) -> Verdict {
     Verdict::Throttled {
-        reason: "the channel account is paused, because its last messages failed".into(),
+        reason: PAUSED.into(),
         after_ms: (until.0 - now.0).max(1),
     }
+}
+
+/// Returns why an account sends nothing now. Returns `None` if it sends messages. Only reads.
+pub async fn trouble(app: &App, account: &str) -> Result<Option<Trouble>, Error> {
+    let stop = app.configuration.channel_account_stop(account).await?;
+    if stop.is_some() {
+        return Ok(Some(Trouble {
+            class: FailureClass::Transient,
+            reason: STOPPED,
+            is_lasting: true,
+        }));
+    }
+    let now = app.ledger.clock.now();
+    let breaker = breaker::state(app, &breaker_of(account)).await?;
+    Ok((breaker.until > now).then_some(if breaker.is_set {
+        Trouble {
+            class: FailureClass::Credential,
+            reason: REFUSED,
+            is_lasting: true,
+        }
+    } else {
+        Trouble {
+            class: FailureClass::Transient,
+            reason: PAUSED,
+            is_lasting: false,
+        }
+    }))
+}
+
+/// Returns the number of failures of an account since its last success.
+pub(super) async fn failures(app: &App, account: &str) -> Result<u32, Error> {
+    Ok(breaker::state(app, &breaker_of(account)).await?.count)
 }
 
 /// Requests permission to send one message through an account now. Returns `None` if the message may be sent. Otherwise,

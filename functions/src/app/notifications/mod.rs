@@ -26,7 +26,7 @@ pub mod experiments;
 pub mod feedback;
 pub mod feedback_report;
 mod group_messages;
-mod health;
+pub mod health;
 pub mod history;
 pub mod identities;
 pub mod inbound;

@@ -195,7 +195,8 @@ pub async fn request_for_operators(app: &App, id: &str, about: About) -> Result<
 /// Continues a notification at one of its deadlines. At the deadline `RELEASE`, the reason of the hold ends, such as
 /// the quiet hours of the person, and the message can be sent. At the deadline `FALLBACK`, another channel account (a
 /// configured sender) sends the message. At the deadline `EXPIRE`, the desk no longer waits for the results of the
-/// deliveries. At the deadline `SNOOZE`, the inbox shows the notification again.
+/// deliveries, and the next account of the fallback list sends the message if no account has accepted it. At the deadline
+/// `SNOOZE`, the inbox shows the notification again.
 pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
     let state = app
         .ledger
@@ -221,7 +222,10 @@ pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
             let next = next(app, requested, &ticket, policy.0.as_ref(), held).await?;
             Command::Release { next, at }
         }
-        EXPIRE => Command::Expire { at },
+        EXPIRE => Command::Expire {
+            at,
+            obstacle: returned::obstacle_at_expiry(app, &state, at).await?,
+        },
         FALLBACK => Command::FallBack {
             at,
             obstacle: returned::obstacle_of(app, &state, at).await?,

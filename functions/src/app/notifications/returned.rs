@@ -75,6 +75,20 @@ pub(super) async fn obstacle_of(
     }
 }
 
+/// Returns the reason why the next account of the fallback list does not send a message that no account has accepted in
+/// time. Returns `None` if it sends the message, or if the list is not used at all.
+pub(super) async fn obstacle_at_expiry(
+    app: &App,
+    state: &Notification,
+    now: Moment,
+) -> Result<Option<NotRepeated>, Error> {
+    if state.can_fall_back() {
+        obstacle(app, state, now).await
+    } else {
+        Ok(None)
+    }
+}
+
 async fn obstacle(
     app: &App,
     state: &Notification,

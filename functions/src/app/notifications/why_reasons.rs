@@ -37,6 +37,7 @@ fn chinese(reason: &str) -> Option<&'static str> {
         "the channel account is paused, because its last messages failed" => {
             "渠道账号最近的消息发送失败，已暂停"
         }
+        "the provider refuses the credentials of the channel account" => "服务方拒绝渠道账号的凭证",
         "the access token is not valid any more" => "访问令牌已失效",
         "the desk stopped during the attempt" => "发送期间服务台停止运行",
         _ => return None,

@@ -3,7 +3,7 @@
 use events::Moment;
 use serde::{Deserialize, Serialize};
 
-use super::{Last, PERIOD_MS};
+use super::Last;
 
 /// Maximum number of messages in the list of waiting messages. The order of further messages is not guaranteed.
 const WAITING_MAX: usize = 500;
@@ -47,9 +47,15 @@ impl Waiting {
 
 impl Last {
     /// Decides about one message. If it may be sent now, counts it and returns `None`. Otherwise, returns the time at which
-    /// it can be sent. `most` is the number of messages that the account may send in one minute. The caller has removed
-    /// the messages that were sent more than one minute ago.
-    pub(super) fn admit(&mut self, most: usize, now: Moment, turn: &Turn) -> Option<Moment> {
+    /// it can be sent. `most` is the number of messages that may be sent in a period of `period_ms` milliseconds. The caller
+    /// has removed the messages that were sent before this period.
+    pub(super) fn admit(
+        &mut self,
+        most: usize,
+        period_ms: i64,
+        now: Moment,
+        turn: &Turn,
+    ) -> Option<Moment> {
         self.waiting
             .retain(|one| one.due.plus_ms(ABSENT_MS) > now || one.id == turn.id);
         let listed = self.waiting.iter().position(|one| one.id == turn.id);
@@ -58,7 +64,7 @@ impl Last {
             listed.unwrap_or_else(|| self.waiting.partition_point(|one| one.order() <= order));
         let free = most.saturating_sub(self.times.len());
         let slot = if turn.is_new && !turn.is_critical {
-            self.next_slot(most, now)
+            self.next_slot(most, period_ms, now)
         } else {
             now
         };
@@ -79,7 +85,7 @@ impl Last {
             return None;
         }
         let due = match ahead.checked_sub(free) {
-            Some(later) => self.free_at(later, most, now),
+            Some(later) => self.free_at(later, most, period_ms, now),
             None => now.plus_ms(ORDER_MS),
         };
         // The messages of the list come back in their order.
@@ -108,12 +114,12 @@ impl Last {
     }
 
     /// Returns the time for one more message, after all messages that already have a time.
-    fn next_slot(&self, most: usize, now: Moment) -> Moment {
+    fn next_slot(&self, most: usize, period_ms: i64, now: Moment) -> Moment {
         let Some(back) = self.promised.back() else {
             return now;
         };
         let earlier = self.promised.len().checked_sub(most);
-        let earliest = earlier.map_or(now, |at| self.promised[at].plus_ms(PERIOD_MS));
+        let earliest = earlier.map_or(now, |at| self.promised[at].plus_ms(period_ms));
         if earliest <= now {
             return now;
         }
@@ -128,13 +134,13 @@ impl Last {
         }
     }
 
-    /// Returns the time at which the account may send a message, if `ahead` messages before it also wait for a later time.
-    fn free_at(&self, ahead: usize, most: usize, now: Moment) -> Moment {
+    /// Returns the time at which a message may be sent, if `ahead` messages before it also wait for a later time.
+    fn free_at(&self, ahead: usize, most: usize, period_ms: i64, now: Moment) -> Moment {
         let place = ahead % most;
         let sent = self.times.get(place).copied().unwrap_or(now);
-        let minutes = i64::try_from(ahead / most).unwrap_or(i64::MAX / PERIOD_MS - 2) + 1;
+        let periods = i64::try_from(ahead / most).unwrap_or(i64::MAX - 1) + 1;
         let order_ms = i64::try_from(place).unwrap_or_default();
-        sent.plus_ms(PERIOD_MS.saturating_mul(minutes).saturating_add(order_ms))
+        sent.plus_ms(period_ms.saturating_mul(periods).saturating_add(order_ms))
     }
 }
 
@@ -142,6 +148,7 @@ impl Last {
 mod tests {
     use std::collections::VecDeque;
 
+    use super::super::PERIOD_MS;
     use super::*;
 
     const MOST: usize = 3;
@@ -184,7 +191,7 @@ mod tests {
             {
                 last.times.pop_front();
             }
-            match last.admit(MOST, now, &turn(id, arrivals[id].1, is_new)) {
+            match last.admit(MOST, PERIOD_MS, now, &turn(id, arrivals[id].1, is_new)) {
                 None => sent.push((id, at)),
                 Some(later) => {
                     assert!(later > now, "{id} at {at}");
@@ -244,10 +251,12 @@ mod tests {
             ..Last::default()
         };
         for id in 0..MOST {
-            assert!(last.admit(MOST, Moment(1), &turn(id, true, true)).is_some());
+            let admitted = last.admit(MOST, PERIOD_MS, Moment(1), &turn(id, true, true));
+            assert!(admitted.is_some());
         }
         last.times.clear();
         let later = Moment(PERIOD_MS + ABSENT_MS + 10);
-        assert_eq!(last.admit(MOST, later, &turn(9, false, false)), None);
+        let admitted = last.admit(MOST, PERIOD_MS, later, &turn(9, false, false));
+        assert_eq!(admitted, None);
     }
 }

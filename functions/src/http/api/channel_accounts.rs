@@ -30,7 +30,7 @@ const OPERATIONS: &[Operation] = &[
     .returning::<ShownAccount>(),
     post(
         "/v1/channel-accounts/{account}/stop",
-        "stops a channel account; its deliveries wait until it is started; for superusers",
+        "stops a channel account; its deliveries wait unless another account can send; for superusers",
         &[REASON],
     )
     .returning::<ShownAccount>(),
