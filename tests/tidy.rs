@@ -743,6 +743,54 @@ fn the_registry_matches_the_table_the_catalog_and_the_template() {
     }
 }
 
+/// Everybody can send requests to the function `inbound`. Its role therefore writes only messages, and reads only the secrets
+/// that it needs to check them.
+#[test]
+fn the_role_of_inbound_messages_has_exactly_its_rights() {
+    let resources = resources();
+    let (_, body) = resources
+        .iter()
+        .find(|(name, _)| name == "InboundRole")
+        .expect("the role");
+    let mut rights = Vec::new();
+    for statement in body.split("- Sid: ").skip(1) {
+        let name = statement.lines().next().unwrap_or_default().trim();
+        let of = |member: &str| {
+            let mut lines = statement.lines().map(str::trim);
+            lines
+                .find_map(|line| line.strip_prefix(member))
+                .unwrap_or_default()
+                .trim()
+                .to_owned()
+        };
+        assert_eq!(of("Effect:"), "Allow", "{name}");
+        // A condition with another operator would not limit requests with several keys.
+        let limits = statement.matches("LeadingKeys").count();
+        let exact = statement.matches("ForAllValues:StringLike:").count();
+        assert_eq!(limits, exact, "{name}");
+        let right = format!(
+            "{name}: {} on {} {}",
+            of("Action:"),
+            of("Resource:"),
+            of("dynamodb:LeadingKeys:")
+        );
+        rights.push(right.trim().to_owned());
+    }
+    // One further statement permits the function to use the role.
+    assert_eq!(body.matches("Effect:").count(), rights.len() + 1);
+    assert_eq!(
+        rights,
+        [
+            "Logs: [logs:CreateLogStream, logs:PutLogEvents] on !Sub \"${InboundLog.Arn}\"",
+            "ReadsTheJournal: [dynamodb:Query] on !GetAtt Journal.Arn",
+            "WritesItsOwnStreams: [dynamodb:PutItem] on !GetAtt Journal.Arn [inbound-*]",
+            "KeepsAttachmentsOfMails: [s3:PutObject] on !Sub \"${Archive.Arn}/mails/*\"",
+            "ReadsSecretsOfSignatures: [dynamodb:GetItem] on !GetAtt Keys.Arn [\"secret|webhook/*\", \"secret|inbound/*\"]",
+            "KnowsTheDesksKeys: [secretsmanager:GetSecretValue] on !Ref DeskSecret",
+        ]
+    );
+}
+
 #[test]
 fn no_role_may_change_the_journal_or_write_to_unlisted_streams() {
     for (name, body) in resources()

@@ -33,9 +33,13 @@ event_enum! {
 pub struct Started {
     /// The name of the integration.
     pub source: String,
-    /// The records that the desk reads, in the query language of the source. The text is empty for all records.
+    /// The records that the desk reads, in the query language of the source, and the form of their list. The text is empty for
+    /// all records of a fixed list.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub filter: String,
+    /// True if the desk read the source before and continues at the same place, with a shorter pause between two reads.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub continues: bool,
     pub due: Moment,
 }
 impl Personals for Started {}
@@ -93,6 +97,9 @@ pub struct PullFailed {
     /// True if the limit of the desk did not allow the request. Nothing was sent, and the attempt does not count as failed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_throttled: bool,
+    /// The number of records on the next pages, if the response was too long. The desk reads the page again at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page_size: Option<u32>,
     pub due: Moment,
 }
 impl Personals for PullFailed {}

@@ -150,6 +150,45 @@ pub enum Webhook {
     Unsigned,
 }
 
+/// The list from which the desk reads the changed records of a system with a REST API.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordList {
+    /// The path of the list below the URL of the integration. The text is empty if the list has this URL.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub path: String,
+    /// The JSON pointer (RFC 6901) to the records in the response. The text is empty if the response is the list of records.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub records: String,
+    /// The parameter with the earliest time of change, in UTC with the precision of one second. The list must then be in the
+    /// order of these times, the oldest first. Absent if the desk always reads the whole list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// The parameter with the largest number of records on a page. Absent if the system has no such parameter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<String>,
+    /// Absent if the response contains the whole list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<NextPage>,
+}
+
+/// How the desk asks for the next page of a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum NextPage {
+    /// The parameter contains the number of the page. The first page has the number 1.
+    Number(String),
+    /// The parameter contains the number of the page. The first page has the number 0.
+    Index(String),
+    /// The parameter contains the number of records on the pages before.
+    Offset(String),
+    /// The parameter contains a text from the response before. `path` is the JSON pointer to this text.
+    Token { parameter: String, path: String },
+    /// The response contains the URL of the next page. The text is the JSON pointer to this URL. Only the query of the URL is
+    /// used.
+    Url(String),
+}
+
 /// How a status of a record ends the ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -278,6 +317,10 @@ pub struct Defined {
     /// all records that its account may read.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub filter: String,
+    /// The list from which the desk reads the changed records. Absent if the kind of system has a fixed list, or if the
+    /// response to a request to the URL is the list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<RecordList>,
     /// The largest number of requests of the desk to the external system in one minute. Absent if the number is not
     /// limited.
     #[serde(default, skip_serializing_if = "Option::is_none")]

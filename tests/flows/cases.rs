@@ -2,8 +2,13 @@
 //! ticket, and newer content changes this ticket. The desk keeps content that it cannot read
 //! (plans/external.md, section "Cases in").
 
-use domain::itsm::case::Case;
+use domain::itsm::case::{Case, Command};
+use events::case::{Received, UpdateMark};
+use events::{AppCode, Meta};
 use functions::app::itsm::integrations::Definitions;
+use infra::CommandEnvelope;
+use infra::commit::hex;
+use infra::ledger::{NoContext, command_id};
 use serde_json::{Value, json};
 use tests::{PLAIN, TRUSTED};
 
@@ -345,17 +350,12 @@ async fn only_a_named_sender_may_send_cases() {
 #[tokio::test]
 async fn malformed_requests_name_the_member() {
     let source = Source::open().await;
-    let large = with(json!({ "text": "x".repeat(64 << 10) }));
     let many: Vec<Value> = (0..101).map(|id| with(json!({ "id": id }))).collect();
     for (body, field) in [
         (json!({ "cases": [record()] }), "/source"),
         (json!({ "source": "crm" }), "/cases"),
         (json!({ "source": "crm", "cases": [] }), "/cases"),
         (json!({ "source": "crm", "cases": many }), "/cases"),
-        (
-            json!({ "source": "crm", "cases": [record(), large] }),
-            "/cases/1",
-        ),
         (
             json!({ "source": "crm", "cases": [record(), 5] }),
             "/cases/1",
@@ -466,4 +466,197 @@ async fn the_content_is_removed_after_it_was_processed() {
     };
     assert!(!stored(&opened).await);
     assert!(stored(&refused).await);
+}
+
+/// Content without a readable version cannot be ordered. It therefore replaces neither the version nor the content of the
+/// case, and waits apart for a correction.
+#[tokio::test]
+async fn older_content_after_unreadable_content_changes_nothing() {
+    let source = Source::open().await;
+    let first = source
+        .send(with(json!({ "revision": 5, "title": "five" })))
+        .await;
+    for unreadable in [
+        json!({ "revision": null, "title": "none" }),
+        json!({ "revision": "x", "title": "text" }),
+    ] {
+        let refused = source.send(with(unreadable)).await;
+        assert_eq!(
+            (&refused["outcome"], &refused["field"], &refused["record"]),
+            (&json!("refused"), &json!("/revision"), &json!("CS-1042")),
+            "{refused}"
+        );
+        assert_ne!(refused["case"], first["case"]);
+    }
+    let older = source
+        .send(with(json!({ "revision": 3, "title": "three" })))
+        .await;
+    assert_eq!(older["outcome"], "older", "{older}");
+    assert_eq!(source.fields(&first["ticket"]).await["title"], "five");
+    let case = source
+        .get(&format!("cases/{}", first["case"].as_str().unwrap()))
+        .await;
+    assert_eq!(
+        (&case["state"], &case["counter"]),
+        (&json!("bound"), &json!(5))
+    );
+    // Only the last unreadable content waits for a correction.
+    assert_eq!(source.count("cases?state=refused").await, 1);
+    let newer = source
+        .send(with(json!({ "revision": 6, "title": "six" })))
+        .await;
+    assert_eq!(newer["outcome"], "updated", "{newer}");
+}
+
+#[tokio::test]
+async fn unreadable_content_does_not_replace_content_that_waits() {
+    let source = Source::open().await;
+    // The process ended after it had stored the content, and before it processed the content.
+    let content = with(json!({ "revision": 5, "title": "five" })).to_string();
+    let id = hex(&command_id(&["case", "crm", "CS-1042", ""]));
+    let digest = "d".repeat(64);
+    let ledger = &source.desk.app.ledger;
+    let name = format!("case/{id}/{}", &digest[..16]);
+    ledger
+        .keys
+        .keep_secret(&name, content.as_bytes())
+        .await
+        .unwrap();
+    let now = ledger.clock.now();
+    let received = Received {
+        source: "crm".into(),
+        record: "CS-1042".into(),
+        mark: Some(UpdateMark::Counter(5)),
+        created: None,
+        received: now,
+        status: String::new(),
+        digest,
+        app: AppCode(TRUSTED.0.into()),
+        due: now.plus_ms(30_000),
+    };
+    let envelope = CommandEnvelope {
+        stream: format!("case-{id}"),
+        command_id: ledger.fresh_id(),
+        meta: Meta::system("test", "test"),
+    };
+    let stored = ledger
+        .execute::<Case>(&envelope, &Command::Receive(received), &NoContext)
+        .await;
+    assert!(stored.is_ok());
+    let refused = source.send(with(json!({ "revision": null }))).await;
+    assert_eq!(refused["outcome"], "refused", "{refused}");
+    assert_eq!(source.count("cases?state=pending").await, 1);
+    source.desk.clock.advance(30_000);
+    source.desk.settle().await;
+    let case = source.get(&format!("cases/{id}")).await;
+    assert_eq!(case["state"], "bound", "{case}");
+    assert_eq!(source.fields(&case["ticket"]).await["title"], "five");
+}
+
+#[tokio::test]
+async fn an_unreadable_time_of_creation_does_not_hide_the_version() {
+    let source = Source::open().await;
+    let refused = source
+        .send(with(json!({ "revision": 9, "created_at": "yesterday" })))
+        .await;
+    assert_eq!(
+        (&refused["outcome"], &refused["field"]),
+        (&json!("refused"), &json!("/created_at"))
+    );
+    let case = source
+        .get(&format!("cases/{}", refused["case"].as_str().unwrap()))
+        .await;
+    assert_eq!(case["counter"], 9);
+    for older in [
+        json!({ "revision": 2 }),
+        json!({ "revision": 3, "created_at": "yesterday" }),
+    ] {
+        let result = source.send(with(older)).await;
+        assert_eq!(result["outcome"], "older", "{result}");
+    }
+    assert_eq!(source.count("tickets?service=19").await, 0);
+}
+
+/// The apart content of a record belongs to the case of the record as soon as its version can be read, and as soon as the
+/// record received later content.
+#[tokio::test]
+async fn unreadable_content_is_processed_again_in_its_order() {
+    let source = Source::open().await;
+    let first = source.send(with(json!({ "revision": 5 }))).await;
+    let sent = source
+        .send(with(
+            json!({ "revision": "none", "number": 7, "title": "seven" }),
+        ))
+        .await;
+    let path = format!("cases/{}/process", sent["case"].as_str().unwrap());
+    let process = async || {
+        let (status, shown) = source.desk.v1("POST", &path, "admin", json!({})).await;
+        source.desk.settle().await;
+        assert_eq!(status, 200, "{shown}");
+        shown
+    };
+    let again = process().await;
+    assert_eq!(
+        (&again["state"], &again["field"]),
+        (&json!("refused"), &json!("/revision")),
+        "{again}"
+    );
+    // The record receives later content, so the unreadable content has no use any more.
+    source.desk.clock.advance(1_000);
+    let newer = source
+        .send(with(json!({ "revision": 6, "title": "six" })))
+        .await;
+    assert_eq!(newer["outcome"], "updated", "{newer}");
+    let again = process().await;
+    assert_eq!(
+        (&again["state"], &again["belongs_to"]),
+        (&json!("identified"), &first["case"]),
+        "{again}"
+    );
+    assert_eq!(source.fields(&first["ticket"]).await["title"], "six");
+    assert_eq!(source.count("cases?state=refused").await, 0);
+}
+
+/// A record that is too large is refused and visible, and the other records of the request are received.
+#[tokio::test]
+async fn a_large_record_has_its_own_result() {
+    let source = Source::open().await;
+    let large = with(json!({ "id": "LARGE", "text": "x".repeat(64 << 10) }));
+    let records = json!([record(), large, with(json!({ "id": "CS-2" }))]);
+    let (status, answer) = source.post(records.clone()).await;
+    assert_eq!(status, 200, "{answer}");
+    let outcomes = |answer: &Value| -> Vec<Value> {
+        let results = answer["results"].as_array().expect("results").iter();
+        results.map(|result| result["outcome"].clone()).collect()
+    };
+    assert_eq!(outcomes(&answer), ["opened", "refused", "opened"]);
+    let refused = &answer["results"][1];
+    assert_eq!(refused["record"], "LARGE");
+    let reason = refused["reason"].as_str().expect("a reason");
+    assert!(reason.contains("at most 65536 are allowed"), "{reason}");
+    assert_eq!(source.count("cases?state=refused").await, 1);
+    let head = source.desk.head().await;
+    let (_, answer) = source.post(records).await;
+    assert_eq!(outcomes(&answer), ["unchanged", "refused", "unchanged"]);
+    assert_eq!(source.desk.head().await, head, "nothing is stored again");
+    // The record becomes smaller.
+    let smaller = source
+        .send(with(json!({ "id": "LARGE", "revision": 2 })))
+        .await;
+    assert_eq!(smaller["outcome"], "opened", "{smaller}");
+    assert_eq!(smaller["case"], refused["case"]);
+    assert_eq!(source.count("cases?state=refused").await, 0);
+    // A later large content does not replace the content of the open case.
+    let large = json!({ "id": "LARGE", "revision": 3, "text": "y".repeat(64 << 10) });
+    let again = source.send(with(large)).await;
+    assert_eq!(again["outcome"], "refused", "{again}");
+    assert_ne!(again["case"], refused["case"]);
+    let older = json!({ "id": "LARGE", "revision": 1, "text": "z".repeat(64 << 10) });
+    assert_eq!(source.send(with(older)).await["outcome"], "older");
+    let newer = source
+        .send(with(
+            json!({ "id": "LARGE", "revision": 4, "title": "four" }),
+        ))
+        .await;
+    assert_eq!(newer["outcome"], "updated", "{newer}");
 }

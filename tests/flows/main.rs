@@ -6,6 +6,7 @@ mod attachments;
 mod auto_approval;
 mod automation;
 mod callbacks;
+mod case_lists;
 mod case_sources;
 mod cases;
 mod clients;

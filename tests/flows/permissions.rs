@@ -870,5 +870,15 @@ async fn an_app_with_a_scope_is_rejected_everywhere_else() {
     }
     println!("{permitted} operations permitted, {rejected} rejected for apps with one scope each");
     assert_eq!(permitted + rejected, Scope::ALL.len() * operations.len());
+    let of_sources: Vec<(&str, &str)> = operations
+        .iter()
+        .filter(|(_, _, scopes)| scopes.iter().any(|one| one == Scope::Cases.key()))
+        .map(|(method, path, _)| (method.as_str(), path.as_str()))
+        .collect();
+    assert_eq!(
+        of_sources,
+        [("POST", "/v1/cases")],
+        "a source only sends cases"
+    );
     assert!(operations.len() > 150, "{}", operations.len());
 }

@@ -29,6 +29,11 @@ pub const PROCESS_MS: i64 = 30_000;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Receive(Received),
+    /// Stores that content arrived which the desk refuses at once and does not keep, because it is too large.
+    ReceiveRefused {
+        received: Received,
+        refused: Refused,
+    },
     /// Requests that the desk processes the refused content of the record again.
     RequestProcessing {
         by: PersonId,
@@ -332,7 +337,10 @@ impl Decider for Case {
     const ROLE: StreamRole = StreamRole::Work;
 
     fn opens(command: &Command) -> bool {
-        matches!(command, Command::Receive(_))
+        matches!(
+            command,
+            Command::Receive(_) | Command::ReceiveRefused { .. }
+        )
     }
 
     fn decide(&self, command: &Command, (): &()) -> Result<Vec<CaseEvent>, DecideError<Self>> {
@@ -341,6 +349,12 @@ impl Decider for Case {
             Command::Receive(received) => {
                 Ok(match self.freshness(&received.digest, received.mark) {
                     Freshness::New => vec![received.clone().into()],
+                    Freshness::Same | Freshness::Older => Vec::new(),
+                })
+            }
+            Command::ReceiveRefused { received, refused } => {
+                Ok(match self.freshness(&received.digest, received.mark) {
+                    Freshness::New => vec![received.clone().into(), refused.clone().into()],
                     Freshness::Same | Freshness::Older => Vec::new(),
                 })
             }
@@ -473,11 +487,13 @@ impl Decider for Case {
                 self.app = received.app.clone();
                 self.created = received.created.or(self.created);
                 self.received = received.received;
-                self.mark = received.mark;
+                // Content without a readable version must not make older content look new.
+                self.mark = received.mark.or(self.mark);
                 self.status.clone_from(&received.status);
                 self.digest.clone_from(&received.digest);
                 self.is_pending = true;
                 self.is_skipped = false;
+                self.identified = None;
                 self.refusal = None;
             }
             CaseEvent::ProcessRequested(_) => {
@@ -675,6 +691,50 @@ mod tests {
             let events = case.decide(&Command::Receive(content), &()).unwrap();
             assert_eq!(events.len(), usize::from(freshness == Freshness::New));
         }
+    }
+
+    #[test]
+    fn content_without_a_version_does_not_make_older_content_new() {
+        let mut unordered = received(6, "d6");
+        unordered.mark = None;
+        let case = after(&[
+            Command::Receive(received(5, "d5")),
+            bind(),
+            Command::Receive(unordered),
+            refuse(),
+        ]);
+        assert_eq!(case.mark, Some(UpdateMark::Counter(5)));
+        for (revision, expected) in [
+            (3, Freshness::Older),
+            (5, Freshness::New),
+            (6, Freshness::New),
+        ] {
+            let mark = Some(UpdateMark::Counter(revision));
+            assert_eq!(case.freshness("other", mark), expected, "{revision}");
+        }
+    }
+
+    #[test]
+    fn content_that_is_too_large_is_refused_in_one_commit() {
+        let large = |revision: i64, digest: &str| Command::ReceiveRefused {
+            received: received(revision, digest),
+            refused: Refused {
+                field: String::new(),
+                reason: "too large".into(),
+            },
+        };
+        let events = Case::default().decide(&large(4, "d4"), &()).unwrap();
+        assert!(matches!(
+            events[..],
+            [CaseEvent::Received(_), CaseEvent::Refused(_)]
+        ));
+        let case = fold::<Case>(&events);
+        assert!(!case.is_pending && case.refusal.is_some());
+        for again in [large(4, "d4"), large(3, "d3")] {
+            assert_eq!(case.decide(&again, &()), Ok(Vec::new()));
+        }
+        let smaller = case.decide(&Command::Receive(received(5, "d5")), &());
+        assert_eq!(smaller.unwrap().len(), 1);
     }
 
     #[test]

@@ -15,14 +15,18 @@ const POLICY: Policy = Policy {
     first_ms: 5_000,
     longest_ms: 600_000,
 };
+/// From this number of records on, a page that was made smaller has its largest size again.
+const FULL_PAGE: u32 = 100;
 
 /// The commands that change one source of cases.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// Starts the regular reads of the source. If the source runs with the same filter, it does not change.
+    /// Starts the regular reads of the source. If the source runs with the same filter, it does not change, except if its next
+    /// read is later than after the pause `pause_ms`, because the pause was longer before.
     Start {
         source: String,
         filter: String,
+        pause_ms: i64,
         at: Moment,
     },
     /// Stores that a message of the source arrived.
@@ -62,6 +66,8 @@ pub struct Failed {
     pub after_ms: Option<i64>,
     /// Whether the limit of the desk did not allow the request.
     pub is_throttled: bool,
+    /// The number of records on the next pages, if the response was too long and a page can have fewer records.
+    pub page_size: Option<u32>,
     pub at: Moment,
 }
 
@@ -92,6 +98,10 @@ pub struct CaseSource {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub filter: String,
     pub is_running: bool,
+    /// The number of records on a page, because a larger page was too long. `None` for the largest number of the kind of
+    /// source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page_size: Option<u32>,
 }
 
 impl Decider for CaseSource {
@@ -109,17 +119,30 @@ impl Decider for CaseSource {
     ) -> Result<Vec<CaseSourceEvent>, DecideError<Self>> {
         let reject = |rejection| Err(DecideError::Rejected(rejection));
         match command {
-            Command::Start { filter, .. } if self.is_running && self.filter == *filter => {
-                Ok(Vec::new())
+            Command::Start {
+                source,
+                filter,
+                pause_ms,
+                at,
+            } => {
+                let continues = self.is_running && self.filter == *filter;
+                // After a failed read, the source possibly demanded a pause.
+                let is_soon =
+                    self.attempts.failures > 0 || self.attempts.due <= at.plus_ms(*pause_ms);
+                Ok(if continues && is_soon {
+                    Vec::new()
+                } else {
+                    vec![
+                        Started {
+                            source: source.clone(),
+                            filter: filter.clone(),
+                            continues,
+                            due: *at,
+                        }
+                        .into(),
+                    ]
+                })
             }
-            Command::Start { source, filter, at } => Ok(vec![
-                Started {
-                    source: source.clone(),
-                    filter: filter.clone(),
-                    due: *at,
-                }
-                .into(),
-            ]),
             Command::Stop if !self.is_running => Ok(Vec::new()),
             Command::Stop => Ok(vec![Stopped {}.into()]),
             _ if !self.is_running => reject(Rejection::NotStarted),
@@ -161,7 +184,10 @@ impl Decider for CaseSource {
                 ])
             }
             Command::Fail(failed) => {
-                let due = self.attempts.retry_at(POLICY, failed.after_ms, failed.at);
+                let due = match failed.page_size {
+                    Some(_) => Some(failed.at),
+                    None => self.attempts.retry_at(POLICY, failed.after_ms, failed.at),
+                };
                 Ok(vec![
                     PullFailed {
                         attempt: failed.attempt,
@@ -169,6 +195,7 @@ impl Decider for CaseSource {
                         status: failed.status,
                         reason: failed.reason.clone(),
                         is_throttled: failed.is_throttled,
+                        page_size: failed.page_size,
                         due: due.unwrap_or_else(|| failed.at.plus_ms(POLICY.longest_ms)),
                     }
                     .into(),
@@ -184,8 +211,11 @@ impl Decider for CaseSource {
                 self.attempts.begin_again(started.due);
                 self.is_running = true;
                 self.filter.clone_from(&started.filter);
-                self.cursor.clear();
-                self.has_more = false;
+                if !started.continues {
+                    self.cursor.clear();
+                    self.has_more = false;
+                    self.page_size = None;
+                }
             }
             CaseSourceEvent::Hinted(hinted) => {
                 self.hints += 1;
@@ -196,11 +226,19 @@ impl Decider for CaseSource {
                 self.cursor.clone_from(&page.cursor);
                 self.hints_at_start = page.hints;
                 self.has_more = page.has_more;
+                // The pages of one list must not become larger, because the list counts them.
+                if !page.has_more {
+                    let larger = self.page_size.map(|size| size.saturating_mul(2));
+                    self.page_size = larger.filter(|size| *size < FULL_PAGE);
+                }
             }
             CaseSourceEvent::PullFailed(failed) if failed.is_throttled => {
                 self.attempts.postpone(failed.attempt, failed.due);
             }
-            CaseSourceEvent::PullFailed(failed) => self.attempts.fail(failed.attempt, failed.due),
+            CaseSourceEvent::PullFailed(failed) => {
+                self.attempts.fail(failed.attempt, failed.due);
+                self.page_size = failed.page_size.or(self.page_size);
+            }
             CaseSourceEvent::Stopped(_) => self.is_running = false,
         }
     }
@@ -240,8 +278,19 @@ mod tests {
             reason: "the response status is 503".into(),
             after_ms,
             is_throttled: false,
+            page_size: None,
             at: NOW,
         })
+    }
+
+    fn too_long(attempt: u32, page_size: u32) -> Command {
+        match fail(attempt, None) {
+            Command::Fail(failed) => Command::Fail(Failed {
+                page_size: Some(page_size),
+                ..failed
+            }),
+            other => other,
+        }
     }
 
     /// Executes the commands one after the other. Returns the last state.
@@ -257,6 +306,7 @@ mod tests {
         Command::Start {
             filter: String::new(),
             source: "helpdesk".into(),
+            pause_ms: 300_000,
             at: NOW,
         }
     }
@@ -310,6 +360,53 @@ mod tests {
         let many: Vec<Command> = (1..=20).map(|attempt| fail(attempt, None)).collect();
         let many = after(&[&[start()], &many[..]].concat());
         assert_eq!(many.attempts.due, NOW.plus_ms(600_000));
+    }
+
+    #[test]
+    fn a_page_that_is_too_long_is_read_again_at_once_with_fewer_records() {
+        let cut = after(&[start(), too_long(1, 50), too_long(2, 25)]);
+        assert_eq!((cut.page_size, cut.attempts.due), (Some(25), NOW));
+        // Another failure does not change the size, and the pages of one list do not grow.
+        let failed = after(&[start(), too_long(1, 25), fail(2, None), read(3, true)]);
+        assert_eq!(failed.page_size, Some(25));
+        assert_eq!(failed.cursor, "2");
+        let next = [start(), too_long(1, 25), read(2, false)];
+        assert_eq!(after(&next).page_size, Some(50));
+        let full = after(&[&next[..], &[read(3, false)]].concat());
+        assert_eq!(full.page_size, None);
+        let again = after(&[&next[..2], &[Command::Stop, start()]].concat());
+        assert_eq!(again.page_size, None);
+    }
+
+    #[test]
+    fn a_shorter_pause_makes_the_next_read_due_and_keeps_the_place() {
+        let mut waiting = after(&[start(), read(1, false)]);
+        waiting.cursor = "2026".into();
+        let with_pause = |pause_ms: i64, filter: &str| Command::Start {
+            source: "helpdesk".into(),
+            filter: filter.into(),
+            pause_ms,
+            at: NOW,
+        };
+        for pause_ms in [300_000, 600_000] {
+            assert_eq!(waiting.decide(&with_pause(pause_ms, ""), &()), Ok(vec![]));
+        }
+        let next = |command: &Command| {
+            let mut next = waiting.clone();
+            for event in waiting.decide(command, &()).expect("accepted") {
+                next.evolve(&event);
+            }
+            next
+        };
+        let shorter = next(&with_pause(60_000, ""));
+        assert_eq!(
+            (shorter.cursor.as_str(), shorter.attempts.due),
+            ("2026", NOW)
+        );
+        let other = next(&with_pause(300_000, "open"));
+        assert_eq!((other.cursor.as_str(), other.attempts.due), ("", NOW));
+        let failed = after(&[start(), fail(1, Some(900_000))]);
+        assert_eq!(failed.decide(&with_pause(60_000, ""), &()), Ok(vec![]));
     }
 
     #[test]

@@ -232,7 +232,15 @@ fn id_at(path: &str, record: &Value) -> Result<String, Unreadable> {
 
 /// Reads the version and the creation time of a record.
 pub fn clocks(mapping: &CaseMapping, record: &Value) -> Result<Clocks, Unreadable> {
-    let mark = match &mapping.update {
+    Ok(Clocks {
+        mark: mark(mapping, record)?,
+        created: created(mapping, record)?,
+    })
+}
+
+/// Reads the version of a record. Returns `None` if the mapping names no version.
+pub fn mark(mapping: &CaseMapping, record: &Value) -> Result<Option<UpdateMark>, Unreadable> {
+    Ok(match &mapping.update {
         None => None,
         Some(UpdateSource::Counter(path)) => {
             let counter = record.pointer(path).and_then(|value| match value {
@@ -248,12 +256,15 @@ pub fn clocks(mapping: &CaseMapping, record: &Value) -> Result<Clocks, Unreadabl
             Some(time) => Some(UpdateMark::Time(time)),
             None => return unreadable(path, "is required"),
         },
-    };
-    let created = match &mapping.created {
-        Some(path) => instant(record, path)?,
-        None => None,
-    };
-    Ok(Clocks { mark, created })
+    })
+}
+
+/// Reads the creation time of a record. Returns `None` if the mapping does not name it, or if the record has none.
+pub fn created(mapping: &CaseMapping, record: &Value) -> Result<Option<Moment>, Unreadable> {
+    match &mapping.created {
+        Some(path) => instant(record, path),
+        None => Ok(None),
+    }
 }
 
 /// Reads the service, the requester and the form values from a record.

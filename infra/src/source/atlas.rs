@@ -30,8 +30,6 @@ use super::{
 };
 use crate::http::{HttpError, HttpResponse};
 
-/// Number of work orders on one page.
-const PAGE_SIZE: usize = 100;
 /// The member with the work order in a message about a deletion.
 const DELETED: &str = "deleteWorkOrder";
 /// The members with the work order in the other messages.
@@ -106,7 +104,7 @@ fn conditions(filter: &str) -> Vec<Value> {
 }
 
 impl Changes for Atlas {
-    fn changed(&self, account: &Account, cursor: &str) -> PlannedRequest {
+    fn changed(&self, account: &Account, cursor: &str, size: usize) -> PlannedRequest {
         let since = Since::of(cursor);
         let mut conditions = conditions(&account.integration.filter);
         if let Some(at) = since.at {
@@ -117,18 +115,24 @@ impl Changes for Atlas {
         }
         let body = object_of!({
             "filterFields": conditions, "sortField": "updatedAt", "direction": "ASC",
-            "pageNum": number_of(&since.page).saturating_sub(1), "pageSize": PAGE_SIZE,
+            "pageNum": number_of(&since.page).saturating_sub(1), "pageSize": size,
         });
         keyed(account, "POST", "work-orders/search", Some(body))
     }
 
-    fn page(&self, cursor: &str, response: &Result<HttpResponse, HttpError>) -> Answer<Page> {
+    fn page(
+        &self,
+        _account: &Account,
+        cursor: &str,
+        size: usize,
+        response: &Result<HttpResponse, HttpError>,
+    ) -> Answer<Page> {
         let since = Since::of(cursor);
         succeeded(response).and_read(|mut body| {
             let Some(Value::Array(records)) = body.get_mut("content").map(Value::take) else {
                 return Err("`content` is missing in the response".into());
             };
-            Ok(since::page(&since, records, "/updatedAt", PAGE_SIZE))
+            Ok(since::page(&since, records, "/updatedAt", size))
         })
     }
 }
@@ -233,7 +237,7 @@ mod tests {
 
     #[test]
     fn changed_work_orders_are_read_in_the_order_of_their_changes() {
-        let planned = Atlas.changed(&account(""), "");
+        let planned = Atlas.changed(&account(""), "", 100);
         assert_eq!(
             (planned.method.as_str(), planned.url.as_str()),
             ("POST", "https://cmms.example.com/work-orders/search")
@@ -250,7 +254,12 @@ mod tests {
         let page = |cursor: &str, count: usize| {
             let orders: Vec<Value> = (0..count).map(|at| order(at % 60)).collect();
             let body = json!({ "content": orders, "last": true }).to_string();
-            match Atlas.page(cursor, &Ok(HttpResponse::of(200, body.as_bytes()))) {
+            match Atlas.page(
+                &account(""),
+                cursor,
+                100,
+                &Ok(HttpResponse::of(200, body.as_bytes())),
+            ) {
                 Answer::Done(page) => page,
                 other => panic!("{other:?}"),
             }
@@ -262,7 +271,7 @@ mod tests {
         );
         let filter = r#"{ "field": "team.id", "operation": "eq", "value": 3 }"#;
         let body = Atlas
-            .changed(&account(filter), "2026-11-28T10:00:59|3")
+            .changed(&account(filter), "2026-11-28T10:00:59|3", 100)
             .body;
         let body = body.expect("a body");
         assert_eq!(
@@ -278,7 +287,7 @@ mod tests {
             (last.cursor.as_str(), last.has_more),
             ("2026-11-28T09:58:59", false)
         );
-        let unreadable = Atlas.page("", &Ok(HttpResponse::of(200, b"[]")));
+        let unreadable = Atlas.page(&account(""), "", 100, &Ok(HttpResponse::of(200, b"[]")));
         assert!(matches!(unreadable, Answer::Unclear(_)), "{unreadable:?}");
     }
 

@@ -54,13 +54,23 @@ impl Source for DjangoHelpdesk {
 }
 
 impl Changes for DjangoHelpdesk {
-    fn changed(&self, account: &Account, cursor: &str) -> PlannedRequest {
+    fn page_size(&self) -> usize {
+        PAGE_SIZE
+    }
+
+    fn changed(&self, account: &Account, cursor: &str, size: usize) -> PlannedRequest {
         let page = page_of(cursor);
-        let path = format!("api/tickets/?status={OPEN}&page={page}&page_size={PAGE_SIZE}");
+        let path = format!("api/tickets/?status={OPEN}&page={page}&page_size={size}");
         planned(account, "GET", &path, None)
     }
 
-    fn page(&self, cursor: &str, response: &Result<HttpResponse, HttpError>) -> Answer<Page> {
+    fn page(
+        &self,
+        _account: &Account,
+        cursor: &str,
+        _size: usize,
+        response: &Result<HttpResponse, HttpError>,
+    ) -> Answer<Page> {
         let page = page_of(cursor);
         // A ticket was closed between two requests, so the last page no longer exists.
         if page > 1 && matches!(response, Ok(response) if response.status == 404) {
@@ -169,12 +179,17 @@ mod tests {
     }
 
     fn page(cursor: &str, status: u16, body: &str) -> Answer<Page> {
-        DjangoHelpdesk.page(cursor, &Ok(HttpResponse::of(status, body.as_bytes())))
+        DjangoHelpdesk.page(
+            &account(),
+            cursor,
+            50,
+            &Ok(HttpResponse::of(status, body.as_bytes())),
+        )
     }
 
     #[test]
     fn open_tickets_are_read_page_by_page() {
-        let planned = DjangoHelpdesk.changed(&account(), "");
+        let planned = DjangoHelpdesk.changed(&account(), "", 50);
         assert_eq!(
             planned.url,
             "https://helpdesk.example.com/api/tickets/?status=1,2&page=1&page_size=50"
@@ -192,7 +207,7 @@ mod tests {
         );
         assert!(
             DjangoHelpdesk
-                .changed(&account(), "2")
+                .changed(&account(), "2", 50)
                 .url
                 .contains("page=2&")
         );

@@ -5,14 +5,16 @@
 //! `PATCH <url>/<id>`, as most ticket systems and CRMs permit. The body of the change is a merge patch (RFC 7396) with the
 //! status and the assignee at their places in the record, and the text `note`. The desk finds a note of its own anywhere in
 //! the record.
+//!
+//! The desk can read the changed records from a list, in the form that `list` of the integration describes.
 
 use domain::api_call::plan::PlannedRequest;
 use domain::placeholder::percent;
 use serde_json::Value;
 
 use super::{
-    Account, Answer, Api, Delivered, NotDelivered, RecordWrite, Signature, Source, json, object,
-    planned, records_of,
+    Account, Answer, Api, Changes, Delivered, NotDelivered, Page, RecordWrite, Signature, Source,
+    json, object, planned, records_of, rest_list,
 };
 use crate::http::{HttpError, HttpResponse};
 
@@ -39,6 +41,32 @@ impl Source for GenericJson {
 
     fn api(&self) -> Option<&'static dyn Api> {
         Some(&Self)
+    }
+
+    fn has_described_list(&self) -> bool {
+        true
+    }
+
+    fn changes(&self) -> Option<&'static dyn Changes> {
+        Some(&Self)
+    }
+}
+
+impl Changes for GenericJson {
+    fn changed(&self, account: &Account, cursor: &str, size: usize) -> PlannedRequest {
+        let list = account.integration.list.clone().unwrap_or_default();
+        rest_list::changed(account, &list, cursor, size)
+    }
+
+    fn page(
+        &self,
+        account: &Account,
+        cursor: &str,
+        _size: usize,
+        response: &Result<HttpResponse, HttpError>,
+    ) -> Answer<Page> {
+        let list = account.integration.list.clone().unwrap_or_default();
+        rest_list::page(account, &list, cursor, response)
     }
 }
 

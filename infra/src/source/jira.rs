@@ -10,6 +10,9 @@
 //! Jira compares times in a search in the time zone of the account, and returns times in the same time zone. The search has
 //! the precision of one minute. Jira Cloud has another path for searches than Jira Data Center, with tokens instead of page
 //! numbers.
+//!
+//! A message about a deleted issue contains the issue with its last status. The desk replaces this status by `DELETED`, so
+//! that `ends` of the mapping can end the ticket.
 
 use domain::api_call::plan::PlannedRequest;
 use domain::placeholder::percent;
@@ -18,13 +21,11 @@ use serde_json::{Value, json as object_of};
 
 use super::since::{Since, number_of};
 use super::{
-    Account, Answer, Api, Changes, Delivered, JSON, NotDelivered, Page, RecordWrite, Rights,
-    Signature, Source, json, object, planned, query, second_of, succeeded,
+    Account, Answer, Api, Changes, Delivered, JSON, NotDelivered, PAGE_SIZE, Page, RecordWrite,
+    Rights, Signature, Source, json, object, planned, query, second_of, succeeded,
 };
 use crate::http::{HttpError, HttpResponse};
 
-/// Number of issues on one page.
-const PAGE_SIZE: usize = 100;
 /// The fields that the desk reads: all that Jira shows in lists.
 const FIELDS: (&str, &str) = ("fields", "*navigable");
 /// The permissions that the desk needs.
@@ -36,6 +37,8 @@ const EXCESS: [&str; 4] = [
     "ADMINISTER_PROJECTS",
     "DELETE_ISSUES",
 ];
+/// The id and the name of the status of a deleted issue. Jira has no such status.
+const DELETED: &str = "DELETED";
 /// Maximum number of transitions in the reason of a failure.
 const NAMED_MAX: usize = 20;
 
@@ -64,8 +67,21 @@ impl Source for Jira {
         {
             return Ok(Delivered::Records(Vec::new()));
         }
+        let is_deleted = event == "jira:issue_deleted";
         match body.get_mut("issue").map(Value::take) {
-            Some(issue @ Value::Object(_)) => Ok(Delivered::Records(vec![issue])),
+            Some(mut issue @ Value::Object(_)) => {
+                if is_deleted {
+                    // The last status of a deleted issue is of no use.
+                    let status = object_of!({ "id": DELETED, "name": DELETED });
+                    match issue.get_mut("fields").and_then(Value::as_object_mut) {
+                        Some(fields) => {
+                            fields.insert("status".into(), status);
+                        }
+                        None => issue["fields"] = object_of!({ "status": status }),
+                    }
+                }
+                Ok(Delivered::Records(vec![issue]))
+            }
             _ => Err(NotDelivered::Unreadable("`issue` is required".into())),
         }
     }
@@ -86,7 +102,7 @@ fn is_cloud(account: &Account) -> bool {
 }
 
 impl Changes for Jira {
-    fn changed(&self, account: &Account, cursor: &str) -> PlannedRequest {
+    fn changed(&self, account: &Account, cursor: &str, size: usize) -> PlannedRequest {
         let since = Since::of(cursor);
         let filter = account.integration.filter.as_str();
         let filter = (!filter.is_empty()).then(|| format!("({filter})"));
@@ -98,10 +114,10 @@ impl Changes for Jira {
         let (path, page) = if is_cloud(account) {
             ("search/jql", ("nextPageToken", since.page.clone()))
         } else {
-            let start = (number_of(&since.page) - 1) * PAGE_SIZE;
+            let start = (number_of(&since.page) - 1) * size;
             ("search", ("startAt", start.to_string()))
         };
-        let size = PAGE_SIZE.to_string();
+        let size = size.to_string();
         let mut parameters = vec![("jql", jql.trim_start()), ("maxResults", &size), FIELDS];
         if !page.1.is_empty() {
             parameters.push((page.0, &page.1));
@@ -110,7 +126,13 @@ impl Changes for Jira {
         planned(account, "GET", &path, None)
     }
 
-    fn page(&self, cursor: &str, response: &Result<HttpResponse, HttpError>) -> Answer<Page> {
+    fn page(
+        &self,
+        _account: &Account,
+        cursor: &str,
+        _size: usize,
+        response: &Result<HttpResponse, HttpError>,
+    ) -> Answer<Page> {
         let since = Since::of(cursor);
         succeeded(response).and_read(|mut body| {
             let Value::Array(records) = body["issues"].take() else {
@@ -293,7 +315,7 @@ mod tests {
 
     fn page(cursor: &str, body: &Value) -> Page {
         let response = Ok(HttpResponse::of(200, body.to_string().as_bytes()));
-        match Jira.page(cursor, &response) {
+        match Jira.page(&account("https://jira.example.com"), cursor, 100, &response) {
             Answer::Done(page) => page,
             other => panic!("{other:?}"),
         }
@@ -306,7 +328,7 @@ mod tests {
     #[test]
     fn changed_issues_are_read_in_the_order_of_their_changes() {
         let own = account("https://jira.example.com");
-        let first = Jira.changed(&own, "").url;
+        let first = Jira.changed(&own, "", 100).url;
         assert_eq!(
             first,
             "https://jira.example.com/rest/api/2/search?jql=%28project%20%3D%20ITSM%20OR%20project%20%3D%20HR%29%20ORDER%20BY%20updated%20ASC%2C%20key%20ASC&maxResults=100&fields=%2Anavigable&startAt=0"
@@ -320,7 +342,7 @@ mod tests {
             (read.cursor.as_str(), read.has_more),
             ("2026-11-28T10:00:00", true)
         );
-        let second = Jira.changed(&own, &read.cursor).url;
+        let second = Jira.changed(&own, &read.cursor, 100).url;
         assert!(
             second.contains("updated%20%3E%3D%20%222026-11-28%2010%3A00%22"),
             "{second}"
@@ -333,6 +355,31 @@ mod tests {
             (read.cursor.as_str(), read.has_more),
             ("2026-11-28T09:58:00", false)
         );
+    }
+
+    #[test]
+    fn a_deleted_issue_has_a_status_of_its_own() {
+        let read = |event: &str, issue: Value| {
+            let body = json!({ "webhookEvent": event, "issue": issue }).to_string();
+            match Jira.read(body.as_bytes()) {
+                Ok(Delivered::Records(mut records)) => records.remove(0),
+                other => panic!("{other:?}"),
+            }
+        };
+        let issue = json!({ "id": "1", "fields": { "summary": "x", "status": { "id": "3", "name": "Open" } } });
+        let deleted = json!({ "id": "DELETED", "name": "DELETED" });
+        let updated = read("jira:issue_updated", issue.clone());
+        assert_eq!(updated["fields"]["status"]["id"], "3");
+        let read_deleted = read("jira:issue_deleted", issue);
+        assert_eq!(
+            read_deleted["fields"],
+            json!({ "summary": "x", "status": deleted })
+        );
+        // Some versions send only the id and the key.
+        for fields in [json!(null), json!("x")] {
+            let short = read("jira:issue_deleted", json!({ "id": "1", "fields": fields }));
+            assert_eq!(short["fields"], json!({ "status": deleted }));
+        }
     }
 
     #[test]
@@ -361,7 +408,7 @@ mod tests {
     #[test]
     fn jira_cloud_continues_with_a_token() {
         let cloud = account("https://x.atlassian.net/");
-        let url = Jira.changed(&cloud, "").url;
+        let url = Jira.changed(&cloud, "", 100).url;
         assert!(url.contains("/rest/api/2/search/jql?jql="), "{url}");
         assert!(
             !url.contains("nextPageToken") && !url.contains("startAt"),
@@ -374,7 +421,7 @@ mod tests {
             (read.cursor.as_str(), read.has_more),
             ("2026-11-28T10:00:00|t|1", true)
         );
-        let url = Jira.changed(&cloud, &read.cursor).url;
+        let url = Jira.changed(&cloud, &read.cursor, 100).url;
         assert!(url.ends_with("nextPageToken=t%7C1"), "{url}");
     }
 

@@ -9,6 +9,7 @@ pub mod bk_monitor;
 pub mod django_helpdesk;
 pub mod generic_json;
 pub mod jira;
+mod rest_list;
 pub mod servicenow;
 pub mod servicenow_csm;
 mod since;
@@ -27,6 +28,8 @@ use crate::http::{HttpError, HttpResponse};
 
 /// Timeout of one request, milliseconds.
 const TIMEOUT_MS: i64 = 10_000;
+/// The largest number of records on one page of most systems.
+const PAGE_SIZE: usize = 100;
 /// Maximum number of records in one message.
 const RECORDS_MAX: usize = 100;
 
@@ -193,6 +196,10 @@ pub trait Source: Send + Sync {
     fn api(&self) -> Option<&'static dyn Api> {
         None
     }
+    /// Returns true if an integration describes the list from which the desk reads the changed records.
+    fn has_described_list(&self) -> bool {
+        false
+    }
     /// Returns the requests that read the changed records, or `None` if the desk cannot read them.
     fn changes(&self) -> Option<&'static dyn Changes> {
         None
@@ -259,10 +266,22 @@ pub struct Rights {
 
 /// Builds the requests that read the changed records of one kind of external system.
 pub trait Changes: Send + Sync {
-    /// Builds the request that reads the page of records at the cursor. The cursor of the first page is empty.
-    fn changed(&self, account: &Account, cursor: &str) -> PlannedRequest;
+    /// Returns the largest number of records on one page.
+    fn page_size(&self) -> usize {
+        PAGE_SIZE
+    }
+    /// Builds the request that reads the page of records at the cursor. The cursor of the first page is empty. `size` is the
+    /// number of records on a full page. A list that began with a larger size can continue with a smaller one: some records
+    /// are then read twice.
+    fn changed(&self, account: &Account, cursor: &str, size: usize) -> PlannedRequest;
     /// Reads the response to [`Changes::changed`].
-    fn page(&self, cursor: &str, response: &Result<HttpResponse, HttpError>) -> Answer<Page>;
+    fn page(
+        &self,
+        account: &Account,
+        cursor: &str,
+        size: usize,
+        response: &Result<HttpResponse, HttpError>,
+    ) -> Answer<Page>;
 }
 
 /// How a system signs its messages: an HMAC over the bytes of the body, in hexadecimal digits.

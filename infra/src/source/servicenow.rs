@@ -19,8 +19,6 @@ use super::{
 };
 use crate::http::{HttpError, HttpResponse};
 
-/// Number of records on one page.
-const PAGE_SIZE: usize = 100;
 /// The parameter with which references are ids, as in messages, and not objects.
 const PLAIN: (&str, &str) = ("sysparm_exclude_reference_link", "true");
 
@@ -51,7 +49,7 @@ impl Source for ServiceNow {
 }
 
 impl Changes for ServiceNow {
-    fn changed(&self, account: &Account, cursor: &str) -> PlannedRequest {
+    fn changed(&self, account: &Account, cursor: &str, size: usize) -> PlannedRequest {
         let since = Since::of(cursor);
         let filter = account.integration.filter.as_str();
         let time = since
@@ -60,23 +58,29 @@ impl Changes for ServiceNow {
         let order = "ORDERBYsys_updated_on^ORDERBYsys_id".to_owned();
         let terms = (!filter.is_empty()).then(|| filter.to_owned());
         let terms: Vec<String> = terms.into_iter().chain(time).chain([order]).collect();
-        let offset = ((number_of(&since.page) - 1) * PAGE_SIZE).to_string();
+        let offset = ((number_of(&since.page) - 1) * size).to_string();
         let path = query(&[
             ("sysparm_query", &terms.join("^")),
-            ("sysparm_limit", &PAGE_SIZE.to_string()),
+            ("sysparm_limit", &size.to_string()),
             ("sysparm_offset", &offset),
             PLAIN,
         ]);
         planned(account, "GET", &path, None)
     }
 
-    fn page(&self, cursor: &str, response: &Result<HttpResponse, HttpError>) -> Answer<Page> {
+    fn page(
+        &self,
+        _account: &Account,
+        cursor: &str,
+        size: usize,
+        response: &Result<HttpResponse, HttpError>,
+    ) -> Answer<Page> {
         let since = Since::of(cursor);
         succeeded(response).and_read(|mut body| {
             let Value::Array(records) = body["result"].take() else {
                 return Err("`result` is missing in the response".into());
             };
-            Ok(since::page(&since, records, "/sys_updated_on", PAGE_SIZE))
+            Ok(since::page(&since, records, "/sys_updated_on", size))
         })
     }
 }
@@ -167,7 +171,7 @@ mod tests {
 
     #[test]
     fn changed_records_are_read_in_the_order_of_their_changes() {
-        let url = |cursor: &str| ServiceNow.changed(&account(), cursor).url;
+        let url = |cursor: &str| ServiceNow.changed(&account(), cursor, 100).url;
         assert_eq!(
             url(""),
             "https://x.service-now.com/api/now/table/incident?sysparm_query=active%3Dtrue%5EORDERBYsys_updated_on%5EORDERBYsys_id&sysparm_limit=100&sysparm_offset=0&sysparm_exclude_reference_link=true"
@@ -182,7 +186,12 @@ mod tests {
         let page = |cursor: &str, count: usize| {
             let records: Vec<Value> = (0..count).map(|at| record(at % 60)).collect();
             let body = json!({ "result": records }).to_string();
-            ServiceNow.page(cursor, &Ok(HttpResponse::of(200, body.as_bytes())))
+            ServiceNow.page(
+                &account(),
+                cursor,
+                100,
+                &Ok(HttpResponse::of(200, body.as_bytes())),
+            )
         };
         let Answer::Done(full) = page("", 100) else {
             panic!("a page")

@@ -51,12 +51,18 @@ impl Source for ServiceNowCsm {
 }
 
 impl Changes for ServiceNowCsm {
-    fn changed(&self, account: &Account, cursor: &str) -> PlannedRequest {
-        ServiceNow.changed(&at_table(account), cursor)
+    fn changed(&self, account: &Account, cursor: &str, size: usize) -> PlannedRequest {
+        ServiceNow.changed(&at_table(account), cursor, size)
     }
 
-    fn page(&self, cursor: &str, response: &Result<HttpResponse, HttpError>) -> Answer<Page> {
-        ServiceNow.page(cursor, response)
+    fn page(
+        &self,
+        account: &Account,
+        cursor: &str,
+        size: usize,
+        response: &Result<HttpResponse, HttpError>,
+    ) -> Answer<Page> {
+        ServiceNow.page(account, cursor, size, response)
     }
 }
 
@@ -117,7 +123,7 @@ mod tests {
             let url = planned.url;
             assert!(url.starts_with(&format!("{table}/46d4?")), "{url}");
         }
-        let changed = ServiceNowCsm.changed(&account, "").url;
+        let changed = ServiceNowCsm.changed(&account, "", 100).url;
         assert!(
             changed.starts_with(&format!("{table}?sysparm_query=")),
             "{changed}"

@@ -17,8 +17,6 @@ use super::{
 };
 use crate::http::{HttpError, HttpResponse};
 
-/// Number of tickets on one page. Zammad returns at most this number.
-const PAGE_SIZE: usize = 100;
 /// The role that the desk needs, and the role of administrators. The roles of other organizations have other names.
 const AGENT: &str = "Agent";
 const ADMIN: &str = "Admin";
@@ -70,7 +68,7 @@ impl Source for Zammad {
 }
 
 impl Changes for Zammad {
-    fn changed(&self, account: &Account, cursor: &str) -> PlannedRequest {
+    fn changed(&self, account: &Account, cursor: &str, size: usize) -> PlannedRequest {
         let since = Since::of(cursor);
         let filter = account.integration.filter.as_str();
         let filter = (!filter.is_empty()).then(|| format!("({filter})"));
@@ -80,7 +78,7 @@ impl Changes for Zammad {
         );
         let time = format!("updated_at:[{begin} TO *]");
         let terms: Vec<String> = filter.into_iter().chain([time]).collect();
-        let size = PAGE_SIZE.to_string();
+        let size = size.to_string();
         let path = query(&[
             ("query", &terms.join(" AND ")),
             ("sort_by", "updated_at"),
@@ -94,14 +92,20 @@ impl Changes for Zammad {
         planned_with(account, TOKEN, "GET", &path, None)
     }
 
-    fn page(&self, cursor: &str, response: &Result<HttpResponse, HttpError>) -> Answer<Page> {
+    fn page(
+        &self,
+        _account: &Account,
+        cursor: &str,
+        size: usize,
+        response: &Result<HttpResponse, HttpError>,
+    ) -> Answer<Page> {
         let since = Since::of(cursor);
         succeeded(response).and_read(|body| {
             let Value::Array(records) = body else {
                 return Err("the response is not a list of tickets".into());
             };
             let records = records.into_iter().map(as_in_webhooks).collect();
-            Ok(since::page(&since, records, "/updated_at", PAGE_SIZE))
+            Ok(since::page(&since, records, "/updated_at", size))
         })
     }
 }
@@ -213,7 +217,7 @@ mod tests {
 
     #[test]
     fn changed_tickets_have_the_form_of_a_webhook() {
-        let planned = Zammad.changed(&account(""), "2026-11-28T10:00:05|2");
+        let planned = Zammad.changed(&account(""), "2026-11-28T10:00:05|2", 100);
         assert_eq!(planned.headers[0].1, "Token token=s3cret");
         assert!(
             planned.url.starts_with("https://zammad.example.com/api/v1/tickets/search?query=%28group.name%3AIT%29%20AND%20updated_at%3A%5B%222026-11-28T10%3A00%3A05Z%22%20TO%20%2A%5D&sort_by=updated_at&order_by=asc&page=2&"),
@@ -221,13 +225,13 @@ mod tests {
             planned.url
         );
         assert_eq!(
-            Zammad.changed(&account("desk"), "").headers[0].1,
+            Zammad.changed(&account("desk"), "", 100).headers[0].1,
             "Basic ZGVzazpzM2NyZXQ="
         );
         let body = json!([{ "id": 81, "state": "open", "priority": "2 normal", "customer": "lisi@example.com",
             "updated_at": "2026-11-28T10:00:07.123Z", "owner": null }]);
         let response = Ok(HttpResponse::of(200, body.to_string().as_bytes()));
-        let Answer::Done(page) = Zammad.page("", &response) else {
+        let Answer::Done(page) = Zammad.page(&account(""), "", 100, &response) else {
             panic!("a page")
         };
         assert_eq!(

@@ -75,7 +75,8 @@ pub struct Message<'a> {
     /// The name of the stream of the object to which the message refers.
     pub subject: String,
     pub body: &'a [u8],
-    /// The id that is the same for each repetition of the message. `None` if only the content identifies the message.
+    /// The id that is the same for each repetition of the message, and that no other message has. `None` if only the content
+    /// identifies the message.
     pub delivery: Option<&'a str>,
     /// The reason why the body is not valid, or `None` for a valid body.
     pub problem: Option<String>,
@@ -102,9 +103,7 @@ pub async fn store_message(app: &App, message: &Message<'_>) -> Result<(), Error
     let keys = app.keys().await?;
     let identity = match message.delivery {
         Some(delivery) => identity_of(delivery),
-        None => blake3::keyed_hash(&keys.fingerprint, message.body)
-            .to_hex()
-            .to_string(),
+        None => digest_of(&keys.fingerprint, message.body),
     };
     let stream = stream_of(message.source, &message.subject, &identity);
     let mut nonce = [0; NONCE_BYTES];
@@ -130,6 +129,18 @@ pub async fn store_message(app: &App, message: &Message<'_>) -> Result<(), Error
         Err(ExecuteError::Technical(error)) => Err(error),
         Err(ExecuteError::Rejected(rejection)) => match rejection {},
     }
+}
+
+fn digest_of(key: &[u8; 32], body: &[u8]) -> String {
+    blake3::keyed_hash(key, body).to_hex().to_string()
+}
+
+/// Returns the id of a message whose sender chose the text `delivery`. The signature of the message does not protect this
+/// text, and a sender can use it again for other content, for example after its counter begins again. Only the text together
+/// with the content therefore identifies the message.
+pub async fn delivery_of(app: &App, delivery: &str, body: &[u8]) -> Result<String, Error> {
+    let digest = digest_of(&app.keys().await?.fingerprint, body);
+    Ok(format!("{delivery} {digest}"))
 }
 
 /// Returns the text that identifies a message by its id.

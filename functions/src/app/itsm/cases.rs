@@ -172,15 +172,7 @@ pub async fn receive_from(
     };
     let app_code = own_app(source);
     let mut changed = 0;
-    for (at, record) in records.iter().enumerate() {
-        if record.to_string().len() > RECORD_BYTES_MAX {
-            tracing::warn!(
-                source,
-                at,
-                "a record is larger than {RECORD_BYTES_MAX} bytes"
-            );
-            continue;
-        }
+    for record in records {
         let arrival = Arrival {
             source,
             mapping,
@@ -225,6 +217,8 @@ async fn receive_one(app: &App, arrival: &Arrival<'_>, meta: &Meta) -> Result<Re
         _ if case.is_pending => Outcome::Pending,
         _ if case.refusal.is_some() => Outcome::Refused,
         Freshness::Same => Outcome::Unchanged,
+        // The content was apart from that of the record, and the record received other content later.
+        Freshness::New if case.identified.is_some() => Outcome::Older,
         Freshness::New if case.is_skipped => Outcome::Skipped,
         Freshness::New if case.updates > 0 => Outcome::Updated,
         Freshness::New => Outcome::Opened,
@@ -237,8 +231,12 @@ async fn receive_one(app: &App, arrival: &Arrival<'_>, meta: &Meta) -> Result<Re
 }
 
 /// Stores the content of a record, if this content is newer than the stored content of the same
-/// record. Returns the name of the event stream of the record, the result of the comparison with
+/// record. Returns the name of the event stream with the content, the result of the comparison with
 /// the stored content, and the digest of the content.
+///
+/// Content that is too large is refused at once, and only its digest is stored. Such content, and
+/// content without a readable version, does not replace other content of the same record. Both have an
+/// event stream of their own if the record has other content.
 async fn store(
     app: &App,
     arrival: &Arrival<'_>,
@@ -246,53 +244,124 @@ async fn store(
 ) -> Result<(String, Freshness, String), Error> {
     let content = arrival.record.to_string();
     let digest = digest(app, content.as_bytes()).await?;
-    let record = mapping::record_id(arrival.mapping, arrival.record).unwrap_or_default();
-    let clocks = mapping::clocks(arrival.mapping, arrival.record).unwrap_or_default();
-    let stream = stream_of(arrival.source, &record, &digest);
-    let case = app.ledger.load::<Case>(&stream).await?.aggregate.0;
-    let freshness = case.freshness(&digest, clocks.mark);
-    if freshness != Freshness::New {
-        return Ok((stream, freshness, digest));
-    }
-    let secret = secret_name(&stream, &digest);
-    app.ledger
-        .keys
-        .keep_secret(&secret, content.as_bytes())
-        .await?;
-    let now = app.ledger.clock.now();
+    let mark = mapping::mark(arrival.mapping, arrival.record);
+    let is_large = content.len() > RECORD_BYTES_MAX;
+    let replaces = mark.is_ok() && !is_large;
     let received = Received {
         source: arrival.source.to_owned(),
-        record,
-        mark: clocks.mark,
-        created: clocks.created,
-        received: now,
+        record: mapping::record_id(arrival.mapping, arrival.record).unwrap_or_default(),
+        mark: mark.unwrap_or_default(),
+        created: mapping::created(arrival.mapping, arrival.record).unwrap_or_default(),
+        received: app.ledger.clock.now(),
         status: mapping::status(arrival.mapping, arrival.record),
         digest: digest.clone(),
         app: arrival.app.clone(),
-        due: now.plus_ms(PROCESS_MS),
+        due: app.ledger.clock.now().plus_ms(PROCESS_MS),
     };
-    let command_envelope = CommandEnvelope {
-        stream: stream.clone(),
-        command_id: app.ledger.fresh_id(),
-        meta: meta.clone(),
-    };
-    let outcome = app
-        .ledger
-        .execute::<Case>(&command_envelope, &Command::Receive(received), &NoContext)
-        .await
-        .map_err(not_expected)?;
-    // The new content has replaced the earlier content of the same record. The earlier content is
-    // therefore deleted from the key store.
-    if !case.digest.is_empty() && case.digest != digest {
-        let replaced = secret_name(&stream, &case.digest);
-        app.ledger.keys.remove_secret(&replaced).await?;
+    for _ in 0..PROCESS_ATTEMPTS {
+        let place = Place::of(app, &received, replaces).await?;
+        let (stream, case) = (place.stream, place.case);
+        let freshness = case.freshness(&digest, received.mark);
+        if freshness != Freshness::New {
+            return Ok((stream, freshness, digest));
+        }
+        let secret = secret_name(&stream, &digest);
+        let command = if is_large {
+            Command::ReceiveRefused {
+                received: received.clone(),
+                refused: too_large(content.len()),
+            }
+        } else {
+            app.ledger
+                .keys
+                .keep_secret(&secret, content.as_bytes())
+                .await?;
+            Command::Receive(received.clone())
+        };
+        let command_envelope = CommandEnvelope {
+            stream: stream.clone(),
+            command_id: app.ledger.fresh_id(),
+            meta: meta.clone(),
+        };
+        let expected = (!replaces).then_some(place.last);
+        let executed = app
+            .ledger
+            .execute_at::<Case>(&command_envelope, expected, &command, &NoContext)
+            .await;
+        let outcome = match executed {
+            Ok(outcome) => outcome,
+            // Other content of the record arrived at the same time. This content must not replace it.
+            Err(ExecuteError::Technical(error)) if error.kind == Kind::Stale => {
+                let state = app.ledger.load::<Case>(&stream).await?.aggregate.0;
+                if state.digest != digest {
+                    app.ledger.keys.remove_secret(&secret).await?;
+                }
+                continue;
+            }
+            Err(failure) => return Err(not_expected(failure)),
+        };
+        if outcome.events.is_empty() {
+            let freshness = outcome.state.freshness(&digest, received.mark);
+            return Ok((stream, freshness, digest));
+        }
+        // The new content has replaced the earlier content of the same record. The earlier content is
+        // therefore deleted from the key store.
+        if !case.digest.is_empty() && case.digest != digest {
+            let replaced = secret_name(&stream, &case.digest);
+            app.ledger.keys.remove_secret(&replaced).await?;
+        }
+        return Ok((stream, Freshness::New, digest));
     }
-    let freshness = if outcome.events.is_empty() {
-        outcome.state.freshness(&digest, clocks.mark)
-    } else {
-        Freshness::New
-    };
-    Ok((stream, freshness, digest))
+    Err(Error::new(
+        Kind::Conflict,
+        format!(
+            "a record of {} received new content during every attempt",
+            arrival.source
+        ),
+    ))
+}
+
+/// The event stream for content that arrived.
+struct Place {
+    stream: String,
+    case: Case,
+    /// The sequence number of the last event of the stream.
+    last: i64,
+}
+
+impl Place {
+    /// Returns the event stream for content of a record. If the content must not replace other content
+    /// (`replaces` is false), and if the stream of the record has other content, this is a second
+    /// stream of the same record.
+    async fn of(app: &App, received: &Received, replaces: bool) -> Result<Self, Error> {
+        let (source, record) = (&received.source, &received.record);
+        let own = Self::load(app, stream_of(source, record, &received.digest)).await?;
+        let case = &own.case;
+        let is_held = case.is_pending || case.mark.is_some() || case.ticket.is_some();
+        let is_new = case.freshness(&received.digest, received.mark) == Freshness::New;
+        if replaces || record.is_empty() || !is_held || !is_new {
+            return Ok(own);
+        }
+        Self::load(app, stream_apart(source, record)).await
+    }
+
+    async fn load(app: &App, stream: String) -> Result<Self, Error> {
+        let loaded = app.ledger.load::<Case>(&stream).await?;
+        Ok(Self {
+            last: loaded.next - 1,
+            case: loaded.aggregate.0,
+            stream,
+        })
+    }
+}
+
+fn too_large(bytes: usize) -> Refused {
+    Refused {
+        field: String::new(),
+        reason: format!(
+            "the record has {bytes} bytes, but at most {RECORD_BYTES_MAX} are allowed; its content is not stored"
+        ),
+    }
 }
 
 /// Processes the content of a case (the event stream of one external record) again after this
@@ -454,7 +523,12 @@ impl Step<'_> {
         } else {
             let secret = secret_name(self.stream, &self.case.digest);
             let Some(stored) = app.ledger.keys.secret(&secret).await? else {
-                return Err(refused("", "the content is not in the key store".into()));
+                if let Some(case) = self.later().await? {
+                    return Ok(Command::Identify(Identified { case }));
+                }
+                let reason =
+                    "the content is not in the key store; the source must send the record again";
+                return Err(refused("", reason.into()));
             };
             Cow::Owned(serde_json::from_slice(&stored).unwrap_or_default())
         };
@@ -464,7 +538,7 @@ impl Step<'_> {
             return Err(refused("", "the source has no mapping".into()));
         };
         let id = mapping::record_id(mapping, record)?;
-        if self.case.record.is_empty() {
+        if self.stream != self.own_stream() {
             return self.identify(mapping, record).await;
         }
         mapping::clocks(mapping, record)?;
@@ -553,13 +627,31 @@ impl Step<'_> {
         Ok(found)
     }
 
+    /// Returns the name of the stream with the content of the record. A case without a record id, and a
+    /// case with content that must not replace other content, have other streams.
+    fn own_stream(&self) -> String {
+        stream_of(&self.case.source, &self.case.record, "")
+    }
+
+    /// Returns the stream of the record if the content of this case is apart from it, and if the record
+    /// received other content after this content.
+    async fn later(&self) -> Result<Option<String>, Error> {
+        let own = self.own_stream();
+        if self.case.record.is_empty() || self.stream == own {
+            return Ok(None);
+        }
+        let case = self.app.ledger.load::<Case>(&own).await?.aggregate.0;
+        Ok((case.received > self.case.received).then_some(own))
+    }
+
     /// Stores the content of this case in a second case, and processes the second case. A case is
-    /// the event stream of one external record. The current case has no record id, and the second
-    /// case has the record id.
+    /// the event stream of one external record. The current case has no record id or no readable
+    /// version, and the second case has both.
     ///
     /// An earlier version of the mapping (the rules for reading a record) did not find the record
-    /// id in the content. The corrected mapping finds the record id. Returns the command that
-    /// stores the name of the second case in the current case.
+    /// id or the version in the content. The corrected mapping finds both. Returns the command that
+    /// stores the name of the second case in the current case. If the version is still unreadable, the
+    /// content is refused, except if the record received other content later.
     async fn identify(&self, mapping: &CaseMapping, record: &Value) -> Result<Command, Failure> {
         let arrival = Arrival {
             source: &self.case.source,
@@ -568,6 +660,13 @@ impl Step<'_> {
             app: &self.case.app,
         };
         let (case, ..) = store(self.app, &arrival, &self.meta).await?;
+        if case == self.stream {
+            if let Some(case) = self.later().await? {
+                return Ok(Command::Identify(Identified { case }));
+            }
+            mapping::mark(mapping, record)?;
+            return Err(refused("", "the record has other content".into()));
+        }
         Box::pin(process(self.app, &case, None)).await?;
         Ok(Command::Identify(Identified { case }))
     }
@@ -726,6 +825,12 @@ pub fn id_of(stream: &str) -> &str {
 fn stream_of(source: &str, record: &str, digest: &str) -> String {
     let unidentified = if record.is_empty() { digest } else { "" };
     let hash = command_id(&["case", source, record, unidentified]);
+    format!("case-{}", hex(&hash))
+}
+
+/// Returns the name of the event stream for content of a record that must not replace its other content.
+fn stream_apart(source: &str, record: &str) -> String {
+    let hash = command_id(&["case", source, record, "apart"]);
     format!("case-{}", hex(&hash))
 }
 

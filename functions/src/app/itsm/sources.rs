@@ -89,13 +89,17 @@ pub async fn accept(
     let delivery = codec
         .delivery_header()
         .and_then(|name| message.header(name));
+    let delivery = match delivery {
+        Some(delivery) => Some(callbacks::delivery_of(app, delivery, body).await?),
+        None => None,
+    };
     callbacks::store_message(
         app,
         &callbacks::Message {
             source: &defined.name,
             subject: stream_of(&defined.name),
             body,
-            delivery,
+            delivery: delivery.as_deref(),
             problem: problem.clone(),
         },
     )
@@ -180,7 +184,8 @@ pub async fn start_or_stop(app: &App, source: &str, meta: Meta) -> Result<(), Er
     let command = match reading(app, source).await? {
         Some(reading) => case_source::Command::Start {
             source: source.to_owned(),
-            filter: reading.defined.filter,
+            filter: selection_of(&reading.defined),
+            pause_ms: reading.pause_ms,
             at: app.ledger.clock.now(),
         },
         // A source that does not run is not changed.
@@ -210,6 +215,15 @@ pub async fn start_or_stop(app: &App, source: &str, meta: Meta) -> Result<(), Er
         .await
         .map(drop)
         .map_err(ExecuteError::unexpected)
+}
+
+/// Returns a text that describes which records the desk reads. If the text changes, the desk reads the list again from its
+/// beginning.
+fn selection_of(defined: &Defined) -> String {
+    match &defined.list {
+        None => defined.filter.clone(),
+        Some(list) => format!("{} {}", defined.filter, serde_json::json!(list)),
+    }
 }
 
 /// Returns the definition of a source whose cases the desk compares with their records, with the times of the comparisons.

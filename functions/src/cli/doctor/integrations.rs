@@ -97,6 +97,8 @@ enum Reply {
     NotSent(String),
     Unclear(String),
     Rejected(String),
+    /// The response is longer than the desk reads, although it can contain only one record.
+    TooLong,
 }
 
 impl Means<'_> {
@@ -140,6 +142,14 @@ impl Means<'_> {
         } = checked;
         match (reply, status) {
             (Reply::Fine, _) => fine(what, format!("{url} accepts the credentials")),
+            (Reply::TooLong, _) => wrong(
+                what,
+                format!(
+                    "{url} accepts the credentials, but its response for one record has more than {} MiB",
+                    sources::RESPONSE_BYTES_MAX >> 20
+                ),
+                "exclude such records with `filter`, or remove large values from the first record of the list; a `list` of generic_json needs `size`; the source is not read beyond this record",
+            ),
             (_, Some(429)) => warning(
                 what,
                 format!("{url} limits the rate of requests (HTTP 429)"),
@@ -349,7 +359,8 @@ impl<'a> Integrations<'a> {
             integration: defined,
             secret,
         };
-        let Some(changes) = codec.changes() else {
+        let is_read = !codec.has_described_list() || account.integration.pull_minutes.is_some();
+        let Some(changes) = codec.changes().filter(|_| is_read) else {
             return match codec.api() {
                 Some(api) => self.one_record(&checked, api, &account).await,
                 None => Ok(senders),
@@ -358,9 +369,15 @@ impl<'a> Integrations<'a> {
         let finding = self
             .ask(
                 &checked,
-                changes.changed(&account, ""),
-                |response| match changes.page("", response) {
+                // A page with one record shows the same, and is not too long because of many records.
+                changes.changed(&account, "", 1),
+                |response| match changes.page(&account, "", 1, response) {
                     source::Answer::Done(_) => Reply::Fine,
+                    source::Answer::Unclear(_)
+                        if matches!(response, Ok(response) if response.is_success() && response.is_cut) =>
+                    {
+                        Reply::TooLong
+                    }
                     source::Answer::NotSent(reason) => Reply::NotSent(reason),
                     source::Answer::Unclear(reason) => Reply::Unclear(reason),
                     source::Answer::Rejected(reason) => Reply::Rejected(reason),
@@ -679,6 +696,12 @@ mod tests {
                 None,
                 "no connection to https://crm.example.com: a reason",
                 "the parameter `Egress`",
+            ),
+            (
+                Reply::TooLong,
+                Some(200),
+                "its response for one record has more than 4 MiB",
+                "exclude such records with `filter`",
             ),
             (
                 Reply::NotSent(reason()),

@@ -25,9 +25,7 @@ use super::resource::{
 };
 use super::shape::{Member, Shape, quoted, required};
 use crate::app::itsm::assignees::ACCOUNT;
-use crate::app::itsm::cases::{
-    BATCH_MAX, CaseError, RECORD_BYTES_MAX, Receipt, id_of, process_again, receive,
-};
+use crate::app::itsm::cases::{BATCH_MAX, CaseError, Receipt, id_of, process_again, receive};
 use crate::app::itsm::links::{NotLinked, link, unlink};
 use crate::app::itsm::rewriting::write_again;
 use crate::app::itsm::sources::stream_of_writes;
@@ -43,6 +41,7 @@ const OPERATIONS: &[Operation] = &[
         "receives up to 100 records of a source; each record has one result",
         &[SOURCE, CASES],
     )
+    .for_sources()
     .returning::<Receipts>(),
     list(
         "/v1/cases",
@@ -280,15 +279,6 @@ async fn add(request: Asked) -> ApiResult {
         return Err(Problem::malformed(
             "/cases",
             format!("`cases` must have 1 to {BATCH_MAX} records"),
-        ));
-    }
-    let too_large = records
-        .iter()
-        .position(|record| record.to_string().len() > RECORD_BYTES_MAX);
-    if let Some(at) = too_large {
-        return Err(Problem::malformed(
-            &format!("/cases/{at}"),
-            format!("`cases/{at}` must have at most {RECORD_BYTES_MAX} bytes"),
         ));
     }
     let meta = request.meta(PersonId::system());

@@ -42,6 +42,7 @@ const INTEGRATION: &[Member] = &[
     optional("shift_ends", TEXTS),
     optional("zone", TEXT),
     optional("filter", TEXT),
+    optional("list", OBJECT),
     optional(
         "status_authority",
         Shape::Nullable(&Shape::Words(&["person", "desk", "source"])),

@@ -58,7 +58,9 @@ impl Resource {
             _ if self.is_configuration && operation.is_change() => ADMIN,
             Scope::Tickets if self.is_configuration => &[Scope::Tickets, Scope::Admin],
             Scope::Tickets => &[Scope::Tickets],
-            Scope::Cases => &[Scope::Cases],
+            Scope::Cases if operation.is_for_sources => &[Scope::Cases],
+            // The app of a source sends cases, and neither reads nor changes those of other sources.
+            Scope::Cases => ADMIN,
             Scope::Fleet => &[Scope::Fleet],
             Scope::Admin => ADMIN,
             Scope::Metrics => &[Scope::Metrics],
@@ -146,6 +148,8 @@ pub(super) struct Operation {
     /// Whether the operation receives file content or completes an upload. Such an operation has a
     /// longer time limit than other operations.
     pub(super) is_slow: bool,
+    /// Whether the operation belongs to [`Scope::Cases`]. The other operations on cases belong to [`Scope::Admin`].
+    pub(super) is_for_sources: bool,
     /// Returns the schema of the response body. `None` if the response has no JSON body.
     #[cfg(test)]
     pub(super) reply: Option<fn(&mut schemars::SchemaGenerator) -> schemars::Schema>,
@@ -176,6 +180,7 @@ impl Operation {
             key: Key::Ignored,
             is_tagged: false,
             is_slow: matches!(kind, Kind::Upload),
+            is_for_sources: false,
             #[cfg(test)]
             reply: None,
         }
@@ -223,6 +228,14 @@ impl Operation {
     pub(super) const fn tagged(self) -> Self {
         Self {
             is_tagged: true,
+            ..self
+        }
+    }
+
+    /// Marks an operation with which the apps of sources send cases.
+    pub(super) const fn for_sources(self) -> Self {
+        Self {
+            is_for_sources: true,
             ..self
         }
     }

@@ -74,6 +74,7 @@ async fn page(app: &App, stream: &str) -> Result<bool, Error> {
         reason,
         after_ms: None,
         is_throttled: false,
+        page_size: None,
         at: app.ledger.clock.now(),
     };
     // The configuration of this process can be a few seconds old, so the source is not stopped here.
@@ -86,7 +87,12 @@ async fn page(app: &App, stream: &str) -> Result<bool, Error> {
         Ok(account) => account,
         Err(reason) => return record(Command::Fail(failed(reason))).await,
     };
-    let request = sources::request(app, reading.changes.changed(&account, &state.cursor)).await?;
+    let (changes, cursor) = (reading.changes, state.cursor.as_str());
+    let size = state
+        .page_size
+        .and_then(|size| usize::try_from(size).ok())
+        .map_or(changes.page_size(), |size| size.min(changes.page_size()));
+    let request = sources::request(app, changes.changed(&account, cursor, size)).await?;
     let request = match request {
         Ok(request) => request,
         Err(reason) => return record(Command::Fail(failed(reason))).await,
@@ -114,7 +120,19 @@ async fn page(app: &App, stream: &str) -> Result<bool, Error> {
         target: format!("{} {target}", request.method),
         duration_ms: at.0 - sent.0,
     });
-    let read = match reading.changes.page(&state.cursor, &response) {
+    let page = changes.page(&account, cursor, size, &response);
+    let is_cut = matches!(&response, Ok(response) if response.is_success() && response.is_cut);
+    let read = match page {
+        // A source with large records must not stop at this page forever.
+        Answer::Unclear(reason) if is_cut && size > 1 => {
+            return record(Command::Fail(Failed {
+                exchange,
+                status: response.as_ref().ok().map(|response| response.status),
+                page_size: u32::try_from(size / 2).ok(),
+                ..failed(reason)
+            }))
+            .await;
+        }
         Answer::Done(read) => read,
         Answer::Rejected(reason) | Answer::NotSent(reason) | Answer::Unclear(reason) => {
             let response = response.as_ref().ok();

@@ -6,7 +6,9 @@ use domain::itsm::mapping;
 use domain::itsm::schedule::SHIFT_ENDS_MAX;
 use domain::notification::quiet::time_of_day;
 use events::AppCode;
-use events::integration::{self, Authority, Carrier, CaseMapping, PathForm, Webhook};
+use events::integration::{
+    self, Authority, Carrier, CaseMapping, NextPage, PathForm, RecordList, UpdateSource, Webhook,
+};
 use events::person::Language;
 use infra::http::Url;
 use infra::itsm;
@@ -38,6 +40,7 @@ pub(super) struct IntegrationEntry {
     pull_minutes: Option<u32>,
     per_minute: Option<u32>,
     filter: Option<String>,
+    list: Option<RecordList>,
     reconcile_minutes: Option<u32>,
     #[serde(default)]
     shift_ends: Vec<String>,
@@ -116,6 +119,10 @@ fn case_source(
         (
             "filter",
             entry.filter.is_some() && (source.needs_user() || entry.pull_minutes.is_none()),
+        ),
+        (
+            "list",
+            entry.list.is_some() && (!source.has_described_list() || entry.pull_minutes.is_none()),
         ),
         (
             "reconcile_minutes",
@@ -217,7 +224,20 @@ fn case_source(
     {
         return wrong("the mapping must name another integration in `crm.integration`".into());
     }
-    if entry.webhook.is_some() && source.changes().is_none() && mapping.update.is_none() {
+    if source.has_described_list()
+        && entry.pull_minutes.is_some()
+        && let Err(reason) = check_list(
+            &entry.list.clone().unwrap_or_default(),
+            entry.filter.as_deref().unwrap_or_default(),
+            &mapping,
+        )
+    {
+        return wrong(reason);
+    }
+    // A source of these kinds has regular reads only if its list is described.
+    let is_read = source.changes().is_some()
+        && (!source.has_described_list() || entry.pull_minutes.is_some());
+    if entry.webhook.is_some() && !is_read && mapping.update.is_none() {
         return wrong(
             "the mapping must have `update`: the same message again changes nothing, so a record that returns to an earlier content needs a counter or a time"
                 .into(),
@@ -262,6 +282,7 @@ fn case_source(
         pull_minutes: entry.pull_minutes,
         per_minute: entry.per_minute,
         filter: entry.filter.unwrap_or_default(),
+        list: entry.list,
         reconcile_minutes: entry.reconcile_minutes,
         shift_ends: entry.shift_ends,
         zone: entry.zone,
@@ -271,6 +292,55 @@ fn case_source(
         mapping: Some(mapping),
         ..integration::Defined::default()
     })
+}
+
+/// Checks the list from which the desk reads the changed records, and the query that selects them. The error names the wrong
+/// member.
+fn check_list(list: &RecordList, filter: &str, mapping: &CaseMapping) -> Result<(), String> {
+    let is_part = |text: &str, not: &[char]| {
+        text.chars()
+            .all(|letter| letter.is_ascii_graphic() && !not.contains(&letter))
+    };
+    if !is_part(&list.path, &['?', '#']) {
+        return Err("`list.path` must be a path without a query, such as \"search\"".into());
+    }
+    if !is_part(filter, &['?', '#']) {
+        return Err(
+            "`filter` must be a query such as \"state=open&sort=changed\", with percent-encoded values".into(),
+        );
+    }
+    if !(list.records.is_empty() || list.records.starts_with('/')) {
+        return Err("`list.records` must be a JSON pointer such as \"/items\"".into());
+    }
+    if list.since.is_some() && !matches!(mapping.update, Some(UpdateSource::Time(_))) {
+        return Err(
+            "`list.since` needs `update` with a time in the mapping, because the desk reads on at this time"
+                .into(),
+        );
+    }
+    let (parameter, pointer) = match &list.next {
+        None => (None, None),
+        Some(NextPage::Number(name) | NextPage::Index(name) | NextPage::Offset(name)) => {
+            (Some(name), None)
+        }
+        Some(NextPage::Token { parameter, path }) => (Some(parameter), Some(path)),
+        Some(NextPage::Url(path)) => (None, Some(path)),
+    };
+    if pointer.is_some_and(|path| !path.starts_with('/')) {
+        return Err("`list.next` must have a JSON pointer such as \"/next\"".into());
+    }
+    for (member, name) in [
+        ("list.since", list.since.as_ref()),
+        ("list.size", list.size.as_ref()),
+        ("list.next", parameter),
+    ] {
+        let is_wrong =
+            |name: &String| name.is_empty() || !is_part(name, &['?', '#', '&', '=', '%', '+']);
+        if name.is_some_and(is_wrong) {
+            return Err(format!("`{member}` must be the name of a parameter"));
+        }
+    }
+    Ok(())
 }
 
 /// Checks the times of the day at which the cases are also compared, and their time zone. The error names the wrong member.
@@ -335,6 +405,7 @@ fn external_itsm(
         ("webhook", entry.webhook.is_some()),
         ("pull_minutes", entry.pull_minutes.is_some()),
         ("filter", entry.filter.is_some()),
+        ("list", entry.list.is_some()),
         ("reconcile_minutes", entry.reconcile_minutes.is_some()),
         ("shift_ends", !entry.shift_ends.is_empty()),
         ("zone", entry.zone.is_some()),
