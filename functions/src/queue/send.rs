@@ -36,7 +36,6 @@ use self::hidden::Hidden;
 use super::runner::{self, Outgoing, Prepared, Sent, Start, Transport};
 use super::wrong_queue;
 use crate::App;
-use crate::app::notifications::actions::Sent;
 use crate::app::notifications::templates::{self, formats};
 use crate::app::notifications::tokens::Granted;
 use crate::app::notifications::{
@@ -167,7 +166,7 @@ async fn request(app: &App, notification: &str, account: &str) -> Result<Option<
         address,
     } = sender(app, account, &preferences).await?;
     let to = address.as_str().unwrap_or_default();
-    let sent = Sent {
+    let sent = actions::Sent {
         notification,
         account,
         is_shared: actions::is_shared(app, account, to).await?,
