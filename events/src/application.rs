@@ -134,6 +134,16 @@ impl Personals for Applied {
     }
 }
 
+/// The external ITSM in which the desk creates a ticket, and the app with which the desk does this. Two external ITSMs can
+/// use the same ticket numbers, so the number of a ticket has a meaning only together with this value.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// The base URL of the external ITSM, without a slash at its end.
+    pub url: String,
+    /// The code (the unique name) of the app.
+    pub app: String,
+}
+
 /// An attempt starts. The desk stores this event before it sends the request that creates a ticket in the
 /// external ITSM. If no result is stored before the time `due`, the desk does not know whether this ticket
 /// exists.
@@ -141,6 +151,9 @@ impl Personals for Applied {
 pub struct AttemptStarted {
     pub attempt: u32,
     pub due: Moment,
+    /// The receiver of the request. Earlier versions of the program did not store it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
 }
 impl Personals for AttemptStarted {}
 

@@ -288,6 +288,10 @@ pub struct Defined {
     /// is empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub user: String,
+    /// The networks and addresses from which the desk accepts callbacks of the external ITSM, such as `10.0.0.0/8`. An
+    /// empty list permits every address.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub callback_networks: Vec<String>,
     /// The client apps that may send records for this integration.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub senders: Vec<AppCode>,

@@ -57,6 +57,7 @@ pub struct Look {
 #[derive(Clone, Debug, Default)]
 pub struct Configured {
     pub integrations: Vec<String>,
+    pub application_kinds: Vec<String>,
     pub channel_accounts: Vec<String>,
     pub escalation_chains: Vec<String>,
     pub platforms: Vec<String>,
@@ -216,6 +217,7 @@ pub fn look_apart(directory: &Path, keys_at: &Path, is_written: bool) -> Result<
 fn configured(store: &store::sqlite::Sqlite) -> Result<Configured, Error> {
     Ok(Configured {
         integrations: store.streams("integration-")?,
+        application_kinds: store.streams("application_kind-")?,
         channel_accounts: store.streams("channel_account-")?,
         escalation_chains: store.streams("escalation_chain-")?,
         platforms: store.streams("platform-")?,

@@ -49,6 +49,10 @@ pub(crate) enum Fault {
     Html,
     /// The external ITSM responds with a JSON object whose member `result` is false.
     Rejected,
+    /// A gateway before the external ITSM responds with an error in a JSON object. The request is not executed.
+    Failed,
+    /// The external ITSM executes the request, but a gateway responds as in `Failed`.
+    FailedAfter,
 }
 
 struct Ticket {
@@ -74,6 +78,10 @@ pub(crate) struct External {
     pub(crate) failed_callbacks: Mutex<Vec<String>>,
     /// Whether a search ignores the tag, and returns all tickets.
     ignores_tags: AtomicBool,
+    /// The operations for which the account of the desk has no right. The response always has the status 403.
+    pub(crate) forbidden: Mutex<Vec<&'static str>>,
+    /// The tag that a read of a ticket shows.
+    pub(crate) shown_tag: Mutex<Option<&'static str>>,
 }
 
 impl External {
@@ -126,7 +134,10 @@ impl External {
                     .iter()
                     .filter(|(sn, _)| numbers.contains(&sn.as_str()));
                 known
-                    .map(|(sn, ticket)| json!({ "sn": sn, "current_status": ticket.status, "approve_result": false }))
+                    .map(|(sn, ticket)| {
+                        let is_granted = ticket.status == "FINISHED" && ticket.approval == "true";
+                        json!({ "sn": sn, "current_status": ticket.status, "approve_result": is_granted })
+                    })
                     .collect()
             }
             "callback_failed_ticket" => json!(*self.failed_callbacks.lock().unwrap()),
@@ -134,6 +145,7 @@ impl External {
                 let (_, sn) = request.url.split_once("?sn=").expect("a number");
                 let ticket = &tickets[sn];
                 json!({ "sn": sn, "current_status": ticket.status,
+                        "tag": *self.shown_tag.lock().unwrap(),
                         "ticket_url": format!("https://itsm.example.com/#/ticket/{sn}"),
                         "iframe_ticket_url": format!("https://itsm.example.com/#/iframe/{sn}"),
                         "fields": [{ "key": "approval_result", "value": ticket.approval }] })
@@ -182,9 +194,21 @@ impl HttpClient for External {
         let (_, path) = request.url.split_once("/v2/itsm/").expect("a path");
         let operation = path.split("/?").next().unwrap().trim_end_matches('/');
         self.calls.lock().unwrap().push(operation.to_owned());
+        if self.forbidden.lock().unwrap().contains(&operation) {
+            return Ok(HttpResponse::of(403, b"Forbidden"));
+        }
         let fault = self.faults.lock().unwrap().pop_front();
         let data = || json!({ "result": true, "code": 0, "message": "success", "data": self.operation(operation, request) });
+        let failed = || {
+            json!({ "result": false, "code": 1_306_201, "message": "timed out", "data": null })
+                .to_string()
+        };
         let text = match fault {
+            Some(Fault::Failed) => failed(),
+            Some(Fault::FailedAfter) => {
+                data();
+                failed()
+            }
             Some(Fault::NotSent) => return Err(HttpError::NotSent("connection refused".into())),
             Some(Fault::LostRequest) => return Err(HttpError::Unknown("timeout".into())),
             Some(Fault::LostResponse) => {

@@ -51,7 +51,7 @@ const KINDS: &str = r#"
     days = 1
 "#;
 
-fn values() -> Value {
+pub(crate) fn values() -> Value {
     json!({
         "bk_biz_id": 2, "expect_access_data": "2026-12-01", "single_log_size": 200, "single_host_peak": 300,
         "single_host_log_volume": 20, "expect_host_size": 10, "log_keep_days": 7, "hot_data_days": 3,
@@ -61,7 +61,7 @@ fn values() -> Value {
 
 /// A desk with the application kinds of these tests. The consequence of a granted application of the kind `collect` is
 /// a ticket.
-async fn desk() -> Applied {
+pub(crate) async fn desk() -> Applied {
     let desk = Applied::open().await;
     let definition = json!({
         "name": "创建清洗任务",
@@ -91,14 +91,20 @@ async fn desk() -> Applied {
 }
 
 impl Applied {
-    async fn apply(&self, user: &str, kind: &str, subject: &str, fields: Value) -> (u16, Value) {
+    pub(crate) async fn apply(
+        &self,
+        user: &str,
+        kind: &str,
+        subject: &str,
+        fields: Value,
+    ) -> (u16, Value) {
         let body = json!({ "kind": kind, "subject": subject, "fields": fields });
         let answer = self.desk.v1("POST", "applications", user, body).await;
         self.desk.settle().await;
         answer
     }
 
-    async fn shown(&self, id: &Value, user: &str, language: &str) -> (u16, Value) {
+    pub(crate) async fn shown(&self, id: &Value, user: &str, language: &str) -> (u16, Value) {
         let path = format!("applications/{}", id.as_str().expect("an id"));
         let headers = [("accept-language", language)];
         self.desk
@@ -107,7 +113,7 @@ impl Applied {
     }
 
     /// Decides the ticket `sn` of the external ITSM, and sends its callback.
-    async fn decide(&self, sn: &str, approval: &'static str) {
+    pub(crate) async fn decide(&self, sn: &str, approval: &'static str) {
         self.external.decide(sn, "FINISHED", approval);
         let path = self.external.callback_path();
         self.callback(&path, &message(sn, "issued")).await;
@@ -319,7 +325,12 @@ async fn wrong_applications_are_rejected_by_name() {
     );
     assert_eq!(
         rejected("off", values()).await,
-        (409, "conflict".into(), none.clone(), String::new())
+        (
+            409,
+            "CollectItsmNotExists".into(),
+            json!(503),
+            String::new()
+        )
     );
     assert_eq!(
         rejected("of_another_app", values()).await,
@@ -519,7 +530,7 @@ fn counted(desk: &Applied) -> BTreeMap<String, usize> {
 }
 
 /// Returns the number of ended applications of lisi by the causes of their ends.
-async fn causes(desk: &Applied) -> BTreeMap<String, usize> {
+pub(crate) async fn causes(desk: &Applied) -> BTreeMap<String, usize> {
     let mut causes = BTreeMap::new();
     for page in 1..=2 {
         let path = format!("applications?page_size=100&page={page}");
@@ -618,7 +629,7 @@ async fn one_round(desk: &Applied) -> (usize, i64) {
 }
 
 /// Opens applications, and lets the desk read each external ticket once.
-async fn opened(desk: &Applied, kind: &str, count: usize) {
+pub(crate) async fn opened(desk: &Applied, kind: &str, count: usize) {
     for number in 0..count {
         let subject = format!("{kind}-{number}");
         let fields = match kind {

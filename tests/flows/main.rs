@@ -1,5 +1,7 @@
 //! These tests run complete scenarios over the HTTP APIs of a desk that keeps all data in memory.
 
+mod application_callbacks;
+mod application_faults;
 mod applications;
 mod applying;
 mod attachments;

@@ -27,6 +27,18 @@ async fn answer(request: axum::extract::Request) -> Response {
         "good" => passed().into_response(),
         "secret" => (StatusCode::UNAUTHORIZED, "no").into_response(),
         "rejecting" => envelope(false, 3_900_015, Value::Null).into_response(),
+        // The account may only create, read and withdraw tickets, and check tokens.
+        "limited" if path.ends_with("/token/verify/") => passed().into_response(),
+        "limited" if path.ends_with("/get_tickets/") => {
+            envelope(true, 0, json!({ "count": 0, "items": [] })).into_response()
+        }
+        "limited" if path.ends_with("/get_ticket_info/") => {
+            envelope(false, 3_900_022, Value::Null).into_response()
+        }
+        "limited" if path.ends_with("/get_services/") => {
+            envelope(true, 0, json!([{ "id": 18, "name": "capacity" }])).into_response()
+        }
+        "limited" => (StatusCode::FORBIDDEN, "no").into_response(),
         "helpdesk" => {
             axum::Json(json!({ "count": 0, "next": null, "results": [] })).into_response()
         }
@@ -109,6 +121,7 @@ async fn doctor_names_the_problem_of_each_system_and_the_next_step() {
         "good",
         "secret",
         "rejecting",
+        "limited",
         "page",
         "clock",
         "path",
@@ -133,7 +146,16 @@ async fn doctor_names_the_problem_of_each_system_and_the_next_step() {
         "[[integration]]\nname = \"down\"\nkind = \"bk_itsm\"\nurl = \"http://127.0.0.1:{closed}\"\napp = \"a\"\nuser = \"u\"\n[[integration]]\nname = \"crm\"\nkind = \"generic_json\"\nsenders = [\"{}\", \"unknown_app\"]\nmapping = \"crm.toml\"\n[[integration]]\nname = \"unsigned\"\nkind = \"zammad\"\nwebhook = \"signed\"\nmapping = \"crm.toml\"\n[[integration]]\nname = \"odd\"\nkind = \"generic_json\"\nurl = \"{base}/nothing\"\nsenders = [\"{}\"]\nmapping = \"odd.toml\"\n[[integration]]\nname = \"dead\"\nkind = \"generic_json\"\nurl = \"http://127.0.0.1:{closed}\"\nsenders = [\"{}\"]\nmapping = \"odd.toml\"\n",
         APP.0, APP.0, APP.0
     );
-    let integrations = external.concat() + &of_sources.concat() + &with_rights.concat() + &others;
+    let kinds = [("capacity", 18), ("lost", 99_999)].map(|(name, service)| {
+        format!(
+            "[[application_kind]]\nname = \"{name}\"\nintegration = \"limited\"\nservice = {service}\ngranted = {{ approval_result = \"true\" }}\ndays = 1\n"
+        )
+    });
+    let integrations = external.concat()
+        + &of_sources.concat()
+        + &with_rights.concat()
+        + &others
+        + &kinds.concat();
     write(
         "crm.toml",
         "record = \"/id\"\nupdate = { counter = \"/version\" }\nservice = { value = 17 }\nrequester = { value = \"lisi\" }\n[fields]\ntitle = \"/title\"\n",
@@ -155,6 +177,7 @@ async fn doctor_names_the_problem_of_each_system_and_the_next_step() {
         "good",
         "secret",
         "rejecting",
+        "limited",
         "page",
         "clock",
         "path",
@@ -195,6 +218,19 @@ async fn doctor_names_the_problem_of_each_system_and_the_next_step() {
             false,
             "3900015: app secret is wrong",
         ),
+        (
+            "integration limited",
+            false,
+            "ticket_approval_result (the response status is 403), callback_failed_ticket",
+        ),
+        ("application kind capacity", true, "offers the service 18"),
+        (
+            "application kind lost",
+            false,
+            "offers no service 99999; it offers 18 capacity",
+        ),
+        ("applications", true, "no open one has a problem"),
+        ("cases", true, "no record is refused"),
         ("integration page", false, "a login page or a proxy"),
         (
             "integration clock",
@@ -273,6 +309,13 @@ async fn doctor_names_the_problem_of_each_system_and_the_next_step() {
         assert!(is_found, "{expected}: {of_mapping:?}");
     }
     assert_eq!(of_mapping.len(), 4, "{of_mapping:?}");
+    // Without --site, the command checks the address with which the desk runs.
+    let findings = doctor(&data, &[]);
+    let (_, ok, words) = findings
+        .iter()
+        .find(|(name, _, _)| name == "callback address")
+        .expect("a finding");
+    assert!(*ok && words.contains("this desk answers at"), "{words}");
     let elsewhere = format!("{base}/page");
     let findings = doctor(&data, &["--site", &elsewhere]);
     let (_, ok, words) = findings
@@ -283,6 +326,25 @@ async fn doctor_names_the_problem_of_each_system_and_the_next_step() {
         !ok && words.contains("but a desk responds with status 403"),
         "{words}"
     );
+}
+
+/// The operator has not given the address to `doctor`, but the desk was started with an address at which no desk answers.
+#[test]
+fn doctor_checks_the_address_with_which_the_desk_was_started() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let integrations = folder.path().join("integrations.toml");
+    let definition = "[[integration]]\nname = \"itsm\"\nkind = \"bk_itsm\"\nurl = \"http://127.0.0.1:9\"\napp = \"a\"\nuser = \"u\"\n";
+    std::fs::write(&integrations, definition).expect("written");
+    let (data, closed) = (folder.path().join("data"), free_port());
+    let site = format!("http://127.0.0.1:{closed}");
+    let integrations = integrations.to_str().expect("a path");
+    let _desk = Served::start(&data, &["--integrations", integrations, "--site", &site]);
+    let findings = doctor(&data, &[]);
+    let (_, ok, words) = findings
+        .iter()
+        .find(|(name, _, _)| name == "callback address")
+        .expect("a finding");
+    assert!(!ok && words.contains(&site), "{words}");
 }
 
 #[test]

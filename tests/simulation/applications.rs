@@ -20,7 +20,7 @@ use domain::itsm::application::{
 };
 use domain::workflow::import::equals;
 use events::application::{
-    ATTEMPT, ApplicationEvent, Applied, Cause, Closed, EXPIRE, POLL, Requested,
+    ATTEMPT, ApplicationEvent, Applied, Cause, Closed, EXPIRE, POLL, Requested, Target,
 };
 use events::workflow::Condition;
 use events::{Event as _, Moment, NodeId, Personal};
@@ -225,6 +225,9 @@ impl World {
                 })
             }
         };
+        if fault && kind == 2 && self.state.step == Step::Create {
+            return Answer::Failed("a gateway did not wait for the response".into());
+        }
         if fault {
             return Answer::Unclear("no response".into());
         }
@@ -252,7 +255,11 @@ impl World {
             } else {
                 if self.state.step == Step::Create {
                     let until = self.now.plus_ms(40_000);
-                    let begin = Command::Begin { attempt, until };
+                    let begin = Command::Begin {
+                        attempt,
+                        until,
+                        target: Target::default(),
+                    };
                     self.execute(&begin).map_err(|no| Failure(no.to_string()))?;
                     if self.crashes() {
                         return Ok(Try::Crashed);

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use events::application::{
     ApplicationEvent, Applied, AttemptFailed, AttemptStarted, Cause, Closed, Completed, Expired,
-    Hinted, PollScheduled, Requested, WithdrawalRequested,
+    Hinted, PollScheduled, Requested, Target, WithdrawalRequested,
 };
 use events::{Moment, Personal, Personals, TicketSn};
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,10 @@ use crate::attempt::{Attempts, Consequence, Policy, Report};
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 use crate::envelope::Envelope;
 use crate::views::Card;
-pub use external::{Answer, ExternalTicket, NOT_EXISTS, Step};
+pub use external::{
+    APPROVE_RESULT, Answer, ExternalTicket, NOT_EXISTS, Step, TOKEN_ILLEGAL_NAME,
+    is_by_approve_result,
+};
 
 /// Time limit in milliseconds until the ticket of this desk must have stored the result. After this time, the
 /// desk sends the result to this ticket again.
@@ -31,6 +34,10 @@ const RESULT_DUE_MS: i64 = 30_000;
 /// The number of scheduled reads from which the desk asks for several applications in one request. Before this, the desk
 /// reads the whole ticket once, because only this read returns the URLs of the ticket.
 const GROUPED_POLLS_MIN: u32 = 2;
+
+/// The largest number of callbacks that wait while the desk checks the token of another one. Further callbacks have no
+/// effect; the regular reads find the decision.
+const HINTS_MAX: usize = 3;
 
 /// The reason of an application (request for approval) that ended because its ticket no longer waits for it.
 pub const NOT_AWAITED: &str = "the ticket no longer waits for this application";
@@ -65,6 +72,8 @@ pub enum Command {
     Begin {
         attempt: u32,
         until: Moment,
+        /// The receiver of the request.
+        target: Target,
     },
     /// Stores the outcome of the current HTTP request to the external ITSM.
     Record(Report),
@@ -137,8 +146,25 @@ pub struct Application {
     /// a second search must show that the external ITSM compares tags.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub candidate: String,
-    /// The name of the stream that contains the last callback. The desk checks the token of this callback.
+    /// The external ITSM that received the creation request. Absent before this request, and if an earlier version of
+    /// the program sent it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
+    /// The number of creation requests that the external ITSM answered with an error after which it is unknown whether
+    /// the ticket exists, and the last of these errors.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub failed_creations: u32,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub creation_error: String,
+    /// The name of the stream that contains the callback whose token the desk checks.
     pub hint: Option<String>,
+    /// The names of the streams of further callbacks, in the order of their arrival. The desk checks their tokens after
+    /// that of `hint`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<String>,
+    /// The number of callbacks whose token the external ITSM did not check, because the request failed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unchecked: u32,
     /// The id of the service in the external ITSM, if the desk searched for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<i64>,
@@ -212,19 +238,28 @@ impl Decider for Application {
             Command::Begin { attempt, .. } if *attempt == self.attempts.started => {
                 reject(Rejection::NotDue(*attempt))
             }
-            Command::Begin { attempt, until } => Ok(vec![
+            Command::Begin {
+                attempt,
+                until,
+                target,
+            } => Ok(vec![
                 AttemptStarted {
                     attempt: *attempt,
                     due: *until,
+                    target: Some(target.clone()),
                 }
                 .into(),
             ]),
             Command::Record(report) => Ok(vec![self.record(report)]),
-            Command::Hint { .. } if !self.is_open() => Ok(Vec::new()),
+            Command::Hint { .. } if !self.is_open() || !self.accepts_hints() => Ok(Vec::new()),
             Command::Hint { inbound, at } => Ok(vec![
                 Hinted {
                     inbound: inbound.clone(),
-                    due: self.hurried(*at),
+                    due: if self.is_checking() {
+                        self.attempts.due
+                    } else {
+                        self.hurried(*at)
+                    },
                 }
                 .into(),
             ]),
@@ -265,9 +300,13 @@ impl Decider for Application {
             }
             ApplicationEvent::AttemptStarted(started) => {
                 self.attempts.start(started.attempt, started.due);
+                if started.target.is_some() {
+                    self.target.clone_from(&started.target);
+                }
             }
             ApplicationEvent::AttemptFailed(failed) => {
                 self.attempts.fail(failed.attempt, failed.due);
+                self.problem.clone_from(&failed.reason);
             }
             ApplicationEvent::PollScheduled(scheduled) if scheduled.is_postponed => {
                 self.attempts.postpone(scheduled.attempt, scheduled.due);
@@ -278,7 +317,15 @@ impl Decider for Application {
             ApplicationEvent::PollScheduled(scheduled) => {
                 self.attempts.poll(scheduled.attempt, scheduled.due);
                 let was_verifying = self.step == Step::Verify;
+                let was_creating = self.step == Step::Create;
                 self.step = Step::named(&scheduled.step, !scheduled.external.is_empty());
+                if was_verifying {
+                    self.checked(scheduled);
+                }
+                if was_creating && self.step == Step::Find && !scheduled.problem.is_empty() {
+                    self.failed_creations += 1;
+                    self.creation_error.clone_from(&scheduled.problem);
+                }
                 if self.step == Step::Poll {
                     // After an invalid callback, the time of the next read is the same as before.
                     self.polls += u32::from(!was_verifying);
@@ -291,6 +338,12 @@ impl Decider for Application {
                 self.problem.clone_from(&scheduled.problem);
                 if self.step == Step::Withdraw && self.withdrawal.is_none() {
                     self.withdrawal = Some(NOT_AWAITED.to_owned());
+                }
+            }
+            // A callback never replaces another one whose token is not checked yet, because one of them can be forged.
+            ApplicationEvent::Hinted(hinted) if self.is_checking() => {
+                if self.hints.len() < HINTS_MAX {
+                    self.hints.push(hinted.inbound.clone());
                 }
             }
             ApplicationEvent::Hinted(hinted) => {
@@ -352,11 +405,12 @@ impl Status {
 /// list `ticket` contains the open applications by ticket. The list `applicant` contains the applications of a person:
 /// all, the open ones, and those for each subject. The list `subject` contains the applications for a subject
 /// ([`subject_key`]). The list `polled` contains the applications that only wait for the decision, by their kind and the
-/// time of the next request. The list `external` contains the open applications by the number of the external ticket.
+/// time of the next request. The list `problem` contains the open applications whose last request or callback had a problem.
+/// The list `external` contains the open applications by the number of the external ticket.
 impl Card for Application {
     type Event = ApplicationEvent;
     const VIEW: &'static str = "application";
-    const COUNTED: &'static [&'static str] = &["application", "open"];
+    const COUNTED: &'static [&'static str] = &["application", "open", "problem"];
     fn fold(&mut self, envelope: &Envelope<Self::Event>) {
         self.evolve(&envelope.event);
     }
@@ -387,6 +441,9 @@ impl Card for Application {
         }
         if self.is_open() && !self.external.is_empty() {
             rows.push(("external", format!("{}|{}", self.kind(), self.external)));
+        }
+        if self.is_open() && !self.problem.is_empty() {
+            rows.push(("problem", age.clone()));
         }
         if self.is_open() {
             rows.push(("open", age));
@@ -463,6 +520,44 @@ impl Application {
         }
     }
 
+    /// Returns the reason why the desk must not send a request about the external ticket to `target`: the ticket is in
+    /// another external ITSM, where its number was given. Returns `None` if the request may be sent.
+    pub fn moved(&self, target: &Target) -> Option<String> {
+        let created = self.target.as_ref()?;
+        (!self.is_early() && created != target).then(|| {
+            format!(
+                "the ticket of this application was created at {} with the app {}, but the integration now names {} and the app {}; \
+                 change the integration back until its applications have ended",
+                created.url, created.app, target.url, target.app
+            )
+        })
+    }
+
+    /// Returns true if the token of a callback is to be checked, at once or as soon as the number of the external ticket is
+    /// known.
+    fn is_checking(&self) -> bool {
+        self.hint.is_some() && (self.step == Step::Verify || self.external.is_empty())
+    }
+
+    /// Returns false if so many callbacks wait for the check of their tokens that another one has no effect.
+    pub fn accepts_hints(&self) -> bool {
+        !self.is_checking() || self.hints.len() < HINTS_MAX
+    }
+
+    /// Applies the result of the check of a token. After an invalid callback, the next one that waits is checked. After a
+    /// valid one, the desk reads the ticket, so the others need no check.
+    fn checked(&mut self, scheduled: &PollScheduled) {
+        let is_confirmed = self.step == Step::Confirm;
+        if !is_confirmed && !scheduled.problem.starts_with(TOKEN_ILLEGAL_NAME) {
+            self.unchecked += 1;
+        }
+        if self.step == Step::Verify && !self.hints.is_empty() {
+            self.hint = Some(self.hints.remove(0));
+        } else {
+            self.hints.clear();
+        }
+    }
+
     /// Returns the time of the next request after a message that asks for a request at the time `at`. If the number
     /// of the external ticket is unknown, the message does not change this time, because only the creation request
     /// or a search can find this number. A withdrawal is not changed either.
@@ -536,11 +631,22 @@ impl Application {
                 } else {
                     (step, after_ms)
                 };
-                // The approval became unnecessary while the request was under way.
+                // Another callback arrived while the desk checked the token of this one.
+                let is_next = !is_postponed
+                    && self.step == Step::Verify
+                    && step == Step::Poll.name()
+                    && !self.hints.is_empty();
+                let (step, after_ms) = if is_next {
+                    (Step::Verify.name(), 0)
+                } else {
+                    (step, after_ms)
+                };
+                // The approval became unnecessary while the request was under way. A ticket that has ended is not withdrawn.
                 let is_withdrawn = self.withdrawal.is_some()
                     && !is_postponed
                     && is_found
                     && step != Step::Withdraw.name()
+                    && step != Step::Fetch.name()
                     && self.step != Step::Withdraw;
                 let (step, after_ms) = if is_withdrawn {
                     (Step::Withdraw.name(), 0)
@@ -577,6 +683,15 @@ impl Application {
             }
         }
     }
+}
+
+// The parameter is a reference, because the library serde calls this function with a reference.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde needs"
+)]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 #[cfg(test)]

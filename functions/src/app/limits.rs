@@ -86,6 +86,17 @@ const STRANGERS_OF_ACCOUNT: Rate = Rate {
     per_hour: 50 * 3600,
     burst: 1_000,
 };
+/// The limit for the stored callbacks about one application (a ticket in an external ITSM). An external ITSM sends one for
+/// each end of a ticket. Regular reads also find the decision, so a rejected callback is never needed.
+const CALLBACKS_OF_APPLICATION: Rate = Rate {
+    per_hour: 60,
+    burst: 6,
+};
+/// The limit for the stored callbacks about all applications of one kind.
+const CALLBACKS_OF_KIND: Rate = Rate {
+    per_hour: 50 * 3600,
+    burst: 5_000,
+};
 /// Maximum number of token buckets (rate counters) in one table. Each bucket needs less than 100
 /// bytes of memory.
 const ENTRIES_MAX: usize = 20_000;
@@ -198,6 +209,8 @@ pub struct Limits {
     guesses_of_address: Buckets<IpAddr>,
     strangers_of_address: Buckets<IpAddr>,
     strangers_of_account: Buckets<Of>,
+    callbacks_of_application: Buckets<Of>,
+    callbacks_of_kind: Buckets<Of>,
     guess_logged: AtomicI64,
     guesses_unlogged: AtomicU64,
     under_way: Transfers,
@@ -373,6 +386,32 @@ impl Limits {
             self.strangers_of_address.has(key, rate, now)
         });
         checked.map_err(limited_stranger)
+    }
+
+    /// Counts one callback about an application (a ticket in an external ITSM) that the desk is going to store. Returns
+    /// `Limited` after too many callbacks about this application or about all applications of its kind. A flood of
+    /// callbacks about one application does not use up the limit of its kind.
+    pub(crate) fn called_back(
+        &self,
+        application: &str,
+        kind: &str,
+        now: Moment,
+    ) -> Result<(), Error> {
+        if !self.are_applied() {
+            return Ok(());
+        }
+        let of = |name: &str| Of::new("callbacks of external ITSMs", Some(name));
+        self.callbacks_of_application
+            .take(of(application), CALLBACKS_OF_APPLICATION, 1, now)
+            .map_err(|seconds| limited("too many callbacks about this application", seconds))?;
+        self.callbacks_of_kind
+            .take(of(kind), CALLBACKS_OF_KIND, 1, now)
+            .map_err(|seconds| {
+                limited(
+                    "too many callbacks about applications of this kind",
+                    seconds,
+                )
+            })
     }
 
     /// Logs a request with a wrong secret, but writes at most one log line per second. Each log

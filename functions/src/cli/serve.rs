@@ -58,9 +58,10 @@ const ROBOT_MESSAGES_MAX: usize = 4_096;
 pub const DEMO_APP: (&str, &str) = ("demo_app", "demo-secret-for-trials-only");
 
 /// The name of the view that stores the settings of the last start. The view contains one document with the
-/// key `ZONE`. This document contains the time zone.
+/// key `ZONE`, which contains the time zone, and one with the key `SITE`, which contains the public base URL.
 const LAST_START: &str = "last_start";
 const ZONE: &str = "zone";
+const SITE: &str = "site";
 /// The name of the subdirectory for the files of running shell scripts. The subdirectory is in the data directory of
 /// the desk.
 const RUNS: &str = "runs";
@@ -348,6 +349,7 @@ impl Serve {
         app.credentials.listens_on(address.ip());
         app.limits.apply();
         compare_zone(&*app.views, &zone_name).await?;
+        remember_site(&*app.views, &app.settings.site).await?;
         let access = self.wanted.store(&app, &resolved).await?;
         if !self.wanted.demo && client_apps::close_demo(&app, DEMO_APP).await? {
             tracing::warn!(
@@ -434,6 +436,27 @@ pub(super) async fn last_zone(views: &dyn Views) -> Result<TimeZone, infra::Erro
     let name = stored.map(|document| String::from_utf8_lossy(&document.body).into_owned());
     let zone = name.and_then(|name| times::zone(&name).ok());
     Ok(zone.unwrap_or_else(times::default_zone))
+}
+
+/// Returns the public base URL with which the desk was started last. Returns `None` before the first start.
+pub(super) async fn last_site(views: &dyn Views) -> Result<Option<String>, infra::Error> {
+    let stored = views.get(LAST_START, SITE).await?;
+    Ok(stored.map(|document| String::from_utf8_lossy(&document.body).into_owned()))
+}
+
+/// Stores the public base URL, so that `ledgerdesk doctor` can check it.
+async fn remember_site(views: &dyn Views, site: &str) -> Result<(), infra::Error> {
+    let stored = views.get(LAST_START, SITE).await?;
+    let sequence = stored.as_ref().map_or(0, |document| document.sequence);
+    if stored.is_some_and(|document| document.body == site.as_bytes()) {
+        return Ok(());
+    }
+    let document = Document {
+        sequence: sequence + 1,
+        body: site.as_bytes().to_vec(),
+    };
+    let put = views.put(LAST_START, SITE, &document, &[], sequence);
+    put.await.map(drop)
 }
 
 /// Writes a warning if the time zone is not the same as at the last start. The time zone determines the date

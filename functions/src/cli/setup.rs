@@ -255,6 +255,7 @@ impl Wanted {
         app: &App,
         resolved: &Resolved,
     ) -> Result<Access, CommandError> {
+        check_integrations(app, resolved).await?;
         seed::found(app).await?;
         if self.demo {
             seed::demo(app).await?;
@@ -299,9 +300,7 @@ impl Wanted {
                 .keep_secret(&format!("api/{name}"), text)
                 .await?;
         }
-        for definitions in &resolved.definitions {
-            definitions.store(app).await?;
-        }
+        Definitions::store_all(app, &resolved.definitions).await?;
         for fleet in &resolved.fleet {
             fleet.store(app).await?;
         }
@@ -321,16 +320,6 @@ impl Wanted {
                 check_secret(app, account, &text)
                     .await?
                     .map_err(CommandError::from)?;
-            }
-            let integration = name.strip_prefix(INTEGRATION);
-            if let Some(integration) = integration.or_else(|| name.strip_prefix(WEBHOOK)) {
-                let known = app.configuration.integration(integration).await?;
-                if known.defined.is_none() {
-                    return Err(format!(
-                        "--secret {name}: the integration {integration} is not defined; define it with --integrations"
-                    )
-                    .into());
-                }
             }
             app.ledger.keys.keep_secret(name, secret).await?;
         }
@@ -635,6 +624,26 @@ fn warn_if_others_read(file: &Path) {
     {
         tracing::warn!(file = %file.display(), "other users of this machine can read the file of secrets; run chmod 600");
     }
+}
+
+/// Returns an error if an application kind or a secret belongs to an integration that is neither stored nor in the files.
+/// The check comes before the first write, so a wrong name leaves no half of a setup.
+async fn check_integrations(app: &App, resolved: &Resolved) -> Result<(), CommandError> {
+    let files = &resolved.definitions;
+    Definitions::check_all(app, files).await?;
+    for (name, _) in &resolved.secrets {
+        let integration = name.strip_prefix(INTEGRATION);
+        let Some(integration) = integration.or_else(|| name.strip_prefix(WEBHOOK)) else {
+            continue;
+        };
+        if !Definitions::is_defined(app, files, integration).await? {
+            return Err(format!(
+                "--secret {name}: the integration {integration} is not defined; define it with --integrations"
+            )
+            .into());
+        }
+    }
+    Ok(())
 }
 
 /// Writes a warning for each difference between a mapping and the desk.

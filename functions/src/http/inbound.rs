@@ -14,7 +14,7 @@ use serde_json::json;
 use super::body::{self, NotRead};
 use super::channel_messages;
 use crate::App;
-use crate::app::itsm::callbacks;
+use crate::app::itsm::callbacks::{self, NotStored};
 use crate::app::itsm::sources::{self, NotAccepted};
 
 /// The largest accepted size of a callback of BlueKing ITSM, in bytes. A usual one has less than 2 KiB.
@@ -126,9 +126,13 @@ async fn callback(app: &App, secret: &str, body: Body) -> Result<(), Refused> {
         return Err(Refused::Answer(StatusCode::FORBIDDEN, WRONG_SECRET.into()));
     };
     let body = body::read(body, CALLBACK_BYTES_MAX).await?;
-    match callbacks::store(app, application, &body).await? {
-        None => Ok(()),
-        Some(problem) => Err(Refused::Answer(StatusCode::BAD_REQUEST, problem)),
+    match callbacks::store(app, application, &body).await {
+        Ok(None) => Ok(()),
+        Ok(Some(problem)) => Err(Refused::Answer(StatusCode::BAD_REQUEST, problem)),
+        Err(NotStored::Technical(error)) => Err(Refused::Technical(error)),
+        Err(reason @ NotStored::Sender) => {
+            Err(Refused::Answer(StatusCode::FORBIDDEN, reason.to_string()))
+        }
     }
 }
 

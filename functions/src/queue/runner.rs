@@ -65,7 +65,7 @@ pub trait Transport: Send {
 ///
 /// The arguments of the function are the attempt number and a time. If no outcome is stored before this time,
 /// the attempt counts as interrupted.
-pub type Start<O> = fn(u32, Moment) -> <O as Decider>::Command;
+pub type Start<'a, O> = Box<dyn FnOnce(u32, Moment) -> <O as Decider>::Command + Send + 'a>;
 
 /// The next attempt of an outgoing request, with all data that the attempt needs.
 pub enum Prepared<'a, O: Outgoing> {
@@ -74,7 +74,7 @@ pub enum Prepared<'a, O: Outgoing> {
         request: HttpRequest,
         /// The function that creates the command for storing the start of the attempt. The value is `None` if
         /// the request may be sent twice. The start is then not stored.
-        start: Option<Start<O>>,
+        start: Option<Start<'a, O>>,
         judge: Judge<'a>,
     },
     /// The runner sends this request over another protocol than HTTP.
@@ -82,7 +82,7 @@ pub enum Prepared<'a, O: Outgoing> {
         request: Box<dyn Transport + 'a>,
         /// The function that creates the command for storing the start of the attempt. The value is `None` if
         /// the request may be sent twice. The start is then not stored.
-        start: Option<Start<O>>,
+        start: Option<Start<'a, O>>,
     },
     /// The runner sends no request, and stores the given verdict (such as failure) as the result of the attempt.
     Verdict(Verdict, Policy),

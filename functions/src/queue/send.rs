@@ -416,7 +416,7 @@ async fn prepare<'a>(
         // correct the account, so another attempt follows.
         Err(reason) => return Ok(Err(Verdict::retry(reason))),
     };
-    let begin: Start<Delivery> = |attempt, until| Command::Begin { attempt, until };
+    let begin: Start<'_, Delivery> = Box::new(|attempt, until| Command::Begin { attempt, until });
     let start = (requested.repetition == Repetition::AtMostOnce).then_some(begin);
     let to = to.to_owned();
     Ok(Ok(match request {

@@ -12,11 +12,12 @@ use domain::attempt::{Attempts, Policy, Report, Verdict};
 use domain::intent::{Due, Intent, StartServiceTask};
 use domain::itsm::application::{
     Application, Command, NOT_AWAITED, NOT_EXISTS, POLICY, Rejection, Status, Step,
+    is_by_approve_result,
 };
 use domain::itsm::writeback::Writeback;
 use domain::placeholder::Variables;
 use domain::ticket::NodeResult;
-use events::application::{Applied, Closed, EXPIRE, POLL, Requested};
+use events::application::{Applied, Closed, EXPIRE, POLL, Requested, Target};
 use events::workflow::service_task::{Pair, ServiceTask};
 use events::{Meta, Moment, application_kind, integration};
 use infra::http::{HttpError, HttpRequest, HttpResponse};
@@ -35,7 +36,7 @@ use crate::app::itsm::{
 use crate::app::outbound::{self, Described};
 use crate::app::tickets;
 use crate::app::tickets::service_task::{self, Awaiting};
-use crate::queue::runner::{Outgoing, Prepared};
+use crate::queue::runner::{Outgoing, Prepared, Start};
 
 /// Default number of days until an application (a ticket in an external ITSM) expires. The default
 /// is used if the application kind does not exist.
@@ -397,6 +398,8 @@ struct Parts {
     request: Request,
     codec: &'static dyn Itsm,
     kind: application_kind::Defined,
+    /// The receiver of the request.
+    target: Target,
 }
 
 /// The reason why no request can be sent to the external ITSM.
@@ -437,10 +440,17 @@ fn prepared_request(
     request: HttpRequest,
     parts: Parts,
 ) -> Prepared<'_, Application> {
+    let target = parts.target.clone();
+    let start = (application.step == Step::Create).then(|| -> Start<'static, Application> {
+        Box::new(move |attempt, until: Moment| Command::Begin {
+            attempt,
+            until,
+            target,
+        })
+    });
     Prepared::Request {
         request,
-        start: (application.step == Step::Create)
-            .then_some(|attempt, until: Moment| Command::Begin { attempt, until }),
+        start,
         judge: Box::new(move |response| {
             let answer = parts.codec.answer(&parts.request, response);
             (application.verdict(answer, &parts.kind.granted), POLICY)
@@ -475,6 +485,10 @@ async fn prepare(
         Ok(connected) => connected,
         Err(text) => return Ok(Err(text.into())),
     };
+    let target = target_of(&connection.integration);
+    if let Some(reason) = application.moved(&target) {
+        return Ok(Err(reason.into()));
+    }
     if application.is_early() && !kind.is_enabled {
         let text = format!("application kind {} is switched off", kind.name);
         return Ok(Err(text.into()));
@@ -547,8 +561,16 @@ async fn prepare(
                 token: callbacks::token_of(app, inbound).await?.unwrap_or_default(),
             }
         }
+        // The regular read returns the URLs of the ticket, which the result of the approval lacks.
+        Step::Confirm | Step::Fetch | Step::Missed if is_by_approve_result(&kind.granted) => {
+            Request::ReadResult {
+                external: application.external.clone(),
+                mark: id.to_owned(),
+            }
+        }
         Step::Confirm | Step::Poll | Step::Fetch | Step::Missed => Request::Read {
             external: application.external.clone(),
+            mark: id.to_owned(),
         },
     };
     let planned = match codec.request(&connection, &request) {
@@ -561,6 +583,7 @@ async fn prepare(
         request,
         codec,
         kind,
+        target,
     };
     Ok(built.map(|built| (built, parts)).map_err(NoRequest::from))
 }
@@ -598,6 +621,14 @@ async fn of_node(
         _ => None,
     };
     Ok(Ok(Origin { creator, values }))
+}
+
+/// Returns the receiver of the requests to an external ITSM.
+fn target_of(integration: &integration::Defined) -> Target {
+    Target {
+        url: integration.url.trim_end_matches('/').to_owned(),
+        app: integration.app.clone(),
+    }
 }
 
 /// Returns the integration of an application, or `None` if it is not configured.

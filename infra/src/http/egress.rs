@@ -98,6 +98,17 @@ impl Egress {
         is_public(address) || self.in_nets(address)
     }
 
+    /// Returns whether the list contains an address. Unlike [`Egress::allows`], a public address must be in the list too.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let is_loopback = address.to_canonical().is_loopback() && self.loopback;
+        is_loopback || self.in_nets(plain(address))
+    }
+
+    /// Returns whether the list contains a host name.
+    pub fn has_hosts(&self) -> bool {
+        !self.hosts.is_empty()
+    }
+
     /// Looks up the addresses of a server. Returns the addresses that these rules allow.
     pub async fn addresses(&self, host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
         let is_named = self.allows_host(host);

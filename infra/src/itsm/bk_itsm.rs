@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::ops::RangeInclusive;
 
 use domain::api_call::plan::PlannedRequest;
-use domain::itsm::application::{Answer, ExternalTicket, LINKS};
+use domain::itsm::application::{APPROVE_RESULT, Answer, ExternalTicket, LINKS};
 use domain::placeholder::percent;
 use domain::value::plain;
 use events::integration::{Carrier, PathForm};
@@ -29,6 +30,30 @@ const LINK_BYTES_MAX: usize = 2_000;
 /// The largest difference between two time zones, in milliseconds. BlueKing ITSM compares creation times in its own
 /// time zone, which the desk does not know.
 const ZONES_MS: i64 = 26 * 3_600_000;
+/// The codes with which BlueKing ITSM rejects a request before it does anything (reference/bk-itsm.md 2). Other codes, such
+/// as the code of an exception or of a gateway, do not show whether a ticket was created.
+const REJECTIONS: [&str; 15] = [
+    "3900002",
+    "3900003",
+    "3900005",
+    "3900015",
+    "3900021",
+    "3900030",
+    "3900041",
+    "3900042",
+    "3900404",
+    "3900499",
+    "VALIDATE_ERROR",
+    "METHOD_NOT_ALLOWED",
+    "OBJECT_NOT_EXIST",
+    "PERMISSION_DENIED",
+    "UNAUTHORIZED",
+];
+/// The codes with which the API gateway rejects a request before it reaches BlueKing ITSM: wrong credentials, a missing
+/// permission or a wrong path.
+const GATEWAY_REJECTIONS: RangeInclusive<i64> = 1_640_000..=1_642_899;
+/// The codes for the rate limit of the API gateway.
+const GATEWAY_LIMITS: RangeInclusive<i64> = 1_642_900..=1_642_999;
 
 /// The implementation of [`Itsm`] for BlueKing ITSM, an external system for IT service management.
 #[derive(Clone, Copy, Debug)]
@@ -95,21 +120,30 @@ impl Itsm for BkItsm {
             Request::Statuses { externals } => {
                 ("ticket_approval_result", Some(json!({ "sn": externals })))
             }
+            Request::ReadResult { external, .. } => {
+                ("ticket_approval_result", Some(json!({ "sn": [external] })))
+            }
             Request::FailedCallbacks => ("callback_failed_ticket", None),
             Request::Read { .. } => ("get_ticket_info", None),
             Request::Discover { .. } => ("get_services", None),
         };
         let mut url = format!("{base}{prefix}/{operation}/");
         match request {
-            Request::Read { external } => url = format!("{url}?sn={}", percent(external)),
+            Request::Read { external, .. } => url = format!("{url}?sn={}", percent(external)),
             Request::Discover {
                 display_type,
                 display_role,
             } => {
-                let display_type = percent(display_type);
-                url = format!("{url}?display_type={display_type}");
-                if !display_role.is_empty() {
-                    url = format!("{url}&display_role={}", percent(display_role));
+                let given = [
+                    ("display_type", display_type),
+                    ("display_role", display_role),
+                ];
+                let given = given.iter().filter(|(_, value)| !value.is_empty());
+                let query: Vec<String> = given
+                    .map(|(name, value)| format!("{name}={}", percent(value)))
+                    .collect();
+                if !query.is_empty() {
+                    url = format!("{url}?{}", query.join("&"));
                 }
             }
             _ => {}
@@ -179,13 +213,57 @@ impl Itsm for BkItsm {
         };
         if envelope.get("result") != Some(&Value::Bool(true)) {
             let text = |name: &str| plain(envelope.get(name).unwrap_or(&Value::Null));
-            return Answer::Rejected(format!("{}: {}", text("code"), text("message")));
+            return refused(request, &text("code"), &text("message"));
         }
         let data = envelope.get("data").unwrap_or(&Value::Null);
         read(request, data).unwrap_or_else(|| {
             Answer::Unclear("the response lacks the data of the operation".into())
         })
     }
+}
+
+/// Returns the meaning of a response whose member `result` is false. Only some codes show that nothing was done. With another
+/// code, the ticket of a creation possibly exists, and it is unknown whether a token is valid or a service exists.
+fn refused(request: &Request, code: &str, message: &str) -> Answer {
+    let reason = format!("{code}: {message}");
+    let number: Option<i64> = code.parse().ok();
+    let is_in = |codes: RangeInclusive<i64>| number.is_some_and(|number| codes.contains(&number));
+    if is_in(GATEWAY_LIMITS) {
+        return Answer::NotSent(reason);
+    }
+    let is_final = REJECTIONS.contains(&code) || is_in(GATEWAY_REJECTIONS);
+    match request {
+        Request::Create { .. } if !is_final => Answer::Failed(reason),
+        Request::Verify { .. } | Request::Discover { .. } if !is_final => Answer::Unclear(reason),
+        _ => Answer::Rejected(reason),
+    }
+}
+
+/// Returns the reason why a ticket in a response is not the ticket of the desk. Two external ITSMs can use the same ticket
+/// numbers, so the tag is compared too, if the response contains it. Returns `None` for the ticket of the desk.
+fn foreign(ticket: &Value, external: &str, mark: &str) -> Option<String> {
+    let text = |name: &str| ticket.get(name).filter(|value| !value.is_null()).map(plain);
+    let number = text("sn");
+    if number.as_deref() != Some(external) {
+        let number = number.unwrap_or_default();
+        return Some(format!(
+            "the response is about the ticket {number:?}, and not about {external}"
+        ));
+    }
+    text("tag").filter(|tag| tag != mark).map(|_| {
+        format!(
+            "the tag of the ticket {external} is not that of this application, so another application or person created it"
+        )
+    })
+}
+
+/// Returns the URLs of a ticket that can be shown as links.
+fn links(ticket: &Value) -> BTreeMap<String, String> {
+    let link = |name: &str| {
+        let url = ticket.get(name)?.as_str()?;
+        is_link(url).then(|| (name.to_owned(), url.to_owned()))
+    };
+    LINKS.into_iter().filter_map(link).collect()
 }
 
 /// Converts the data of a successful response to an answer. Returns `None` if the data does not
@@ -230,8 +308,25 @@ fn read(request: &Request, data: &Value) -> Option<Answer> {
                 let status = ticket.get("current_status")?.as_str()?;
                 Some((number(ticket)?, status.to_owned()))
             };
+            // An entry that cannot be read concerns one ticket. The desk then reads this ticket by itself.
             let tickets = data.as_array()?.iter();
-            Answer::Statuses(tickets.map(status).collect::<Option<_>>()?)
+            Answer::Statuses(tickets.filter_map(status).collect())
+        }
+        Request::ReadResult { external, mark } => {
+            let is_named = |ticket: &&Value| number(ticket).as_deref() == Some(external.as_str());
+            let ticket = data.as_array()?.iter().find(is_named)?;
+            if let Some(reason) = foreign(ticket, external, mark) {
+                return Some(Answer::Unclear(reason));
+            }
+            let result = ticket.get(APPROVE_RESULT).filter(|value| !value.is_null());
+            Answer::Ticket(ExternalTicket {
+                status: ticket.get("current_status")?.as_str()?.to_owned(),
+                fields: result
+                    .map(|result| (APPROVE_RESULT.to_owned(), result.clone()))
+                    .into_iter()
+                    .collect(),
+                links: links(ticket),
+            })
         }
         Request::FailedCallbacks => {
             let numbers = data.as_array()?.iter();
@@ -239,21 +334,23 @@ fn read(request: &Request, data: &Value) -> Option<Answer> {
         }
         Request::Withdraw { .. } => Answer::Withdrawn,
         Request::Verify { .. } => Answer::Verified(data.get("is_passed")?.as_bool()?),
-        Request::Read { .. } => Answer::Ticket(ExternalTicket {
-            status: data.get("current_status")?.as_str()?.to_owned(),
-            fields: data
-                .get("fields")
-                .and_then(Value::as_array)
-                .map(|fields| fields.iter().filter_map(Value::as_object).collect())
-                .map_or_else(BTreeMap::new, values),
-            links: LINKS
-                .into_iter()
-                .filter_map(|name| {
-                    let url = data.get(name)?.as_str()?;
-                    is_link(url).then(|| (name.to_owned(), url.to_owned()))
-                })
-                .collect(),
-        }),
+        Request::Read { external, mark } => match foreign(data, external, mark) {
+            Some(reason) => Answer::Unclear(reason),
+            None => Answer::Ticket(ticket_of(data)?),
+        },
+    })
+}
+
+/// Returns a ticket with its form fields. Returns `None` if the ticket has no status.
+fn ticket_of(data: &Value) -> Option<ExternalTicket> {
+    Some(ExternalTicket {
+        status: data.get("current_status")?.as_str()?.to_owned(),
+        fields: data
+            .get("fields")
+            .and_then(Value::as_array)
+            .map(|fields| fields.iter().filter_map(Value::as_object).collect())
+            .map_or_else(BTreeMap::new, values),
+        links: links(data),
     })
 }
 
@@ -364,6 +461,7 @@ mod tests {
 
         let read = Request::Read {
             external: "REQ 1/2".into(),
+            mark: "m".into(),
         };
         let planned = BkItsm.request(&connection(PathForm::Apigw), &read).unwrap();
         assert_eq!((planned.method.as_str(), planned.body), ("GET", None));
@@ -377,6 +475,7 @@ mod tests {
     fn credentials_are_where_the_external_itsm_reads_them() {
         let read = Request::Read {
             external: "REQ1".into(),
+            mark: "m".into(),
         };
         let mut connection = connection(PathForm::Esb);
         let mut planned = |carrier, request: &Request| {
@@ -428,11 +527,119 @@ mod tests {
             failed,
             Answer::FailedCallbacks(vec!["REQ1".into(), "2".into()])
         );
-        let without = r#"{"result":true,"code":0,"data":[{"sn":"REQ1"}]}"#;
-        assert!(matches!(
-            answered(&request, 200, without),
-            Answer::Unclear(_)
-        ));
+        let damaged = r#"{"result":true,"code":0,"data":[{"sn":"REQ1"},7,
+            {"sn":"REQ2","current_status":"FINISHED"}]}"#;
+        let readable = BTreeMap::from([("REQ2".to_owned(), "FINISHED".to_owned())]);
+        assert_eq!(
+            answered(&request, 200, damaged),
+            Answer::Statuses(readable),
+            "one entry that cannot be read does not hide the others"
+        );
+        let text = r#"{"result":true,"code":0,"data":"text"}"#;
+        assert!(matches!(answered(&request, 200, text), Answer::Unclear(_)));
+    }
+
+    #[test]
+    fn an_error_that_does_not_show_whether_a_ticket_exists_is_no_rejection() {
+        let refusal = |request: &Request, code: &str| {
+            let body = format!(r#"{{"result":false,"code":{code},"message":"m","data":null}}"#);
+            answered(request, 200, &body)
+        };
+        let verify = Request::Verify { token: "t".into() };
+        let statuses = Request::Statuses {
+            externals: vec!["REQ1".into()],
+        };
+        for code in [
+            "1306201",
+            "3900000",
+            "3900004",
+            "3900500",
+            "\"3900500\"",
+            "\"SERVER_500_ERROR\"",
+            "1650001",
+            "null",
+            "0",
+        ] {
+            let created = refusal(&create(), code);
+            assert!(matches!(created, Answer::Failed(_)), "{code}: {created:?}");
+            let verified = refusal(&verify, code);
+            assert!(matches!(verified, Answer::Unclear(_)), "{code}");
+            let several = refusal(&statuses, code);
+            assert!(matches!(several, Answer::Rejected(_)), "{code}");
+        }
+        for code in [
+            "3900003",
+            "3900005",
+            "\"3900042\"",
+            "\"VALIDATE_ERROR\"",
+            "1640101",
+            "1640301",
+        ] {
+            for request in [&create(), &verify] {
+                let answer = refusal(request, code);
+                assert!(matches!(answer, Answer::Rejected(_)), "{code}: {answer:?}");
+            }
+        }
+        let limited = refusal(&create(), "1642901");
+        assert!(matches!(limited, Answer::NotSent(_)), "{limited:?}");
+    }
+
+    #[test]
+    fn a_ticket_with_another_number_or_another_tag_is_foreign() {
+        let read = Request::Read {
+            external: "A".into(),
+            mark: "m".into(),
+        };
+        let result = Request::ReadResult {
+            external: "A".into(),
+            mark: "m".into(),
+        };
+        let own = |ticket: &str| {
+            let ticket = ticket.replace('}', r#","current_status":"FINISHED"}"#);
+            let one = format!(r#"{{"result":true,"data":{ticket}}}"#);
+            let list = format!(r#"{{"result":true,"data":[{ticket}]}}"#);
+            [answered(&read, 200, &one), answered(&result, 200, &list)]
+                .map(|answer| matches!(answer, Answer::Ticket(_)))
+        };
+        for ticket in [
+            r#"{"sn":"A"}"#,
+            r#"{"sn":"A","tag":null}"#,
+            r#"{"sn":"A","tag":"m"}"#,
+        ] {
+            assert_eq!(own(ticket), [true, true], "{ticket}");
+        }
+        for ticket in [
+            r#"{"sn":"B"}"#,
+            r#"{"sn":"B","tag":"m"}"#,
+            r#"{"sn":"A","tag":"x"}"#,
+            r#"{"sn":"A","tag":""}"#,
+            r#"{"title":"A"}"#,
+        ] {
+            assert_eq!(own(ticket), [false, false], "{ticket}");
+        }
+    }
+
+    #[test]
+    fn the_result_of_an_approval_is_read_for_one_ticket() {
+        let result = Request::ReadResult {
+            external: "A".into(),
+            mark: "m".into(),
+        };
+        let planned = BkItsm.request(&connection(PathForm::Esb), &result).unwrap();
+        assert!(planned.url.ends_with("/ticket_approval_result/"));
+        assert_eq!(planned.body.unwrap()["sn"], json!(["A"]));
+        let body = r#"{"result":true,"data":[{"sn":"B","current_status":"RUNNING"},
+            {"sn":"A","current_status":"FINISHED","approve_result":true,"ticket_url":"https://itsm/A"}]}"#;
+        assert_eq!(
+            answered(&result, 200, body),
+            Answer::Ticket(ExternalTicket {
+                status: "FINISHED".into(),
+                fields: BTreeMap::from([("approve_result".to_owned(), json!(true))]),
+                links: BTreeMap::from([("ticket_url".into(), "https://itsm/A".into())]),
+            })
+        );
+        let unknown = answered(&result, 200, r#"{"result":true,"data":[]}"#);
+        assert!(matches!(unknown, Answer::Unclear(_)), "{unknown:?}");
     }
 
     #[test]
@@ -590,6 +797,12 @@ mod tests {
             Answer::Services(vec![(18, "日志平台容量评估".into())])
         );
         assert_eq!(found("[]"), Answer::Services(Vec::new()));
+        let all = Request::Discover {
+            display_type: String::new(),
+            display_role: String::new(),
+        };
+        let planned = BkItsm.request(&connection(PathForm::Apigw), &all).unwrap();
+        assert!(planned.url.ends_with("/get_services/"), "{}", planned.url);
         assert!(matches!(found(r#"[{"id":"x"}]"#), Answer::Unclear(_)));
         assert!(matches!(found("{}"), Answer::Unclear(_)));
     }
@@ -607,6 +820,7 @@ mod tests {
         );
         let read = Request::Read {
             external: "A".into(),
+            mark: "m".into(),
         };
         let body = r#"{"result":true,"data":{"sn":"A","current_status":"FINISHED","ticket_url":"https://itsm/A","iframe_ticket_url":"javascript:alert(1)",
             "fields":[{"key":"approval_result","value":"true"},{"key":"empty","value":null},{"no":"key"}]}}"#;

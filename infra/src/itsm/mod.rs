@@ -27,7 +27,8 @@ pub struct Connection {
 /// One request to an external ITSM (system for IT service management).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
-    /// Searches for services that the external ITSM displays to a group (`display_role`) of the type `display_type`.
+    /// Searches for services that the external ITSM displays to a group (`display_role`) of the type `display_type`. An
+    /// empty text is not part of the search.
     Discover {
         display_type: String,
         display_role: String,
@@ -54,8 +55,11 @@ pub enum Request {
     /// Sends the token of a callback (an incoming request that claims to come from the external
     /// ITSM) to the external ITSM. The external ITSM checks whether the token is valid.
     Verify { token: String },
-    /// Reads a ticket of the external ITSM.
-    Read { external: String },
+    /// Reads a ticket of the external ITSM. `mark` is the text with which the desk created it. A ticket with another
+    /// text is not the ticket of the desk.
+    Read { external: String, mark: String },
+    /// Reads the status of one ticket, and the result of its approval. The result is not among the fields of the ticket.
+    ReadResult { external: String, mark: String },
     /// Reads the statuses of several tickets. The largest number is [`Itsm::statuses_max`].
     Statuses { externals: Vec<String> },
     /// Reads the numbers of the tickets about which a callback of the external ITSM failed.

@@ -38,9 +38,41 @@ pub(super) enum Fault {
     WrongType,
     /// The code in a successful response is a text instead of a number.
     TextCode,
+    /// The request is executed, and a gateway responds with the status 200 and an error in JSON.
+    ErrorInBody,
 }
 
-pub(super) const FAULTS: [Fault; 11] = [
+/// The name of the fault that is permanent in some runs: the account has no right for the operations in
+/// [`FORBIDDEN_OPERATIONS`].
+const FORBIDDEN: &str = "Forbidden";
+/// The operations without which each decision is still found.
+const FORBIDDEN_OPERATIONS: [&str; 2] = ["ticket_approval_result", "callback_failed_ticket"];
+/// All operations of the imitated external systems.
+const OPERATIONS: [&str; 10] = [
+    "create_ticket",
+    "get_tickets",
+    "operate_ticket",
+    "get_services",
+    "token/verify",
+    "ticket_approval_result",
+    "callback_failed_ticket",
+    "get_ticket_info",
+    "read_record",
+    "write_record",
+];
+
+/// Returns the names of all pairs of an operation and a fault.
+pub(super) fn all_faults() -> impl Iterator<Item = String> {
+    let forbidden = FORBIDDEN_OPERATIONS.map(|operation| format!("{operation} {FORBIDDEN}"));
+    let pairs = OPERATIONS.iter().flat_map(|operation| {
+        FAULTS
+            .iter()
+            .map(move |fault| format!("{operation} {fault:?}"))
+    });
+    pairs.chain(forbidden)
+}
+
+pub(super) const FAULTS: [Fault; 12] = [
     Fault::NotSent,
     Fault::LostRequest,
     Fault::LostResponse,
@@ -52,6 +84,7 @@ pub(super) const FAULTS: [Fault; 11] = [
     Fault::TooLong,
     Fault::WrongType,
     Fault::TextCode,
+    Fault::ErrorInBody,
 ];
 
 /// The decision of the external ITSM about one application.
@@ -102,6 +135,8 @@ pub(super) struct ExternalState {
     /// Probability of a fault in one request, in percent.
     pub(super) faults: usize,
     pub(super) faults_left: usize,
+    /// Whether the account of the desk has no right for the operations in [`FORBIDDEN_OPERATIONS`].
+    pub(super) forbids: bool,
     /// Whether the result of a search contains the tags of the tickets.
     pub(super) shows_tags: bool,
     pub(super) forgets_tags: bool,
@@ -112,17 +147,19 @@ pub(super) struct ExternalState {
     pub(super) failed_callbacks: Vec<String>,
     pub(super) records: BTreeMap<String, Value>,
     pub(super) calls: BTreeMap<String, u64>,
+    /// The number of the faults by operation and fault.
     pub(super) fault_counts: BTreeMap<String, u64>,
 }
 
 impl ExternalState {
-    fn next_fault(&mut self) -> Option<Fault> {
+    fn next_fault(&mut self, operation: &str) -> Option<Fault> {
         if self.faults_left == 0 || self.dice.below(100) >= self.faults {
             return None;
         }
         self.faults_left -= 1;
         let fault = FAULTS[self.dice.below(FAULTS.len())];
-        *self.fault_counts.entry(format!("{fault:?}")).or_default() += 1;
+        let name = format!("{operation} {fault:?}");
+        *self.fault_counts.entry(name).or_default() += 1;
         Some(fault)
     }
 
@@ -274,7 +311,12 @@ impl External {
         let mut state = self.state();
         let operation = operation_of(request);
         *state.calls.entry(operation.clone()).or_default() += 1;
-        let Some(fault) = state.next_fault() else {
+        if state.forbids && FORBIDDEN_OPERATIONS.contains(&operation.as_str()) {
+            let name = format!("{operation} {FORBIDDEN}");
+            *state.fault_counts.entry(name).or_default() += 1;
+            return Ok(HttpResponse::of(403, b"Forbidden"));
+        }
+        let Some(fault) = state.next_fault(&operation) else {
             let body = state.execute(&operation, request, now, &json!(0));
             return Ok(HttpResponse::of(200, body.as_bytes()));
         };
@@ -326,6 +368,15 @@ impl External {
             Fault::TextCode => {
                 let body = state.execute(&operation, request, now, &json!("0"));
                 Ok(HttpResponse::of(200, body.as_bytes()))
+            }
+            Fault::ErrorInBody => {
+                state.execute(&operation, request, now, &json!(0));
+                // The API of the records has no such envelope.
+                if request.url.starts_with(RECORDS) {
+                    return Ok(HttpResponse::of(502, b"error"));
+                }
+                let body = json!({ "result": false, "code": 1_306_201, "message": "timed out", "data": null });
+                Ok(HttpResponse::of(200, body.to_string().as_bytes()))
             }
         }
     }

@@ -22,8 +22,21 @@ const POLL_MS_MAX: i64 = 300_000;
 /// ticket in the external ITSM.
 pub(super) const SEARCH_AFTER_MS: i64 = 30_000;
 
-/// The reason if the token of a callback is invalid. It begins with the error name of the log platform, with its
-/// spelling (requirements/external-itsm.md, error handling).
+/// Number of creation requests that the external ITSM may answer with an error. After each of them, the desk searches for
+/// the ticket, and creates it again only if the search finds none. After this number, the application fails.
+pub(super) const FAILED_CREATIONS_MAX: u32 = 3;
+/// Number of failed requests about several tickets in succession after which the desk reads each ticket by itself.
+const FAILED_GROUPS_MAX: u32 = 2;
+/// The beginning of the problem of an application if the request about several tickets failed.
+const GROUP_FAILED: &str = "the request about the results of several tickets failed";
+/// The key of the result of an approval, which the external ITSM computes for a whole ticket. It is no field of the ticket.
+pub const APPROVE_RESULT: &str = "approve_result";
+/// The key of the status of the external ticket in a condition.
+const CURRENT_STATUS: &str = "current_status";
+/// The error name of the log platform for an invalid token, with its spelling (requirements/external-itsm.md, error
+/// handling).
+pub const TOKEN_ILLEGAL_NAME: &str = "CollectItsmTokenIllega";
+/// The reason if the token of a callback is invalid. It begins with [`TOKEN_ILLEGAL_NAME`].
 pub(super) const TOKEN_ILLEGAL: &str =
     "CollectItsmTokenIllega: the external ITSM did not issue the token of the callback";
 /// The reason if the external ITSM has no suitable service (requirements/external-itsm.md, error handling).
@@ -130,6 +143,9 @@ pub enum Answer {
     Withdrawn,
     /// The external ITSM rejected the HTTP request and changed nothing. The text is the reason.
     Rejected(String),
+    /// The external ITSM, or a gateway before it, answered the creation request with an error that does not show whether
+    /// the ticket was created. The text is the error.
+    Failed(String),
     /// The HTTP request had no effect, so the desk can safely send the request again. The text is the reason.
     NotSent(String),
     /// The response to the HTTP request is missing or unreadable, so the desk does not know whether the
@@ -170,8 +186,13 @@ impl Application {
         let verdict = match (self.step, answer) {
             // Only the external ITSM knows whether the token of a callback is valid. If it does not say so, the
             // callback has no effect, and the regular reads continue.
-            (Step::Verify, Answer::NotSent(_) | Answer::Unclear(_)) => {
-                next(Step::Poll, self.external.clone(), self.pause_ms())
+            (
+                Step::Verify,
+                Answer::NotSent(reason) | Answer::Unclear(reason) | Answer::Rejected(reason),
+            ) => {
+                let poll = next(Step::Poll, self.external.clone(), self.pause_ms());
+                let problem = format!("the token of a callback was not checked: {reason}");
+                with_output(poll, PROBLEM, &problem)
             }
             (_, Answer::NotSent(reason)) => Verdict::retry(reason),
             (Step::Discover, Answer::Services(services)) => match &services[..] {
@@ -193,6 +214,11 @@ impl Application {
                 }
             },
             (Step::Create, Answer::Unclear(_)) => next(Step::Find, String::new(), SEARCH_AFTER_MS),
+            // The ticket possibly exists, as after a missing response.
+            (Step::Create, Answer::Failed(error)) => {
+                let find = next(Step::Find, String::new(), SEARCH_AFTER_MS);
+                with_output(find, PROBLEM, &error)
+            }
             (Step::Create | Step::Discover, Answer::Rejected(reason)) => Verdict::failed(reason),
             (Step::Create, Answer::Created(external))
             | (Step::Find, Answer::Found(Some(external))) => self.known(external),
@@ -213,6 +239,12 @@ impl Application {
             (Step::Probe, Answer::Found(_) | Answer::Untagged(_)) => {
                 self.known(self.candidate.clone())
             }
+            (Step::Find, Answer::Found(None)) if self.failed_creations >= FAILED_CREATIONS_MAX => {
+                Verdict::failed(format!(
+                    "{}; the external ITSM answered {} creation requests with an error, and has no ticket of this application",
+                    self.creation_error, self.failed_creations
+                ))
+            }
             (Step::Find, Answer::Found(None)) => next(Step::Create, String::new(), 0),
             (Step::Withdraw, Answer::Withdrawn) => {
                 withdrawn(self.withdrawal.as_deref().unwrap_or(NOT_AWAITED))
@@ -223,14 +255,16 @@ impl Application {
             (Step::Verify, Answer::Verified(true)) => next(Step::Confirm, self.external.clone(), 0),
             // The token of the callback is invalid, so the callback is ignored. The desk continues with the
             // regular reads of the external ticket.
-            (Step::Verify, Answer::Verified(false) | Answer::Rejected(_)) => {
+            (Step::Verify, Answer::Verified(false)) => {
                 let poll = next(Step::Poll, self.external.clone(), self.pause_ms());
                 with_output(poll, PROBLEM, TOKEN_ILLEGAL)
             }
             (Step::Confirm | Step::Poll | Step::Fetch | Step::Missed, Answer::Ticket(ticket)) => {
                 self.read(&ticket, granted)
             }
-            (_, Answer::Unclear(reason) | Answer::Rejected(reason)) => Verdict::retry(reason),
+            (_, Answer::Unclear(reason) | Answer::Rejected(reason) | Answer::Failed(reason)) => {
+                Verdict::retry(reason)
+            }
             (_, answer) => {
                 Verdict::retry(format!("the response does not fit the request: {answer:?}"))
             }
@@ -246,7 +280,11 @@ impl Application {
                     after_ms,
                     ..
                 },
-            ) if !task.is_empty() && step != Step::Probe.name() && self.step != Step::Withdraw => {
+            ) if !task.is_empty()
+                && step != Step::Probe.name()
+                && step != Step::Fetch.name()
+                && self.step != Step::Withdraw =>
+            {
                 // After a rejected withdrawal, the ticket was read and has not ended. The next withdrawal waits.
                 let pause = if self.step == Step::Poll { after_ms } else { 0 };
                 next(Step::Withdraw, task, pause)
@@ -273,6 +311,9 @@ impl Application {
 
     /// Returns how the desk continues after a request about the statuses of several tickets. The decision is in the fields
     /// of the ticket, so the desk reads a ticket that has ended. The desk also reads a ticket that the response lacks.
+    ///
+    /// If the external ITSM rejects the request, or does not answer it repeatedly, the desk reads each ticket by itself. The
+    /// account of the desk possibly has no right for this request, so a repetition would not help.
     pub fn polled(&self, answer: &Answer) -> Verdict {
         match answer {
             Answer::Statuses(statuses) => match statuses.get(&self.external) {
@@ -281,11 +322,20 @@ impl Application {
                 }
                 _ => next(Step::Fetch, self.external.clone(), 0),
             },
-            Answer::NotSent(reason) | Answer::Unclear(reason) | Answer::Rejected(reason) => {
-                Verdict::retry(reason.clone())
+            Answer::Rejected(reason) => self.alone(reason),
+            Answer::Unclear(reason) if self.attempts.failures >= FAILED_GROUPS_MAX => {
+                self.alone(reason)
             }
+            Answer::NotSent(reason) | Answer::Unclear(reason) => Verdict::retry(reason.clone()),
             other => Verdict::retry(format!("the response does not fit the request: {other:?}")),
         }
+    }
+
+    /// Returns that the desk reads the ticket by itself, because a request about several tickets failed.
+    fn alone(&self, reason: &str) -> Verdict {
+        let problem = format!("{GROUP_FAILED}: {reason}");
+        let fetch = next(Step::Fetch, self.external.clone(), 0);
+        with_output(fetch, PROBLEM, &problem)
     }
 
     /// Returns how the desk continues after the external ITSM has reported that its callback about this ticket failed.
@@ -318,16 +368,19 @@ impl Application {
     /// ticket again later. The condition `granted` is true if the external ITSM has granted the approval.
     fn read(&self, ticket: &ExternalTicket, granted: &Condition) -> Verdict {
         if !is_end(&ticket.status) {
-            let poll = next(Step::Poll, self.external.clone(), self.pause_ms());
-            let links = ticket.links.iter();
-            return links.fold(poll, |poll, (name, url)| with_output(poll, name, url));
+            let mut poll = next(Step::Poll, self.external.clone(), self.pause_ms());
+            // A person sees this until the request about several tickets works again.
+            if self.step == Step::Fetch && self.problem.starts_with(GROUP_FAILED) {
+                poll = with_output(poll, PROBLEM, &self.problem);
+            }
+            return with_links(poll, ticket);
         }
         // The desk has withdrawn the ticket, but did not receive the response.
         if let (Some(reason), "REVOKED") = (&self.withdrawal, ticket.status.as_str()) {
             return Verdict::failed(reason.clone());
         }
         let find = |key: &str| match key {
-            "current_status" => Found::Value(ticket.status.clone().into()),
+            CURRENT_STATUS => Found::Value(ticket.status.clone().into()),
             key => ticket
                 .fields
                 .get(key)
@@ -335,6 +388,16 @@ impl Application {
         };
         let is_granted = ticket.status == "FINISHED"
             && condition::holds(granted, TransitionId(0), &find, &mut Vec::new());
+        // A refusal needs the value that the condition names. A wrong name in the condition is no refusal.
+        let absent = absent_key(granted, ticket).filter(|_| !is_granted);
+        if let ("FINISHED", Some(key)) = (ticket.status.as_str(), absent) {
+            if key == APPROVE_RESULT && self.step == Step::Poll {
+                return with_links(next(Step::Fetch, self.external.clone(), 0), ticket);
+            }
+            return Verdict::retry(format!(
+                "the external ticket is finished, but it has no field {key:?}; correct `granted` of the application kind"
+            ));
+        }
         let result = if is_granted { GRANTED } else { "refused" };
         let node = self.requested.as_ref().map(|one| one.node);
         let mut outputs = ticket.links.clone();
@@ -355,6 +418,33 @@ impl Application {
         let doublings = self.polls.saturating_sub(1).min(8);
         (POLL_MS << doublings).min(POLL_MS_MAX)
     }
+}
+
+/// Returns true if the condition of an application kind uses the result of the approval ([`APPROVE_RESULT`]), and not the
+/// fields of the external ticket.
+pub fn is_by_approve_result(granted: &Condition) -> bool {
+    keys(granted).any(|key| key == APPROVE_RESULT)
+}
+
+/// Returns the keys that a condition names.
+fn keys(condition: &Condition) -> impl Iterator<Item = &str> {
+    let groups = condition.expressions.iter();
+    groups
+        .flat_map(|group| &group.expressions)
+        .map(|clause| clause.key.as_str())
+}
+
+/// Returns the first key of a condition that the external ticket does not have.
+fn absent_key<'a>(granted: &'a Condition, ticket: &ExternalTicket) -> Option<&'a str> {
+    keys(granted).find(|key| *key != CURRENT_STATUS && !ticket.fields.contains_key(*key))
+}
+
+/// Adds the URLs of the external ticket to a verdict after which another request follows.
+fn with_links(verdict: Verdict, ticket: &ExternalTicket) -> Verdict {
+    let links = ticket.links.iter();
+    links.fold(verdict, |verdict, (name, url)| {
+        with_output(verdict, name, url)
+    })
 }
 
 /// Returns true if an external ticket with this status has ended.

@@ -3,7 +3,7 @@
 use events::NodeId;
 use events::workflow::Condition;
 
-use super::external::{POLL_MS, SEARCH_AFTER_MS, TOKEN_ILLEGAL, with_output};
+use super::external::{FAILED_CREATIONS_MAX, POLL_MS, SEARCH_AFTER_MS, TOKEN_ILLEGAL, with_output};
 use super::*;
 use crate::attempt::Verdict;
 use crate::decider::fold;
@@ -109,6 +109,7 @@ fn a_creation_without_response_is_searched_before_it_is_sent_again() {
     let started = AttemptStarted {
         attempt: 1,
         due: NOW,
+        target: None,
     };
     assert_eq!(
         state(&[started.into()]).interrupted(),
@@ -555,6 +556,7 @@ fn every_open_state_has_an_attempt_deadline_and_an_expiry() {
     let started = AttemptStarted {
         attempt: 1,
         due: NOW,
+        target: None,
     };
     let failed = AttemptFailed {
         attempt: 1,
@@ -650,4 +652,269 @@ fn a_postponed_attempt_keeps_its_step_and_its_pauses() {
     }
     assert_eq!((withdrawn.step, withdrawn.polls), (Step::Poll, polls));
     assert_eq!(withdrawn.attempts.due, NOW.plus_ms(7_000));
+}
+
+fn target(url: &str) -> Target {
+    Target {
+        url: url.into(),
+        app: "bk_log".into(),
+    }
+}
+
+#[test]
+fn requests_go_only_to_the_external_itsm_that_got_the_creation() {
+    let (first, second) = (
+        target("https://a.example.com"),
+        target("https://b.example.com"),
+    );
+    let mut application = state(&[]);
+    assert_eq!(application.moved(&second), None, "nothing is created yet");
+    let begin = Command::Begin {
+        attempt: 1,
+        until: NOW,
+        target: first.clone(),
+    };
+    for event in application.decide(&begin, &()).unwrap() {
+        application.evolve(&event);
+    }
+    assert_eq!(
+        application.moved(&second),
+        None,
+        "the creation is sent again"
+    );
+    for step in [
+        Step::Find,
+        Step::Poll,
+        Step::Fetch,
+        Step::Verify,
+        Step::Withdraw,
+    ] {
+        let mut later = application.clone();
+        let number = if step == Step::Find { "" } else { "REQ9" };
+        later.evolve(&scheduled(1, step, number));
+        assert_eq!(later.moved(&first), None);
+        let reason = later.moved(&second).expect("a reason");
+        assert!(reason.contains(&first.url) && reason.contains(&second.url));
+        let of_another_app = Target {
+            app: "other".into(),
+            ..first.clone()
+        };
+        assert!(later.moved(&of_another_app).is_some());
+    }
+    let of_earlier_version = state(&[scheduled(1, Step::Poll, "REQ9")]);
+    assert_eq!(of_earlier_version.moved(&second), None);
+}
+
+#[test]
+fn a_creation_that_fails_without_a_ticket_is_repeated_a_few_times() {
+    let error = || Answer::Failed("1306201: timed out".into());
+    let mut application = state(&[]);
+    for failures in 1..=FAILED_CREATIONS_MAX {
+        assert_eq!(application.step, Step::Create, "creation {failures}");
+        let verdict = application.verdict(error(), &granted());
+        application = recorded(application, verdict);
+        assert_eq!(
+            (application.step, application.failed_creations),
+            (Step::Find, failures)
+        );
+        assert_eq!(application.problem, "1306201: timed out");
+        let found = Answer::Found(Some("REQ9".into()));
+        assert_eq!(
+            application.verdict(found, &granted()),
+            then(Step::Poll, "REQ9", POLL_MS),
+            "the ticket exists, although the response was an error"
+        );
+        let verdict = application.verdict(Answer::Found(None), &granted());
+        application = recorded(application, verdict);
+    }
+    assert_eq!(application.status(), Status::Failed);
+    let reason = application.outcome.unwrap().reason;
+    assert!(reason.starts_with("1306201: timed out"), "{reason}");
+
+    // A missing response is not counted: the external ITSM possibly works again later.
+    let mut silent = state(&[]);
+    for _ in 0..2 * FAILED_CREATIONS_MAX {
+        for answer in [Answer::Unclear("timeout".into()), Answer::Found(None)] {
+            let verdict = silent.verdict(answer, &granted());
+            silent = recorded(silent, verdict);
+        }
+        assert_eq!((silent.step, silent.failed_creations), (Step::Create, 0));
+    }
+}
+
+#[test]
+fn after_a_rejected_request_about_several_tickets_each_is_read() {
+    let mut waiting = state(&[
+        scheduled(1, Step::Poll, "REQ9"),
+        scheduled(2, Step::Poll, "REQ9"),
+    ]);
+    assert!(waiting.is_polled());
+    let rejected = waiting.polled(&Answer::Rejected("403".into()));
+    let reading = recorded(waiting.clone(), rejected);
+    assert_eq!(reading.step, Step::Fetch);
+    assert!(reading.problem.contains("403"), "{}", reading.problem);
+    let verdict = reading.verdict(ticket("RUNNING", ""), &granted());
+    let polling = recorded(reading.clone(), verdict);
+    assert!(polling.is_polled() && polling.problem.contains("403"));
+    let running = BTreeMap::from([("REQ9".to_owned(), "RUNNING".to_owned())]);
+    let verdict = polling.polled(&Answer::Statuses(running));
+    assert_eq!(
+        recorded(polling, verdict).problem,
+        "",
+        "the request works again"
+    );
+    let verdict = reading.verdict(ticket("FINISHED", "true"), &granted());
+    assert_eq!(recorded(reading, verdict).status(), Status::Granted);
+
+    // A response that cannot be read is repeated before each ticket is read.
+    let mut steps = Vec::new();
+    for _ in 0..3 {
+        let verdict = waiting.polled(&Answer::Unclear("html".into()));
+        waiting = recorded(waiting, verdict);
+        steps.push(waiting.step);
+    }
+    assert_eq!(steps, [Step::Poll, Step::Poll, Step::Fetch]);
+}
+
+#[test]
+fn a_wrong_name_in_the_condition_refuses_nothing() {
+    let polling = state(&[scheduled(1, Step::Poll, "REQ9")]);
+    let misspelled = equals("aproval_result", "true");
+    let verdict = polling.verdict(ticket("FINISHED", "true"), &misspelled);
+    let waiting = recorded(polling.clone(), verdict);
+    assert_eq!(waiting.status(), Status::Applying);
+    assert!(
+        waiting.problem.contains("\"aproval_result\""),
+        "{}",
+        waiting.problem
+    );
+    let verdict = waiting.verdict(ticket("FINISHED", "true"), &granted());
+    assert_eq!(recorded(waiting, verdict).status(), Status::Granted);
+    let empty = Answer::Ticket(ExternalTicket {
+        status: "FINISHED".into(),
+        fields: BTreeMap::from([("approval_result".to_owned(), serde_json::Value::Null)]),
+        links: BTreeMap::new(),
+    });
+    let verdict = polling.verdict(empty, &granted());
+    assert_eq!(recorded(polling.clone(), verdict).status(), Status::Refused);
+    let revoked = polling.verdict(ticket("REVOKED", "true"), &misspelled);
+    assert_eq!(recorded(polling, revoked).status(), Status::Refused);
+}
+
+#[test]
+fn the_result_of_an_approval_decides_if_the_condition_names_it() {
+    let by_result = equals(APPROVE_RESULT, "true");
+    assert!(is_by_approve_result(&by_result) && !is_by_approve_result(&granted()));
+    let result = |is_granted: bool| {
+        Answer::Ticket(ExternalTicket {
+            status: "FINISHED".into(),
+            fields: BTreeMap::from([(APPROVE_RESULT.to_owned(), is_granted.into())]),
+            links: BTreeMap::new(),
+        })
+    };
+    // The regular read returns the fields of the ticket, and not the result of the approval.
+    let polling = state(&[scheduled(1, Step::Poll, "REQ9")]);
+    let verdict = polling.verdict(ticket("FINISHED", "true"), &by_result);
+    let fetching = recorded(polling, verdict);
+    assert_eq!(fetching.step, Step::Fetch);
+    for (is_granted, status) in [(true, Status::Granted), (false, Status::Refused)] {
+        for step in [Step::Fetch, Step::Confirm, Step::Missed] {
+            let reading = state(&[scheduled(1, step, "REQ9")]);
+            let verdict = reading.verdict(result(is_granted), &by_result);
+            assert_eq!(recorded(reading, verdict).status(), status);
+        }
+    }
+    let verdict = fetching.verdict(ticket("FINISHED", "true"), &by_result);
+    assert!(
+        matches!(verdict, Verdict::Retry { .. }),
+        "the result is missing"
+    );
+
+    // A ticket that ended before its withdrawal is read to its end.
+    let mut withdrawn = state(&[scheduled(1, Step::Poll, "REQ9")]);
+    let requested = WithdrawalRequested {
+        reason: "over".into(),
+        due: NOW,
+    };
+    withdrawn.evolve(&requested.into());
+    for answer in [
+        Answer::Rejected("3900005: over".into()),
+        ticket("FINISHED", "true"),
+        result(true),
+    ] {
+        let verdict = withdrawn.verdict(answer, &by_result);
+        withdrawn = recorded(withdrawn, verdict);
+    }
+    assert_eq!(withdrawn.status(), Status::Granted);
+}
+
+#[test]
+fn a_callback_replaces_none_whose_token_is_not_checked() {
+    let hint = |application: &mut Application, number: usize| {
+        let command = Command::Hint {
+            inbound: format!("inbound-{number}"),
+            at: NOW,
+        };
+        let events = application.decide(&command, &()).unwrap();
+        for event in &events {
+            application.evolve(event);
+        }
+        events.len()
+    };
+    let mut checking = state(&[scheduled(1, Step::Poll, "REQ9")]);
+    let accepted: usize = (0..10).map(|number| hint(&mut checking, number)).sum();
+    assert_eq!(accepted, 1 + HINTS_MAX);
+    assert!(!checking.accepts_hints());
+    assert_eq!(checking.hint.as_deref(), Some("inbound-0"));
+
+    let invalid = checking.verdict(Answer::Verified(false), &granted());
+    let next = recorded(checking.clone(), invalid);
+    assert_eq!(
+        (next.step, next.hint.as_deref()),
+        (Step::Verify, Some("inbound-1")),
+        "the next callback is checked at once"
+    );
+    assert!(next.problem.starts_with(TOKEN_ILLEGAL_NAME));
+    assert!(next.accepts_hints());
+    let valid = next.verdict(Answer::Verified(true), &granted());
+    let confirmed = recorded(next, valid);
+    assert_eq!(
+        (confirmed.step, confirmed.hints.len(), confirmed.unchecked),
+        (Step::Confirm, 0, 0)
+    );
+
+    // After the last invalid callback, the regular reads continue.
+    let mut forged = checking;
+    for _ in 0..=HINTS_MAX {
+        assert_eq!(forged.step, Step::Verify);
+        let verdict = forged.verdict(Answer::Verified(false), &granted());
+        forged = recorded(forged, verdict);
+    }
+    assert_eq!((forged.step, forged.unchecked), (Step::Poll, 0));
+
+    let mut early = state(&[]);
+    let accepted: usize = (0..10).map(|number| hint(&mut early, number)).sum();
+    assert_eq!(accepted, 1 + HINTS_MAX);
+    assert_eq!(early.hint.as_deref(), Some("inbound-0"));
+    let created = early.verdict(Answer::Created("REQ9".into()), &granted());
+    let known = recorded(early, created);
+    assert_eq!((known.step, known.hints.len()), (Step::Verify, HINTS_MAX));
+}
+
+#[test]
+fn a_check_that_fails_is_counted_so_that_the_same_callback_can_be_checked_again() {
+    for (answer, expected) in [
+        (Answer::Unclear("html".into()), 1),
+        (Answer::NotSent("dns".into()), 1),
+        (Answer::Rejected("403".into()), 1),
+        (Answer::Verified(false), 0),
+        (Answer::Verified(true), 0),
+    ] {
+        let checking = state(&[scheduled(1, Step::Poll, "REQ9"), hinted()]);
+        let verdict = checking.verdict(answer.clone(), &granted());
+        let checked = recorded(checking, verdict);
+        assert_eq!(checked.unchecked, expected, "{answer:?}");
+        let is_illegal = checked.problem.starts_with(TOKEN_ILLEGAL_NAME);
+        assert_eq!(is_illegal, answer == Answer::Verified(false), "{answer:?}");
+    }
 }

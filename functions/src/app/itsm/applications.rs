@@ -4,7 +4,9 @@
 //! the application kind, the subject and a round number. The ledger accepts each id only once. Therefore two requests
 //! at the same time open one application.
 
-use domain::itsm::application::{Application, Command, NOT_EXISTS, Rejection, Status, subject_key};
+use domain::itsm::application::{
+    Application, Command, NOT_EXISTS, Rejection, Status, TOKEN_ILLEGAL_NAME, subject_key,
+};
 use domain::placeholder::{Variables, fill_json, placeholders};
 use events::application::{Applied, Closed};
 use events::application_kind::Defined;
@@ -66,14 +68,20 @@ pub enum NotApplied {
 
 impl NotApplied {
     /// Returns the name and the code of the reason, if the log platform has a name for it
-    /// (requirements/external-itsm.md, error handling).
+    /// (requirements/external-itsm.md, error handling). For the applicant, a kind that is switched off does not exist.
     pub fn named(&self) -> Option<(&'static str, u32)> {
         match self {
             Self::HasApply(_) => Some(("CollectItsmHasApply", 502)),
-            Self::NotExists(_) => Some((NOT_EXISTS, 503)),
+            Self::NotExists(_) | Self::SwitchedOff(_) => Some((NOT_EXISTS, 503)),
             _ => None,
         }
     }
+}
+
+/// Returns the code of the problem of an application, if the log platform has a name for it
+/// (requirements/external-itsm.md, error handling). The text of the problem begins with this name.
+pub fn problem_code(problem: &str) -> Option<u32> {
+    problem.starts_with(TOKEN_ILLEGAL_NAME).then_some(504)
 }
 
 /// A field of an application that has a wrong value, or no value.

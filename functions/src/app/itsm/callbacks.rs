@@ -7,11 +7,15 @@
 //! creates the application. The first request to the ITSM can therefore already contain the
 //! callback URL.
 
+use std::net::IpAddr;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use domain::inbound::Inbound;
+use domain::itsm::application::Application;
 use events::Meta;
 use events::inbound::Received;
+use infra::http::egress::Egress;
 use infra::keys::seal::{NONCE_BYTES, open_bytes, seal_bytes};
 use infra::ledger::{NoContext, command_id};
 use infra::{CommandEnvelope, Error, ExecuteError};
@@ -19,6 +23,8 @@ use serde_json::Value;
 
 use super::applications;
 use crate::App;
+use crate::app::limits::limited;
+use crate::app::request_scope;
 
 /// The part of a callback URL path that identifies BlueKing ITSM.
 pub const BK_ITSM: &str = "bk-itsm";
@@ -82,30 +88,105 @@ pub struct Message<'a> {
     pub problem: Option<String>,
 }
 
+/// The time after which the sender of a callback can repeat it while other callbacks wait for their check, in seconds.
+const WAITING_RETRY_S: u32 = 60;
+
+/// The reason why a callback about an application was not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum NotStored {
+    #[error("the address of the sender is not in `callback_networks` of the integration")]
+    Sender,
+    #[error(transparent)]
+    Technical(#[from] Error),
+}
+
 /// Stores a callback about an application (a ticket in an external ITSM). If the body is not valid,
-/// returns the reason as a text. The callback is stored even then. If the same body arrives again,
-/// no event is added.
-pub async fn store(app: &App, application: &str, body: &[u8]) -> Result<Option<String>, Error> {
+/// returns the reason as a text. The callback is stored even then.
+///
+/// Nothing is stored if the application does not exist or has ended, or if the same body arrives again. If the external
+/// ITSM could not check a token before, the same body is stored once more, so that its token is checked again. Returns the
+/// error `Limited` for too many callbacks, or if other ones wait for the check of their tokens.
+pub async fn store(app: &App, application: &str, body: &[u8]) -> Result<Option<String>, NotStored> {
     let problem = problem_of(body);
+    let subject = format!("application-{application}");
+    let state = app.ledger.load::<Application>(&subject).await?.aggregate.0;
+    if !state.is_open() {
+        return Ok(problem);
+    }
+    let kind = state.kind();
+    if !is_permitted(app, kind).await? {
+        return Err(NotStored::Sender);
+    }
+    let fingerprint = app.keys().await?.fingerprint;
+    let digest = digest_of(&fingerprint, body);
+    let identity = match state.unchecked {
+        0 => digest,
+        checks => format!("{digest} {checks}"),
+    };
+    let stream = stream_of(BK_ITSM, &subject, &identity);
+    if app
+        .ledger
+        .load::<Inbound>(&stream)
+        .await?
+        .aggregate
+        .0
+        .0
+        .is_some()
+    {
+        return Ok(problem);
+    }
+    if !state.accepts_hints() {
+        let what = "other callbacks about this application wait for the check of their tokens";
+        return Err(limited(what, WAITING_RETRY_S).into());
+    }
+    let now = app.ledger.clock.now();
+    app.limits.called_back(application, kind, now)?;
     let message = Message {
         source: BK_ITSM,
-        subject: format!("application-{application}"),
+        subject,
         body,
         delivery: None,
         problem: problem.clone(),
     };
-    store_message(app, &message).await?;
+    store_as(app, &message, stream).await?;
     Ok(problem)
+}
+
+/// Returns whether the integration of an application kind accepts callbacks from the sender of the current request.
+async fn is_permitted(app: &App, kind: &str) -> Result<bool, Error> {
+    let Some(kind) = app.configuration.application_kind(kind).await? else {
+        return Ok(true);
+    };
+    let integration = app.configuration.integration(&kind.integration).await?;
+    let Some(defined) = &integration.defined else {
+        return Ok(true);
+    };
+    Ok(is_in(&defined.callback_networks, request_scope::address()))
+}
+
+/// Returns whether an address is in one of the networks. An empty list contains all addresses. An unknown address is in no
+/// network.
+fn is_in(networks: &[String], address: Option<IpAddr>) -> bool {
+    if networks.is_empty() {
+        return true;
+    }
+    let networks = Egress::read(&networks.join(","));
+    matches!((networks, address), (Ok(networks), Some(address)) if networks.contains(address))
 }
 
 /// Stores a message, also one with a problem. If the same message arrives again, no event is added.
 pub async fn store_message(app: &App, message: &Message<'_>) -> Result<(), Error> {
-    let keys = app.keys().await?;
     let identity = match message.delivery {
         Some(delivery) => identity_of(delivery),
-        None => digest_of(&keys.fingerprint, message.body),
+        None => digest_of(&app.keys().await?.fingerprint, message.body),
     };
     let stream = stream_of(message.source, &message.subject, &identity);
+    store_as(app, message, stream).await
+}
+
+/// Stores a message in the given stream. If the stream already has a message, no event is added.
+async fn store_as(app: &App, message: &Message<'_>, stream: String) -> Result<(), Error> {
+    let keys = app.keys().await?;
     let mut nonce = [0; NONCE_BYTES];
     app.ledger.rng.fill(&mut nonce);
     let sealed = seal_bytes(&keys.files, nonce, &stream, message.body);
@@ -131,6 +212,7 @@ pub async fn store_message(app: &App, message: &Message<'_>) -> Result<(), Error
     }
 }
 
+/// Returns the keyed hash of the body of a message.
 fn digest_of(key: &[u8; 32], body: &[u8]) -> String {
     blake3::keyed_hash(key, body).to_hex().to_string()
 }
@@ -234,6 +316,29 @@ mod tests {
         for wrong in ["", "crm", &secret[1..], &secret_of(&[1; 32], ID)] {
             assert!(!is_secret_of_source(&[1; 32], "crm", wrong), "{wrong}");
         }
+    }
+
+    #[test]
+    fn an_address_must_be_in_a_network_if_there_are_networks() {
+        let given = |networks: &[&str], address: Option<&str>| {
+            let networks: Vec<String> = networks.iter().map(|one| (*one).to_owned()).collect();
+            is_in(&networks, address.map(|address| address.parse().unwrap()))
+        };
+        assert!(given(&[], None), "no networks are defined");
+        assert!(given(&[], Some("203.0.113.7")));
+        let networks = ["10.1.0.0/16", "2001:db8::/32", "203.0.113.7"];
+        for inside in [
+            "10.1.200.3",
+            "::ffff:10.1.2.3",
+            "2001:db8::1",
+            "203.0.113.7",
+        ] {
+            assert!(given(&networks, Some(inside)), "{inside}");
+        }
+        for outside in ["10.2.0.1", "203.0.113.8", "2001:db9::1", "127.0.0.1"] {
+            assert!(!given(&networks, Some(outside)), "{outside}");
+        }
+        assert!(!given(&networks, None), "the address is unknown");
     }
 
     #[test]

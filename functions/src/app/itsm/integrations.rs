@@ -102,30 +102,50 @@ impl Definitions {
 
     /// Stores all definitions from the TOML file. The integration of an application kind (a type of
     /// ticket in an external ITSM) must be among these definitions or already stored. If the same
-    /// definition is already stored, no event is added.
+    /// definition is already stored, no event is added. If one definition is wrong, nothing is stored.
     pub async fn store(&self, app: &App) -> Result<(), Error> {
-        for defined in &self.integrations {
+        Self::store_all(app, std::slice::from_ref(self)).await
+    }
+
+    /// Stores the definitions of several files, as [`Definitions::store`] does. An application kind of one file can use an
+    /// integration of another one.
+    pub async fn store_all(app: &App, files: &[Self]) -> Result<(), Error> {
+        Self::check_all(app, files).await?;
+        for defined in files.iter().flat_map(|file| &file.integrations) {
             define::<Integration>(app, &defined.name, defined).await?;
             let meta = Meta::system("setup", "setup");
             administration::integrate(app, defined, meta).await?;
         }
-        for defined in &self.kinds {
-            if app
-                .configuration
-                .integration(&defined.integration)
-                .await?
-                .defined
-                .is_none()
-            {
-                return Err(Error::new(
-                    Kind::Misconfigured,
-                    format!(
-                        "application_kind {}: integration {} does not exist",
-                        defined.name, defined.integration
-                    ),
-                ));
-            }
+        for defined in files.iter().flat_map(|file| &file.kinds) {
             define::<ApplicationKind>(app, &defined.name, defined).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns whether an integration is defined in one of the files, or is already stored.
+    pub async fn is_defined(app: &App, files: &[Self], integration: &str) -> Result<bool, Error> {
+        let mut new = files.iter().flat_map(|file| &file.integrations);
+        if new.any(|one| one.name == integration) {
+            return Ok(true);
+        }
+        let stored = app.configuration.integration(integration).await?;
+        Ok(stored.defined.is_some())
+    }
+
+    /// Returns an error if the integration of an application kind is neither in one of the files nor already stored.
+    pub async fn check_all(app: &App, files: &[Self]) -> Result<(), Error> {
+        for kind in files.iter().flat_map(|file| &file.kinds) {
+            let name = &kind.integration;
+            if Self::is_defined(app, files, name).await? {
+                continue;
+            }
+            return Err(Error::new(
+                Kind::Misconfigured,
+                format!(
+                    "application_kind {}: integration {name} does not exist",
+                    kind.name
+                ),
+            ));
         }
         Ok(())
     }

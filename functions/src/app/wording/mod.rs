@@ -25,7 +25,7 @@ use events::workflow::{Definition, Holds};
 use infra::Error;
 
 use crate::App;
-use crate::app::itsm::applications::NotApplied;
+use crate::app::itsm::applications::{self, NotApplied};
 use crate::app::tickets::display::display;
 
 #[cfg(test)]
@@ -218,6 +218,15 @@ pub fn not_applied(language: Language, reason: &NotApplied) -> String {
     match language {
         Language::Chinese => zh_cn::not_applied(reason),
         Language::English => reason.to_string(),
+    }
+}
+
+/// Returns the text of the problem of an application. Most problems are responses of the external ITSM, which are not
+/// translated.
+pub fn application_problem(language: Language, problem: &str) -> String {
+    match (language, applications::problem_code(problem)) {
+        (Language::Chinese, Some(_)) => zh_cn::TOKEN_ILLEGAL.to_owned(),
+        _ => problem.to_owned(),
     }
 }
 

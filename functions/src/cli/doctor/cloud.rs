@@ -18,7 +18,7 @@ use jiff::Timestamp;
 
 use super::integrations::{Integrations, Means, Stored, newest_token_key};
 use super::writes::{WRITES, failed_writes};
-use super::{Finding, chains, fine, systems, wrong};
+use super::{Finding, chains, fine, stalled, systems, wrong};
 use crate::App;
 use crate::app::Settings;
 use crate::catalog::queues;
@@ -108,6 +108,10 @@ async fn configured(
         Ok(finding) => finding,
         Err(error) => unread(cloud, WRITES, &error),
     });
+    match stalled::waiting(&*app.views).await {
+        Ok(found) => findings.extend(found),
+        Err(error) => findings.push(unread(cloud, stalled::APPLICATIONS, &error)),
+    }
     match escalation_chains(app, people, findings).await {
         Ok(found) => findings.extend(found),
         Err(error) => findings.push(unread(cloud, "escalation chains", &error)),
@@ -143,8 +147,19 @@ async fn integrations(cloud: &Cloud, app: &App, site: Option<&str>, findings: &m
         Ok(streams) => {
             findings.extend(integrations.check(&streams).await);
             findings.extend(integrations.mappings(&streams).await);
+            if site.is_none() && !streams.is_empty() {
+                findings.push(integrations.no_own_address());
+            }
         }
         Err(error) => findings.push(unread(cloud, "integrations", &error)),
+    }
+    match app.configuration.application_kind_names().await {
+        Ok(names) => {
+            let stream = |name: String| format!("application_kind-{name}");
+            let streams: Vec<String> = names.into_iter().map(stream).collect();
+            findings.extend(integrations.services(&streams).await);
+        }
+        Err(error) => findings.push(unread(cloud, "application kinds", &error)),
     }
     if let Some(site) = site {
         let key = async {

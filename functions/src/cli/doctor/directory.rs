@@ -16,7 +16,8 @@ use infra::views::{Entry, Range};
 use super::integrations::{Integrations, Means, Stored, newest_token_key};
 use super::systems::Systems;
 use super::writes::{WRITES, failed_writes};
-use super::{Finding, accounts, fine, warning, wrong};
+use super::{Finding, accounts, fine, stalled, warning, wrong};
+use crate::cli::serve::last_site;
 use crate::cli::uploads;
 use crate::stream::{parked, project};
 
@@ -151,6 +152,7 @@ pub(super) async fn look(
             let integrations = Integrations::new(&ledger, MEANS);
             findings.extend(integrations.check(&configured.integrations).await);
             findings.extend(integrations.mappings(&configured.integrations).await);
+            findings.extend(integrations.services(&configured.application_kinds).await);
             let systems = Systems::new(&ledger, broker, people);
             let mut found = systems.look(&configured).await;
             let accounts = &configured.channel_accounts;
@@ -161,14 +163,29 @@ pub(super) async fn look(
                 Err(error) => found.push(wrong("channel accounts", error.to_string(), VIEWS)),
             }
             findings.extend(found);
-            if let Some(site) = site {
+            // A desk that runs has stored its own public base URL.
+            let served = match site {
+                None if is_running && !configured.integrations.is_empty() => {
+                    served_site(data).await
+                }
+                _ => None,
+            };
+            if let Some(site) = site.or(served.as_deref()) {
                 let key = token_key(&ledger).await;
                 findings.push(integrations.own_address(site, key).await);
+            } else if !configured.integrations.is_empty() {
+                findings.push(integrations.no_own_address());
             }
         }
         Err(error) => findings.push(wrong("ledger", error.to_string(), RESTORE_LEDGER)),
     }
     findings
+}
+
+/// Returns the public base URL with which the running desk was started. Returns `None` if it cannot be read.
+async fn served_site(data: &Path) -> Option<String> {
+    let looked = local::look_at_views(data, true).ok()??;
+    last_site(&*looked.views).await.ok()?
 }
 
 /// Returns the newest key for callback addresses. Returns `None` if the key store does not have it yet. The function
@@ -454,5 +471,9 @@ async fn views(data: &Path, position: i64, is_running: bool) -> Vec<Finding> {
         Ok(finding) => finding,
         Err(error) => wrong(WRITES, error.to_string(), VIEWS),
     });
+    match stalled::waiting(views).await {
+        Ok(found) => findings.extend(found),
+        Err(error) => findings.push(wrong(stalled::APPLICATIONS, error.to_string(), VIEWS)),
+    }
     findings
 }

@@ -2,6 +2,8 @@
 //! desk. The same checks run for a desk in a directory and for a desk in the cloud. The requests change nothing: neither
 //! the other system nor the desk stores anything.
 
+mod operations;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -319,16 +321,22 @@ impl<'a> Integrations<'a> {
             Ok(planned) => planned,
             Err(reason) => return Ok(wrong(checked.what, reason, self.means.definition())),
         };
-        self.ask(&checked, planned, |response| {
-            match codec.answer(&request, response) {
-                Answer::Verified(_) => Reply::Fine,
-                Answer::NotSent(reason) => Reply::NotSent(reason),
-                Answer::Unclear(reason) => Reply::Unclear(reason),
-                Answer::Rejected(reason) => Reply::Rejected(reason),
-                _ => Reply::Unclear("it does not fit the request".into()),
-            }
-        })
-        .await
+        let finding = self
+            .ask(&checked, planned, |response| {
+                match codec.answer(&request, response) {
+                    Answer::Verified(_) => Reply::Fine,
+                    Answer::NotSent(reason) => Reply::NotSent(reason),
+                    Answer::Unclear(reason) => Reply::Unclear(reason),
+                    Answer::Rejected(reason) => Reply::Rejected(reason),
+                    _ => Reply::Unclear("it does not fit the request".into()),
+                }
+            })
+            .await?;
+        if finding.advice.is_some() {
+            return Ok(finding);
+        }
+        let rejected = self.operations(&checked, codec, &connection).await?;
+        Ok(rejected.unwrap_or(finding))
     }
 
     /// Checks a source of cases: the apps that send cases, the secrets, and the account with which the desk reads the
@@ -516,6 +524,18 @@ impl<'a> Integrations<'a> {
             ));
         }
         Ok(fine(what, "all senders are registered"))
+    }
+
+    /// Returns the finding if the operator did not give the public base URL of the desk.
+    pub(super) fn no_own_address(&self) -> Finding {
+        warning(
+            OWN_ADDRESS,
+            "it was not checked, so callbacks and messages of other systems possibly do not arrive",
+            format!(
+                "run the command again with --site URL; the value is that of {}",
+                self.means.site
+            ),
+        )
     }
 
     /// Checks whether other systems reach this desk at its public base URL. `key` is the newest key for callback addresses,

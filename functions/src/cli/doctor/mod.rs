@@ -11,6 +11,7 @@ mod directory;
 mod integrations;
 #[cfg(not(feature = "aws"))]
 mod no_cloud;
+mod stalled;
 mod systems;
 mod writes;
 

@@ -103,6 +103,8 @@ struct ShownApplication {
     iframe_ticket_url: Option<String>,
     /// What was wrong with the last response, callback or consequence.
     problem: Option<String>,
+    /// The code of the problem, if the log platform has one: 504 for a callback with an invalid token.
+    problem_code: Option<u32>,
     /// The ticket that the desk opened after the approval was granted.
     opened: Option<String>,
     /// What the desk does next, or null if the application has ended.
@@ -355,7 +357,9 @@ async fn shown(
         external: application.external.clone(),
         ticket_url: link("ticket_url"),
         iframe_ticket_url: link("iframe_ticket_url"),
-        problem: not_empty(&application.problem),
+        problem: not_empty(&application.problem)
+            .map(|problem| wording::application_problem(request.language, &problem)),
+        problem_code: applications::problem_code(&application.problem),
         opened: application.opened.as_ref().map(ToString::to_string),
         step: application.is_open().then(|| application.step.name()),
         attempts: application.attempts.made,

@@ -32,6 +32,7 @@ const INTEGRATION: &[Member] = &[
     optional("app", TEXT),
     optional("user", TEXT),
     optional("senders", TEXTS),
+    optional("callback_networks", TEXTS),
     optional(
         "webhook",
         Shape::Nullable(&Shape::Words(&["signed", "unsigned"])),

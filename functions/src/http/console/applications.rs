@@ -46,6 +46,7 @@ impl Listing for Application {
             (None, None) => Cell::text(""),
         };
         let (state, class, detail) = shown(self);
+        let detail = wording::application_problem(language, &detail);
         Ok(Some(vec![
             subject,
             Cell::Text(self.kind().to_owned()),

@@ -20,7 +20,7 @@ use infra::provider;
 use crate::App;
 use crate::app::outbound::{self, Described};
 use crate::app::tickets::service_task::{self, Awaiting};
-use crate::queue::runner::{self, Outgoing, Prepared};
+use crate::queue::runner::{self, Outgoing, Prepared, Start};
 
 /// Makes the next attempt of an API call: sends a request and stores the result. Does nothing
 /// before the time of this attempt. `stream` is the name of the event stream of the API call.
@@ -167,9 +167,9 @@ async fn prepare<'a>(app: &App, call: &'a ApiCall) -> Result<Prepared<'a, ApiCal
     };
     Ok(Prepared::Request {
         request,
-        start: provider
-            .is_once(call)
-            .then_some(|attempt, until| Command::Begin { attempt, until }),
+        start: provider.is_once(call).then(|| -> Start<'static, ApiCall> {
+            Box::new(|attempt, until| Command::Begin { attempt, until })
+        }),
         judge: Box::new(move |response| provider.verdict(&service_task, kind, call, response)),
     })
 }

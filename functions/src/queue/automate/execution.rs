@@ -190,7 +190,8 @@ async fn prepare<'a>(
             }
             let left = execution.runs_until().0 - now.0;
             let job = job(stream, content, parameters, *limits, left);
-            let begin: Start<Execution> = |attempt, until| Command::Begin { attempt, until };
+            let begin: Start<'_, Execution> =
+                Box::new(|attempt, until| Command::Begin { attempt, until });
             Ok(Ok(Prepared::Other {
                 request: Box::new(ScriptStart { job, prepared: now }),
                 start: Some(begin),

@@ -20,7 +20,7 @@ use infra::ledger::{NoContext, command_id};
 use infra::views::{Entry, Range};
 use infra::{CommandEnvelope, Error, ExecuteError};
 
-use super::{Connected, RESPONSE_BYTES_MAX, connect, is_awaited};
+use super::{Connected, RESPONSE_BYTES_MAX, connect, is_awaited, target_of};
 use crate::App;
 use crate::app::itsm::gate;
 use crate::app::outbound::{self, Described};
@@ -307,10 +307,20 @@ async fn ask(app: &App, connected: &Connected, group: &[Due]) -> Result<bool, Er
             .await
             .map(|()| false);
     }
-    let externals = group.iter().map(|(_, state)| state.external.clone());
-    let request = Request::Statuses {
-        externals: externals.collect(),
-    };
+    // A ticket number has a meaning only in the external ITSM that gave it.
+    let target = target_of(integration);
+    let moved = |state: &Application| state.moved(&target).map(Verdict::retry);
+    let here = group.iter().filter(|(_, state)| moved(state).is_none());
+    let externals: Vec<String> = here.map(|(_, state)| state.external.clone()).collect();
+    if externals.is_empty() {
+        let verdict = |state: &Application| {
+            moved(state).unwrap_or_else(|| Verdict::retry("no ticket is in this external ITSM"))
+        };
+        return record_all(app, group, verdict, (None, None))
+            .await
+            .map(|()| true);
+    }
+    let request = Request::Statuses { externals };
     let Some(Sent {
         answer,
         exchange,
@@ -325,12 +335,16 @@ async fn ask(app: &App, connected: &Connected, group: &[Due]) -> Result<bool, Er
     let status = response.as_ref().ok().map(|response| response.status);
     let now = app.ledger.clock.now();
     let polled = |state: &Application| {
+        if let Some(verdict) = moved(state) {
+            return verdict;
+        }
         let mut verdict = state.polled(&answer);
         runner::delay(&mut verdict, &response, now);
         verdict
     };
     record_all(app, group, polled, (Some(exchange), status)).await?;
-    Ok(matches!(answer, Answer::Statuses(_)))
+    // After a rejection, the desk reads each ticket by itself. The next groups must not wait for this.
+    Ok(matches!(answer, Answer::Statuses(_) | Answer::Rejected(_)))
 }
 
 /// Stores a verdict in each application of a group. The ledger stores commits that arrive together in one group.

@@ -26,7 +26,7 @@ use crate::app::itsm::assignees::Accounts;
 use crate::app::itsm::{gate, sources};
 use crate::app::tickets;
 use crate::app::wording;
-use crate::queue::runner::{self, Outgoing, Prepared};
+use crate::queue::runner::{self, Outgoing, Prepared, Start};
 
 /// After a longer wait than this, the desk reads a record again before it writes, in milliseconds.
 const LONG_MS: i64 = 60_000;
@@ -119,8 +119,9 @@ impl Outgoing for Writeback {
         let mapping = mapping.clone();
         Ok(Prepared::Request {
             request,
-            start: (self.step == Step::Write)
-                .then_some(|attempt, until: Moment| Command::Begin { attempt, until }),
+            start: (self.step == Step::Write).then(|| -> Start<'static, Self> {
+                Box::new(|attempt, until: Moment| Command::Begin { attempt, until })
+            }),
             judge: Box::new(move |response| {
                 let answer = match self.step {
                     Step::Read => read(self, api, &mapping, &accounts, response),

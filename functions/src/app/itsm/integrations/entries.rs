@@ -11,6 +11,7 @@ use events::integration::{
 };
 use events::person::Language;
 use infra::http::Url;
+use infra::http::egress::Egress;
 use infra::itsm;
 use infra::source::{self, Source};
 use serde::Deserialize;
@@ -36,6 +37,8 @@ pub(super) struct IntegrationEntry {
     user: Option<String>,
     #[serde(default)]
     senders: Vec<String>,
+    #[serde(default)]
+    callback_networks: Vec<String>,
     webhook: Option<Webhook>,
     pull_minutes: Option<u32>,
     per_minute: Option<u32>,
@@ -110,6 +113,7 @@ fn case_source(
         ("form", entry.form.is_some()),
         ("carrier", entry.carrier.is_some()),
         ("app", entry.app.is_some()),
+        ("callback_networks", !entry.callback_networks.is_empty()),
         ("user", !has_api && entry.user.is_some()),
         (
             "pull_minutes",
@@ -377,6 +381,20 @@ fn check_per_minute(name: &str, limit: Option<u32>) -> Result<(), String> {
     }
 }
 
+/// Checks the networks from which callbacks may come.
+fn check_networks(name: &str, networks: &[String]) -> Result<(), String> {
+    let is_network = |text: &&String| {
+        let list = Egress::read(text);
+        !text.trim().is_empty() && !text.contains(',') && list.is_ok_and(|list| !list.has_hosts())
+    };
+    match networks.iter().find(|text| !is_network(text)) {
+        Some(wrong) => Err(format!(
+            "integration {name}: `callback_networks` must contain addresses and networks such as \"10.0.0.0/8\", not {wrong:?}"
+        )),
+        None => Ok(()),
+    }
+}
+
 /// Returns a base URL if it is valid.
 fn checked_url(name: &str, given: String) -> Result<String, String> {
     let url = Url::parse(&given).ok();
@@ -415,6 +433,7 @@ fn external_itsm(
     ];
     reject_unused(&name, &entry.kind, &unused)?;
     check_per_minute(&name, entry.per_minute)?;
+    check_networks(&name, &entry.callback_networks)?;
     let given = entry.url.unwrap_or_default();
     // The log platform configures the base URL with the path of the operations. This path also shows the form.
     let (given, of_url) = [
@@ -444,6 +463,7 @@ fn external_itsm(
         form: entry.form.or(of_url).unwrap_or_default(),
         carrier: entry.carrier.unwrap_or_default(),
         per_minute: entry.per_minute,
+        callback_networks: entry.callback_networks,
         app,
         user,
         ..integration::Defined::default()

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use domain::itsm::application::APPROVE_RESULT;
 use domain::placeholder::placeholders;
 use events::application_kind::{self, Consequence, Discovery, StateTexts};
 use events::workflow::service_task::Pair;
@@ -201,6 +202,11 @@ fn checked_kind(entry: KindEntry) -> Result<application_kind::Defined, String> {
     if entry.granted.is_empty() {
         return Err(format!(
             "application_kind {name}: `granted` must name at least one field with its value"
+        ));
+    }
+    if entry.granted.len() > 1 && entry.granted.contains_key(APPROVE_RESULT) {
+        return Err(format!(
+            "application_kind {name}: `granted` must not name fields of the ticket together with `{APPROVE_RESULT}`, because the external ITSM returns them in different responses"
         ));
     }
     let of_consequence = entry.consequence.iter().flat_map(|one| &one.fields);

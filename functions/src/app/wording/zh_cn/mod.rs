@@ -146,6 +146,10 @@ pub(super) fn application(key: &str) -> Option<&'static str> {
     })
 }
 
+/// The problem of an application whose callback had an invalid token.
+pub(super) const TOKEN_ILLEGAL: &str =
+    "CollectItsmTokenIllega：回调的 token 验证失败，该 token 不是由外部 ITSM 签发的";
+
 /// Returns the reason why a person could not apply for an approval.
 pub(super) fn not_applied(reason: &NotApplied) -> String {
     match reason {
