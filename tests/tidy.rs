@@ -452,6 +452,17 @@ fn documents_name_files_and_tests_that_exist() {
         let text = read(&page);
         let is_coverage = page.ends_with("coverage.md");
         for word in text.split('`').skip(1).step_by(2) {
+            // A name such as `tests/flows/a.rs::b` is a test in a file.
+            if let Some((file, test)) = word.split_once(".rs::") {
+                let source = read(&root().join(format!("{file}.rs")));
+                assert!(
+                    source.contains(&format!("fn {test}(")),
+                    "{}: there is no test {word}",
+                    page.display()
+                );
+                counted += 1;
+                continue;
+            }
             let is_file = word.contains('/')
                 && !word.contains(['<', '{', ' ', '*'])
                 && [".rs", ".py", ".yaml", ".toml"]

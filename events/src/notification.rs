@@ -168,6 +168,13 @@ impl Fact {
         )
     }
 
+    /// Returns false if the fact is about a channel account (a configured sender) and not about a ticket. Its
+    /// notifications name a ticket only because a message about this ticket failed. Their messages contain nothing of the
+    /// ticket.
+    pub fn concerns_ticket(self) -> bool {
+        self != Self::AccountDegraded
+    }
+
     /// Returns the category of the fact.
     pub fn category(self) -> Category {
         match self {
@@ -240,7 +247,8 @@ pub struct Requested {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<NodeId>,
     /// The name that the workflow node had when the notification was requested. For a subscriber of the policy, this is the
-    /// name of the subscription. Otherwise, the name is empty without a node.
+    /// name of the subscription. For a fact that concerns no ticket, this is the name of the channel account. Otherwise, the
+    /// name is empty without a node.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// The number of times that the ticket has entered the workflow node, or 0 without a node.
@@ -451,6 +459,10 @@ pub enum SkipReason {
     /// A provider reported that the address of the recipient is wrong. The desk uses it again after it was changed or
     /// released.
     Suppressed,
+    /// The message reports that most messages of this account fail.
+    Degraded,
+    /// The desk would hold the message, and the notification policy names its fact as perishable.
+    Perished,
 }
 
 /// A channel account (a configured sender of messages) that sends no message to the recipient, with the reason.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Personals, event_enum};
+use crate::notification::Fact;
 use crate::person::{Language, QuietHours};
 use crate::preference::{Band, Category, ChannelPreference, Frequency};
 use crate::workflow::Group;
@@ -82,6 +83,10 @@ pub struct Defined {
     /// True if the desk learns through which channel account each person answers, and uses this account first.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub learns_channels: bool,
+    /// The facts whose messages the desk drops instead of holding them, for example because of quiet hours. The inbox
+    /// shows them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub perishable: Vec<Fact>,
     /// The rules for chat groups of tickets. The value is absent if the desk creates no groups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chat_groups: Option<ChatGroups>,

@@ -26,6 +26,10 @@ pub struct Text {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub subject: String,
     pub body: String,
+    /// The names of the variables whose values messages with this text do not show, such as `ticket.title`. A mark is in
+    /// their place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub masked: Vec<String>,
 }
 
 /// The texts of one version. The keys of the outer map are locales, such as `zh-CN`. The keys of the inner

@@ -262,6 +262,7 @@ mod tests {
             applies_winner: false,
             learns_times: false,
             learns_channels: false,
+            perishable: Vec::new(),
             chat_groups: None,
         };
         let bands = ["3", "2", "1", ""].map(|key| band(Some(&policy), key));

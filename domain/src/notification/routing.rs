@@ -7,7 +7,7 @@ use events::Moment;
 use events::calendar;
 use events::channel_account;
 use events::notification::{
-    Clause, Computed, Held, HeldReason, Mode, Requested, Route, Routed, SkipReason, Skipped,
+    Clause, Computed, Fact, Held, HeldReason, Mode, Requested, Route, Routed, SkipReason, Skipped,
     Strategy,
 };
 use events::notification_policy::{self, Rule};
@@ -126,7 +126,35 @@ pub fn consider(situation: &Situation<'_>) -> (Routed, Option<Held>) {
             experiment: None,
         }),
     };
+    if held.is_some() && is_perishable(situation) {
+        return (perished(routed), None);
+    }
     (routed, held)
+}
+
+/// Returns true if the notification policy names the fact as perishable. Its message is dropped instead of held.
+pub fn is_perishable(situation: &Situation<'_>) -> bool {
+    let policy = situation.policy;
+    policy.is_some_and(|policy| policy.perishable.contains(&situation.requested.fact))
+}
+
+/// Returns the decision without the messages that would be sent now. A message in a batch stays, because it waits for a
+/// time that the person chose.
+fn perished(mut routed: Routed) -> Routed {
+    let all = std::mem::take(&mut routed.routes);
+    let waits = |route: &Route| matches!(route.mode, Mode::Digest { waits: true, .. });
+    let (kept, dropped): (Vec<Route>, Vec<Route>) = all.into_iter().partition(waits);
+    routed.routes = kept;
+    routed
+        .skipped
+        .extend(dropped.into_iter().map(|route| Skipped {
+            account: route.account,
+            reason: SkipReason::Perished,
+            clause: None,
+        }));
+    routed.fallback.clear();
+    routed.fallback_due = None;
+    routed
 }
 
 /// Returns the channel accounts (configured senders of messages) that send the notification. Also returns the other
@@ -293,11 +321,17 @@ fn effective(
         }
     }
     match (situation.computed.strategy, frequency) {
+        // The line of a digest would not name the channel account.
+        (_, Frequency::Batch) if !situation.requested.fact.concerns_ticket() => {
+            (frequency, clause) = (Frequency::Immediate, Some(Clause::Strategy));
+        }
         (Strategy::Escalation, Frequency::Batch) => {
             (frequency, clause) = (Frequency::Immediate, Some(Clause::Strategy));
         }
         (Strategy::Batch, Frequency::Immediate)
-            if choice.is_none() && situation.preferences.is_aggregated() =>
+            if choice.is_none()
+                && situation.preferences.is_aggregated()
+                && situation.requested.fact.concerns_ticket() =>
         {
             (frequency, clause) = (Frequency::Batch, Some(Clause::Strategy));
         }
@@ -340,6 +374,7 @@ fn collected(
     let strategy = situation.computed.strategy;
     let is_at_once = matches!(strategy, Strategy::Escalation | Strategy::Immediate)
         || matches!(clause, Some(Clause::Floor { .. } | Clause::Strategy))
+        || !situation.requested.fact.concerns_ticket()
         || !situation.preferences.is_aggregated();
     if is_at_once {
         return (Mode::Immediate, clause);
@@ -406,6 +441,11 @@ fn fallback(situation: &Situation<'_>, routes: &[Route]) -> Vec<Route> {
 /// Returns the channel (such as e-mail) of the channel account `name`, if this account can send messages to
 /// the recipient. Otherwise, returns the reason why the account cannot reach the recipient.
 fn channel_to_person(situation: &Situation<'_>, name: &str) -> Result<String, SkipReason> {
+    let requested = situation.requested;
+    // Most messages of this account fail, so it would probably not send the report about itself.
+    if requested.fact == Fact::AccountDegraded && requested.name == name {
+        return Err(SkipReason::Degraded);
+    }
     let account = situation.accounts.get(name).ok_or(SkipReason::NotDefined)?;
     if !account.is_enabled {
         return Err(SkipReason::Disabled);
@@ -424,7 +464,7 @@ fn channel_to_person(situation: &Situation<'_>, name: &str) -> Result<String, Sk
 #[cfg(test)]
 mod tests {
     use events::Personal;
-    use events::notification::{Fact, Role};
+    use events::notification::Role;
     use events::person::QuietHours;
     use events::task_type::Repetition;
 
@@ -481,6 +521,7 @@ mod tests {
                 applies_winner: false,
                 learns_times: false,
                 learns_channels: false,
+                perishable: Vec::new(),
                 chat_groups: None,
             }),
             accounts: BTreeMap::from([
@@ -517,11 +558,14 @@ mod tests {
     const NIGHT: Moment = Moment(1_763_823_600_000); // 2025-11-22T23:00 in Shanghai
 
     fn decided(case: &Case, now: Moment) -> Decision {
-        let requested = requested(case, now);
+        decided_about(case, &requested(case, now), now)
+    }
+
+    fn decided_about(case: &Case, requested: &Requested, now: Moment) -> Decision {
         let band = priority::band(case.policy.as_ref(), "");
         decide(&Situation {
-            requested: &requested,
-            computed: priority::compute(&requested, band, now),
+            requested,
+            computed: priority::compute(requested, band, now),
             recent: case.recent,
             is_urgent: case.is_urgent,
             is_critical: false,
@@ -693,6 +737,35 @@ mod tests {
     }
 
     #[test]
+    fn a_perishable_message_is_dropped_instead_of_held() {
+        let mut case = Case {
+            fact: Fact::Progressed,
+            ..case()
+        };
+        case.preferences.is_aggregated = Some(false);
+        let policy = case.policy.as_mut().unwrap();
+        policy.accounts = vec!["mail".into()];
+        policy.fallback = vec!["robot".into()];
+        let address = Personal::new("p-1".into(), "dt-1".into());
+        case.preferences
+            .addresses
+            .insert("dingtalk".into(), address);
+        assert!(matches!(decided(&case, NIGHT), Decision::Hold(_)));
+        case.policy.as_mut().unwrap().perishable = vec![Fact::Progressed];
+        let routed = sent(&case, NIGHT);
+        assert_eq!((routed.routes.len(), routed.fallback.len()), (0, 0));
+        assert_eq!(reasons(&routed), [("mail", SkipReason::Perished)]);
+        // A person who is available gets the message, and other facts are held.
+        assert_eq!(sent(&case, DAY).routes.len(), 1);
+        case.fact = Fact::ApprovalNeeded;
+        assert!(matches!(decided(&case, NIGHT), Decision::Hold(_)));
+        // A message in a batch waits for the time of the batch.
+        case.fact = Fact::Progressed;
+        prefer(&mut case, Frequency::Batch, None);
+        assert_eq!(sent(&case, NIGHT).routes.len(), 1);
+    }
+
+    #[test]
     fn an_urgent_notification_ignores_quiet_hours() {
         let case = Case {
             is_urgent: true,
@@ -791,6 +864,43 @@ mod tests {
         };
         prefer(&mut case, Frequency::Batch, None);
         assert_eq!(first(&case), Ok((Mode::Immediate, Some(Clause::Strategy))));
+    }
+
+    #[test]
+    fn an_account_does_not_send_the_report_about_itself() {
+        let mut case = Case {
+            fact: Fact::AccountDegraded,
+            recent: RECENT_MAX + 1,
+            ..case()
+        };
+        let address = Personal::new("p-1".into(), "dt-1".into());
+        case.preferences
+            .addresses
+            .insert("dingtalk".into(), address);
+        prefer(&mut case, Frequency::Batch, None);
+        let about = |case: &Case, account: &str| {
+            let requested = Requested {
+                name: account.to_owned(),
+                ..requested(case, DAY)
+            };
+            match decided_about(case, &requested, DAY) {
+                Decision::Send(routed) => routed,
+                Decision::Hold(held) => panic!("{held:?}"),
+            }
+        };
+        let routed = about(&case, "mail");
+        assert_eq!(reasons(&routed), [("mail", SkipReason::Degraded)]);
+        assert_eq!(routed.routes.len(), 1);
+        assert_eq!(routed.routes[0].account, "robot");
+        let routed = about(&case, "robot");
+        assert_eq!(reasons(&routed), [("robot", SkipReason::Degraded)]);
+        assert_eq!(routed.routes[0].account, "mail");
+        assert!(routed.routes[0].mode.is_immediate(), "never in a digest");
+        // The fallback list does not use the account either.
+        let policy = case.policy.as_mut().unwrap();
+        (policy.accounts, policy.fallback) = (vec!["mail".into()], vec!["robot".into()]);
+        assert!(about(&case, "robot").fallback.is_empty());
+        assert_eq!(about(&case, "mail").routes[0].account, "robot");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use domain::notification::{Notification, Phase};
 use events::delivery::{FailureClass, InThread, RECEIPT, Requested, UPDATE};
 use events::person::PreferencesChanged;
 use events::task_type::Repetition;
-use events::{Meta, Personal, channel_account};
+use events::{Meta, Personal, TicketSn, channel_account};
 use infra::channel::{
     self, Channel, Mail, Outgoing as Message, Request, Response, TargetLimit, Thread,
 };
@@ -180,7 +180,11 @@ async fn request(app: &App, notification: &str, account: &str) -> Result<Option<
     Ok(Some(Requested {
         notification: notification.to_owned(),
         digest: None,
-        ticket: fact.ticket.clone(),
+        ticket: if fact.fact.concerns_ticket() {
+            fact.ticket.clone()
+        } else {
+            TicketSn::default()
+        },
         person: fact.person.clone(),
         account: account.to_owned(),
         channel,
@@ -190,7 +194,7 @@ async fn request(app: &App, notification: &str, account: &str) -> Result<Option<
         due: now,
         expires,
         is_tagged: true,
-        thread: Some(if fact.is_urgent {
+        thread: fact.fact.concerns_ticket().then_some(if fact.is_urgent {
             InThread::Broadcast
         } else {
             InThread::Reply

@@ -10,6 +10,7 @@ mod burst;
 mod calendars;
 mod chat_groups;
 mod chats;
+mod content;
 mod digests;
 mod dingtalk_stream;
 mod escalations;

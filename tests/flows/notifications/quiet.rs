@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::Channels;
+use super::{Channels, MAIL};
 
 /// Returns quiet hours that contain the time at which the test clock starts (10:00 in Shanghai).
 fn morning() -> Value {
@@ -109,4 +109,39 @@ async fn longer_quiet_hours_hold_a_message_again() {
     channels.desk.clock.advance(3_600_000);
     channels.desk.settle().await;
     assert_eq!(channels.desk.mailer.take().len(), 1);
+}
+
+#[tokio::test]
+async fn a_perishable_message_is_dropped_and_the_drop_is_recorded() {
+    let policy = "[policy]\naccounts = [\"mail\"]\nperishable = [\"suspended\"]\n";
+    let channels = Channels::open_with(&[MAIL, policy].concat()).await;
+    channels.reachable(Some(morning())).await;
+    let sn = json!(channels.submit().await);
+    let reason = json!({ "message": "audit" });
+    channels.desk.clock.advance(1_000);
+    channels
+        .desk
+        .operate(&sn, "suspend", "admin", reason.clone())
+        .await;
+    channels.desk.settle().await;
+    let shown = channels.newest("zhangsan").await;
+    assert_eq!(
+        (&shown["fact"], &shown["state"], &shown["outcome"]),
+        (
+            &json!("suspended"),
+            &json!("completed"),
+            &json!("inbox_only")
+        )
+    );
+    let skipped = json!([{ "account": "mail", "reason": "perished" }]);
+    assert_eq!(shown["skipped"], skipped);
+    let steps = channels.why().await;
+    let is_explained = |(_, _, text): &(String, String, String)| text.contains("would be held");
+    assert!(steps.iter().any(is_explained), "{steps:?}");
+    // The message about the approval is held as before, and it is sent at the end of the quiet hours.
+    channels.desk.operate(&sn, "resume", "admin", reason).await;
+    channels.desk.clock.advance(TWO_HOURS_MS);
+    channels.desk.settle().await;
+    let count = channels.desk.mailer.take().len();
+    assert_eq!(count, 2, "the approval and the end of the suspension");
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Channels, MAIL};
+use super::{Channels, MAIL, ROBOT};
 
 const PATH: &str = "notification-templates/approval_needed";
 const MAIL_ONLY: &str = "[policy]\naccounts = [\"mail\"]";
@@ -312,4 +312,136 @@ async fn a_confidential_ticket_keeps_the_built_in_texts() {
     let text = channels.newest_of_robot();
     assert!(!text.contains("申请堡垒机权限"), "{text}");
     assert!(text.contains("有一个工单等待您审批"), "{text}");
+}
+
+#[tokio::test]
+async fn a_text_masks_values_in_the_messages_of_its_channels_only() {
+    let policy = "[policy]\naccounts = [\"mail\", \"ops_robot\"]\nsingle_publisher = true\n";
+    let channels = Channels::open_with(&[MAIL, ROBOT, policy].concat()).await;
+    let preferences = json!({
+        "aggregation": false, "language": "en",
+        "addresses": { "email": "zhangsan@example.com", "dingtalk": "dt-zhangsan" },
+    });
+    assert_eq!(channels.prefer("zhangsan", preferences).await.0, 200);
+    let text =
+        |masked: Value| json!({ "body": "N {{ ticket.id }} {{ ticket.title }}", "masked": masked });
+    let texts =
+        json!({ "en": { "email": text(json!([])), "dingtalk": text(json!(["ticket.title"])) } });
+    let wrong = json!({ "en": { "dingtalk": text(json!(["ticket.url"])) } });
+    let (status, problem) = channels
+        .template("drafts", "admin", json!({ "texts": wrong }))
+        .await;
+    assert_eq!(
+        (status, &problem["errors"][0]["field"]),
+        (400, &json!("/texts/en/dingtalk/masked")),
+        "{problem}"
+    );
+    let (status, answer) = channels
+        .template("drafts", "admin", json!({ "texts": texts }))
+        .await;
+    assert_eq!(status, 200, "{answer}");
+    let shown = &answer["versions"][0]["texts"]["en"];
+    assert_eq!(shown["dingtalk"]["masked"], json!(["ticket.title"]));
+    assert_eq!(channels.publish("admin", 1).await.0, 200);
+    let sn = channels.submit().await;
+    let message = channels.newest_of_robot();
+    assert!(message.contains(&format!("N {sn}")), "{message}");
+    // The built-in subject contains the title too.
+    assert!(!message.contains("申请堡垒机权限"), "{message}");
+    let body = json!({ "locale": "en", "format": "email", "ticket": sn });
+    let (_, shown) = channels.template("preview", "admin", body).await;
+    assert_eq!(shown["body"], json!([format!("N {sn} 申请堡垒机权限")]));
+    let body = json!({ "locale": "en", "format": "dingtalk", "ticket": sn });
+    let (_, shown) = channels.template("preview", "admin", body).await;
+    assert_eq!(shown["body"], json!([format!("N {sn} ***")]));
+}
+
+#[tokio::test]
+async fn a_digest_shows_no_titles_if_its_template_masks_them() {
+    let policy = "[policy]\naccounts = [\"ops_robot\"]\nsingle_publisher = true\n";
+    let channels = Channels::open_with(&[ROBOT, policy].concat()).await;
+    let preferences = json!({
+        "language": "en", "addresses": { "dingtalk": "dt-zhangsan" },
+        "channels": { "dingtalk": { "frequency": "batch", "batch_times": ["14:00"] } },
+    });
+    assert_eq!(channels.prefer("zhangsan", preferences).await.0, 200);
+    let digest = async |operation: &str, body: Value| {
+        let path = format!("notification-templates/digest/{operation}");
+        let (status, answer) = channels.desk.v1("POST", &path, "admin", body).await;
+        assert_eq!(status, 200, "{answer}");
+        channels.desk.settle().await;
+    };
+    for (version, masked) in [(1, json!([])), (2, json!(["ticket.title"]))] {
+        let text = json!({ "body": "For {{ assignee.name }}", "masked": masked });
+        let texts = json!({ "en": { "default": text } });
+        digest("drafts", json!({ "texts": texts })).await;
+        digest("publish", json!({ "version": version })).await;
+        let sn = channels.submit().await;
+        channels.desk.clock.advance(24 * 3_600_000);
+        channels.desk.settle().await;
+        let message = channels.newest_of_robot();
+        assert!(message.contains(&sn), "{message}");
+        let has_title = message.contains("申请堡垒机权限");
+        assert_eq!(has_title, version == 1, "{message}");
+    }
+}
+
+const SMS: &str = r#"
+    [[account]]
+    name = "texts"
+    channel = "sms"
+    shape = "twilio"
+    from = "+15005550006"
+    segments_max = 3
+    segment_price = "0.045"
+    currency = "CNY"
+"#;
+
+#[tokio::test]
+async fn a_preview_of_a_short_message_shows_its_segments_and_its_cost() {
+    let channels = Channels::open_with(&[MAIL, SMS, MAIL_ONLY].concat()).await;
+    let sn = channels.submit().await;
+    let preview = async |body: &str, more: Value| {
+        let texts = json!({ "en": { "sms": { "body": body } } });
+        let mut request = json!({ "locale": "en", "format": "sms", "ticket": sn, "texts": texts });
+        for (member, value) in more.as_object().expect("an object") {
+            request[member] = value.clone();
+        }
+        channels.template("preview", "admin", request).await
+    };
+    let (status, shown) = preview("Work on {{ ticket.id }}", json!({})).await;
+    assert_eq!(status, 200, "{shown}");
+    let sms = &shown["sms"];
+    assert_eq!(
+        (&sms["encoding"], &sms["segments"], &sms["cost"]),
+        (&json!("gsm7"), &json!(1), &Value::Null)
+    );
+    let text = sms["text"].as_str().expect("a text");
+    assert!(text.starts_with(&format!("Work on {sn}\n")), "{text}");
+    assert!(text.ends_with(&format!("/tickets/{sn}")), "{text}");
+    assert_eq!(sms["units"], text.len());
+    // A Chinese title needs UCS-2, and its messages have shorter segments.
+    let body = "{{ ticket.title|truncate(20) }} {{ ticket.id }} 请您尽快登录服务台处理这个工单";
+    let (_, shown) = preview(body, json!({ "account": "texts" })).await;
+    let sms = &shown["sms"];
+    assert_eq!(
+        (&sms["encoding"], &sms["segments"], &sms["segments_max"]),
+        (&json!("ucs2"), &json!(2), &json!(3)),
+        "{shown}"
+    );
+    assert_eq!(
+        (&sms["cost"], &sms["cost_max"], &sms["currency"]),
+        (&json!("0.09"), &json!("0.135"), &json!("CNY"))
+    );
+    for (account, status) in [("fax", 404), ("mail", 400)] {
+        let (found, problem) = preview("x", json!({ "account": account })).await;
+        assert_eq!(
+            (found, &problem["errors"][0]["field"]),
+            (status, &json!("/account")),
+            "{problem}"
+        );
+    }
+    let body = json!({ "locale": "en", "format": "email", "ticket": sn, "texts": { "en": { "email": { "body": "x" } } } });
+    let (_, shown) = channels.template("preview", "admin", body).await;
+    assert_eq!(shown["sms"], Value::Null);
 }

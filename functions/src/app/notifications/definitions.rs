@@ -85,6 +85,8 @@ struct PolicyEntry {
     insight: InsightEntry,
     chat_groups: Option<ChatGroupsEntry>,
     #[serde(default)]
+    perishable: Vec<String>,
+    #[serde(default)]
     single_publisher: bool,
     #[serde(default)]
     system_name: String,
@@ -327,6 +329,7 @@ fn policy(entry: PolicyEntry) -> Result<notification_policy::Defined, String> {
         escalation: EscalationEntry { chains },
         insight,
         chat_groups,
+        perishable,
         single_publisher,
         system_name,
         support_email,
@@ -387,6 +390,7 @@ fn policy(entry: PolicyEntry) -> Result<notification_policy::Defined, String> {
         applies_winner: insight.apply_winner,
         learns_times: insight.learn_times,
         learns_channels: insight.learn_channels,
+        perishable: policy_rules::perishable(&perishable)?,
         chat_groups: chat_groups.map(chat_group_rules::chat_groups).transpose()?,
     })
 }

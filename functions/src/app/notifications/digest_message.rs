@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use domain::notification::content::{Content, Link, labelled, one_line};
+use domain::permission::Operation;
+use events::PersonId;
 use events::digest::{Flushed, Line};
 use events::notification::Fact;
 use events::person::Language;
@@ -14,11 +16,17 @@ use crate::app::tickets;
 
 /// Returns the message of a digest in the language of the person who gets it. Each line contains a ticket number, a fact
 /// and the title of the ticket. A title is omitted if it is encrypted, or if the service of the ticket requires
-/// encrypted free text.
-pub async fn content(app: &App, flushed: &Flushed, language: Language) -> Result<Content, Error> {
+/// encrypted free text, or if `shows_titles` is false.
+pub async fn content(
+    app: &App,
+    flushed: &Flushed,
+    language: Language,
+    shows_titles: bool,
+) -> Result<Content, Error> {
     let mut values = Vec::new();
     for line in &flushed.lines {
-        values.push((line.ticket.0.clone(), text(app, line, language).await?));
+        let text = text(app, &flushed.person, line, language, shows_titles).await?;
+        values.push((line.ticket.0.clone(), text));
     }
     let is_chinese = language == Language::Chinese;
     let pick = |chinese: String, english: String| if is_chinese { chinese } else { english };
@@ -76,14 +84,23 @@ pub async fn content(app: &App, flushed: &Flushed, language: Language) -> Result
 }
 
 /// Returns the text of one line without the ticket number.
-async fn text(app: &App, line: &Line, language: Language) -> Result<String, Error> {
+async fn text(
+    app: &App,
+    person: &PersonId,
+    line: &Line,
+    language: Language,
+    shows_title: bool,
+) -> Result<String, Error> {
     let card = tickets::card(app, &line.ticket).await?.unwrap_or_default();
     let opened = card.ticket.opened.as_ref();
     let title = card.ticket.form.get("title");
-    // An approver of a script possibly may not read the ticket.
-    let is_hidden = line.fact == Fact::ExecutionApproval
+    // An approver of a script possibly may not read the ticket, and an operator neither.
+    let is_hidden = !shows_title
+        || line.fact == Fact::ExecutionApproval
         || opened.is_none_or(|opened| opened.seals_text)
-        || title.is_some_and(|title| title.personal.is_some());
+        || title.is_some_and(|title| title.personal.is_some())
+        || (is_for_operators(line.fact)
+            && !tickets::may(app, Operation::ReadTicket, &card.ticket, person).await?);
     let (fact, _) = wording(line.fact, language);
     let mut text = fact.to_owned();
     if !is_hidden {
@@ -99,4 +116,12 @@ async fn text(app: &App, line: &Line, language: Language) -> Result<String, Erro
         };
     }
     Ok(one_line(&text))
+}
+
+/// Returns true for a fact whose notifications go to the operators that the policy names.
+fn is_for_operators(fact: Fact) -> bool {
+    matches!(
+        fact,
+        Fact::NodeFailed | Fact::ProcessorsMissing | Fact::CallbackFailed | Fact::Unreached
+    )
 }

@@ -152,5 +152,7 @@ fn words(reason: SkipReason) -> &'static str {
         SkipReason::CategoryOff => "the person switched the category off",
         SkipReason::Suppressed => "a provider reported that the address is wrong",
         SkipReason::Capped => "the policy allows no message any more",
+        SkipReason::Degraded => "the message reports that this account fails",
+        SkipReason::Perished => "the policy holds no message of this kind",
     }
 }

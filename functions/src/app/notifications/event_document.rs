@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use domain::value::plain;
 use domain::views::ticket_card::TicketCard;
 use events::Moment;
 use events::notification::{
@@ -14,17 +13,10 @@ use infra::Error;
 use serde_json::{Map, Value, json};
 
 use super::templates::values::{Source, values};
+use super::ticket_context::TicketContext;
 use crate::App;
 use crate::app::history::history_from;
 use crate::app::times;
-
-/// The form fields whose values the member `context` contains, with the name of the member. The values of the first two
-/// are lists of texts that commas separate.
-const CONTEXT: [(&str, bool); 3] = [
-    ("related_cis", true),
-    ("impacted_services", true),
-    ("sla_deadline", false),
-];
 
 /// The name of the inbox among the channels.
 const IN_APP: &str = "in_app";
@@ -77,6 +69,7 @@ pub async fn document(
     let Some(requested) = requested else {
         return Ok(None);
     };
+    let card = card.filter(|_| requested.fact.concerns_ticket());
     let time = |at: Moment| times::in_zone(at, &app.settings.zone);
     let delivery_status: Map<String, Value> = statuses
         .into_iter()
@@ -125,12 +118,16 @@ fn event_type(fact: Fact) -> String {
     known.to_owned()
 }
 
-/// Returns the values of the ticket. Encrypted values and the values of confidential tickets are absent.
+/// Returns the values of the ticket, or the name of the channel account. Encrypted values and the values of confidential
+/// tickets are absent.
 async fn content(
     app: &App,
     requested: &Requested,
     card: Option<&TicketCard>,
 ) -> Result<Value, Error> {
+    if !requested.fact.concerns_ticket() {
+        return Ok(json!({ "account": requested.name }));
+    }
     let mut content = json!({ "ticket_id": requested.ticket.0 });
     let is_confidential = |card: &&TicketCard| {
         let opened = card.ticket.opened.as_ref();
@@ -166,30 +163,21 @@ async fn content(
     Ok(content)
 }
 
-/// Returns the configuration items, the impacted services and the deadline of the ticket. Without a form field with the
-/// impacted services, the service of the ticket is impacted.
+/// Returns the configuration items, the impacted services and the deadline of the ticket. A member without a value is
+/// absent.
 fn context(card: &TicketCard) -> Value {
+    let known = TicketContext::of(card);
     let mut context = json!({});
-    let opened = card.ticket.opened.as_ref();
-    if let Some(opened) = opened {
-        context["impacted_services"] = json!([opened.service_name]);
-    }
-    if opened.is_none_or(|opened| opened.seals_text) {
-        return context;
-    }
-    for (key, is_list) in CONTEXT {
-        let entry = card.ticket.form.get(key);
-        let entry = entry.filter(|entry| entry.personal.is_none());
-        let text = entry.map(|entry| plain(&entry.value)).unwrap_or_default();
-        if text.is_empty() {
-            continue;
+    for (member, items) in [
+        ("related_cis", known.related_cis),
+        ("impacted_services", known.impacted_services),
+    ] {
+        if !items.is_empty() {
+            context[member] = items.into();
         }
-        context[key] = if is_list {
-            let items = text.split(',').map(str::trim);
-            items.filter(|item| !item.is_empty()).collect()
-        } else {
-            text.into()
-        };
+    }
+    if !known.sla_deadline.is_empty() {
+        context["sla_deadline"] = known.sla_deadline.into();
     }
     context
 }
@@ -332,6 +320,8 @@ fn skip_reason(reason: SkipReason) -> &'static str {
         SkipReason::CategoryOff => "category_off",
         SkipReason::Capped => "capped",
         SkipReason::Suppressed => "suppressed",
+        SkipReason::Degraded => "degraded",
+        SkipReason::Perished => "perished",
     }
 }
 

@@ -13,6 +13,7 @@ use events::workflow::Choice;
 use infra::Error;
 use jiff::tz::TimeZone;
 
+use super::ticket_context::TicketContext;
 use crate::App;
 use crate::app::{tickets, times};
 
@@ -26,6 +27,8 @@ pub(super) struct Texts {
     pub(super) priority: &'static str,
     pub(super) node: &'static str,
     created: &'static str,
+    account: &'static str,
+    deliveries: &'static str,
     pub(super) link: &'static str,
     closing: fn(Role, &str) -> String,
 }
@@ -38,6 +41,8 @@ const CHINESE: Texts = Texts {
     priority: "优先级",
     node: "节点",
     created: "提单时间",
+    account: "渠道账号",
+    deliveries: "查看投递记录",
     link: "查看工单",
     closing: |role, node| match (role, node) {
         (Role::Processor, "") => "您收到此消息，是因为您是该工单的处理人。".into(),
@@ -65,6 +70,8 @@ const ENGLISH: Texts = Texts {
     priority: "Priority",
     node: "Step",
     created: "Created",
+    account: "Channel account",
+    deliveries: "Open the deliveries",
     link: "Open the ticket",
     closing: |role, node| {
         match (role, node) {
@@ -129,7 +136,7 @@ pub(super) fn title(ticket: &Ticket) -> String {
 /// ticket, if the title is encrypted, or if the recipient may not read the ticket any more.
 pub async fn title_for(app: &App, requested: &Requested) -> Result<Option<String>, Error> {
     let sn = &requested.ticket;
-    if sn.as_str().is_empty() {
+    if sn.as_str().is_empty() || !requested.fact.concerns_ticket() {
         return Ok(None);
     }
     let ticket = app.ledger.load::<Ticket>(&sn.stream()).await?.aggregate.0;
@@ -288,10 +295,14 @@ pub async fn content(
     language: Language,
     zone: &TimeZone,
 ) -> Result<Content, Error> {
+    if !requested.fact.concerns_ticket() {
+        return about_account(app, requested, language).await;
+    }
     let texts = texts(language);
     let (subject, text) = wording(requested.fact, language);
     let opened = card.ticket.opened.as_ref();
-    let title = if hides_ticket(app, requested, card).await? {
+    let is_hidden = hides_ticket(app, requested, card).await?;
+    let title = if is_hidden {
         String::new()
     } else {
         title(&card.ticket)
@@ -313,6 +324,15 @@ pub async fn content(
             values.push((texts.node, one_line(requested.label())));
         }
         values.push((texts.created, minute(card.created_at, zone)));
+    }
+    if !is_hidden {
+        // A channel whose messages are short cuts the last values first.
+        let context = TicketContext::of(card).values(requested.role, language);
+        values.extend(
+            context
+                .into_iter()
+                .map(|(label, value)| (label, one_line(&value))),
+        );
     }
     let values = values.into_iter().filter(|(_, value)| !value.is_empty());
     let subject = if title.is_empty() {
@@ -342,8 +362,39 @@ pub async fn content(
     })
 }
 
-/// Returns true if the recipient may not read the ticket, so that the message contains only its number. An approver of a
-/// script can get a message about such a ticket. A person with a subscription gets one only if the ticket became
+/// Returns the message about a channel account. The message contains nothing of a ticket.
+async fn about_account(
+    app: &App,
+    requested: &Requested,
+    language: Language,
+) -> Result<Content, Error> {
+    let texts = texts(language);
+    let (subject, text) = wording(requested.fact, language);
+    let account = one_line(&requested.name);
+    let site = app.settings.site.trim_end_matches('/');
+    let mut content = Content {
+        subject: subject.to_owned(),
+        intro: (texts.greeting)(&app.people.name(&requested.person).await?, text),
+        values: Vec::new(),
+        body: Vec::new(),
+        link: Link {
+            text: texts.deliveries.into(),
+            url: format!("{site}/deliveries"),
+        },
+        closing: (texts.closing)(requested.role, ""),
+        thread: account.clone(),
+        actions: Vec::new(),
+    };
+    // Notifications of earlier versions do not have the name of the account.
+    if !account.is_empty() {
+        content.subject = labelled(subject, &account);
+        content.values.push((texts.account.to_owned(), account));
+    }
+    Ok(content)
+}
+
+/// Returns true if the recipient may not read the ticket, so that the message does not contain its title. An approver of a
+/// script, or an operator, can get a message about such a ticket. A person with a subscription gets one only if the ticket became
 /// confidential after the decision about the message.
 pub(super) async fn hides_ticket(
     app: &App,
@@ -353,7 +404,7 @@ pub(super) async fn hides_ticket(
     let (ticket, person) = (&card.ticket, &requested.person);
     let is_checked = matches!(
         requested.role,
-        Role::Approver | Role::Subscriber | Role::OwnSubscriber
+        Role::Approver | Role::Operator | Role::Subscriber | Role::OwnSubscriber
     );
     Ok(is_checked && !tickets::may(app, Operation::ReadTicket, ticket, person).await?)
 }

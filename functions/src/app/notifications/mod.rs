@@ -58,6 +58,7 @@ pub mod standing_check;
 pub mod subscribers;
 mod teams;
 pub mod templates;
+mod ticket_context;
 pub mod tokens;
 pub mod unanswered;
 pub mod unsubscribe;

@@ -8,7 +8,7 @@ use domain::intent::{About, Due, Notify, effect_id};
 use domain::notification::availability::{Availability, Busy, Circumstances, availability};
 use domain::notification::escalation::ending;
 use domain::notification::person::Person;
-use domain::notification::routing::{Situation, decide};
+use domain::notification::routing::{Situation, decide, is_perishable};
 use domain::notification::team::WithDefaults;
 use domain::notification::{Command, Next, Notification, Phase, Rejection, priority};
 use domain::permission::Operation;
@@ -296,6 +296,10 @@ async fn next(
         return Ok(Next::Decided(decision));
     }
     let decision = learned_channels::ordered(app, &situation, decision).await?;
+    if is_perishable(&situation) {
+        // Neither an experiment nor a learned hour delays the message.
+        return Ok(Next::Decided(decision));
+    }
     let decision = experiments::moved_decision(app, &reach, requested, held, decision, now);
     Ok(Next::Decided(decision.await?))
 }

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use events::notification::Category;
+use events::notification::{Category, Fact};
 use events::notification_policy::Rule;
 use events::preference::{Band, Frequency};
 use infra::channel;
 use serde::Deserialize;
+
+use super::templates::{fact_of, key_of};
 
 /// Maximum number of rules in a policy.
 const RULES_MAX: usize = 100;
@@ -46,6 +48,34 @@ pub(super) fn bands(bands: BTreeMap<String, String>) -> Result<BTreeMap<String, 
         }
     };
     bands.into_iter().map(read).collect()
+}
+
+/// Checks the facts whose messages are dropped instead of held. Only messages that inform can perish: a person must act
+/// because of the other ones. Returns an English text that names the first wrong fact.
+pub(super) fn perishable(names: &[String]) -> Result<Vec<Fact>, String> {
+    let informs = |fact: &Fact| {
+        matches!(
+            fact.category(),
+            Category::Updated | Category::Commented | Category::Resolved
+        )
+    };
+    let read = |name: &String| {
+        fact_of(name).filter(informs).ok_or_else(|| {
+            let known = Fact::ALL.into_iter().filter(informs).map(key_of);
+            let known: Vec<String> = known.collect();
+            format!(
+                "policy: `perishable` must contain only {}, not {name:?}",
+                known.join(", ")
+            )
+        })
+    };
+    let mut facts = names
+        .iter()
+        .map(read)
+        .collect::<Result<Vec<Fact>, String>>()?;
+    facts.sort_unstable();
+    facts.dedup();
+    Ok(facts)
 }
 
 /// Checks the rules. Returns an English text that names the number of the first wrong rule, and its member.
@@ -151,6 +181,21 @@ mod tests {
         assert_eq!(policy.bands["4"], Band::Critical);
         assert_eq!(policy.rules[0].floor, Some(Frequency::Immediate));
         assert_eq!(policy.rules[1].categories, [Category::Commented]);
+    }
+
+    #[test]
+    fn only_facts_that_inform_are_perishable() {
+        let read = |names: &str| {
+            let text = format!("[policy]\naccounts = []\nperishable = {names}\n");
+            Definitions::read(&text).map(|read| read.policy.unwrap().perishable)
+        };
+        let facts = read("[\"commented\", \"progressed\", \"commented\"]").unwrap();
+        assert_eq!(facts, [Fact::Progressed, Fact::Commented]);
+        for name in ["approval_needed", "unreached", "fax"] {
+            let reason = read(&format!("[\"{name}\"]")).unwrap_err();
+            assert!(reason.contains("policy: `perishable` must"), "{reason}");
+            assert!(reason.contains(name), "{reason}");
+        }
     }
 
     #[test]

@@ -130,6 +130,9 @@ fn chinese_cause(requested: &Requested) -> String {
     let fact = match requested.fact {
         Fact::ApprovalNeeded => return format!("工单 {sn} 的节点“{node}”等待此人审批。"),
         Fact::WorkAssigned => return format!("工单 {sn} 的节点“{node}”等待此人处理。"),
+        Fact::AccountDegraded if !node.is_empty() => {
+            return format!("渠道账号 {node} 的多数消息发送失败。通知策略将此人列为运维人员。");
+        }
         fact => wording(fact, Language::Chinese).0,
     };
     let role = match requested.role {
@@ -152,6 +155,11 @@ fn english_cause(requested: &Requested) -> String {
     let work = match requested.fact {
         Fact::ApprovalNeeded => "approval",
         Fact::WorkAssigned => "work",
+        Fact::AccountDegraded if !node.is_empty() => {
+            return format!(
+                "Most messages of the channel account {node} fail. The notification policy names this person as an operator."
+            );
+        }
         fact => {
             let fact = wording(fact, Language::English).0;
             let role = match requested.role {
@@ -598,6 +606,14 @@ pub(super) fn skip_words(reason: SkipReason) -> (&'static str, &'static str) {
         SkipReason::Suppressed => (
             "服务方报告该地址无效，请修改或恢复该地址",
             "a provider reported that the address is wrong; change it or release it",
+        ),
+        SkipReason::Degraded => (
+            "该消息报告此账号发送失败",
+            "the message reports that this account fails",
+        ),
+        SkipReason::Perished => (
+            "此消息本应推迟发送，而通知策略不推迟此类消息",
+            "the message would be held, and the policy drops such messages instead",
         ),
     }
 }

@@ -6,6 +6,7 @@ use events::app::Scope;
 use events::notification_template::Texts;
 use events::person::Language;
 use events::{Meta, TicketSn};
+use infra::channel::sms::{Cost, Encoding, SizedText};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -18,11 +19,14 @@ use super::request::Asked;
 use super::resource::{Answer, Asks, Call, Operation, Resource, get, list, post, put, segments};
 use super::shape::{Flaw, Member, Shape, optional, quoted, required};
 use crate::app::notifications::templates::formats::{FORMATS, LOCALES, Wrong};
-use crate::app::notifications::templates::{self, Preview, TemplateError, document, testing};
+use crate::app::notifications::templates::{
+    self, Preview, Previewed, TemplateError, document, testing,
+};
 
 const TEXT: Shape = Shape::Object(&[
     optional("subject", Shape::Text),
     required("body", Shape::Text),
+    optional("masked", Shape::List(&Shape::Text)),
 ]);
 const TEXTS: Shape = Shape::Map(&Shape::Map(&TEXT));
 const VERSION: Shape = Shape::Integer(1, 4_294_967_295);
@@ -35,7 +39,13 @@ const DOCUMENT: &[Member] = &[
     required(
         "templates",
         Shape::Object(&[
-            optional("email", TEXT),
+            optional(
+                "email",
+                Shape::Object(&[
+                    optional("subject", Shape::Text),
+                    required("body", Shape::Text),
+                ]),
+            ),
             optional(
                 "wechat",
                 Shape::Object(&[
@@ -102,6 +112,7 @@ const OPERATIONS: &[Operation] = &[
             optional("version", VERSION),
             optional("texts", TEXTS),
             optional("ticket", Shape::Text),
+            optional("account", Shape::Text),
         ],
     )
     .returning::<ShownPreview>(),
@@ -181,7 +192,7 @@ struct ShownVersion {
     was_published: bool,
     /// Whether the texts were imported from a document.
     is_imported: bool,
-    /// The texts by locale and format. Each text has a subject and a body.
+    /// The texts by locale and format. Each text has a subject and a body, and the names of the variables that it masks.
     #[cfg_attr(test, schemars(schema_with = "schema::object"))]
     texts: Value,
 }
@@ -198,6 +209,67 @@ struct ShownPreview {
     subject: Option<String>,
     /// The lines of the body.
     body: Vec<String>,
+    /// The complete short message. Null for all formats except `sms`.
+    sms: Option<ShownSms>,
+}
+
+/// A short message with its size and its cost. The link to the ticket is a part of it.
+#[derive(Debug, Serialize)]
+#[cfg_attr(
+    test,
+    derive(schemars::JsonSchema),
+    schemars(rename = "NotificationPreviewSms")
+)]
+struct ShownSms {
+    text: String,
+    encoding: SmsEncoding,
+    /// The number of units: characters of GSM-7, of which some count twice, or units of UTF-16.
+    units: u64,
+    /// The number of segments. Operators of mobile networks charge each segment.
+    segments: u64,
+    /// The largest number of segments. The desk adds the links of actions as long as the message is not larger.
+    segments_max: u64,
+    /// The cost of this text, such as `0.09`. Null without an account that has a price.
+    cost: Option<String>,
+    /// The cost of a message with the largest number of segments.
+    cost_max: Option<String>,
+    currency: Option<String>,
+}
+
+/// The encoding of a short message.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+enum SmsEncoding {
+    Gsm7,
+    Ucs2,
+}
+
+impl From<SizedText> for ShownSms {
+    fn from(sized: SizedText) -> Self {
+        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let (cost, cost_max, currency) = match sized.cost {
+            Some(Cost {
+                text,
+                most,
+                currency,
+            }) => (Some(text), Some(most), Some(currency)),
+            None => (None, None, None),
+        };
+        Self {
+            text: sized.text,
+            encoding: match sized.size.encoding {
+                Encoding::Gsm7 => SmsEncoding::Gsm7,
+                Encoding::Ucs2 => SmsEncoding::Ucs2,
+            },
+            units: count(sized.size.units),
+            segments: count(sized.size.segments),
+            segments_max: count(sized.segments_max),
+            cost,
+            cost_max,
+            currency,
+        }
+    }
 }
 
 /// A test message.
@@ -289,12 +361,14 @@ async fn preview(request: &Asked, key: &str, meta: &Meta) -> ApiResult {
         language,
         format: request.text("format")?.unwrap_or_default(),
         ticket: request.text("ticket")?.map(TicketSn),
+        account: request.text("account")?,
     };
-    let rendered = templates::preview(&request.app, key, &preview, meta).await;
-    let rendered = rendered.map_err(problem)?;
+    let previewed = templates::preview(&request.app, key, &preview, meta).await;
+    let Previewed { rendered, sms } = previewed.map_err(problem)?;
     Ok(ok(&ShownPreview {
         subject: super::reply::not_empty(&rendered.subject),
         body: rendered.body,
+        sms: sms.map(ShownSms::from),
     }))
 }
 
@@ -393,6 +467,7 @@ fn flawed(error: TemplateError, place: impl Fn(&str) -> String) -> Problem {
         }
         TemplateError::NoText { .. } => Problem::unknown("/format", detail),
         TemplateError::TicketUnknown(_) => Problem::unknown("/ticket", detail),
+        TemplateError::NoSize(_) => Problem::malformed("/account", detail),
         TemplateError::AccountUnknown(_) => Problem::unknown("/account", detail),
         TemplateError::Rejected(Rejection::OwnVersion(_))
         | TemplateError::AccountDisabled(_)

@@ -140,11 +140,13 @@ pub(super) struct ShownNotification {
     /// Why the person gets the notification.
     #[cfg_attr(test, schemars(schema_with = "schema::notification_role"))]
     role: Option<Role>,
+    /// The number of the ticket. Null for a fact that concerns a channel account and not a ticket.
     ticket: Option<String>,
     /// The title of the ticket. Null if the title is encrypted, if the person may not read the ticket, and in the list of
     /// all notifications.
     ticket_title: Option<String>,
     node: Option<i64>,
+    /// The name of the workflow node, of the subscription or of the channel account that the fact concerns.
     node_name: Option<String>,
     /// The time of the event that caused the notification.
     at: Option<Time>,
@@ -679,7 +681,9 @@ fn shown(app: &App, stream: &str, state: &Notification) -> ShownNotification {
     ShownNotification {
         id: stream.trim_start_matches("notification-").to_owned(),
         fact: requested.map(|one| one.fact),
-        ticket: requested.map(|one| one.ticket.to_string()),
+        ticket: requested
+            .filter(|one| one.fact.concerns_ticket())
+            .map(|one| one.ticket.to_string()),
         ticket_title: None,
         role: requested.map(|one| one.role),
         node: requested.and_then(|one| one.node).map(|node| node.0),

@@ -299,6 +299,8 @@ pub(super) mod schema {
             "category_off",
             "capped",
             "suppressed",
+            "degraded",
+            "perished",
         ])
     }
     pub(in crate::http::api) fn frequency(_: &mut SchemaGenerator) -> Schema {

@@ -38,6 +38,10 @@ impl Cell {
 
     /// Returns a cell with a link to a ticket.
     pub(super) fn ticket(sn: &str) -> Self {
+        // A message about a channel account belongs to no ticket.
+        if sn.is_empty() {
+            return Self::text(sn);
+        }
         Self::Link {
             href: format!("/tickets/{sn}"),
             text: sn.to_owned(),

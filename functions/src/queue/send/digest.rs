@@ -28,12 +28,13 @@ pub(super) async fn start(app: &App, id: &str, send: SendDigest) -> Result<(), E
     };
     let preferences = preferences::read(app, &flushed.person).await?;
     let (person, language) = (&flushed.person, preferences.language);
-    let content = digest_message::content(app, &flushed, language).await?;
     let Sender {
         channel,
         repetition,
         address,
     } = sender(app, &flushed.account, &preferences).await?;
+    let shows_titles = templates::shows_titles(app, &channel, language).await?;
+    let content = digest_message::content(app, &flushed, language, shows_titles).await?;
     let zone = notify::zone(app, preferences.zone.as_deref());
     let content =
         templates::apply_to_digest(app, person, &channel, language, &zone, content).await?;

@@ -3,6 +3,7 @@
 //! `custom`. For `custom`, the settings describe the request and the meaning of each code in the response.
 
 mod codes;
+mod price;
 mod segments;
 mod settings;
 mod text;
@@ -20,6 +21,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use self::codes::Codes;
+use self::price::Price;
 pub use self::segments::{Encoding, Segments, segments};
 use self::settings::{Auth, Custom, Form, Shape, Template};
 use super::{Channel, Outgoing, Request, Response, TIMEOUT, of_http, text as setting};
@@ -162,6 +164,55 @@ impl Channel for Sms {
             },
         }
     }
+}
+
+/// The text of a short message as a gateway would send it, with its size and its cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SizedText {
+    pub text: String,
+    pub size: Segments,
+    /// The largest number of segments. Links to actions are added as long as the message is not larger.
+    pub segments_max: usize,
+    /// The cost of the text. `None` if the account has no price.
+    pub cost: Option<Cost>,
+}
+
+/// The cost of a short message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cost {
+    /// The cost of this text as a decimal text, such as `0.09`.
+    pub text: String,
+    /// The cost of a message with the largest number of segments.
+    pub most: String,
+    /// The code of the currency (ISO 4217).
+    pub currency: String,
+}
+
+/// Returns the text that an account would send. `None` as `account` is an account with the default settings and without a
+/// price. Returns an English text if the settings are invalid, or if the gateway sends approved templates: the desk does
+/// not know their text.
+pub fn sized(account: Option<&Defined>, content: &Content) -> Result<SizedText, String> {
+    let (segments_max, price) = match account {
+        None => (settings::SEGMENTS_DEFAULT, None),
+        Some(account) => {
+            if matches!(Shape::read(account)?, Shape::Template(_)) {
+                return Err("the gateway of the account sends approved templates, whose text the desk does not know".into());
+            }
+            (settings::segments_max(account)?, Price::read(account)?)
+        }
+    };
+    let text = text::text(content, segments_max);
+    let size = segments(&text);
+    Ok(SizedText {
+        text,
+        size,
+        segments_max,
+        cost: price.map(|price| Cost {
+            text: price.of(size.segments),
+            most: price.of(segments_max),
+            currency: price.currency,
+        }),
+    })
 }
 
 /// Returns the text of a short message with at most `most` segments. Other channels that send short messages also use it.

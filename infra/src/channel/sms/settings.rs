@@ -7,10 +7,11 @@ use serde_json::Value;
 
 use super::super::{check_url, only, text as setting};
 use super::codes::{Codes, Meaning};
+use super::price::Price;
 use super::text::{filled, filled_value};
 
 /// Number of segments of the longest message, if the account sets no other number.
-const SEGMENTS_DEFAULT: usize = 4;
+pub(super) const SEGMENTS_DEFAULT: usize = 4;
 /// The largest number of segments that an account can set. Twilio accepts 1,600 characters, which are ten segments with
 /// GSM-7.
 const SEGMENTS_MAX: usize = 10;
@@ -63,9 +64,18 @@ impl Shape {
     pub(super) fn read(account: &Defined) -> Result<Self, String> {
         match setting(account, "shape") {
             "twilio" => {
-                only(account, &["shape", "url", "segments_max", "from"])?;
+                let known = [
+                    "shape",
+                    "url",
+                    "segments_max",
+                    "segment_price",
+                    "currency",
+                    "from",
+                ];
+                only(account, &known)?;
                 check_url(account, "url")?;
                 segments_max(account)?;
+                Price::read(account)?;
                 if is_sender(setting(account, "from")) {
                     Ok(Self::Twilio)
                 } else {
@@ -153,6 +163,8 @@ fn custom(account: &Defined) -> Result<Custom, String> {
         "shape",
         "url",
         "segments_max",
+        "segment_price",
+        "currency",
         "method",
         "format",
         "body",
@@ -168,6 +180,7 @@ fn custom(account: &Defined) -> Result<Custom, String> {
     }
     check_url(account, "url")?;
     segments_max(account)?;
+    Price::read(account)?;
     let method = choice(account, "method", &[("POST", "POST"), ("PUT", "PUT")])?;
     let form = choice(
         account,

@@ -507,6 +507,10 @@ fn wrong_settings_are_named() {
         (twilio(), "url", json!("ftp://x"), "`url` must"),
         (twilio(), "segments_max", json!(0), "`segments_max` must"),
         (twilio(), "segments_max", json!(11), "`segments_max` must"),
+        (twilio(), "segment_price", json!(1), "`segment_price` must"),
+        (twilio(), "segment_price", json!("1"), "`currency` must"),
+        (twilio(), "currency", json!("CNY"), "`segment_price` must"),
+        (template(), "currency", json!("CNY"), "`currency` is not a"),
         (twilio(), "token", json!("x"), "`token` is not a setting"),
         (template(), "sign_name", json!(1), "`sign_name` must"),
         (

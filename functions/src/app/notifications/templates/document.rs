@@ -45,6 +45,7 @@ fn email(part: &Value) -> Text {
     Text {
         subject: text(part, "/subject"),
         body: text(part, "/body"),
+        ..Text::default()
     }
 }
 
@@ -64,6 +65,7 @@ fn wechat(part: &Value) -> Text {
     Text {
         subject: text(part, "/title"),
         body,
+        ..Text::default()
     }
 }
 
@@ -71,6 +73,7 @@ fn dingtalk(part: &Value) -> Text {
     Text {
         subject: text(part, "/link/title"),
         body: text(part, "/link/text"),
+        ..Text::default()
     }
 }
 

@@ -26,7 +26,7 @@ const FUNCTIONS_REMOVED: [&str; 5] = ["debug", "dict", "joiner", "namespace", "r
 const FILTERS_REMOVED: [&str; 4] = ["format", "indent", "pprint", "safe"];
 
 /// The variables of templates.
-pub const VARIABLES: [&str; 13] = [
+pub const VARIABLES: [&str; 17] = [
     "ticket.id",
     "ticket.title",
     "ticket.priority",
@@ -35,6 +35,10 @@ pub const VARIABLES: [&str; 13] = [
     "ticket.service",
     "ticket.node",
     "ticket.url",
+    "context.related_cis",
+    "context.impacted_services",
+    "context.sla_deadline",
+    "account.name",
     "assignee.name",
     "system.name",
     "system.url",

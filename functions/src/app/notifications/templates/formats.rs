@@ -31,6 +31,22 @@ const DINGTALK_BYTES_MAX: usize = 20_000;
 /// Maximum length of a Markdown message of WeCom, in bytes.
 const WECOM_BYTES_MAX: usize = 4_096;
 
+/// The mark in the place of a masked value.
+pub const MASK: &str = "***";
+/// The variables whose values a text can mask. The other ones are parts of each message, such as its link.
+pub const MASKABLE: [&str; 10] = [
+    "ticket.title",
+    "ticket.priority",
+    "ticket.description",
+    "ticket.status",
+    "ticket.service",
+    "ticket.node",
+    "context.related_cis",
+    "context.impacted_services",
+    "context.sla_deadline",
+    "assignee.name",
+];
+
 /// An error in one text of a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrong {
@@ -94,12 +110,28 @@ pub fn text_of<'a>(texts: &'a Texts, locale: &str, format: &str) -> Option<&'a T
         .find_map(|name| formats.get(name))
 }
 
-/// Renders the subject and the body of a text.
+/// Returns the values with the mark [`MASK`] in the place of each value that the text masks. A variable without a value
+/// keeps none.
+pub fn masked(text: &Text, values: &Arc<Values>) -> Arc<Values> {
+    if text.masked.is_empty() {
+        return values.clone();
+    }
+    let mut shown = (**values).clone();
+    for name in &text.masked {
+        if let Some(value) = shown.get_mut(name.as_str()) {
+            MASK.clone_into(value);
+        }
+    }
+    Arc::new(shown)
+}
+
+/// Renders the subject and the body of a text. The result does not contain the values that the text masks.
 pub fn rendered(
     text: &Text,
     values: &Arc<Values>,
     purpose: Purpose,
 ) -> Result<Rendered, engine::Flaw> {
+    let values = &masked(text, values);
     let subject = engine::render(&text.subject, values, purpose)?;
     let body = engine::render(&text.body, values, purpose)?;
     Ok(Rendered {
@@ -124,6 +156,9 @@ pub static LONGEST: LazyLock<Arc<Values>> = LazyLock::new(|| {
                 | "ticket.status"
                 | "ticket.service"
                 | "ticket.node"
+                | "context.related_cis"
+                | "context.impacted_services"
+                | "context.sla_deadline"
         );
         let most = if is_text { VALUE_MAX } else { SHORT_VALUE_MAX };
         (name, "字".repeat(most))
@@ -167,9 +202,18 @@ pub fn check(texts: &Texts) -> Vec<Wrong> {
 
 fn check_text(at: &str, format: &str, text: &Text) -> Vec<Wrong> {
     let mut wrong = Vec::new();
+    let mut masks = text.masked.iter();
+    if let Some(name) = masks.find(|name| !MASKABLE.contains(&name.as_str())) {
+        let known = MASKABLE.join(", ");
+        wrong.push(Wrong {
+            field: format!("{at}/masked"),
+            reason: format!("{name:?} cannot be masked; the variables that can be are {known}"),
+        });
+    }
+    let longest = masked(text, &LONGEST);
     for (member, source) in [("subject", &text.subject), ("body", &text.body)] {
         let field = format!("{at}/{member}");
-        match engine::check(source, &LONGEST) {
+        match engine::check(source, &longest) {
             Ok(longest) if member == "body" => {
                 let reason = if longest.trim().is_empty() {
                     Some("the text is empty".to_owned())
@@ -214,8 +258,8 @@ mod tests {
 
     fn texts(locale: &str, format: &str, body: &str) -> Texts {
         let text = Text {
-            subject: String::new(),
             body: body.into(),
+            ..Text::default()
         };
         let formats = BTreeMap::from([(format.to_owned(), text)]);
         BTreeMap::from([(locale.to_owned(), formats)])
@@ -280,8 +324,8 @@ mod tests {
         assert_eq!(body(&texts, "en", "dingtalk"), Some("d".into()));
         assert_eq!(body(&texts, "zh-CN", "email"), None);
         let chat = Text {
-            subject: String::new(),
             body: "c".into(),
+            ..Text::default()
         };
         let formats = texts.get_mut("en").unwrap();
         formats.insert("chat".into(), chat);
@@ -297,11 +341,34 @@ mod tests {
     }
 
     #[test]
+    fn a_masked_value_is_not_rendered_and_only_known_variables_are_masked() {
+        let values = Values::from([
+            ("ticket.id", "REQ1".to_owned()),
+            ("ticket.title", "merger".to_owned()),
+        ]);
+        let mut text = Text {
+            subject: "{{ ticket.title }}".into(),
+            body: "{{ ticket.id }} {{ ticket.title }}{% if ticket.title == 'merger' %}!{% endif %} {{ ticket.node }}".into(),
+            masked: vec!["ticket.title".into(), "ticket.node".into()],
+        };
+        let shown = rendered(&text, &Arc::new(values), Purpose::Message).unwrap();
+        assert_eq!(shown.subject, "***");
+        assert_eq!(shown.body, ["REQ1 *** ⟨ticket.node?⟩"]);
+        // A masked value is short, so that it fits in a short message.
+        assert!(check_text("/en/sms", "sms", &text).is_empty());
+        text.masked = vec!["ticket.id".into()];
+        let wrong = check_text("/en/sms", "sms", &text);
+        assert_eq!(wrong[0].field, "/en/sms/masked");
+        assert!(wrong[0].reason.contains("ticket.description"), "{wrong:?}");
+    }
+
+    #[test]
     fn a_rendered_body_has_no_control_characters() {
         let values = Values::from([("ticket.title", "a\u{202e}b".to_owned())]);
         let text = Text {
             subject: "x\r\nBcc: y".into(),
             body: "\n{{ ticket.title }}\r\n\n b\t c\n\n".into(),
+            ..Text::default()
         };
         let rendered = rendered(&text, &Arc::new(values), Purpose::Message).unwrap();
         assert_eq!(rendered.subject, "x Bcc: y");

@@ -10,29 +10,34 @@ pub mod values;
 
 use std::sync::Arc;
 
-use domain::notification::content::{Content, labelled};
+use domain::notification::content::{Content, Link, labelled};
 use domain::notification::template::{Command, NotificationTemplate, Rejection, Version, stream};
 use domain::views::ticket_card::TicketCard;
 use events::notification::{Fact, Requested};
 use events::notification_template::{Text, Texts};
 use events::person::Language;
 use events::{Meta, PersonId, TicketSn};
+use infra::channel::sms::{self, SizedText};
 use infra::ledger::NoContext;
 use infra::{CommandEnvelope, Error, ExecuteError};
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
 use self::engine::Purpose;
-use self::formats::{Rendered, Wrong};
+use self::formats::{MASK, Rendered, Wrong};
 use self::values::Source;
 use super::definitions::DEFAULT_POLICY;
-use super::message::hides_ticket;
+use super::message::{self, hides_ticket};
 use crate::App;
 use crate::app::permissions::Reader;
 use crate::app::tickets::{self, Unread};
 
 /// The key of the template for messages that collect several notifications.
 pub const DIGEST: &str = "digest";
+/// The format and the channel of short messages.
+const SMS: &str = "sms";
+/// The ticket number in a preview without a ticket. It has the length of a usual number.
+const SAMPLE: &str = "REQ20260101000001";
 /// Maximum length of all texts of a version, in bytes of JSON. The ledger limits the size of a commit.
 const TEXTS_BYTES_MAX: usize = 64 * 1024;
 
@@ -62,6 +67,9 @@ pub enum TemplateError {
     AccountDisabled(String),
     #[error("your preferences have no address of the kind {0}")]
     NoAddress(String),
+    /// The size of a short message cannot be computed for the account.
+    #[error("{0}")]
+    NoSize(String),
     #[error("a digest has no test message, because it does not concern one ticket")]
     NoTest,
 }
@@ -164,7 +172,14 @@ pub async fn import(
     let mut texts = newest
         .map(|version| version.texts.clone())
         .unwrap_or_default();
-    texts.entry(locale.to_owned()).or_default().extend(imported);
+    let of_locale = texts.entry(locale.to_owned()).or_default();
+    for (format, mut text) in imported {
+        // A document has no masks, so a new text keeps the masks of the text that it replaces.
+        if let Some(replaced) = of_locale.get(&format) {
+            text.masked.clone_from(&replaced.masked);
+        }
+        of_locale.insert(format, text);
+    }
     draft(app, key, texts, Some(given), meta).await
 }
 
@@ -246,6 +261,16 @@ pub struct Preview {
     pub format: String,
     /// The ticket whose values the preview shows. `None` for the longest values.
     pub ticket: Option<TicketSn>,
+    /// The channel account whose settings and prices apply to a short message. Only the format `sms` has one.
+    pub account: Option<String>,
+}
+
+/// A text as a message would show it.
+#[derive(Clone, Debug)]
+pub struct Previewed {
+    pub rendered: Rendered,
+    /// The complete short message. `None` for all formats except `sms`.
+    pub sms: Option<SizedText>,
 }
 
 /// Renders a text for the person who sent the request, as a message would show it. Stores and sends nothing.
@@ -254,7 +279,7 @@ pub async fn preview(
     key: &str,
     preview: &Preview,
     meta: &Meta,
-) -> Result<Rendered, TemplateError> {
+) -> Result<Previewed, TemplateError> {
     let template = read(app, key).await?;
     let texts = match &preview.texts {
         Some(texts) => {
@@ -288,12 +313,55 @@ pub async fn preview(
             values::values(app, source).await?
         }
     };
-    formats::rendered(text, &values, Purpose::Message).map_err(|flaw| {
+    let rendered = formats::rendered(text, &values, Purpose::Message).map_err(|flaw| {
         TemplateError::Wrong(vec![Wrong {
             field: format!("/{locale}/{}", preview.format),
             reason: flaw.to_string(),
         }])
-    })
+    })?;
+    let sms = short_message(app, preview, &rendered).await?;
+    Ok(Previewed { rendered, sms })
+}
+
+/// Returns the complete short message with a rendered text and the link to the ticket, with its size and its cost.
+/// Returns `None` for all formats except `sms`.
+async fn short_message(
+    app: &App,
+    preview: &Preview,
+    rendered: &Rendered,
+) -> Result<Option<SizedText>, TemplateError> {
+    let account = match &preview.account {
+        None => None,
+        Some(name) => {
+            let defined = app.configuration.channel_account(name).await?;
+            Some(defined.ok_or_else(|| TemplateError::AccountUnknown(name.clone()))?)
+        }
+    };
+    let is_short = preview.format == SMS;
+    if !is_short && account.is_none() {
+        return Ok(None);
+    }
+    if !is_short || account.as_ref().is_some_and(|one| one.channel != SMS) {
+        let reason = "the format and the channel of the account must be sms";
+        return Err(TemplateError::NoSize(reason.into()));
+    }
+    let site = app.settings.site.trim_end_matches('/');
+    let ticket = preview.ticket.as_ref().map_or(SAMPLE, TicketSn::as_str);
+    let content = Content {
+        subject: rendered.subject.clone(),
+        intro: String::new(),
+        values: Vec::new(),
+        body: rendered.body.clone(),
+        link: Link {
+            text: message::texts(preview.language).link.to_owned(),
+            url: format!("{site}/tickets/{ticket}"),
+        },
+        closing: String::new(),
+        thread: ticket.to_owned(),
+        actions: Vec::new(),
+    };
+    let sized = sms::sized(account.as_ref(), &content);
+    sized.map(Some).map_err(TemplateError::NoSize)
 }
 
 /// Returns a version of a template with its number. `number` is `None` for the newest version.
@@ -347,6 +415,12 @@ pub async fn apply(
     let Some(text) = text else {
         return Ok(finish(content));
     };
+    if !requested.fact.concerns_ticket() {
+        let (person, account) = (&requested.person, &requested.name);
+        let values = values::of_account(app, person, account, zone).await?;
+        let content = filled(&key, format, text, &values, content);
+        return Ok(finish(discreet(content, version, language, format)));
+    }
     let opened = card.ticket.opened.as_ref();
     let is_hidden = opened.is_none_or(|opened| opened.seals_text);
     if is_hidden || hides_ticket(app, requested, card).await? {
@@ -426,8 +500,41 @@ fn discreet(
     }
 }
 
+/// Returns the content without the values that a text masks. The built-in texts contain such values too: the title is in
+/// the subject, the node in the closing, the name of the person in the intro, and most of them are lines of their own.
+fn concealed(mut content: Content, text: &Text, values: &engine::Values) -> Content {
+    for name in &text.masked {
+        let Some(value) = values.get(name.as_str()) else {
+            continue;
+        };
+        for (_, shown) in &mut content.values {
+            if *shown == *value {
+                MASK.clone_into(shown);
+            }
+        }
+        let part = match name.as_str() {
+            "ticket.title" => &mut content.subject,
+            "ticket.node" => &mut content.closing,
+            "assignee.name" => &mut content.intro,
+            _ => continue,
+        };
+        *part = part.replace(value.as_str(), MASK);
+    }
+    content
+}
+
+/// Returns false if the digest messages of a channel must not show the titles of tickets, because their template masks
+/// the title.
+pub async fn shows_titles(app: &App, channel: &str, language: Language) -> Result<bool, Error> {
+    let template = app.configuration.notification_template(DIGEST).await?;
+    let (locale, format) = (formats::locale(language), formats::format_of(channel));
+    let version = template.published();
+    let text = version.and_then(|version| formats::text_of(&version.texts, locale, format));
+    Ok(text.is_none_or(|text| text.masked.iter().all(|name| name != "ticket.title")))
+}
+
 /// Returns the content with a rendered text. If the text cannot be rendered or is too long for the format, returns the
-/// content unchanged.
+/// content with the built-in texts. The result does not contain the values that the text masks.
 fn filled(
     key: &str,
     format: &str,
@@ -435,6 +542,7 @@ fn filled(
     values: &Arc<engine::Values>,
     content: Content,
 ) -> Content {
+    let content = concealed(content, text, values);
     let rendered = match formats::rendered(text, values, Purpose::Message) {
         Ok(rendered) => rendered,
         Err(flaw) => {

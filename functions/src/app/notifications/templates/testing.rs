@@ -63,7 +63,11 @@ pub async fn send_test(
         role: Role::Operator,
         ticket: sn.clone(),
         node: node.map(|(node, _)| node),
-        name: node.map_or_else(String::new, |(_, node_run)| node_run.name.clone()),
+        name: if fact.concerns_ticket() {
+            node.map_or_else(String::new, |(_, node_run)| node_run.name.clone())
+        } else {
+            account.to_owned()
+        },
         round: node.map_or(0, |(_, node_run)| node_run.round),
         cause: format!("{}:{}", stream(key), version.sequence),
         at: now,

@@ -18,6 +18,7 @@ fn example(fact: Fact) -> Texts {
     let text = |subject: String, body: &str| Text {
         subject,
         body: body.into(),
+        ..Text::default()
     };
     let title = "{{ ticket.title|truncate(20) }}";
     let formats = |subject: &str, email: &str, chat: &str, short: &str| {
@@ -152,20 +153,22 @@ fn a_text_that_cannot_be_rendered_leaves_the_built_in_texts() {
     let text = Text {
         subject: "s".into(),
         body: format!("{{{{ ticket.title }}}}{}", "x".repeat(OUTPUT_MAX)),
+        ..Text::default()
     };
     let same = filled("digest", "email", &text, &values(), content.clone());
     assert_eq!(same, content);
     let text = Text {
         subject: "s".into(),
         body: "{{ ticket.id }}\nb".into(),
+        ..Text::default()
     };
     let other = filled("digest", "email", &text, &values(), content.clone());
     assert_eq!(other.subject, "s");
     assert_eq!(other.body, ["REQ20261122000017", "b"]);
     assert_eq!(other.link, content.link);
     let long = Text {
-        subject: String::new(),
         body: "x".repeat(135),
+        ..Text::default()
     };
     let same = filled("digest", "sms", &long, &values(), content.clone());
     assert_eq!(same, content);
@@ -173,4 +176,27 @@ fn a_text_that_cannot_be_rendered_leaves_the_built_in_texts() {
         testing::marked(content, Language::English).subject,
         "[Test] 请审批: 申请权限"
     );
+}
+
+#[test]
+fn the_built_in_texts_do_not_show_a_masked_value() {
+    let mut content = infra::channel::contract::content();
+    let known = values();
+    let title = known.get("ticket.title").expect("a title");
+    content.subject = labelled("New work", title);
+    content.values.push(("Title".into(), title.clone()));
+    let mut text = Text {
+        body: "x".repeat(OUTPUT_MAX + 1),
+        masked: vec!["ticket.title".into()],
+        ..Text::default()
+    };
+    let built_in = filled("work_assigned", "email", &text, &values(), content.clone());
+    assert_eq!(built_in.subject, "New work: ***");
+    assert_eq!(built_in.values[1].1, "***");
+    assert_eq!(built_in.values[0], content.values[0]);
+    // A text without a subject keeps the built-in subject.
+    text.body = "{{ ticket.id }} {{ ticket.title }}".into();
+    let filled = filled("work_assigned", "email", &text, &values(), content);
+    assert_eq!(filled.subject, "New work: ***");
+    assert_eq!(filled.body, ["REQ20261122000017 ***"]);
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use domain::notification::content::one_line;
-use domain::value::plain;
 use domain::views::ticket_card::TicketCard;
 use events::person::Language;
 use events::workflow::FieldKind;
@@ -15,6 +14,7 @@ use super::engine::Values;
 use crate::App;
 use crate::app::notifications::definitions::DEFAULT_POLICY;
 use crate::app::notifications::message::{minute, priority};
+use crate::app::notifications::ticket_context::{TicketContext, joined, readable};
 use crate::app::wording;
 
 /// The name of the desk in messages if the notification policy contains no name.
@@ -69,8 +69,34 @@ pub async fn values(app: &App, source: Source<'_>) -> Result<Arc<Values>, Error>
         ("ticket.node", source.node.to_owned()),
         ("ticket.url", format!("{site}/tickets/{}", source.ticket)),
     ];
+    let context = TicketContext::of(source.card);
+    let of_context = [
+        (
+            "context.related_cis",
+            joined(&context.related_cis, source.language),
+        ),
+        (
+            "context.impacted_services",
+            joined(&context.impacted_services, source.language),
+        ),
+        ("context.sla_deadline", context.sla_deadline),
+    ];
     let mut values = general(app, source.person, source.zone).await?;
     values.extend(known(of_ticket));
+    values.extend(known(of_context));
+    Ok(Arc::new(values))
+}
+
+/// Returns the values of the variables for a message about the channel account `account`. The variables of a ticket have
+/// no values.
+pub async fn of_account(
+    app: &App,
+    person: &PersonId,
+    account: &str,
+    zone: &TimeZone,
+) -> Result<Arc<Values>, Error> {
+    let mut values = general(app, person, zone).await?;
+    values.extend(known([("account.name", account.to_owned())]));
     Ok(Arc::new(values))
 }
 
@@ -104,13 +130,6 @@ fn known<const N: usize>(
 ) -> impl Iterator<Item = (&'static str, String)> {
     let values = values.map(|(name, value)| (name, one_line(&value)));
     values.into_iter().filter(|(_, value)| !value.is_empty())
-}
-
-/// Returns the value of a form field as text. Returns an empty text if the field is absent or encrypted.
-fn readable(card: &TicketCard, key: &str) -> String {
-    let entry = card.ticket.form.get(key);
-    let entry = entry.filter(|entry| entry.personal.is_none());
-    entry.map(|entry| plain(&entry.value)).unwrap_or_default()
 }
 
 /// Returns the description of a ticket.
