@@ -123,6 +123,9 @@ const FIRST: &[(&str, &[&str])] = &[
         "report_delivery",
         &["delivery.failed", "delivery.succeeded"],
     ),
+    ("report_exhausted", &["escalation.exhausted"]),
+    ("report_gaps", &["standing_check.checked"]),
+    ("report_no_address", &["notification.completed"]),
     ("report_unreached", &["notification.completed"]),
     (
         "send_callback",

@@ -35,6 +35,7 @@ event_enum! {
         ReceiptScheduled "delivery.receipt_scheduled" 1,
         ReceiptEnded "delivery.receipt_ended" 1,
         Bounced "delivery.bounced" 1,
+        Buzzed "delivery.buzzed" 1,
     }
     deadlines |event: &DeliveryEvent| match event {
         DeliveryEvent::Requested(requested) => vec![DeadlineChange::set(ATTEMPT, requested.due)],
@@ -50,7 +51,7 @@ event_enum! {
         DeliveryEvent::Updated(_) => vec![DeadlineChange::clear(UPDATE)],
         DeliveryEvent::ReceiptScheduled(scheduled) => vec![DeadlineChange::set(RECEIPT, scheduled.due)],
         DeliveryEvent::ReceiptEnded(_) => vec![DeadlineChange::clear(RECEIPT)],
-        DeliveryEvent::Bounced(_) => Vec::new(),
+        DeliveryEvent::Bounced(_) | DeliveryEvent::Buzzed(_) => Vec::new(),
     };
 }
 
@@ -298,7 +299,7 @@ impl Personals for ReceiptEnded {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BounceKind {
-    /// A mail server accepted the message, but could not deliver it later.
+    /// A mail server or a gateway for short messages accepted the message, but could not deliver it later.
     Bounce,
     /// The recipient marked the message as unwanted.
     Complaint,
@@ -319,3 +320,18 @@ pub struct Bounced {
     pub report: String,
 }
 impl Personals for Bounced {}
+
+/// The desk asked the provider once to make the sent message urgent, so that it makes a sound on the device of the person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Buzzed {
+    /// The class of the failure. The value is absent if the provider accepted the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<FailureClass>,
+    /// The code in the response of the provider. This member is empty if the response contained no code.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub code: String,
+    /// The reason of the failure, or an empty text.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+impl Personals for Buzzed {}

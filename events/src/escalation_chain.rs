@@ -46,6 +46,9 @@ pub struct Step {
     /// The condition of the step. If the condition is false, the step notifies nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only_if: Option<OnlyIf>,
+    /// True if the message also makes a sound on the device of the person (a *buzz*), on a channel that has this.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub buzz: bool,
 }
 
 /// The people whom a step notifies.

@@ -75,6 +75,7 @@ pub mod samples;
 pub mod script;
 pub mod service;
 pub mod site;
+pub mod standing_check;
 pub mod task_type;
 pub mod ticket;
 pub mod upcast;
@@ -190,6 +191,7 @@ aggregates! {
     script: ScriptEvent,
     service: ServiceEvent,
     site: SiteEvent,
+    standing_check: StandingCheckEvent,
     task_type: TaskTypeEvent,
     ticket: TicketEvent,
     workflow: WorkflowEvent,

@@ -124,11 +124,19 @@ pub enum Fact {
     LoadHigh,
     /// The execution of a script for the ticket waits for the approval of the recipient.
     ExecutionApproval,
+    /// All steps of an escalation are over, and nobody has acknowledged the ticket.
+    EscalationExhausted,
+    /// A person has no address that works for any channel account of a notification. The operators get this notification
+    /// once for each person. The ticket is the one of the first notification that no account could send.
+    AddressMissing,
+    /// A step of an escalation chain reaches no person now or in a coming shift. The notification has no ticket, and its
+    /// member `name` contains the name of the chain.
+    ChainGap,
 }
 
 impl Fact {
     /// All facts, in the order of the documentation.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 27] = [
         Self::ApprovalNeeded,
         Self::WorkAssigned,
         Self::Reminded,
@@ -153,6 +161,9 @@ impl Fact {
         Self::Subscribed,
         Self::LoadHigh,
         Self::ExecutionApproval,
+        Self::EscalationExhausted,
+        Self::AddressMissing,
+        Self::ChainGap,
     ];
 
     /// Returns true if the recipient must work on a node of the ticket because of the fact. Another person or the
@@ -168,11 +179,11 @@ impl Fact {
         )
     }
 
-    /// Returns false if the fact is about a channel account (a configured sender) and not about a ticket. Its
-    /// notifications name a ticket only because a message about this ticket failed. Their messages contain nothing of the
-    /// ticket.
+    /// Returns false if the fact is about a channel account (a configured sender) or an escalation chain, and not about a
+    /// ticket. A notification about an account names a ticket only because a message about this ticket failed. The messages
+    /// contain nothing of a ticket.
     pub fn concerns_ticket(self) -> bool {
-        self != Self::AccountDegraded
+        !matches!(self, Self::AccountDegraded | Self::ChainGap)
     }
 
     /// Returns the category of the fact.
@@ -189,7 +200,10 @@ impl Fact {
             | Self::EscalationStep
             | Self::AccountDegraded
             | Self::StillWaiting
-            | Self::LoadHigh => Category::Escalated,
+            | Self::LoadHigh
+            | Self::EscalationExhausted
+            | Self::AddressMissing
+            | Self::ChainGap => Category::Escalated,
             Self::Followed
             | Self::Progressed
             | Self::Suspended

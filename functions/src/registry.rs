@@ -56,6 +56,7 @@ use domain::notification::onboarding::Onboarding;
 use domain::notification::own_subscription::{OwnSubscriptions, Subscriber};
 use domain::notification::person::Person;
 use domain::notification::rota::Rota;
+use domain::notification::standing_check::StandingCheck;
 use domain::notification::template::NotificationTemplate;
 use domain::number_sequence::NumberSequence;
 use domain::projections::desk_board::DeskBoard;
@@ -64,10 +65,10 @@ use domain::reactions::{
     check_escalations, evaluate_rules, handle_inbound, mark_outdated, notify_approvers,
     notify_assignee, notify_interested, notify_on_call, notify_operators, notify_subscribers,
     notify_waiting, propagate_ticket_state, relate_tickets, report_bounce, report_degraded,
-    report_delivery, report_unreached, send_callback, start_api_call, start_application,
-    start_deliveries, start_digest_deliveries, start_dispatch, start_escalation, start_reminders,
-    submit_application, suppress_address, sync_chat_group, update_messages, write_back,
-    write_binding, write_repair,
+    report_delivery, report_exhausted, report_gaps, report_no_address, report_unreached,
+    send_callback, start_api_call, start_application, start_deliveries, start_digest_deliveries,
+    start_dispatch, start_escalation, start_reminders, submit_application, suppress_address,
+    sync_chat_group, update_messages, write_back, write_binding, write_repair,
 };
 use domain::ticket::Ticket;
 use domain::views::callback_card::CallbackCard;
@@ -78,7 +79,9 @@ use domain::{Decider, StreamRole};
 use events::Event;
 
 use crate::app::fleet::{messages, missions};
-use crate::app::notifications::{digests, escalations, experiments, notify, reminders};
+use crate::app::notifications::{
+    chain_alarms, digests, escalations, experiments, notify, reminders,
+};
 use crate::app::{attachments, drafts};
 use crate::queue::automate::{api_call, execution};
 use crate::queue::{callback, send, sync, ticket};
@@ -280,6 +283,10 @@ registry![
                 react: report_unreached::react,
             },
             Reaction {
+                name: report_no_address::NAME,
+                react: report_no_address::react,
+            },
+            Reaction {
                 name: update_messages::NAME,
                 react: update_messages::react,
             },
@@ -323,10 +330,16 @@ registry![
         ..Row::NEW
     },
     &Row::<Escalation, Escalation> {
-        reactions: &[Reaction {
-            name: notify_on_call::NAME,
-            react: notify_on_call::react,
-        }],
+        reactions: &[
+            Reaction {
+                name: notify_on_call::NAME,
+                react: notify_on_call::react,
+            },
+            Reaction {
+                name: report_exhausted::NAME,
+                react: report_exhausted::react,
+            },
+        ],
         deadlines: Some(Deadlines {
             queue: "notify",
             fire: |app, due| Box::pin(escalations::fire(app, due)),
@@ -361,6 +374,18 @@ registry![
     &Row::<Feedback, Feedback>::NEW,
     &Row::<EscalationChain, EscalationChain>::NEW,
     &Row::<Rota, Rota>::NEW,
+    // The queue `send` is the one whose worker may read the secrets of channel accounts.
+    &Row::<StandingCheck, StandingCheck> {
+        reactions: &[Reaction {
+            name: report_gaps::NAME,
+            react: report_gaps::react,
+        }],
+        deadlines: Some(Deadlines {
+            queue: "send",
+            fire: |app, due| Box::pin(chain_alarms::fire(app, due)),
+        }),
+        ..Row::NEW
+    },
     &Row::<Onboarding, NoCard<_>>::NEW,
     &Row::<OwnSubscriptions, Subscriber>::NEW,
     &Row::<Person, NoCard<_>>::NEW,

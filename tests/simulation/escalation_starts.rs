@@ -189,6 +189,7 @@ impl World {
             notify: Target::Person("p-1".into()),
             accounts: Vec::new(),
             only_if: None,
+            buzz: false,
         };
         let started = Started {
             chain: chain.into(),

@@ -67,6 +67,7 @@ impl World {
             notify: Target::Person("p-1".into()),
             accounts: Vec::new(),
             only_if: None,
+            buzz: false,
         };
         let steps: Vec<Step> = (0..count).map(|_| step(dice.below(11))).collect();
         let started = Started {

@@ -1,17 +1,17 @@
-//! Implements escalation chains: the aggregate with the definition, and the pure functions that find the people of a step
-//! and the problems of a chain.
+//! Implements escalation chains: the aggregate with the definition, and the pure functions that find the people of a step.
+//! The module [`chain_check`](super::chain_check) finds the problems of a chain.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use events::escalation::Unnotified;
-use events::escalation_chain::{Defined, EscalationChainEvent, Hours, OnlyIf, Step, Target};
-use events::person::{PreferencesChanged, QuietHours};
-use events::{Moment, PersonId, RoleId, channel_account, rota};
+use events::escalation_chain::{Defined, EscalationChainEvent, Hours, OnlyIf, Target};
+use events::person::QuietHours;
+use events::{Moment, PersonId, RoleId, rota};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use super::quiet::quiet_until;
-use super::rota::{next_shift, on_call};
+use super::rota::on_call;
 use crate::config::Rejection;
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 use crate::envelope::Envelope;
@@ -130,143 +130,6 @@ fn is_within(hours: &Hours, at: Moment) -> bool {
     quiet_until(&period, &zone, at).is_some()
 }
 
-/// The data from which the standing check finds the problems of a chain.
-#[derive(Clone, Copy, Debug)]
-pub struct Inventory<'a> {
-    pub known: &'a Known,
-    /// True if `known` contains the people of the departments. Otherwise, steps with a department are not checked.
-    pub has_teams: bool,
-    /// The channel accounts by name. An account that is not defined has no entry.
-    pub accounts: &'a BTreeMap<String, channel_account::Defined>,
-    /// The accounts of the notification policy. A step without accounts uses them.
-    pub policy_accounts: &'a [String],
-    pub preferences: &'a BTreeMap<PersonId, PreferencesChanged>,
-    /// Returns the kind of address that a channel needs. Returns `None` if the channel is unknown.
-    pub address_kind: fn(&str) -> Option<&'static str>,
-}
-
-/// A problem of one step of a chain.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Problem {
-    /// The step reaches no person.
-    NoPerson(String),
-    /// The person has no address for any of the accounts of the step.
-    NoAddress(PersonId),
-    /// An operator has disabled the channel account.
-    AccountDisabled(String),
-    /// The channel account is not defined.
-    AccountNotDefined(String),
-    /// Neither the step nor the notification policy names a channel account.
-    NoAccount,
-}
-
-/// A problem of a chain: the number of the step, the shift and the problem.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Gap {
-    /// The number of the step. The first step has number 1.
-    pub step: u32,
-    /// The begin of the shift with the problem: the time of the check, or the begin of the next shift.
-    pub at: Moment,
-    pub is_next_shift: bool,
-    pub problem: Problem,
-}
-
-/// The result of the standing check of one chain.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Checked {
-    pub gaps: Vec<Gap>,
-    /// The numbers of the steps whose people are known only for a ticket, or only in the directory.
-    pub unchecked: Vec<u32>,
-}
-
-/// Finds the problems of a chain for the shift at the time `at` and for the next shift. A problem that both shifts have is
-/// reported once, for the current shift.
-pub fn check(chain: &Defined, inventory: &Inventory<'_>, at: Moment) -> Checked {
-    let mut checked = Checked::default();
-    for (number, step) in (1..).zip(&chain.steps) {
-        let is_unknown = match &step.notify {
-            Target::Leader => true,
-            Target::Team(_) => !inventory.has_teams,
-            _ => false,
-        };
-        if is_unknown {
-            checked.unchecked.push(number);
-        }
-        let mut shifts = vec![(at, false)];
-        if let Target::Rota(name) = &step.notify {
-            let rota = inventory.known.rotas.get(name);
-            let next = rota.and_then(|rota| next_shift(rota, at));
-            shifts.extend(next.map(|next| (next, true)));
-        }
-        let mut seen = BTreeSet::new();
-        for (at, is_next_shift) in shifts {
-            for problem in problems(step, inventory, at, is_unknown) {
-                if seen.insert(problem.clone()) {
-                    checked.gaps.push(Gap {
-                        step: number,
-                        at,
-                        is_next_shift,
-                        problem,
-                    });
-                }
-            }
-        }
-    }
-    checked
-}
-
-/// Returns all people whom a step can notify at the time `at`.
-pub fn possible_people(
-    step: &Step,
-    known: &Known,
-    at: Moment,
-) -> Result<Vec<PersonId>, Unnotified> {
-    match &step.notify {
-        Target::RoundRobin(people) => Ok(people.clone()),
-        target => people(target, known, at, 0),
-    }
-}
-
-fn problems(step: &Step, inventory: &Inventory<'_>, at: Moment, is_unknown: bool) -> Vec<Problem> {
-    let names: &[String] = if step.accounts.is_empty() {
-        inventory.policy_accounts
-    } else {
-        &step.accounts
-    };
-    let mut problems = Vec::new();
-    let mut kinds: Vec<&str> = Vec::new();
-    for name in names {
-        match inventory.accounts.get(name) {
-            None => problems.push(Problem::AccountNotDefined(name.clone())),
-            Some(account) if !account.is_enabled => {
-                problems.push(Problem::AccountDisabled(name.clone()));
-            }
-            Some(account) => kinds.extend((inventory.address_kind)(&account.channel)),
-        }
-    }
-    if names.is_empty() {
-        problems.push(Problem::NoAccount);
-    }
-    if is_unknown {
-        return problems;
-    }
-    match possible_people(step, inventory.known, at) {
-        Err(reason) => problems.push(Problem::NoPerson(words(reason).to_owned())),
-        // Without a working account, the problem of the account is enough.
-        Ok(_) if kinds.is_empty() => {}
-        Ok(people) => problems.extend(people.into_iter().filter_map(|person| {
-            let addresses = inventory.preferences.get(&person).map(|one| &one.addresses);
-            let mut kinds = kinds.iter();
-            let is_reachable = kinds.any(|kind| {
-                let address = addresses.and_then(|addresses| addresses.get(*kind));
-                address.is_some_and(|address| !address.is_erased())
-            });
-            (!is_reachable).then_some(Problem::NoAddress(person))
-        })),
-    }
-    problems
-}
-
 /// Returns the English text of a reason.
 pub fn words(reason: Unnotified) -> &'static str {
     match reason {
@@ -280,61 +143,13 @@ pub fn words(reason: Unnotified) -> &'static str {
     }
 }
 
-impl Problem {
-    /// Returns the problem and the next step for the operator as English texts. `name` is the user name of the person in
-    /// the problem.
-    pub fn words(&self, name: &str) -> (String, &'static str) {
-        match self {
-            Self::NoPerson(reason) => (
-                format!("the step reaches no person: {reason}"),
-                "change the rota, the role or the step, and store it with `ledgerdesk setup --accounts FILE`",
-            ),
-            Self::NoAddress(_) => (
-                format!("{name} has no address for any account of the step"),
-                "the person adds an address with PUT /v1/people/{person}/preferences",
-            ),
-            Self::AccountDisabled(account) => (
-                format!("the channel account {account} is switched off"),
-                "set `is_enabled` of the account, or name another account in the step",
-            ),
-            Self::AccountNotDefined(account) => (
-                format!("the channel account {account} is not defined"),
-                "define the account with `ledgerdesk setup --accounts FILE`",
-            ),
-            Self::NoAccount => (
-                "neither the step nor the notification policy names a channel account".to_owned(),
-                "name channel accounts in the step or in the policy",
-            ),
-        }
-    }
-
-    /// Returns the person of the problem.
-    pub fn person(&self) -> Option<&PersonId> {
-        match self {
-            Self::NoAddress(person) => Some(person),
-            _ => None,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use events::Personal;
     use events::rota::{Layer, Shift};
-    use events::task_type::Repetition;
 
     use super::*;
 
     const HOUR_MS: i64 = 3_600_000;
-
-    fn step(notify: Target) -> Step {
-        Step {
-            wait_minutes: 5,
-            notify,
-            accounts: Vec::new(),
-            only_if: None,
-        }
-    }
 
     /// Returns a rota in which `a` and `b` are on call in turn, one hour each. The first shift begins at the time 0.
     fn known() -> Known {
@@ -357,18 +172,6 @@ mod tests {
             roles: BTreeMap::from([(RoleId(1), vec!["a".into()]), (RoleId(2), Vec::new())]),
             ..Known::default()
         }
-    }
-
-    fn account(name: &str, is_enabled: bool) -> (String, channel_account::Defined) {
-        let defined = channel_account::Defined {
-            name: name.into(),
-            channel: "email".into(),
-            is_enabled,
-            per_minute: None,
-            repetition: Repetition::AtMostOnce,
-            settings: BTreeMap::new(),
-        };
-        (name.to_owned(), defined)
     }
 
     #[test]
@@ -415,67 +218,5 @@ mod tests {
         assert_eq!(prevented(Some(&band), at(0), "3"), None);
         let other = Some(Unnotified::OtherPriority);
         assert_eq!(prevented(Some(&band), at(0), "2"), other);
-    }
-
-    #[test]
-    fn the_check_reports_each_problem_once_with_its_shift() {
-        let known = known();
-        let accounts = BTreeMap::from([account("mail", true), account("old", false)]);
-        let reachable = PreferencesChanged {
-            addresses: BTreeMap::from([(
-                "email".to_owned(),
-                Personal::new("a".into(), "a@b.example".into()),
-            )]),
-            ..PreferencesChanged::default()
-        };
-        let preferences = BTreeMap::from([(PersonId::from("a"), reachable)]);
-        let policy_accounts = ["mail".to_owned()];
-        let inventory = Inventory {
-            known: &known,
-            has_teams: false,
-            accounts: &accounts,
-            policy_accounts: &policy_accounts,
-            preferences: &preferences,
-            address_kind: |channel| (channel == "email").then_some("email"),
-        };
-        let mut with_accounts = step(Target::Person("a".into()));
-        with_accounts.accounts = vec!["mail".into(), "old".into(), "gone".into()];
-        let chain = Defined {
-            name: "default".into(),
-            steps: vec![
-                step(Target::Rota("ops".into())),
-                with_accounts,
-                step(Target::Role(RoleId(2))),
-                step(Target::Leader),
-                step(Target::Team("12".into())),
-            ],
-            repeat: 0,
-        };
-        let checked = check(&chain, &inventory, Moment(0));
-        let found: Vec<(u32, bool, String)> = checked
-            .gaps
-            .iter()
-            .map(|gap| (gap.step, gap.is_next_shift, gap.problem.words("b").0))
-            .collect();
-        let text = |text: &str| text.to_owned();
-        assert_eq!(
-            found,
-            [
-                (
-                    1,
-                    true,
-                    text("b has no address for any account of the step")
-                ),
-                (2, false, text("the channel account old is switched off")),
-                (2, false, text("the channel account gone is not defined")),
-                (
-                    3,
-                    false,
-                    text("the step reaches no person: the role has no members")
-                ),
-            ]
-        );
-        assert_eq!(checked.gaps[0].at, Moment(HOUR_MS));
-        assert_eq!(checked.unchecked, [4, 5]);
     }
 }

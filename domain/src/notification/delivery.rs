@@ -3,7 +3,7 @@
 //! makes another attempt.
 
 use events::delivery::{
-    AttemptFailed, AttemptStarted, Bounced, DeliveryEvent, Failed, FailureClass, Postponed,
+    AttemptFailed, AttemptStarted, Bounced, Buzzed, DeliveryEvent, Failed, FailureClass, Postponed,
     Requested, Succeeded,
 };
 use events::task_type::Repetition;
@@ -71,6 +71,8 @@ pub enum Command {
     RecordUpdate(UpdateReport),
     /// Stores a report that the recipient did not get the message. Only the first report is stored.
     Bounce(Bounced),
+    /// Stores the result of the request that makes the sent message urgent. Only the first result is stored.
+    Buzz(Buzzed),
 }
 
 /// The reasons why the desk rejects a command for a delivery.
@@ -128,6 +130,9 @@ pub struct Delivery {
     /// The report that the recipient did not get the message, or does not want it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bounced: Option<Bounced>,
+    /// True if the desk asked the provider to make the sent message urgent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_buzzed: bool,
 }
 
 impl Decider for Delivery {
@@ -150,6 +155,8 @@ impl Decider for Delivery {
             (_, None) => reject(Rejection::NotRequested),
             (Command::Bounce(_), _) if self.bounced.is_some() => Ok(Vec::new()),
             (Command::Bounce(bounced), _) => Ok(vec![bounced.clone().into()]),
+            (Command::Buzz(_), _) if self.is_buzzed => Ok(Vec::new()),
+            (Command::Buzz(buzzed), _) => Ok(vec![buzzed.clone().into()]),
             (Command::Begin { attempt, .. } | Command::Record(Report { attempt, .. }), _)
                 if *attempt != self.attempts.next() || !self.is_open() =>
             {
@@ -222,6 +229,7 @@ impl Decider for Delivery {
             DeliveryEvent::ReceiptEnded(ended) => {
                 self.receipt = Some(ReceiptState::Ended(ended.receipt));
             }
+            DeliveryEvent::Buzzed(_) => self.is_buzzed = true,
             DeliveryEvent::UpdateRequested(requested) => self.update = Some(requested.into()),
             DeliveryEvent::UpdateFailed(failed) => {
                 if let Some(update) = &mut self.update {

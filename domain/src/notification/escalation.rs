@@ -306,6 +306,7 @@ mod tests {
             notify: Target::Person(person.into()),
             accounts: Vec::new(),
             only_if: None,
+            buzz: false,
         };
         Started {
             chain: "default".into(),

@@ -104,6 +104,7 @@ mod tests {
             notify: Target::Person("a".into()),
             accounts: Vec::new(),
             only_if: None,
+            buzz: false,
         };
         Started {
             chain: "default".into(),

@@ -10,6 +10,7 @@ pub mod batch;
 pub mod bounce;
 pub mod calendar;
 pub mod chain;
+pub mod chain_check;
 pub mod chat_group;
 pub mod chat_identity;
 pub mod chat_thread;
@@ -39,6 +40,7 @@ pub mod recipients;
 pub mod recommend;
 pub mod rota;
 pub mod routing;
+pub mod standing_check;
 pub mod subscription;
 pub mod suppression;
 pub mod team;
@@ -49,7 +51,7 @@ pub mod trial;
 use events::experiment::Assignment;
 use events::notification::{
     Acted, Completed, DeliveryEnded, FallbackStarted, Held, InboxState, Mode, NotRepeated,
-    NotificationEvent, Outcome, Outdated, Requested, Role, Route, Routed, Skipped,
+    NotificationEvent, Outcome, Outdated, Requested, Role, Route, Routed, SkipReason, Skipped,
 };
 use events::{Moment, Personal};
 use serde::{Deserialize, Serialize};
@@ -462,10 +464,11 @@ impl Notification {
         refers_to_work && self.is_in_inbox() && known < Some(outdated.to)
     }
 
-    /// Returns true if no channel delivered a message of the notification, although at least one channel could reach the
-    /// person, and if the notification is urgent or the messages of two accounts came back. The operators must then reach
-    /// the person in another way. Notifications of operators are excluded, because a notification about a notification would
-    /// not end.
+    /// Returns true if no channel delivered a message of the notification, also if no channel could reach the person or if
+    /// the person switched all channels off, and if the notification is urgent or the messages of two accounts came back.
+    /// The operators must then reach the person in another way. A desk whose policy names no channel account has only the
+    /// inbox, so this is no failure. Notifications of operators are excluded, because a notification about a notification
+    /// would not end.
     pub fn is_unreached(&self) -> bool {
         let is_repeated = matches!(
             &self.phase,
@@ -474,16 +477,40 @@ impl Notification {
         let is_reported = self.requested.as_ref().is_some_and(|requested| {
             (requested.is_urgent || is_repeated) && requested.role != Role::Operator
         });
-        let is_tried = self
+        let has_accounts = self
             .routed
             .as_ref()
-            .is_some_and(|routed| !routed.routes.is_empty());
+            .is_some_and(|routed| !routed.routes.is_empty() || !routed.skipped.is_empty());
         let is_in_inbox_only = matches!(
             &self.phase,
             Phase::Completed(one)
                 if one.outcome == Outcome::InboxOnly && !bounce::is_settled(&one.reason)
         );
-        is_reported && is_tried && is_in_inbox_only
+        is_reported && has_accounts && is_in_inbox_only
+    }
+
+    /// Returns true if no message was sent because the recipient has no address that works for any of the channel
+    /// accounts. If the person or the policy switched a channel off, or if the accounts are the only problem, the result
+    /// is false. Notifications of operators are excluded, see [`Notification::is_unreached`].
+    pub fn lacks_address(&self) -> bool {
+        let (Some(requested), Some(routed)) = (&self.requested, &self.routed) else {
+            return false;
+        };
+        let is_in_inbox_only = matches!(
+            &self.phase,
+            Phase::Completed(one) if one.outcome == Outcome::InboxOnly
+        );
+        let is_of_address = |skipped: &Skipped| {
+            matches!(
+                skipped.reason,
+                SkipReason::NoAddress | SkipReason::Suppressed
+            )
+        };
+        requested.role != Role::Operator
+            && is_in_inbox_only
+            && routed.routes.is_empty()
+            && routed.skipped.iter().any(is_of_address)
+            && !routed.skipped.iter().any(|one| is_choice(one.reason))
     }
 }
 
@@ -558,7 +585,7 @@ impl Card for Notification {
 #[cfg(test)]
 mod tests {
     use events::delivery::FailureClass;
-    use events::notification::{Fact, SkipReason};
+    use events::notification::Fact;
     use events::person::QuietHours;
 
     use super::*;
@@ -847,7 +874,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_urgent_notification_that_was_tried_is_unreached() {
+    fn only_an_urgent_notification_that_no_channel_accepted_is_unreached() {
         let failed = || {
             vec![
                 routed(&["mail"]).into(),
@@ -870,10 +897,65 @@ mod tests {
             ..urgent()
         };
         assert!(!unreached(of_operator, failed()));
-        let untried = vec![routed(&[]).into(), ended_with(Outcome::InboxOnly, "x")];
-        assert!(!unreached(urgent(), untried));
+        for reason in [SkipReason::NoAddress, SkipReason::ChannelOff] {
+            let untried = vec![
+                skipped(&[reason]).into(),
+                ended_with(Outcome::InboxOnly, "x"),
+            ];
+            assert!(unreached(urgent(), untried), "{reason:?}");
+        }
+        // The policy names no account, so the inbox is the only channel.
+        let without_accounts = vec![routed(&[]).into(), ended_with(Outcome::InboxOnly, "x")];
+        assert!(!unreached(urgent(), without_accounts));
         let accepted = vec![routed(&["mail"]).into(), ended_with(Outcome::Accepted, "")];
         assert!(!unreached(urgent(), accepted));
+    }
+
+    /// Returns a routing without a route. Each account is skipped for one of the reasons.
+    fn skipped(reasons: &[SkipReason]) -> Routed {
+        let skip = |reason: &SkipReason| Skipped {
+            account: "mail".into(),
+            reason: *reason,
+            clause: None,
+        };
+        Routed {
+            skipped: reasons.iter().map(skip).collect(),
+            ..routed(&[])
+        }
+    }
+
+    #[test]
+    fn only_a_person_without_a_working_address_lacks_one() {
+        use SkipReason::{ChannelOff, Disabled, NoAddress, Suppressed};
+        let lacks = |role, reasons: &[SkipReason]| {
+            let requested = Requested {
+                role,
+                ..requested()
+            };
+            let history: [NotificationEvent; 3] = [
+                requested.into(),
+                skipped(reasons).into(),
+                ended_with(Outcome::InboxOnly, "x"),
+            ];
+            fold::<Notification>(&history).lacks_address()
+        };
+        for (reasons, expected) in [
+            (&[NoAddress][..], true),
+            (&[Suppressed][..], true),
+            (&[NoAddress, Disabled][..], true),
+            (&[Disabled][..], false),
+            (&[NoAddress, ChannelOff][..], false),
+            (&[][..], false),
+        ] {
+            assert_eq!(lacks(Role::Processor, reasons), expected, "{reasons:?}");
+        }
+        assert!(!lacks(Role::Operator, &[NoAddress]));
+        let sent: [NotificationEvent; 3] = [
+            requested().into(),
+            routed(&["mail"]).into(),
+            ended_with(Outcome::InboxOnly, "x"),
+        ];
+        assert!(!fold::<Notification>(&sent).lacks_address());
     }
 
     #[test]

@@ -77,11 +77,16 @@ fn strategy(fact: Fact, score: u32) -> Strategy {
 /// Returns the base value of a fact. People must act because of the facts with high values.
 fn base(fact: Fact) -> u32 {
     match fact {
-        Fact::Reminded | Fact::Escalated | Fact::EscalationStep => 80,
+        Fact::Reminded
+        | Fact::Escalated
+        | Fact::EscalationStep
+        | Fact::EscalationExhausted
+        | Fact::ChainGap => 80,
         Fact::NodeFailed
         | Fact::ProcessorsMissing
         | Fact::CallbackFailed
         | Fact::Unreached
+        | Fact::AddressMissing
         | Fact::AccountDegraded => 70,
         Fact::ApprovalNeeded
         | Fact::WorkAssigned

@@ -321,7 +321,7 @@ fn effective(
         }
     }
     match (situation.computed.strategy, frequency) {
-        // The line of a digest would not name the channel account.
+        // The line of a digest would not name the channel account or the chain.
         (_, Frequency::Batch) if !situation.requested.fact.concerns_ticket() => {
             (frequency, clause) = (Frequency::Immediate, Some(Clause::Strategy));
         }

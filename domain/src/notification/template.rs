@@ -203,6 +203,7 @@ mod tests {
 
     fn texts(body: &str) -> Texts {
         let text = Text {
+            masked: Vec::new(),
             subject: String::new(),
             body: body.into(),
         };

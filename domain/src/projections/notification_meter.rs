@@ -283,7 +283,8 @@ impl NotificationMeter {
             | DeliveryEvent::Updated(_)
             | DeliveryEvent::ReceiptScheduled(_)
             | DeliveryEvent::ReceiptEnded(_)
-            | DeliveryEvent::Bounced(_) => {}
+            | DeliveryEvent::Bounced(_)
+            | DeliveryEvent::Buzzed(_) => {}
         }
     }
 

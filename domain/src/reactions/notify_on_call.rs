@@ -59,6 +59,7 @@ mod tests {
             notify: Target::Leader,
             accounts: vec!["phone".into()],
             only_if: None,
+            buzz: false,
         };
         let started = Started {
             chain: "default".into(),

@@ -2,6 +2,7 @@
 //! delivery. A delivery sends one message to one person. A message can also change the chat group of a ticket. Only the
 //! functions of this queue read the secrets of channel accounts (configured senders).
 
+mod buzz;
 mod chat_group;
 mod digest;
 mod hidden;
@@ -194,6 +195,7 @@ async fn request(app: &App, notification: &str, account: &str) -> Result<Option<
         due: now,
         expires,
         is_tagged: true,
+        // A notification that concerns no ticket belongs to no thread.
         thread: fact.fact.concerns_ticket().then_some(if fact.is_urgent {
             InThread::Broadcast
         } else {
@@ -336,7 +338,8 @@ impl Outgoing for Delivery {
     }
 
     async fn conclude(&self, app: &App, stream: &str) -> Result<(), Error> {
-        threads::keep_root(app, self, stream).await
+        threads::keep_root(app, self, stream).await?;
+        buzz::after(app, self, stream).await
     }
 }
 

@@ -268,6 +268,18 @@ impl Channel for Feishu {
         Updates::Always
     }
 
+    fn buzzes(&self, account: &Defined) -> bool {
+        KINDS[..KINDS_OF_PEOPLE].contains(&kind(account))
+    }
+
+    fn buzz(&self, outgoing: &Outgoing<'_>, message: &str) -> Result<HttpRequest, String> {
+        buzz(outgoing, message)
+    }
+
+    fn buzz_verdict(&self, response: &Response) -> Verdict {
+        buzz_verdict(response)
+    }
+
     fn update_age_max_ms(&self) -> Option<i64> {
         Some(UPDATE_AGE_MAX_MS)
     }

@@ -332,6 +332,19 @@ pub trait Channel: Send + Sync {
     fn update_verdict(&self, response: &Response) -> Verdict {
         self.verdict(response)
     }
+    /// Returns true if the account can make a sent message urgent, so that it makes a sound on the device of the person.
+    fn buzzes(&self, _account: &Defined) -> bool {
+        false
+    }
+    /// Returns a request that makes a sent message urgent (a *buzz*). `message` is the id of the message from [`accepted`].
+    /// Returns an English text if no request is possible.
+    fn buzz(&self, _outgoing: &Outgoing<'_>, _message: &str) -> Result<HttpRequest, String> {
+        Err("the channel cannot make messages urgent".into())
+    }
+    /// Converts the response to the request of [`Channel::buzz`] to a verdict.
+    fn buzz_verdict(&self, response: &Response) -> Verdict {
+        self.verdict(response)
+    }
     /// Returns the codec for chat groups. Returns `None` if the platform has no interface for groups.
     fn groups(&self) -> Option<&'static dyn group::Groups> {
         None

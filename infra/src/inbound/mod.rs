@@ -174,6 +174,11 @@ pub enum Verified {
     Ended,
     Message(Box<Message>),
     Mail(Box<mail::Mail>),
+    /// A provider reports that a person did not get a message of the desk. A repetition of the report has the same id.
+    Report {
+        id: String,
+        report: Box<mail::Report>,
+    },
     /// The request is valid, but no person wrote or pressed anything.
     Nothing,
 }

@@ -501,6 +501,80 @@ fn a_name_that_is_not_secret_is_never_the_key_of_a_signature() {
     }
 }
 
+/// Returns a signed report of Twilio with the given query and form.
+fn twilio_report(query: &[(&str, &str)], fields: &[(&str, &str)]) -> Owned {
+    let joined = |pairs: &[(&str, &str)]| {
+        let pairs = pairs.iter().map(|(name, value)| format!("{name}={value}"));
+        pairs.collect::<Vec<_>>().join("&")
+    };
+    let url = format!("{TWILIO_URL}?{}", joined(query));
+    let mut sorted = fields.to_vec();
+    sorted.sort_unstable();
+    let signed: String = sorted
+        .iter()
+        .flat_map(|(name, value)| [*name, *value])
+        .collect();
+    let signed = format!("{url}{signed}");
+    let algorithm = hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY;
+    let mac = STANDARD.encode(sign(algorithm, TWILIO.as_bytes(), signed.as_bytes()));
+    let owned = Owned {
+        url,
+        body: joined(fields).into(),
+        ..Owned::default()
+    };
+    let owned = owned.header("X-Twilio-Signature", mac);
+    query
+        .iter()
+        .fold(owned, |owned, (name, value)| owned.parameter(name, *value))
+}
+
+#[test]
+fn a_report_of_twilio_names_the_delivery_that_did_not_arrive() {
+    const ID: &str = "0123456789abcdef0123456789abcdef";
+    let query = [("delivery", ID), ("tag", "ab12")];
+    let of = |status: &'static str, code: &'static str| {
+        let fields = [
+            ("MessageSid", "SM1"),
+            ("MessageStatus", status),
+            ("ErrorCode", code),
+            ("To", "8613800000000"),
+        ];
+        twilio_report(&query, &fields).verify("twilio", TWILIO, AT)
+    };
+    for (status, code, expected) in [
+        ("undelivered", "30005", "30005"),
+        ("failed", "", "failed"),
+        ("canceled", "0", "canceled"),
+    ] {
+        let Ok(Verified::Report { id, report }) = of(status, code) else {
+            panic!("{:?}", of(status, code))
+        };
+        assert_eq!(id, format!("SM1/{status}/ab12"));
+        assert_eq!(
+            (report.delivery.as_str(), report.tag.as_str()),
+            (ID, "ab12")
+        );
+        assert_eq!(
+            (report.status.as_str(), report.recipient.as_str()),
+            (expected, "8613800000000")
+        );
+    }
+    for status in ["queued", "sent", "delivered", "read"] {
+        assert_eq!(of(status, ""), Ok(Verified::Nothing), "{status}");
+    }
+    let fields = [("MessageSid", "SM1"), ("MessageStatus", "undelivered")];
+    for delivery in ["", "../x", "0123456789ABCDEF0123456789ABCDEF"] {
+        let request = twilio_report(&[("delivery", delivery)], &fields);
+        let result = request.verify("twilio", TWILIO, AT);
+        assert_eq!(result, Ok(Verified::Nothing), "{delivery}");
+    }
+    // The signature covers the query.
+    let mut other = twilio_report(&query, &fields);
+    other.url = other.url.replace("ab12", "ab13");
+    let result = other.verify("twilio", TWILIO, AT);
+    assert_eq!(result, Err(Refusal::Signature));
+}
+
 #[test]
 fn a_person_outside_of_the_company_causes_nothing_in_teams() {
     let body = activity().replace("aadObjectId", "name");

@@ -1,6 +1,8 @@
 //! These tests check escalation chains and rotas: the steps with a manual clock, the end of an escalation, and the
 //! standing check.
 
+mod alarms;
+mod buzz;
 mod priority;
 
 use serde_json::{Value, json};

@@ -40,6 +40,7 @@ mod same_answer;
 mod sending;
 mod sequential;
 mod shared_links;
+mod sms_reports;
 mod subscriptions;
 mod teams_bot;
 mod templates;

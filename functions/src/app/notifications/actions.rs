@@ -175,7 +175,12 @@ pub async fn offered(
 /// Returns the actions that fit the notification and the state of the ticket. Rights are checked later.
 fn candidates(requested: &Requested, ticket: &Ticket) -> &'static [Action] {
     match node_of(requested, ticket) {
-        _ if ticket.status.is_over() || !requested.fact.concerns_ticket() => &[],
+        _ if ticket.opened.is_none()
+            || ticket.status.is_over()
+            || !requested.fact.concerns_ticket() =>
+        {
+            &[]
+        }
         Some((_, node_run)) if requested.role == Role::Processor && !node_run.automatic => {
             if node_run.is_vote && node_run.status == NodeStatus::Running {
                 Action::OF_VOTE

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::calendars;
+use super::chain_alarms;
 use super::chat_group_rules::{self, ChatGroupsEntry};
 use super::on_call::{ChainEntry, OnCall, RotaEntry};
 use super::policy_insight::{self, InsightEntry};
@@ -149,10 +150,10 @@ impl Definitions {
             }
         }
         self.on_call.store(app).await?;
-        match &self.policy {
-            Some(policy) => define::<NotificationPolicy>(app, &policy.name, policy).await,
-            None => Ok(()),
+        if let Some(policy) = &self.policy {
+            define::<NotificationPolicy>(app, &policy.name, policy).await?;
         }
+        chain_alarms::schedule(app, &self.on_call.chain_names()).await
     }
 
     /// Checks the names in the policy. Returns an error if an account or an escalation chain is neither in the file nor

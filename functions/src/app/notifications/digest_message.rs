@@ -24,12 +24,17 @@ pub async fn content(
     shows_titles: bool,
 ) -> Result<Content, Error> {
     let mut values = Vec::new();
-    for line in &flushed.lines {
-        let text = text(app, &flushed.person, line, language, shows_titles).await?;
-        values.push((line.ticket.0.clone(), text));
-    }
     let is_chinese = language == Language::Chinese;
     let pick = |chinese: String, english: String| if is_chinese { chinese } else { english };
+    for line in &flushed.lines {
+        let label = if line.ticket.as_str().is_empty() {
+            pick("服务台".into(), "Service desk".into())
+        } else {
+            line.ticket.0.clone()
+        };
+        let text = text(app, &flushed.person, line, language, shows_titles).await?;
+        values.push((label, text));
+    }
     let more = flushed.more;
     if more > 0 {
         values.push((
@@ -49,7 +54,9 @@ pub async fn content(
         .iter()
         .map(|line| line.ticket.as_str())
         .collect();
-    let ticket = of_tickets.first().filter(|_| of_tickets.len() == 1);
+    let ticket = of_tickets
+        .first()
+        .filter(|ticket| of_tickets.len() == 1 && !ticket.is_empty());
     let site = app.settings.site.trim_end_matches('/');
     let link = match ticket {
         Some(ticket) => Link {

@@ -118,7 +118,7 @@ fn event_type(fact: Fact) -> String {
     known.to_owned()
 }
 
-/// Returns the values of the ticket, or the name of the channel account. Encrypted values and the values of confidential
+/// Returns the values of the ticket, or the name of the channel account or of the escalation chain. Encrypted values and the values of confidential
 /// tickets are absent.
 async fn content(
     app: &App,
@@ -126,7 +126,11 @@ async fn content(
     card: Option<&TicketCard>,
 ) -> Result<Value, Error> {
     if !requested.fact.concerns_ticket() {
-        return Ok(json!({ "account": requested.name }));
+        let member = match requested.fact {
+            Fact::ChainGap => "chain",
+            _ => "account",
+        };
+        return Ok(json!({ member: requested.name }));
     }
     let mut content = json!({ "ticket_id": requested.ticket.0 });
     let is_confidential = |card: &&TicketCard| {

@@ -14,7 +14,7 @@ use events::inbound::InboundEvent;
 use events::person::Language;
 use events::ticket::NodeStatus;
 use events::{AttachmentId, Meta, Moment, NodeId, Origin, PersonId, TicketSn};
-use infra::inbound::mail::{self, Mail};
+use infra::inbound::mail::{self, Mail, Report};
 use infra::inbound::{
     self, Answer as Response, Inbound, Message, Refusal, Verified, dingtalk, teams_bot,
 };
@@ -28,7 +28,7 @@ use super::chat_groups::{self, NotGrouped};
 use super::group_messages::{self, Meaning};
 use super::mails::files::{self, Fate};
 use super::replies::{self, Reply};
-use super::{bot_keys, certificates, feedback, identities, mails, message, notify};
+use super::{bot_keys, bounces, certificates, feedback, identities, mails, message, notify};
 use super::{preferences, unanswered};
 use crate::App;
 use crate::app::history::history_from;
@@ -76,17 +76,25 @@ pub(super) struct Stored {
     /// What happens to the attachments of the mail, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) files: Vec<Fate>,
+    /// The report about a message of the desk, if a provider of short messages sent one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) report: Option<Box<Report>>,
 }
 
 impl Stored {
     /// Returns the form that is stored, as bytes.
     fn bytes(platform: &dyn Inbound, message: Message) -> Vec<u8> {
-        Self::bytes_of(platform, message, None, Vec::new())
+        Self::bytes_of(platform, message, None, Vec::new(), None)
+    }
+
+    /// Returns the stored form of a report about a message of the desk.
+    fn bytes_of_report(platform: &dyn Inbound, report: Box<Report>) -> Vec<u8> {
+        Self::bytes_of(platform, Message::default(), None, Vec::new(), Some(report))
     }
 
     /// Returns the stored form of a mail. `files` describes what happens to its attachments.
     fn bytes_of_mail(platform: &dyn Inbound, mail: Box<Mail>, files: Vec<Fate>) -> Vec<u8> {
-        Self::bytes_of(platform, Message::default(), Some(mail), files)
+        Self::bytes_of(platform, Message::default(), Some(mail), files, None)
     }
 
     fn bytes_of(
@@ -94,12 +102,14 @@ impl Stored {
         message: Message,
         mail: Option<Box<Mail>>,
         files: Vec<Fate>,
+        report: Option<Box<Report>>,
     ) -> Vec<u8> {
         let stored = Self {
             platform: platform.name().to_owned(),
             message,
             mail,
             files,
+            report,
         };
         serde_json::to_vec(&stored).unwrap_or_default()
     }
@@ -240,6 +250,10 @@ async fn store(
             let body = Stored::bytes(platform, *message);
             (body, Some(id), response, None)
         }
+        Ok(Verified::Report { id, report }) => {
+            let body = Stored::bytes_of_report(platform, report);
+            (body, Some(id), platform.stored(None), None)
+        }
         Ok(Verified::Mail(mail)) => {
             let id = mail.id.clone();
             let subject = format!("{SUBJECT}{account}");
@@ -332,6 +346,9 @@ pub async fn handle(app: &App, inbound: &str, subject: &str, cause: &str) -> Res
         let fates = &stored.files;
         let arrived = mails::Arrived { mail, fates };
         return mails::handle(app, inbound, account, platform.name(), arrived, cause).await;
+    }
+    if let Some(report) = &stored.report {
+        return bounces::record_short_message(app, inbound, account, report, cause).await;
     }
     if is_too_old(app, inbound).await? {
         tracing::warn!(

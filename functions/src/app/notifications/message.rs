@@ -30,6 +30,8 @@ pub(super) struct Texts {
     account: &'static str,
     deliveries: &'static str,
     pub(super) link: &'static str,
+    chain: &'static str,
+    chain_link: &'static str,
     closing: fn(Role, &str) -> String,
 }
 
@@ -44,6 +46,8 @@ const CHINESE: Texts = Texts {
     account: "渠道账号",
     deliveries: "查看投递记录",
     link: "查看工单",
+    chain: "升级链",
+    chain_link: "查看有问题的步骤",
     closing: |role, node| match (role, node) {
         (Role::Processor, "") => "您收到此消息，是因为您是该工单的处理人。".into(),
         (Role::Processor, node) => format!("您收到此消息，是因为您是节点“{node}”的处理人。"),
@@ -73,6 +77,8 @@ const ENGLISH: Texts = Texts {
     account: "Channel account",
     deliveries: "Open the deliveries",
     link: "Open the ticket",
+    chain: "Escalation chain",
+    chain_link: "List the steps",
     closing: |role, node| {
         match (role, node) {
         (Role::Processor, "") => {
@@ -181,6 +187,18 @@ pub(super) fn wording(fact: Fact, language: Language) -> (&'static str, &'static
         Fact::StillWaiting => ("工单仍待您处理", "一个工单仍在等待您处理。"),
         Fact::Subscribed => ("订阅的工单有动态", "一个符合您订阅条件的工单有新动态。"),
         Fact::ExecutionApproval => ("自动化脚本待您批准", "一个脚本等待您批准后执行。"),
+        Fact::EscalationExhausted => (
+            "升级链已走完，仍无人确认",
+            "一个工单的升级链已执行完所有步骤，仍无人确认该工单。请立即安排人员处理。",
+        ),
+        Fact::AddressMissing => (
+            "收件人没有可用地址",
+            "一条通知的收件人没有任何可用的渠道地址，只能在收件箱中看到通知。请让该用户在通知偏好中填写地址。",
+        ),
+        Fact::ChainGap => (
+            "升级链联系不到人",
+            "一条升级链的某个步骤现在或即将到来的班次联系不到任何人。请在班次开始之前修复。",
+        ),
         Fact::LoadHigh => (
             "处理人待办过多",
             "该工单的处理人有大量待办工单，请考虑转单或增派人手。",
@@ -255,6 +273,18 @@ pub(super) fn wording(fact: Fact, language: Language) -> (&'static str, &'static
             "Script waits for approval",
             "a script waits for your approval before it runs.",
         ),
+        Fact::EscalationExhausted => (
+            "Escalation ended, ticket not acknowledged",
+            "all steps of an escalation are over, and nobody has acknowledged the ticket. Please find a person for it now.",
+        ),
+        Fact::AddressMissing => (
+            "Recipient without an address",
+            "the recipient of a notification has no working address on any channel, so the notification is only in the inbox. Please ask this person to add an address to the preferences.",
+        ),
+        Fact::ChainGap => (
+            "Escalation chain reaches nobody",
+            "a step of an escalation chain reaches nobody now or in a coming shift. Please repair the chain before the shift begins.",
+        ),
         Fact::LoadHigh => (
             "High load of a person",
             "a person for whom the ticket waits has many open tickets. Consider a transfer.",
@@ -296,7 +326,7 @@ pub async fn content(
     zone: &TimeZone,
 ) -> Result<Content, Error> {
     if !requested.fact.concerns_ticket() {
-        return about_account(app, requested, language).await;
+        return about_no_ticket(app, requested, language).await;
     }
     let texts = texts(language);
     let (subject, text) = wording(requested.fact, language);
@@ -350,10 +380,9 @@ pub async fn content(
         body: Vec::new(),
         link: Link {
             text: texts.link.into(),
-            url: if requested.fact == Fact::ExecutionApproval {
-                format!("{site}/executions")
-            } else {
-                format!("{site}/tickets/{}", requested.ticket)
+            url: match requested.fact {
+                Fact::ExecutionApproval => format!("{site}/executions"),
+                _ => format!("{site}/tickets/{}", requested.ticket),
             },
         },
         closing: (texts.closing)(requested.role, &one_line(requested.label())),
@@ -362,33 +391,45 @@ pub async fn content(
     })
 }
 
-/// Returns the message about a channel account. The message contains nothing of a ticket.
-async fn about_account(
+/// Returns the message about a channel account or an escalation chain. The message contains nothing of a ticket.
+async fn about_no_ticket(
     app: &App,
     requested: &Requested,
     language: Language,
 ) -> Result<Content, Error> {
     let texts = texts(language);
     let (subject, text) = wording(requested.fact, language);
-    let account = one_line(&requested.name);
+    let name = one_line(&requested.name);
     let site = app.settings.site.trim_end_matches('/');
+    let (label, link, path, thread) = match requested.fact {
+        Fact::ChainGap => {
+            let path = format!("v1/escalation-chains/{name}/check");
+            (texts.chain, texts.chain_link, path, format!("chain-{name}"))
+        }
+        _ => (
+            texts.account,
+            texts.deliveries,
+            "deliveries".to_owned(),
+            name.clone(),
+        ),
+    };
     let mut content = Content {
         subject: subject.to_owned(),
         intro: (texts.greeting)(&app.people.name(&requested.person).await?, text),
         values: Vec::new(),
         body: Vec::new(),
         link: Link {
-            text: texts.deliveries.into(),
-            url: format!("{site}/deliveries"),
+            text: link.into(),
+            url: format!("{site}/{path}"),
         },
         closing: (texts.closing)(requested.role, ""),
-        thread: account.clone(),
+        thread,
         actions: Vec::new(),
     };
     // Notifications of earlier versions do not have the name of the account.
-    if !account.is_empty() {
-        content.subject = labelled(subject, &account);
-        content.values.push((texts.account.to_owned(), account));
+    if !name.is_empty() {
+        content.subject = labelled(subject, &name);
+        content.values.push((label.to_owned(), name));
     }
     Ok(content)
 }

@@ -10,6 +10,7 @@ pub mod bot_keys;
 pub mod bounces;
 pub mod calendars;
 pub mod certificates;
+pub mod chain_alarms;
 pub mod chat_group_message;
 pub mod chat_group_rounds;
 mod chat_group_rules;

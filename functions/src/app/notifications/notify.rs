@@ -130,7 +130,10 @@ pub(super) fn requested(notify: Notify, priority: String) -> Requested {
 pub(super) fn urgent_by(policy: &notification_policy::Defined, requested: Requested) -> Requested {
     let key = &requested.priority;
     Requested {
-        is_urgent: requested.fact == Fact::EscalationStep || priority::is_urgent(policy, key),
+        is_urgent: matches!(
+            requested.fact,
+            Fact::EscalationStep | Fact::EscalationExhausted
+        ) || priority::is_urgent(policy, key),
         is_critical: priority::is_critical(policy, key),
         ..requested
     }
@@ -174,7 +177,15 @@ pub async fn request_for_operators(app: &App, id: &str, about: About) -> Result<
         return Ok(());
     }
     let policy = app.configuration.notification_policy(DEFAULT_POLICY);
-    for name in policy.await?.0.iter().flat_map(|policy| &policy.operators) {
+    let policy = policy.await?;
+    let id = match about.fact {
+        Fact::AddressMissing => match missing_address(app, &about.cause).await? {
+            Some(id) => id,
+            None => return Ok(()),
+        },
+        _ => id.to_owned(),
+    };
+    for name in policy.0.iter().flat_map(|policy| &policy.operators) {
         let person = app.people.find(name).await?;
         if person.is_unknown() {
             tracing::warn!(name, "the notification policy names an unknown operator");
@@ -186,10 +197,33 @@ pub async fn request_for_operators(app: &App, id: &str, about: About) -> Result<
             about: about.clone(),
             person,
         };
-        let own_id = effect_id("notify_operators", id, &notify.person.0);
+        let own_id = effect_id("notify_operators", &id, &notify.person.0);
         request(app, &own_id, notify).await?;
     }
     Ok(())
+}
+
+/// Returns the id of the report that a person has no address. The id depends only on the person and on the kinds of the
+/// known addresses, so that the operators get one report for each person, and another one after a change that does not
+/// help. `cause` is the id of an event of the notification that no account could send. Returns `None` if this notification
+/// does not exist.
+async fn missing_address(app: &App, cause: &str) -> Result<Option<String>, Error> {
+    let stream = cause.rsplit_once(':').map_or(cause, |(stream, _)| stream);
+    let loaded = app.ledger.load::<Notification>(stream).await?;
+    let Some(requested) = loaded.aggregate.0.requested else {
+        return Ok(None);
+    };
+    let Person(preferences, _) = addresses::person(app, &requested.person).await?;
+    let kinds = preferences.iter().flat_map(|one| &one.addresses);
+    let kinds: Vec<&str> = kinds
+        .filter(|(_, address)| !address.is_erased())
+        .map(|(kind, _)| kind.as_str())
+        .collect();
+    Ok(Some(effect_id(
+        "address_missing",
+        requested.person.as_str(),
+        &kinds.join(","),
+    )))
 }
 
 /// Continues a notification at one of its deadlines. At the deadline `RELEASE`, the reason of the hold ends, such as
@@ -264,8 +298,11 @@ pub async fn end_delivery(
     Ok(())
 }
 
-/// Returns the state of a ticket. If the ticket does not exist, returns an empty state.
+/// Returns the state of a ticket. If the ticket does not exist, or if the number is empty, returns an empty state.
 pub(super) async fn ticket(app: &App, sn: &TicketSn) -> Result<Ticket, Error> {
+    if sn.as_str().is_empty() {
+        return Ok(Ticket::default());
+    }
     Ok(app.ledger.load::<Ticket>(&sn.stream()).await?.aggregate.0)
 }
 
@@ -514,6 +551,10 @@ pub fn zone(app: &App, name: Option<&str>) -> TimeZone {
 
 /// Returns the reason why the notification is not needed any more. Returns `None` if the fact is still true.
 pub(super) fn not_needed(requested: &Requested, ticket: &Ticket) -> Option<&'static str> {
+    if requested.fact == Fact::ChainGap {
+        // This fact has no ticket.
+        return None;
+    }
     if ticket.opened.is_none() {
         return Some("the ticket does not exist");
     }
@@ -522,7 +563,9 @@ pub(super) fn not_needed(requested: &Requested, ticket: &Ticket) -> Option<&'sta
         | Fact::Terminated
         | Fact::CallbackFailed
         | Fact::Unreached
+        | Fact::AddressMissing
         | Fact::AccountDegraded
+        | Fact::ChainGap
         | Fact::Mentioned
         | Fact::Commented
         | Fact::Followed
@@ -541,7 +584,7 @@ pub(super) fn not_needed(requested: &Requested, ticket: &Ticket) -> Option<&'sta
             let waits = current.any(|(_, run)| run.whose_turn().contains(&requested.person));
             (!waits).then_some("the ticket does not wait for the person any more")
         }
-        Fact::EscalationStep => {
+        Fact::EscalationStep | Fact::EscalationExhausted => {
             let is_needed = requested
                 .node
                 .is_some_and(|node| ending(ticket, node, requested.round).is_none());

@@ -1,19 +1,36 @@
-//! Checks whether each step of an escalation chain reaches a person, now and in the next shift. An operator can then repair
-//! a chain before a ticket needs it.
+//! Checks whether each step of an escalation chain reaches a person, now and in the coming shifts. An operator can then
+//! repair a chain before a ticket needs it. The module [`chain_alarms`](super::chain_alarms) makes this check regularly.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::Decider;
 use domain::config::{ChannelAccount, NotificationPolicy, Role};
-use domain::notification::chain::{Inventory, Known, check, possible_people};
+use domain::notification::chain::Known;
+use domain::notification::chain_check::{
+    Inventory, KnownAccount, Reachable, check, possible_people, shifts, words,
+};
 use domain::notification::person::{Person, stream};
-use domain::notification::rota::{Rota, next_shift};
+use domain::notification::rota::Rota;
+use domain::notification::team::WithDefaults;
 use events::escalation_chain::{Defined, Target};
-use events::{Moment, PersonId};
+use events::standing_check::{Gap, Problem, Trouble, Unreachable};
+use events::{Moment, PersonId, notification_policy};
 use infra::channel::{self, Channel};
 use infra::{Error, Ledger};
 
+use super::accounts;
 use super::definitions::DEFAULT_POLICY;
+use super::teams;
+use crate::App;
+
+/// What the check reads besides the definitions in the ledger.
+#[derive(Clone, Copy)]
+pub struct Around<'a> {
+    /// The desk that runs. With it, the check knows the defaults of teams and the pauses of channel accounts.
+    pub app: Option<&'a App>,
+    /// True if the process may read the secrets of channel accounts, so that the check finds missing ones.
+    pub reads_secrets: bool,
+}
 
 /// One problem of a chain, with the advice for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +40,7 @@ pub struct Found {
     /// The begin of the shift with the problem.
     pub at: Moment,
     pub is_next_shift: bool,
-    /// The user name of the person without an address.
+    /// The user name of the person whom the step does not reach.
     pub person: Option<String>,
     pub text: String,
     pub advice: &'static str,
@@ -37,64 +54,127 @@ pub struct Report {
     pub unchecked: Vec<u32>,
 }
 
-/// Checks a chain for the shift at the time `at` and for the next shift. `teams` contains the people of the departments in
-/// the chain. If `teams` is `None`, the steps with departments are not checked.
+/// The definitions that a chain needs.
+pub(super) struct Needed {
+    pub(super) known: Known,
+    pub(super) policy: Option<notification_policy::Defined>,
+    /// The channel accounts by name, with their emergency stops and their health.
+    pub(super) accounts: BTreeMap<String, ChannelAccount>,
+}
+
+/// Checks a chain at the time `at` and in the coming shifts. `teams` contains the people of the departments in the chain.
+/// A step with another department is not checked.
 pub async fn look(
     ledger: &Ledger,
+    around: Around<'_>,
     chain: &Defined,
-    teams: Option<BTreeMap<String, Vec<PersonId>>>,
+    teams: BTreeMap<String, Vec<PersonId>>,
     at: Moment,
 ) -> Result<Report, Error> {
-    let has_teams = teams.is_some();
-    let known = known(ledger, chain, teams.unwrap_or_default()).await?;
-    let policy = format!("notification_policy-{DEFAULT_POLICY}");
-    let policy = state::<NotificationPolicy>(ledger, &policy).await?.0;
-    let policy_accounts = policy.map(|policy| policy.accounts).unwrap_or_default();
-    let mut accounts = BTreeMap::new();
-    let named = chain.steps.iter().flat_map(|step| &step.accounts);
-    for name in named.chain(&policy_accounts) {
-        let stream = format!("channel_account-{name}");
-        if let Some(account) = state::<ChannelAccount>(ledger, &stream).await?.0 {
-            accounts.insert(name.clone(), account);
-        }
-    }
-    let mut preferences = BTreeMap::new();
-    for person in all_people(chain, &known, at) {
-        let stored = state::<Person>(ledger, &stream(&person)).await?.0;
-        preferences.insert(person, stored.unwrap_or_default());
-    }
-    let inventory = Inventory {
-        known: &known,
-        has_teams,
-        accounts: &accounts,
-        policy_accounts: &policy_accounts,
-        preferences: &preferences,
-        address_kind: |channel| channel::find(channel).map(Channel::address_kind),
-    };
-    let checked = check(chain, &inventory, at);
+    let needed = needed(ledger, chain, teams).await?;
+    let (gaps, unchecked) = gaps(ledger, around, chain, &needed, at).await?;
     let mut found = Vec::new();
-    for gap in checked.gaps {
-        let person = match gap.problem.person() {
-            Some(person) => {
+    for gap in gaps {
+        let person = match &gap.problem {
+            Problem::Unreachable(Unreachable { person, .. }) => {
                 let name = ledger.keys.name(person).await?;
                 Some(name.unwrap_or_else(|| person.0.clone()))
             }
-            None => None,
+            _ => None,
         };
-        let (text, advice) = gap.problem.words(person.as_deref().unwrap_or_default());
+        let (text, advice) = words(&gap.problem, person.as_deref().unwrap_or_default());
         found.push(Found {
             step: gap.step,
-            at: gap.at,
-            is_next_shift: gap.is_next_shift,
+            at: gap.at.unwrap_or(at),
+            is_next_shift: gap.at.is_some(),
             person,
             text,
             advice,
         });
     }
-    Ok(Report {
-        found,
-        unchecked: checked.unchecked,
-    })
+    Ok(Report { found, unchecked })
+}
+
+/// Returns the problems of a chain, and the numbers of the steps that are not checked.
+pub(super) async fn gaps(
+    ledger: &Ledger,
+    around: Around<'_>,
+    chain: &Defined,
+    needed: &Needed,
+    at: Moment,
+) -> Result<(Vec<Gap>, Vec<u32>), Error> {
+    let mut accounts = BTreeMap::new();
+    for (name, account) in &needed.accounts {
+        if let Some(defined) = &account.0 {
+            let known = KnownAccount {
+                defined: defined.clone(),
+                trouble: trouble(ledger, around, name, account).await?,
+            };
+            accounts.insert(name.clone(), known);
+        }
+    }
+    let mut people = BTreeMap::new();
+    for person in all_people(chain, &needed.known, at) {
+        let Person(preferences, suppressed) = state::<Person>(ledger, &stream(&person)).await?;
+        let preferences = preferences.unwrap_or_default();
+        let WithDefaults {
+            preferences,
+            of_team,
+        } = match around.app {
+            Some(app) => {
+                teams::preferences_of(app, &person, preferences, needed.policy.as_ref()).await?
+            }
+            None => WithDefaults {
+                preferences,
+                of_team: BTreeSet::new(),
+            },
+        };
+        let reachable = Reachable {
+            preferences,
+            of_team,
+            suppressed,
+        };
+        people.insert(person, reachable);
+    }
+    let inventory = Inventory {
+        known: &needed.known,
+        accounts: &accounts,
+        policy: needed.policy.as_ref(),
+        people: &people,
+        address_kind: |channel| channel::find(channel).map(Channel::address_kind),
+    };
+    let checked = check(chain, &inventory, at);
+    Ok((checked.gaps, checked.unchecked))
+}
+
+/// Returns the reason why an account that is defined sends no messages now. Returns `None` if it works, as far as the
+/// process may know.
+async fn trouble(
+    ledger: &Ledger,
+    around: Around<'_>,
+    name: &str,
+    account: &ChannelAccount,
+) -> Result<Option<Trouble>, Error> {
+    let ChannelAccount(defined, stopped, degraded) = account;
+    if stopped.is_some() {
+        return Ok(Some(Trouble::Stopped));
+    }
+    if let Some(defined) = defined.as_ref().filter(|_| around.reads_secrets) {
+        let secret = format!("{}{name}", accounts::SECRET);
+        let secret = ledger.keys.secret(&secret).await?.unwrap_or_default();
+        let secret = String::from_utf8(secret).unwrap_or_default();
+        if accounts::lacks_secret(defined, &secret) {
+            return Ok(Some(Trouble::SecretMissing));
+        }
+    }
+    if degraded.is_some() {
+        return Ok(Some(Trouble::Degraded));
+    }
+    let paused = match around.app {
+        Some(app) => accounts::waits(app, name).await?.is_some(),
+        None => false,
+    };
+    Ok(paused.then_some(Trouble::Paused))
 }
 
 /// Returns the ids of all departments in a chain.
@@ -104,6 +184,34 @@ pub fn teams_of(chain: &Defined) -> Vec<String> {
         _ => None,
     });
     teams.collect()
+}
+
+/// Reads the definitions that a chain needs. `teams` contains the people of its departments.
+pub(super) async fn needed(
+    ledger: &Ledger,
+    chain: &Defined,
+    teams: BTreeMap<String, Vec<PersonId>>,
+) -> Result<Needed, Error> {
+    let known = known(ledger, chain, teams).await?;
+    let policy = format!("notification_policy-{DEFAULT_POLICY}");
+    let policy = state::<NotificationPolicy>(ledger, &policy).await?.0;
+    let mut accounts = BTreeMap::new();
+    let of_policy = policy.iter().flat_map(|policy| {
+        let accounts = policy.accounts.iter();
+        accounts.chain(&policy.fallback)
+    });
+    let of_steps = chain.steps.iter().flat_map(|step| &step.accounts);
+    let names: BTreeSet<&String> = of_steps.chain(of_policy).collect();
+    for name in names {
+        let stream = format!("channel_account-{name}");
+        let account = state::<ChannelAccount>(ledger, &stream).await?;
+        accounts.insert(name.clone(), account);
+    }
+    Ok(Needed {
+        known,
+        policy,
+        accounts,
+    })
 }
 
 async fn known(
@@ -134,15 +242,12 @@ async fn known(
     Ok(known)
 }
 
-/// Returns all people whom the chain can notify in the shift at the time `at` and in the next shift.
+/// Returns all people whom the chain can notify at the time `at` and in the coming shifts.
 fn all_people(chain: &Defined, known: &Known, at: Moment) -> BTreeSet<PersonId> {
     let mut people = BTreeSet::new();
     for step in &chain.steps {
         let mut times = vec![at];
-        if let Target::Rota(name) = &step.notify {
-            let rota = known.rotas.get(name);
-            times.extend(rota.and_then(|rota| next_shift(rota, at)));
-        }
+        times.extend(shifts(step, known, at));
         for at in times {
             people.extend(possible_people(step, known, at).unwrap_or_default());
         }

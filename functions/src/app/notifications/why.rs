@@ -133,6 +133,9 @@ fn chinese_cause(requested: &Requested) -> String {
         Fact::AccountDegraded if !node.is_empty() => {
             return format!("渠道账号 {node} 的多数消息发送失败。通知策略将此人列为运维人员。");
         }
+        Fact::ChainGap => {
+            return format!("升级链 {node} 的某个步骤联系不到人。通知策略将此人列为运维人员。");
+        }
         fact => wording(fact, Language::Chinese).0,
     };
     let role = match requested.role {
@@ -158,6 +161,11 @@ fn english_cause(requested: &Requested) -> String {
         Fact::AccountDegraded if !node.is_empty() => {
             return format!(
                 "Most messages of the channel account {node} fail. The notification policy names this person as an operator."
+            );
+        }
+        Fact::ChainGap => {
+            return format!(
+                "A step of the escalation chain {node} reaches nobody. The notification policy names this person as an operator."
             );
         }
         fact => {
@@ -539,6 +547,21 @@ impl Words<'_> {
                 )
             }
             DeliveryEvent::Bounced(bounced) => self.bounced(bounced),
+            DeliveryEvent::Buzzed(buzzed) => match buzzed.class {
+                None => self.pick(
+                    "服务方已将消息设为加急，会在此人的设备上响铃。".into(),
+                    "The provider made the message urgent, so it makes a sound on the device of the person."
+                        .into(),
+                ),
+                Some(failed) => {
+                    let ((chinese, english), shown) = (class(failed), spaced(&buzzed.code));
+                    let reason = &buzzed.reason;
+                    self.pick(
+                        format!("消息未能设为加急（{chinese}{shown}）：{reason}。"),
+                        format!("The message was not made urgent ({english}{shown}): {reason}."),
+                    )
+                }
+            },
         }
     }
 }

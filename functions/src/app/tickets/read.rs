@@ -49,9 +49,9 @@ pub const KNOWN_CARDS: Bounds = Bounds::entries(2_048);
 /// people come from the card (the stored summary of the ticket) and from newer commits. Therefore,
 /// even a ticket with a long history is read fast.
 pub async fn card(app: &App, sn: &TicketSn) -> Result<Option<TicketCard>, Error> {
-    // No ticket number of the desk is longer than this limit. A longer number is not passed to the
-    // store, because stores limit the length of their keys.
-    if sn.as_str().len() > SN_BYTES_MAX {
+    // A notification without a ticket has an empty number. No ticket number of the desk is longer than this limit. A
+    // longer number is not passed to the store, because stores limit the length of their keys.
+    if sn.as_str().is_empty() || sn.as_str().len() > SN_BYTES_MAX {
         return Ok(None);
     }
     let stream = sn.stream();

@@ -1,5 +1,6 @@
-//! Checks whether each step of an escalation chain reaches a person, in the current and in the next shift. The leader
-//! of a step is known only for a ticket, so steps with a leader are not checked.
+//! Checks whether each step of an escalation chain reaches a person, in the current and in the coming shifts. The leader
+//! of a step is known only for a ticket, so steps with a leader are not checked. The defaults of teams and the pauses of
+//! channel accounts are known only to a desk that runs.
 
 use std::collections::BTreeMap;
 
@@ -10,25 +11,30 @@ use infra::directory::Directory;
 use infra::{Error, Ledger};
 
 use super::{Finding, fine, wrong};
-use crate::app::notifications::standing_check::{Found, look, teams_of};
+use crate::app::notifications::standing_check::{Around, Found, look, teams_of};
 use crate::app::times;
 
 /// Checks the escalation chain in a stream. Without the directory of the organization, steps with a department are not
-/// checked.
+/// checked. `reads_secrets` is true if this program may read the secrets of channel accounts.
 pub(super) async fn check(
     ledger: &Ledger,
     directory: Option<&dyn Directory>,
     stream: &str,
+    reads_secrets: bool,
 ) -> Result<Vec<Finding>, Error> {
     let state = ledger.load::<EscalationChain>(stream).await?.aggregate.0;
     let Some(defined) = state.defined else {
         return Ok(Vec::new());
     };
     let teams = match directory {
-        Some(directory) => Some(teams(ledger, directory, &defined).await?),
-        None => None,
+        Some(directory) => teams(ledger, directory, &defined).await?,
+        None => BTreeMap::new(),
     };
-    let report = look(ledger, &defined, teams, ledger.clock.now()).await?;
+    let around = Around {
+        app: None,
+        reads_secrets,
+    };
+    let report = look(ledger, around, &defined, teams, ledger.clock.now()).await?;
     let what = format!("escalation chain {}", defined.name);
     if report.found.is_empty() {
         let checked = defined.steps.len() - report.unchecked.len().min(defined.steps.len());
@@ -40,7 +46,7 @@ pub(super) async fn check(
         return Ok(vec![fine(
             what,
             format!(
-                "{checked} of {} steps reach a person in the current and the next shift{rest}",
+                "{checked} of {} steps reach a person in the current and the coming shifts{rest}",
                 defined.steps.len()
             ),
         )]);

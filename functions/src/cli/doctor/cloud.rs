@@ -183,7 +183,7 @@ async fn escalation_chains(
     let mut found = Vec::new();
     for name in app.configuration.escalation_chain_names().await? {
         let stream = format!("escalation_chain-{name}");
-        found.extend(chains::check(&app.ledger, directory.as_deref(), &stream).await?);
+        found.extend(chains::check(&app.ledger, directory.as_deref(), &stream, false).await?);
     }
     Ok(found)
 }

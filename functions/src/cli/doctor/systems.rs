@@ -55,7 +55,7 @@ impl<'a> Systems<'a> {
         }
         let directory = directory(self.directory, self.ledger, &mut findings);
         for stream in &configured.escalation_chains {
-            match chains::check(self.ledger, directory.as_deref(), stream).await {
+            match chains::check(self.ledger, directory.as_deref(), stream, true).await {
                 Ok(found) => findings.extend(found),
                 Err(error) => findings.push(unread(error)),
             }

@@ -21,6 +21,7 @@ use super::resource::{
 use super::shape::quoted;
 use crate::App;
 use crate::app::definition_files::check_name;
+use crate::app::notifications::standing_check::Around;
 use crate::app::notifications::{escalations, standing_check};
 
 const AT: Parameter = ("at", Asks::Time);
@@ -34,7 +35,7 @@ const OPERATIONS: &[Operation] = &[
     .returning::<ShownChain>(),
     list(
         "/v1/escalation-chains/{chain}/check",
-        "lists the steps that reach no person in the current and the next shift; for superusers",
+        "lists the steps that reach no person in the current and the coming shifts; for superusers",
         &[AT],
     )
     .returning::<ChainCheck>(),
@@ -106,6 +107,8 @@ struct ShownStep {
     hours: Option<ShownHours>,
     /// The keys of the priorities for which the step notifies.
     band: Option<Vec<String>>,
+    /// Whether the message also makes a sound on the device of the person.
+    buzz: bool,
 }
 
 /// A daily period in a time zone.
@@ -343,6 +346,7 @@ async fn shown_step(app: &App, step: &Step) -> Result<ShownStep, Problem> {
         accounts: step.accounts.clone(),
         hours,
         band,
+        buzz: step.buzz,
     })
 }
 
@@ -362,7 +366,12 @@ async fn check(request: Asked, name: &str) -> ApiResult {
     };
     let at = asked_at(&request);
     let teams = escalations::teams(app, &standing_check::teams_of(defined)).await?;
-    let report = standing_check::look(&app.ledger, defined, Some(teams), at).await?;
+    // The function that answers requests may not read the secrets of channel accounts.
+    let around = Around {
+        app: Some(app),
+        reads_secrets: false,
+    };
+    let report = standing_check::look(&app.ledger, around, defined, teams, at).await?;
     let problems = report.found.into_iter().map(|one| ChainProblem {
         step: one.step,
         at: time(app, one.at),

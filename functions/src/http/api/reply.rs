@@ -245,6 +245,9 @@ pub(super) mod schema {
                 "subscribed",
                 "load_high",
                 "execution_approval",
+                "escalation_exhausted",
+                "address_missing",
+                "chain_gap",
                 null,
             ],
         })

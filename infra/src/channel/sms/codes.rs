@@ -157,6 +157,18 @@ impl Codes {
         Self::preset(&["/Code"], "/BizId", "/Message", TEMPLATE)
     }
 
+    /// Returns the class of the failure that a code of a later report means. A code that is not in the table is permanent.
+    pub(super) fn class_of_report(&self, code: &str) -> FailureClass {
+        match self.meaning(code) {
+            Some(Meaning::Retry) => FailureClass::Transient,
+            Some(Meaning::Throttled) => FailureClass::Throttled,
+            Some(Meaning::Credential) => FailureClass::Credential,
+            Some(Meaning::RecipientInvalid) => FailureClass::RecipientInvalid,
+            Some(Meaning::TooLarge) => FailureClass::TooLarge,
+            Some(Meaning::Ok | Meaning::Permanent) | None => FailureClass::Permanent,
+        }
+    }
+
     fn meaning(&self, code: &str) -> Option<Meaning> {
         let mut table = self.table.iter();
         table

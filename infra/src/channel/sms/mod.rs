@@ -15,6 +15,7 @@ use domain::notification::content::Content;
 use domain::placeholder::percent;
 use events::Moment;
 use events::channel_account::Defined;
+use events::delivery::FailureClass;
 use jiff::Timestamp;
 use ring::hmac;
 use serde::Deserialize;
@@ -215,6 +216,12 @@ pub fn sized(account: Option<&Defined>, content: &Content) -> Result<SizedText, 
     })
 }
 
+/// Returns the class of the failure that a report of Twilio names. `code` is the code of the error, or the status of the
+/// message if the report has no code.
+pub fn class_of_report(code: &str) -> FailureClass {
+    Codes::twilio().class_of_report(code)
+}
+
 /// Returns the text of a short message with at most `most` segments. Other channels that send short messages also use it.
 pub(super) fn short_text(content: &Content, most: usize) -> String {
     text::text(content, most)
@@ -319,8 +326,14 @@ fn twilio(outgoing: &Outgoing<'_>) -> Result<HttpRequest, String> {
         url(outgoing.account, TWILIO_URL),
         secret.account_sid
     );
-    let body = form([("To", outgoing.to), (sender, from), ("Body", body.as_str())]);
-    let mut request = post(url, FORM, body);
+    let mut pairs = vec![("To", outgoing.to), (sender, from), ("Body", body.as_str())];
+    let callback = setting(outgoing.account, "status_callback");
+    let callback = format!("{callback}?delivery={}&tag={}", outgoing.id, outgoing.tag);
+    // Without a tag, the desk would believe no report about this message.
+    if !callback.starts_with('?') && !outgoing.tag.is_empty() {
+        pairs.push(("StatusCallback", callback.as_str()));
+    }
+    let mut request = post(url, FORM, form(pairs));
     request
         .headers
         .push(basic(&secret.account_sid, &secret.auth_token));

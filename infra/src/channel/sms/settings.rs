@@ -71,9 +71,11 @@ impl Shape {
                     "segment_price",
                     "currency",
                     "from",
+                    "status_callback",
                 ];
                 only(account, &known)?;
                 check_url(account, "url")?;
+                check_status_callback(account)?;
                 segments_max(account)?;
                 Price::read(account)?;
                 if is_sender(setting(account, "from")) {
@@ -98,6 +100,18 @@ impl Shape {
             _ => Err("`shape` must be twilio, template or custom".into()),
         }
     }
+}
+
+/// Checks the address to which Twilio reports the fate of each message. It must be the one at which the desk receives the
+/// messages of this account.
+fn check_status_callback(account: &Defined) -> Result<(), String> {
+    check_url(account, "status_callback")?;
+    let path = format!("/callbacks/channels/twilio/{}", account.name);
+    let is_given = account.settings.contains_key("status_callback");
+    if is_given && !setting(account, "status_callback").ends_with(&path) {
+        return Err(format!("`status_callback` must end with {path}"));
+    }
+    Ok(())
 }
 
 /// Returns the number of segments of the longest message of an account.

@@ -244,6 +244,59 @@ fn twilio_secret() -> String {
 const TEMPLATE_SECRET: &str = r#"{"access_key_id":"testId","access_key_secret":"testSecret"}"#;
 
 #[test]
+fn twilio_reports_to_the_address_of_the_account_with_the_tag_of_the_delivery() {
+    let mut account = twilio();
+    let callback = format!(
+        "https://desk.example/callbacks/channels/twilio/{}",
+        account.name
+    );
+    let settings = &mut account.settings;
+    settings.insert("status_callback".into(), callback.as_str().into());
+    assert_eq!(Sms.check(&account), Ok(()));
+    let content = content();
+    let secret = twilio_secret();
+    let body = |account: &Defined, tag: &'static str| {
+        let outgoing = Outgoing {
+            tag,
+            ..outgoing(account, &secret, TO, &content)
+        };
+        match Sms.request(&outgoing) {
+            Ok(Request::Http(request)) => String::from_utf8(request.body).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let address = format!("{callback}?delivery=0123456789abcdef0123456789abcdef&tag=ab12");
+    let expected = format!("&StatusCallback={}", percent(&address));
+    assert!(body(&account, "ab12").ends_with(&expected));
+    assert!(!body(&account, "").contains("StatusCallback"), "no tag");
+    assert!(!body(&twilio(), "ab12").contains("StatusCallback"));
+    for wrong in [
+        "https://desk.example/callbacks/channels/twilio/another",
+        "ftp://desk.example/callbacks/channels/twilio/sms",
+        "https://desk.example/?x=1",
+    ] {
+        let settings = &mut account.settings;
+        settings.insert("status_callback".into(), wrong.into());
+        let reason = Sms.check(&account).unwrap_err();
+        assert!(reason.starts_with("`status_callback` must"), "{reason}");
+    }
+}
+
+#[test]
+fn the_code_of_a_report_has_the_class_of_the_table() {
+    for (code, expected) in [
+        ("30005", FailureClass::RecipientInvalid),
+        ("21610", FailureClass::RecipientInvalid),
+        ("30003", FailureClass::Transient),
+        ("30007", FailureClass::Permanent),
+        ("undelivered", FailureClass::Permanent),
+        ("99999", FailureClass::Permanent),
+    ] {
+        assert_eq!(class_of_report(code), expected, "{code}");
+    }
+}
+
+#[test]
 fn every_code_of_the_reference_has_its_verdict() {
     for (status, body, expected) in CODES {
         let account = if body.contains("\"Code\"") {

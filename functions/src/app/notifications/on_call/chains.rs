@@ -42,15 +42,18 @@ struct StepEntry {
     only_if: Option<OnlyIfEntry>,
 }
 
+/// The people of a step. Exactly one member except `buzz` is given.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum NotifyEntry {
-    Person(String),
-    Leader(bool),
-    Role(i64),
-    Rota(String),
-    Team(String),
-    RoundRobin(Vec<String>),
+#[serde(deny_unknown_fields)]
+struct NotifyEntry {
+    person: Option<String>,
+    leader: Option<bool>,
+    role: Option<i64>,
+    rota: Option<String>,
+    team: Option<String>,
+    round_robin: Option<Vec<String>>,
+    #[serde(default)]
+    buzz: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -97,6 +100,15 @@ pub(super) fn check_bounds(chain: &Defined) -> Result<(), String> {
             "chain {name}: `repeat` must be a number from 0 to {REPEAT_MAX}"
         ));
     }
+    // A sound interrupts people, so it is the last means.
+    let earlier = steps.len().saturating_sub(1);
+    for (number, step) in (1..).zip(steps).take(earlier) {
+        if step.buzz {
+            return Err(format!(
+                "chain {name}, step {number}: only the last step may have `buzz`"
+            ));
+        }
+    }
     // Without a pause, all repetitions would send their messages at once.
     if *repeat > 0 && steps.iter().all(|step| step.wait_minutes == 0) {
         return Err(format!(
@@ -121,6 +133,7 @@ impl StepEntry {
         }
         Ok(Step {
             wait_minutes: self.wait_minutes,
+            buzz: self.notify.buzz,
             notify: self.notify.check(&format!("{place}, `notify`"))?,
             only_if: self.only_if.map(|one| one.check(place)).transpose()?,
             accounts: self.accounts,
@@ -130,25 +143,37 @@ impl StepEntry {
 
 impl NotifyEntry {
     fn check(self, place: &str) -> Result<Target, String> {
-        Ok(match self {
-            Self::Person(name) => Target::Person(person(place, &name)?),
-            Self::Leader(true) => Target::Leader,
-            Self::Leader(false) => return Err(format!("{place}: `leader` must be true")),
-            Self::Role(id) => Target::Role(RoleId(id)),
-            Self::Rota(name) => Target::Rota(name),
-            Self::Team(id) if id.trim().is_empty() => {
+        let mut targets = Vec::new();
+        if let Some(name) = self.person {
+            targets.push(Target::Person(person(place, &name)?));
+        }
+        match self.leader {
+            Some(true) => targets.push(Target::Leader),
+            Some(false) => return Err(format!("{place}: `leader` must be true")),
+            None => {}
+        }
+        targets.extend(self.role.map(|id| Target::Role(RoleId(id))));
+        targets.extend(self.rota.map(Target::Rota));
+        if let Some(id) = self.team {
+            if id.trim().is_empty() {
                 return Err(format!("{place}: `team` must be the id of a department"));
             }
-            Self::Team(id) => Target::Team(id),
-            Self::RoundRobin(names) => {
-                if names.is_empty() || names.len() > LIST_MAX {
-                    return Err(format!(
-                        "{place}: `round_robin` must have 1 to {LIST_MAX} user names"
-                    ));
-                }
-                Target::RoundRobin(all_people(place, &names)?)
+            targets.push(Target::Team(id));
+        }
+        if let Some(names) = self.round_robin {
+            if names.is_empty() || names.len() > LIST_MAX {
+                return Err(format!(
+                    "{place}: `round_robin` must have 1 to {LIST_MAX} user names"
+                ));
             }
-        })
+            targets.push(Target::RoundRobin(all_people(place, &names)?));
+        }
+        match (targets.pop(), targets.is_empty()) {
+            (Some(target), true) => Ok(target),
+            _ => Err(format!(
+                "{place} must have exactly one of `person`, `leader`, `role`, `rota`, `team` and `round_robin`"
+            )),
+        }
     }
 }
 
@@ -236,6 +261,10 @@ mod tests {
         assert!(matches!(second.only_if, Some(OnlyIf::Hours(_))));
         assert_eq!(third.notify, Target::Leader);
         assert_eq!(third.only_if, Some(OnlyIf::Band(vec!["3".into()])));
+        assert!(!third.buzz);
+        let buzzes = VALID.replace("leader = true", "leader = true, buzz = true");
+        let chain = read(&buzzes).unwrap();
+        assert!(chain.steps[2].buzz && !chain.steps[0].buzz);
     }
 
     #[test]
@@ -263,7 +292,17 @@ mod tests {
                 "leader = false",
                 "step 3, `notify`: `leader` must be true",
             ),
-            ("leader = true", "boss = true", "unknown variant `boss`"),
+            ("leader = true", "boss = true", "unknown field `boss`"),
+            (
+                "leader = true",
+                "leader = true, rota = \"ops\"",
+                "step 3, `notify` must have exactly one of `person`",
+            ),
+            (
+                "rota = \"ops\"",
+                "rota = \"ops\", buzz = true",
+                "chain default, step 1: only the last step may have `buzz`",
+            ),
             (
                 "\"20:00\"",
                 "\"8pm\"",

@@ -11,7 +11,7 @@ use domain::notification::chain::EscalationChain;
 use domain::notification::rota::Rota;
 use events::escalation_chain::Target;
 use events::{PersonId, channel_account, escalation_chain, rota};
-use infra::{Error, Kind};
+use infra::{Error, Kind, channel};
 
 pub(super) use chains::ChainEntry;
 pub(super) use rotas::RotaEntry;
@@ -58,6 +58,25 @@ impl OnCall {
                     refuse_unless(is_known, || {
                         format!(
                             "{place}: `accounts` names the account {name}, which is not defined"
+                        )
+                    })?;
+                }
+                if step.buzz {
+                    let mut buzzes = false;
+                    for name in &step.accounts {
+                        let in_file = accounts.iter().find(|account| account.name == *name);
+                        let account = match in_file {
+                            Some(account) => Some(account.clone()),
+                            None => app.configuration.channel_account(name).await?,
+                        };
+                        buzzes |= account.is_some_and(|account| {
+                            channel::find(&account.channel)
+                                .is_some_and(|codec| codec.buzzes(&account))
+                        });
+                    }
+                    refuse_unless(buzzes, || {
+                        format!(
+                            "{place}: `buzz` needs an account of the channel feishu in `accounts` that sends to people"
                         )
                     })?;
                 }
@@ -116,6 +135,11 @@ impl OnCall {
             define::<EscalationChain>(app, &chain.name, chain).await?;
         }
         Ok(())
+    }
+
+    /// Returns the names of the chains.
+    pub fn chain_names(&self) -> Vec<String> {
+        self.chains.iter().map(|chain| chain.name.clone()).collect()
     }
 
     /// Returns one text for each definition, for the plan of `ledgerdesk setup --dry-run`.

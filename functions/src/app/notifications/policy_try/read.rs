@@ -245,7 +245,8 @@ impl Reader<'_> {
 
     /// Reads one commit of a notification. Only notifications without an event of a ticket are taken from here: steps
     /// of escalations, reminders of workflows, approvals of scripts, failed callbacks, accounts whose messages fail,
-    /// and urgent messages that no channel accepted.
+    /// urgent messages that no channel accepted, people without an address, and escalations and chains that reached
+    /// nobody.
     async fn notification(&mut self, commit: &Commit) -> Result<(), TryError> {
         if commit.first != 1 || !self.includes(commit.at) {
             return Ok(());
@@ -266,6 +267,9 @@ impl Reader<'_> {
                     | Fact::AccountDegraded
                     | Fact::StillWaiting
                     | Fact::ExecutionApproval
+                    | Fact::EscalationExhausted
+                    | Fact::AddressMissing
+                    | Fact::ChainGap
             );
             let is_for_operators = requested.role == Role::Operator;
             let key = || (requested.cause.clone(), requested.fact);

@@ -26,7 +26,7 @@ const FUNCTIONS_REMOVED: [&str; 5] = ["debug", "dict", "joiner", "namespace", "r
 const FILTERS_REMOVED: [&str; 4] = ["format", "indent", "pprint", "safe"];
 
 /// The variables of templates.
-pub const VARIABLES: [&str; 17] = [
+pub const VARIABLES: [&str; 18] = [
     "ticket.id",
     "ticket.title",
     "ticket.priority",
@@ -39,6 +39,7 @@ pub const VARIABLES: [&str; 17] = [
     "context.impacted_services",
     "context.sla_deadline",
     "account.name",
+    "chain.name",
     "assignee.name",
     "system.name",
     "system.url",

@@ -416,8 +416,7 @@ pub async fn apply(
         return Ok(finish(content));
     };
     if !requested.fact.concerns_ticket() {
-        let (person, account) = (&requested.person, &requested.name);
-        let values = values::of_account(app, person, account, zone).await?;
+        let values = values::of_no_ticket(app, requested, zone).await?;
         let content = filled(&key, format, text, &values, content);
         return Ok(finish(discreet(content, version, language, format)));
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use domain::notification::content::one_line;
 use domain::views::ticket_card::TicketCard;
+use events::notification::{Fact, Requested};
 use events::person::Language;
 use events::workflow::FieldKind;
 use events::{PersonId, TicketSn};
@@ -87,16 +88,19 @@ pub async fn values(app: &App, source: Source<'_>) -> Result<Arc<Values>, Error>
     Ok(Arc::new(values))
 }
 
-/// Returns the values of the variables for a message about the channel account `account`. The variables of a ticket have
-/// no values.
-pub async fn of_account(
+/// Returns the values of the variables for a message about a channel account or an escalation chain. The variables of a
+/// ticket have no values.
+pub async fn of_no_ticket(
     app: &App,
-    person: &PersonId,
-    account: &str,
+    requested: &Requested,
     zone: &TimeZone,
 ) -> Result<Arc<Values>, Error> {
-    let mut values = general(app, person, zone).await?;
-    values.extend(known([("account.name", account.to_owned())]));
+    let mut values = general(app, &requested.person, zone).await?;
+    let variable = match requested.fact {
+        Fact::ChainGap => "chain.name",
+        _ => "account.name",
+    };
+    values.extend(known([(variable, requested.name.clone())]));
     Ok(Arc::new(values))
 }
 

@@ -7,7 +7,7 @@ use events::application_kind::Defined;
 use infra::Error;
 use infra::itsm::{self, Connection, Itsm, Request};
 
-use super::{ABSENT_RECORD, Checked, Integrations, Stored};
+use super::{Checked, Integrations, Stored};
 use crate::app::itsm::{integrations, sources};
 use crate::app::outbound::{self, Described};
 use crate::cli::doctor::{Finding, fine, warning, wrong};
@@ -25,7 +25,7 @@ impl Integrations<'_> {
         codec: &'static dyn Itsm,
         connection: &Connection,
     ) -> Result<Option<Finding>, Error> {
-        let absent = || ABSENT_RECORD.to_owned();
+        let absent = || sources::ABSENT_RECORD.to_owned();
         let operations = [
             (
                 "get_tickets",

@@ -249,6 +249,7 @@ impl Steps<'_> {
             notify,
             accounts: self.accounts.to_vec(),
             only_if: self.only_if.clone(),
+            buzz: false,
         });
     }
 

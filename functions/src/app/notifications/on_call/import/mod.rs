@@ -21,6 +21,7 @@ use lists::{inner_list, missing_pages};
 
 use super::{OnCall, chains, rotas};
 use crate::App;
+use crate::app::notifications::chain_alarms;
 
 /// Maximum number of characters in the name of a chain or a rota.
 const NAME_MAX: usize = 50;
@@ -47,10 +48,11 @@ pub struct Import {
 }
 
 impl Import {
-    /// Stores the rotas and the chains. Then adds the addresses to the preferences of the people, and adds a line for
-    /// each of these people to the report.
+    /// Stores the rotas and the chains, and makes the standing checks of the chains due. Then adds the addresses to the
+    /// preferences of the people, and adds a line for each of these people to the report.
     pub async fn store(&mut self, app: &App) -> Result<(), Error> {
         self.on_call.store(app).await?;
+        chain_alarms::schedule(app, &self.on_call.chain_names()).await?;
         let lines = contacts::store(app, &self.contacts).await?;
         self.report.extend(lines);
         Ok(())

@@ -169,6 +169,7 @@ impl Rules<'_> {
                 notify,
                 accounts: self.accounts.to_vec(),
                 only_if: None,
+                buzz: false,
             });
         }
         Ok(steps)

@@ -163,6 +163,7 @@ mod tests {
                 notify: Target::RoundRobin(vec!["a".into(), "b".into()]),
                 accounts: Vec::new(),
                 only_if: None,
+                buzz: false,
             })
             .collect()
     }
