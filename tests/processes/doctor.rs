@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use infra::clock::{Clock as _, SystemClock};
+use infra::fleet::test_broker::TestBroker;
 use serde_json::{Value, json};
 use tests::process::{APP, Served, free_port, run, text, until};
 
@@ -471,4 +472,61 @@ async fn doctor_names_the_last_failure_of_an_account() {
     .await;
     let (ok, words) = of(&doctor(&data, &[]), "channel account robot");
     assert!(!ok && words.contains("sign not match"), "{words}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_names_a_subscription_that_the_broker_refuses() {
+    const STATES: &str = "uagv/+/+/+/state";
+    let folder = tempfile::tempdir().expect("a directory");
+    let fleet = folder.path().join("fleet.toml");
+    let definition = r#"
+        [[site]]
+        name = "hall"
+        map = "hall_map"
+        stations = { S1 = { x = 4.0, y = 2.0 } }
+
+        [[task_type]]
+        name = "patrol"
+        action = "noop"
+        work_s = 120
+
+        [[robot]]
+        name = "agv_1"
+        site = "hall"
+        skills = ["patrol"]
+        manufacturer = "RobotCompany"
+        serial = "001"
+        version = "2.0.0"
+        "#;
+    std::fs::write(&fleet, definition).expect("written");
+    let fleet = fleet.to_str().expect("a path");
+    let data = folder.path().join("data");
+    let broker = TestBroker::start(&[STATES]).await;
+    let url = format!("mqtt://127.0.0.1:{}", broker.port);
+    let desk = Served::start(&data, &["--fleet", fleet, "--mqtt-broker", &url]);
+    let of = |what: &str| {
+        let findings = doctor(&data, &["--mqtt-broker", &url]);
+        findings.into_iter().find(|(name, _, _)| name == what)
+    };
+    let (_, ok, words) = until("the refused subscription", async || {
+        of("subscriptions to robots").ok_or_else(|| json!("no finding"))
+    })
+    .await;
+    assert!(!ok && words.contains(STATES), "{words}");
+    assert!(words.contains("access list"), "{words}");
+    let (_, ok, words) = of("broker of the robots").expect("a finding");
+    assert!(ok && words.contains("does not subscribe"), "{words}");
+    let (status, shown) = desk.v1("GET", "robots", "admin", Value::Null).await;
+    assert_eq!(status, 200, "{shown}");
+    let refused = &shown["refused_subscriptions"];
+    assert_eq!(refused.as_array().map(Vec::len), Some(1), "{shown}");
+    assert_eq!(refused[0]["filter"], STATES, "{shown}");
+
+    broker.refuse(&[]);
+    until("the accepted subscription", async || {
+        of("subscriptions to robots").map_or(Ok(()), |(_, _, words)| Err(json!(words)))
+    })
+    .await;
+    let (_, shown) = desk.v1("GET", "robots", "admin", Value::Null).await;
+    assert_eq!(shown["refused_subscriptions"], json!([]), "{shown}");
 }

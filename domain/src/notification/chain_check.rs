@@ -255,6 +255,7 @@ fn refusal(
             is_urgent: true,
             is_critical: false,
             accounts: step.accounts.clone(),
+            subscription: None,
         };
         let band = priority::band(Some(policy), priority);
         let (routed, _) = consider(&Situation {
@@ -313,7 +314,12 @@ fn unreachable_words(reason: SkipReason, name: &str) -> (String, &'static str) {
     const PREFERENCES: &str =
         "the person changes the choice with PUT /v1/people/{person}/preferences";
     match reason {
-        SkipReason::NoAddress | SkipReason::NotDefined | SkipReason::Disabled => (
+        // The last two reasons belong to other facts than an escalation.
+        SkipReason::NoAddress
+        | SkipReason::NotDefined
+        | SkipReason::Disabled
+        | SkipReason::Degraded
+        | SkipReason::Perished => (
             format!("{name} has no address for any account of the step"),
             "the person adds an address with PUT /v1/people/{person}/preferences",
         ),

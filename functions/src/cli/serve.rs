@@ -41,6 +41,7 @@ use super::setup::{Access, Wanted};
 use super::{CommandError, announce};
 use crate::App;
 use crate::app::Settings;
+use crate::app::fleet::connection;
 use crate::app::{client_apps, times};
 use crate::host::local::{Desk, Robots, publish};
 use crate::registry::{REGISTRY, counted};
@@ -350,6 +351,7 @@ impl Serve {
         app.limits.apply();
         compare_zone(&*app.views, &zone_name).await?;
         remember_site(&*app.views, &app.settings.site).await?;
+        connection::remember_refused(&*app.views, &[]).await?;
         let access = self.wanted.store(&app, &resolved).await?;
         if !self.wanted.demo && client_apps::close_demo(&app, DEMO_APP).await? {
             tracing::warn!(

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::{dingtalk_stream, prometheus, server};
-use crate::app::fleet::robots;
+use crate::app::fleet::{connection, robots};
 use crate::app::notifications::{active_experiments, mailboxes};
 use crate::app::subscriptions::{self, Everything, Wanted};
 use crate::catalog::{self, FUNCTIONS, Trigger};
@@ -69,7 +69,7 @@ const ROBOT_TASKS: usize = 16;
 /// newest state is important.
 const ROBOT_MESSAGES_MAX: usize = 256;
 /// Time between two checks whether a robot has a new interface (the first level of its MQTT
-/// topics).
+/// topics), and whether the broker refuses a subscription.
 const INTERFACES_EVERY: Duration = Duration::from_secs(2);
 
 /// Time between two checks whether the time of a mailbox has come.
@@ -444,8 +444,10 @@ async fn receiving(app: App, robots: Robots) {
 }
 
 /// Updates the set of robot interfaces (first levels of their MQTT topics) in an endless loop. The
-/// set also contains the interfaces of robots that are registered later.
+/// set also contains the interfaces of robots that are registered later. The function also stores
+/// the subscriptions that do not work, so that `ledgerdesk doctor` can show them.
 async fn watching_interfaces(app: &App, interfaces: &watch::Sender<BTreeSet<String>>) {
+    let mut stored: Option<Vec<fleet::Refused>> = None;
     loop {
         match robots::all(app).await {
             Ok(all) => {
@@ -460,6 +462,15 @@ async fn watching_interfaces(app: &App, interfaces: &watch::Sender<BTreeSet<Stri
                 });
             }
             Err(error) => tracing::error!(%error, "cannot read the robots"),
+        }
+        let refused = app.fleet.refused();
+        if stored.as_ref() != Some(&refused) {
+            match connection::remember_refused(&*app.views, &refused).await {
+                Ok(()) => stored = Some(refused),
+                Err(error) => {
+                    tracing::error!(%error, "cannot store the refused subscriptions to robots");
+                }
+            }
         }
         tokio::time::sleep(INTERFACES_EVERY).await;
     }

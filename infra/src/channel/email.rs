@@ -521,6 +521,18 @@ mod tests {
     }
 
     #[test]
+    fn an_address_with_an_apostrophe_arrives_unchanged() {
+        let (relay, content, to) = (relay(), content(), "o'brien@example.com");
+        assert_eq!(Email.check_address(to), Ok(()));
+        let Ok(Request::Mail(mail)) = Email.request(&outgoing(&relay, "", to, &content)) else {
+            panic!("a mail")
+        };
+        assert_eq!(mail.to, to);
+        let headers = headers(&mail);
+        assert!(headers.contains(&format!("To: {to}")), "{headers:#?}");
+    }
+
+    #[test]
     fn an_account_knows_the_addresses_of_the_desk() {
         let mut account = relay();
         assert_eq!(own_addresses(&account), ["desk@example.com"]);

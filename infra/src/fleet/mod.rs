@@ -15,15 +15,21 @@ pub mod iot;
 pub mod memory;
 #[cfg(feature = "local")]
 pub mod mqtt;
+#[cfg(feature = "local")]
+pub mod test_broker;
 pub mod vda5050;
 
 use async_trait::async_trait;
 use events::Moment;
+use serde::{Deserialize, Serialize};
 
 use crate::{Error, Kind};
 
 /// Maximum size in bytes of a message from a robot.
 pub const MESSAGE_BYTES_MAX: usize = 256 << 10;
+/// Maximum number of refused subscriptions that [`Fleet::refused`] returns. A desk with 10,000 robots can have 30,000
+/// subscriptions, and people read only the first ones.
+pub const REFUSED_MAX: usize = 20;
 
 /// A message that a robot sent. The type is also used for a message that an imitated robot (a
 /// program that acts like a robot) received.
@@ -38,6 +44,15 @@ pub struct Message {
     pub client: Option<String>,
 }
 
+/// A subscription to messages of robots that does not work. Messages of robots with these topics do not arrive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// The MQTT topic filter of the subscription.
+    pub filter: String,
+    /// The reason as an English text.
+    pub reason: String,
+}
+
 /// Publishes messages to robots.
 #[async_trait]
 pub trait Fleet: Send + Sync {
@@ -45,6 +60,12 @@ pub trait Fleet: Send + Sync {
     /// way, it is not sent again. Returns a transient error (a later attempt can succeed) if no
     /// connection can accept the message.
     async fn publish(&self, topic: &str, payload: &[u8]) -> Result<(), Error>;
+
+    /// Returns at most [`REFUSED_MAX`] subscriptions of the open connection that do not work. An adapter without
+    /// subscriptions returns none.
+    fn refused(&self) -> Vec<Refused> {
+        Vec::new()
+    }
 }
 
 /// The adapter for a desk without a broker. Every call of `publish` returns an error.

@@ -4,17 +4,30 @@
 //! The code creates a new client for each connection. If the connection is lost, the client is dropped together with
 //! all messages that it has not sent. Otherwise, an old order could reach a robot after the robot has lost its mission
 //! (its assigned work). The task that polls the connection does no other work.
+//!
+//! A broker can refuse a subscription and keep the connection open. The code requests a refused subscription again, and
+//! the other subscriptions of the connection continue.
+
+mod subscriptions;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rumqttc::{AsyncClient, Broker, Event, Incoming, LastWill, MqttOptions, PublishOptions, QoS};
+use rumqttc::{
+    AsyncClient, Broker, ClientError, Event, Incoming, LastWill, MqttOptions, PublishOptions, QoS,
+    SubscribeNoticeError,
+};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{Fleet, MESSAGE_BYTES_MAX, Message, vda5050};
+use self::subscriptions::Subscriptions;
+use super::{Fleet, MESSAGE_BYTES_MAX, Message, Refused, vda5050};
 use crate::clock::Clock;
 use crate::{Error, Kind};
 
@@ -60,6 +73,16 @@ impl Address {
     }
 }
 
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
 /// The MQTT messages that report whether a robot is connected (VDA 5050, topic `connection`). The broker stores the
 /// newest message and sends it to new subscribers (retained message).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +101,8 @@ pub struct Mqtt {
     client: Mutex<Option<AsyncClient>>,
     /// The messages that report whether a robot is connected. `None` if the connection belongs to a desk.
     presence: Option<Presence>,
+    /// The subscriptions of the current connection.
+    subscriptions: watch::Sender<Subscriptions>,
 }
 
 impl Mqtt {
@@ -85,8 +110,8 @@ impl Mqtt {
     /// desk sends to this robot. It does not subscribe to messages that robots send.
     pub fn of_robot(presence: Presence) -> Self {
         Self {
-            client: Mutex::default(),
             presence: Some(presence),
+            ..Self::default()
         }
     }
 
@@ -129,13 +154,15 @@ impl Mqtt {
             connection.network_options.set_tcp_nodelay(true);
             let (connected, on_connected) = watch::channel(false);
             let mut tasks = JoinSet::new();
-            tasks.spawn(
-                self.clone()
-                    .subscribing(client.clone(), on_connected, interfaces.clone()),
-            );
+            tasks.spawn(self.clone().subscribing(
+                client.clone(),
+                address.to_string(),
+                on_connected,
+                interfaces.clone(),
+            ));
             let mut was_connected = false;
             let reason = loop {
-                match tokio::time::timeout(SILENCE, connection.poll()).await {
+                match timeout(SILENCE, connection.poll()).await {
                     Err(_) => break "no event of the connection".to_owned(),
                     Ok(Err(error)) => break error.to_string(),
                     Ok(Ok(Event::Incoming(Incoming::ConnAck(_)))) => {
@@ -159,12 +186,15 @@ impl Mqtt {
                             );
                         }
                     }
+                    // The task `subscribing` gets the answers to its subscriptions (SUBACK) from the client.
                     Ok(Ok(_)) => {}
                 }
             };
             self.set(None);
             drop(connection);
-            tasks.abort_all();
+            // The task of this connection must end before the next connection records its subscriptions.
+            tasks.shutdown().await;
+            self.subscriptions.send_replace(Subscriptions::default());
             tracing::warn!(
                 broker = address.host,
                 port = address.port,
@@ -181,34 +211,30 @@ impl Mqtt {
     }
 
     /// Subscribes to the MQTT topics of all VDA 5050 interface names when the connection is open. If names are added to
-    /// `interfaces` later, the function also subscribes to their topics. For the connection of a robot, the function
-    /// also publishes that the robot is connected. It publishes this message after the first subscriptions.
+    /// `interfaces` later, the function also subscribes to their topics. A subscription counts only after the broker has
+    /// accepted it. The function requests a refused subscription again after a pause.
+    ///
+    /// For the connection of a robot, the function also publishes that the robot is connected. It publishes this message
+    /// after the answers to the first subscriptions. `broker` is the address of the broker for the log.
     async fn subscribing(
         self: Arc<Self>,
         client: AsyncClient,
+        broker: String,
         mut connected: watch::Receiver<bool>,
         mut interfaces: watch::Receiver<BTreeSet<String>>,
     ) {
         if connected.wait_for(|connected| *connected).await.is_err() {
             return;
         }
-        let mut subscribed = BTreeSet::new();
         let mut unreported = self.presence.as_ref();
+        let mut pause = subscriptions::PAUSE;
         loop {
-            let wanted: Vec<String> = {
+            let wanted: BTreeSet<String> = {
                 let all = interfaces.borrow_and_update();
-                all.difference(&subscribed).cloned().collect()
+                all.iter().flat_map(|one| self.filters(one)).collect()
             };
-            for interface in wanted {
-                for filter in self.filters(&interface) {
-                    // With QoS 1, some brokers send only a limited number of retained messages to a new subscription.
-                    // This subscription therefore has QoS 0 (reference/surprises.md).
-                    if let Err(error) = client.subscribe(filter.as_str(), QoS::AtMostOnce).await {
-                        tracing::error!(%error, filter, "cannot subscribe to messages of robots");
-                        return;
-                    }
-                }
-                subscribed.insert(interface);
+            if self.subscribe(&client, &broker, &wanted).await.is_err() {
+                return;
             }
             if let Some(presence) = unreported.take() {
                 let options = PublishOptions::at_least_once().retained();
@@ -218,9 +244,87 @@ impl Mqtt {
                     return;
                 }
             }
-            if interfaces.changed().await.is_err() {
-                return;
+            let is_complete = self.subscriptions.borrow().refused.is_empty();
+            let is_changed = if is_complete {
+                changed(&mut interfaces).await;
+                true
+            } else {
+                timeout(pause, changed(&mut interfaces)).await.is_ok()
+            };
+            pause = if is_changed {
+                subscriptions::PAUSE
+            } else {
+                (pause * 2).min(subscriptions::PAUSE_MAX)
+            };
+        }
+    }
+
+    /// Requests the subscriptions of `wanted` that the broker has not accepted, and records the answers. Returns an error
+    /// if the connection has ended.
+    async fn subscribe(
+        &self,
+        client: &AsyncClient,
+        broker: &str,
+        wanted: &BTreeSet<String>,
+    ) -> Result<(), Ended> {
+        let mut missing = Vec::new();
+        self.subscriptions
+            .send_modify(|state| missing = state.missing(wanted));
+        let mut requested = Vec::new();
+        for filter in missing {
+            // With QoS 1, some brokers send only a limited number of retained messages to a new subscription. This
+            // subscription therefore has QoS 0 (reference/surprises.md).
+            let notice = client
+                .subscribe_tracked(filter.as_str(), QoS::AtMostOnce)
+                .await;
+            match notice {
+                Ok(notice) => requested.push((filter, notice)),
+                Err(ClientError::InvalidRequest(_)) => {
+                    self.refuse(broker, &filter, subscriptions::NOT_VALID);
+                }
+                Err(_) => return Err(Ended),
             }
+        }
+        let deadline = Instant::now() + subscriptions::ANSWER_MAX;
+        for (filter, notice) in requested {
+            match timeout_at(deadline, notice.wait_completion_async()).await {
+                Ok(Ok(())) => self.accept(broker, &filter),
+                Ok(Err(SubscribeNoticeError::V4SubAckFailure(_))) => {
+                    self.refuse(broker, &filter, subscriptions::BY_BROKER);
+                }
+                Ok(Err(_)) => return Err(Ended),
+                Err(_) => self.refuse(broker, &filter, subscriptions::NO_ANSWER),
+            }
+        }
+        Ok(())
+    }
+
+    fn accept(&self, broker: &str, filter: &str) {
+        let mut was_refused = false;
+        self.subscriptions
+            .send_modify(|state| was_refused = state.accept(filter));
+        if was_refused {
+            tracing::info!(
+                broker,
+                filter,
+                "the broker accepts a subscription to messages of robots that did not work before"
+            );
+        }
+    }
+
+    /// Records that a subscription does not work. Writes an error to the log only if the reason is new, because the
+    /// subscription is requested again and again.
+    fn refuse(&self, broker: &str, filter: &str, reason: &str) {
+        let mut is_new = false;
+        self.subscriptions
+            .send_modify(|state| is_new = state.refuse(filter, reason));
+        if is_new {
+            tracing::error!(
+                broker,
+                filter,
+                reason,
+                "cannot subscribe to messages of robots; trying again"
+            );
         }
     }
 
@@ -230,6 +334,16 @@ impl Mqtt {
         } else {
             vda5050::filters(interface).into()
         }
+    }
+}
+
+/// The connection to the broker has ended.
+struct Ended;
+
+/// Waits until the set of interface names changes. If the set cannot change any more, the function waits forever.
+async fn changed(interfaces: &mut watch::Receiver<BTreeSet<String>>) {
+    if interfaces.changed().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -244,51 +358,8 @@ impl Fleet for Mqtt {
             .try_publish(topic, payload.to_vec(), PublishOptions::at_most_once())
             .map_err(|error| Error::because(Kind::Unavailable, "cannot publish to a robot", error))
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_message_without_a_connection_is_an_error() {
-        let error = Mqtt::default().publish("uagv/v2/c/1/order", b"{}").await;
-        let error = error.expect_err("there is no connection");
-        assert!(matches!(error.kind, Kind::Unavailable), "{error}");
-    }
-
-    #[test]
-    fn an_address_has_the_scheme_mqtt() {
-        let address = |host: &str, port| {
-            Ok(Address {
-                host: host.into(),
-                port,
-            })
-        };
-        assert_eq!(
-            Address::read("mqtt://127.0.0.1:7883"),
-            address("127.0.0.1", 7883)
-        );
-        assert_eq!(
-            Address::read("mqtt://broker.example.com"),
-            address("broker.example.com", 1883)
-        );
-        assert_eq!(Address::read("mqtt://[::1]:1"), address("::1", 1));
-        for (wrong, reason) in [
-            ("mqtts://broker.example.com", "the scheme must be mqtt"),
-            ("http://broker.example.com", "the scheme must be mqtt"),
-            ("127.0.0.1:1883", "127.0.0.1:1883: "),
-            (
-                "mqtt://user@broker.example.com",
-                "only host and port are allowed",
-            ),
-            (
-                "mqtt://broker.example.com/topic",
-                "only host and port are allowed",
-            ),
-        ] {
-            let found = Address::read(wrong).expect_err(wrong);
-            assert!(found.contains(reason), "{found}");
-        }
+    fn refused(&self) -> Vec<Refused> {
+        self.subscriptions.borrow().shown()
     }
 }

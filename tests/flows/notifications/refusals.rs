@@ -63,7 +63,7 @@ impl Channels {
     }
 
     /// Returns the number of alarms that an account is degraded.
-    async fn alarms(&self) -> usize {
+    async fn degradations(&self) -> usize {
         let inbox = self.get("inbox/admin", "admin").await;
         let all = inbox["notifications"].as_array().expect("a list").iter();
         all.filter(|one| one["fact"] == "account_degraded").count()
@@ -91,7 +91,11 @@ async fn refused_credentials_start_the_fallback_of_all_messages_at_once() {
         "the account is paused"
     );
     assert_eq!(channels.outcomes().await, vec![json!("accepted"); 8]);
-    assert_eq!(channels.alarms().await, 1, "the operators learn it at once");
+    assert_eq!(
+        channels.degradations().await,
+        1,
+        "the operators learn it at once"
+    );
     let steps = channels.why().await;
     let expected = "the provider refuses the credentials of the channel account";
     assert!(
@@ -108,7 +112,7 @@ async fn refused_credentials_start_the_fallback_of_all_messages_at_once() {
     }
     assert_eq!(channels.desk.mailer.take().len(), 1);
     assert_eq!(channels.robot.accepted().len(), 11);
-    assert_eq!(channels.alarms().await, 1);
+    assert_eq!(channels.degradations().await, 1);
     channels.wait(5 * MINUTE_MS).await;
     channels.submit().await;
     assert_eq!(channels.desk.mailer.take().len(), 1, "the account works");
@@ -122,7 +126,7 @@ async fn a_refusal_without_a_fallback_is_an_alarm_and_the_messages_wait() {
     for _ in 0..4 {
         channels.submit().await;
     }
-    assert_eq!(channels.alarms().await, 1);
+    assert_eq!(channels.degradations().await, 1);
     assert_eq!(channels.desk.mailer.take().len(), 1);
     channels.wait(5 * MINUTE_MS).await;
     channels.wait(15_000).await;
@@ -146,7 +150,11 @@ async fn messages_of_a_stopped_account_fall_back() {
         channels.submit().await;
     }
     assert_eq!(channels.robot.accepted().len(), 12);
-    assert_eq!(channels.alarms().await, 0, "a person stopped the account");
+    assert_eq!(
+        channels.degradations().await,
+        0,
+        "a person stopped the account"
+    );
     channels.switch("start").await;
     channels.wait(10 * MINUTE_MS).await;
     assert_eq!(
@@ -173,7 +181,7 @@ async fn messages_of_a_relay_that_is_down_fall_back_after_fifteen_minutes() {
         0,
         "the relay can come back"
     );
-    assert_eq!(channels.alarms().await, 1);
+    assert_eq!(channels.degradations().await, 1);
     for _ in 0..26 {
         channels.wait(MINUTE_MS).await;
     }
@@ -207,7 +215,7 @@ async fn a_message_is_sent_after_an_outage_of_two_hours() {
         channels.wait(10 * MINUTE_MS).await;
     }
     assert_eq!(channels.outcomes().await, [Value::Null], "after 2 hours");
-    assert_eq!(channels.alarms().await, 1);
+    assert_eq!(channels.degradations().await, 1);
     channels.wait(10 * MINUTE_MS).await;
     assert_eq!(channels.desk.mailer.take().len(), outage + 1);
     assert_eq!(channels.outcomes().await, ["accepted"]);

@@ -75,6 +75,7 @@ fn policy() -> notification_policy::Defined {
         urgent: Vec::new(),
         critical: Vec::new(),
         operators: Vec::new(),
+        perishable: Vec::new(),
         bands: BTreeMap::new(),
         rules: Vec::new(),
         teams: Vec::new(),
@@ -255,7 +256,11 @@ fn each_account_that_sends_nothing_is_named() {
         let mut case = Case::new();
         case.accounts.get_mut("mail").unwrap().trouble = Some(trouble);
         let expected = format!("the channel account mail {text}");
-        assert_eq!(case.of_person(), [expected.clone()], "no account is left");
+        assert_eq!(
+            case.of_person(),
+            std::slice::from_ref(&expected),
+            "no account is left"
+        );
         // Another account works, but the person has no address for it.
         case.policy.as_mut().unwrap().accounts.push("robot".into());
         let no_address = "a has no address for any account of the step".to_owned();

@@ -6,6 +6,7 @@ use domain::projections::desk_board::DeskBoard;
 use std::path::Path;
 
 use infra::Ledger;
+use infra::fleet::Refused;
 use infra::heads;
 use infra::local::{
     self, DATABASES, Look, check_keys, disagreeing, has_unread_log, integrity, is_running,
@@ -16,7 +17,8 @@ use infra::views::{Entry, Range};
 use super::integrations::{Integrations, Means, Stored, newest_token_key};
 use super::systems::Systems;
 use super::writes::{WRITES, failed_writes};
-use super::{Finding, accounts, fine, stalled, warning, wrong};
+use super::{Finding, accounts, fine, robots, stalled, warning, wrong};
+use crate::app::fleet::connection;
 use crate::cli::serve::last_site;
 use crate::cli::uploads;
 use crate::stream::{parked, project};
@@ -163,6 +165,13 @@ pub(super) async fn look(
                 Err(error) => found.push(wrong("channel accounts", error.to_string(), VIEWS)),
             }
             findings.extend(found);
+            // The subscriptions of a stopped desk do not count.
+            if is_running {
+                match refused_subscriptions(data).await {
+                    Ok(refused) => findings.extend(robots::subscriptions(&refused)),
+                    Err(error) => findings.push(wrong(robots::WHAT, error.to_string(), VIEWS)),
+                }
+            }
             // A desk that runs has stored its own public base URL.
             let served = match site {
                 None if is_running && !configured.integrations.is_empty() => {
@@ -264,6 +273,14 @@ async fn failing_accounts(
 ) -> Result<Vec<Finding>, infra::Error> {
     match local::look_at_views(data, is_running)? {
         Some(looked) => accounts::failing(&*looked.views, ledger, accounts).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Returns the subscriptions to messages of robots that the broker refuses the running desk.
+async fn refused_subscriptions(data: &Path) -> Result<Vec<Refused>, infra::Error> {
+    match local::look_at_views(data, true)? {
+        Some(looked) => connection::refused(&*looked.views).await,
         None => Ok(Vec::new()),
     }
 }

@@ -11,6 +11,7 @@ mod directory;
 mod integrations;
 #[cfg(not(feature = "aws"))]
 mod no_cloud;
+mod robots;
 mod stalled;
 mod systems;
 mod writes;
@@ -40,7 +41,8 @@ pub struct Doctor {
     pub site: Option<String>,
     /// The address of the broker of the robots, as for `serve`: check whether it accepts connections.
     ///
-    /// Only for a desk in a directory.
+    /// Only for a desk in a directory. The check does not subscribe. The subscriptions that the broker refuses a
+    /// running desk are always shown.
     #[arg(long, value_name = "URL", conflicts_with = "cost")]
     pub mqtt_broker: Option<String>,
     /// The source of departments, as for `serve`: check the steps of escalation chains with a department.

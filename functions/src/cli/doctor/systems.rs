@@ -65,10 +65,14 @@ impl<'a> Systems<'a> {
         }
         if let Some(broker) = self.broker {
             const WHAT: &str = "broker of the robots";
-            findings.push(match Address::read(broker) {
+            let mut finding = match Address::read(broker) {
                 Ok(address) => self.of_server(WHAT, &address.host, address.port).await,
                 Err(reason) => wrong(WHAT, reason, "correct --mqtt-broker, as for `serve`"),
-            });
+            };
+            if finding.advice.is_none() {
+                finding.found.push_str(SUBSCRIPTIONS_UNCHECKED);
+            }
+            findings.push(finding);
         }
         findings
     }
@@ -209,6 +213,8 @@ pub(super) fn directory(
 }
 
 const SETUP: &str = "correct the definition, and store it with `ledgerdesk setup`";
+/// The part of the result that names what the check of the broker does not show.
+const SUBSCRIPTIONS_UNCHECKED: &str = "; this check does not subscribe: a running desk reports the subscriptions that the broker refuses";
 const NETWORK: &str = "check the address, the network and whether the server runs; a private address must also be in `serve --egress`";
 
 fn no_secret(what: String, name: &str) -> Finding {

@@ -53,6 +53,17 @@ const OPERATIONS: &[Operation] = &[
 struct Robots {
     count: usize,
     robots: Vec<ShownRobot>,
+    /// The first 20 subscriptions to messages of robots that do not work. Messages with these topics do not arrive.
+    refused_subscriptions: Vec<RefusedSubscription>,
+}
+
+/// A subscription that the broker of the robots refuses.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct RefusedSubscription {
+    /// The MQTT topic filter.
+    filter: String,
+    reason: String,
 }
 
 /// A robot with its last state. Members of the state are null before its first state message.
@@ -170,9 +181,15 @@ async fn all_robots(request: Asked) -> ApiResult {
             shown.push(robot_body(&request, &robot, &state));
         }
     }
+    let refused = request.app.fleet.refused();
+    let refused = refused.into_iter().map(|one| RefusedSubscription {
+        filter: one.filter,
+        reason: one.reason,
+    });
     Ok(ok(&Robots {
         count: shown.len(),
         robots: shown,
+        refused_subscriptions: refused.collect(),
     }))
 }
 
