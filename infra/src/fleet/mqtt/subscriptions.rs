@@ -10,7 +10,7 @@ use crate::fleet::{REFUSED_MAX, Refused};
 /// Pauses before refused subscriptions are requested again. `PAUSE` is the first pause. Each attempt that leaves a
 /// refused subscription doubles the pause up to `PAUSE_MAX`.
 pub(super) const PAUSE: Duration = Duration::from_secs(1);
-pub(super) const PAUSE_MAX: Duration = Duration::from_secs(60);
+pub(super) const PAUSE_MAX: Duration = Duration::from_mins(1);
 /// Maximum time in which the broker answers the subscriptions that were requested together.
 pub(super) const ANSWER_MAX: Duration = Duration::from_secs(10);
 

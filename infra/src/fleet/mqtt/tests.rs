@@ -103,7 +103,7 @@ async fn a_refused_subscription_is_reported_and_requested_again() {
         filter: STATES.into(),
         reason: subscriptions::BY_BROKER.into(),
     };
-    assert_eq!(mqtt.refused(), [expected.clone()]);
+    assert_eq!(mqtt.refused(), std::slice::from_ref(&expected));
 
     // Other interfaces of the same connection are subscribed.
     let both = BTreeSet::from(["uagv".to_owned(), "other".to_owned()]);
@@ -148,7 +148,7 @@ async fn a_robot_requests_a_refused_subscription_again() {
     let published = reported.expect("a broker").published.clone();
     assert_eq!(published, [format!("{topic}/connection")]);
     let refused: Vec<String> = mqtt.refused().into_iter().map(|one| one.filter).collect();
-    assert_eq!(refused, [orders.clone()]);
+    assert_eq!(refused, std::slice::from_ref(&orders));
 
     broker.refuse(&[]);
     let found = wait_for(&mqtt, |found| found.refused.is_empty()).await;
