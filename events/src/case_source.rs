@@ -37,9 +37,12 @@ pub struct Started {
     /// all records of a fixed list.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub filter: String,
-    /// True if the desk read the source before and continues at the same place, with a shorter pause between two reads.
+    /// True if the desk read the source before and continues at the same place, with another pause between two reads.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub continues: bool,
+    /// The pause between two reads in milliseconds. Absent in an event from before this member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause_ms: Option<i64>,
     pub due: Moment,
 }
 impl Personals for Started {}

@@ -41,7 +41,7 @@ use serde_json::{Map, Value, json};
 use tests::{MORNING, TRUSTED, TestDesk};
 use tower::ServiceExt as _;
 
-use self::imitated::{External, ExternalState, Fate, all_faults, title_of};
+use self::imitated::{External, ExternalState, Fate, RARE_FAULTS, all_faults, title_of};
 use crate::harness::crashing::{CrashPoint, Crashing};
 use crate::harness::runs::{self, Counts, Totals, add_counts, assert_found};
 use crate::harness::{self, Action, Desk, Setup, by, open_ticket};
@@ -279,6 +279,7 @@ impl<'a> runs::World<'a> for World<'a> {
             dice: Dice::new(seed ^ 0x00e7),
             faults,
             faults_left,
+            rare_faults_left: RARE_FAULTS,
             forbids: seed % 5 == 2,
             shows_tags: dice.below(2) == 0,
             forgets_tags: sabotage == Sabotage::ForgottenTags,

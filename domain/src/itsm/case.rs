@@ -186,7 +186,9 @@ impl Binding {
         }
         let last = self.comparisons.get(&compared.field);
         let was_known = last.is_none_or(|last| last.unknown.is_empty());
-        compared.agreement == self.agreement_of(&compared.field)
+        let reason = last.map_or("", |last| last.reason.as_str());
+        compared.reason == reason
+            && compared.agreement == self.agreement_of(&compared.field)
             && compared.unknown.is_empty() == was_known
     }
 }

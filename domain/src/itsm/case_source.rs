@@ -98,6 +98,9 @@ pub struct CaseSource {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub filter: String,
     pub is_running: bool,
+    /// The pause between two reads in milliseconds. `None` if a version before this member started the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause_ms: Option<i64>,
     /// The number of records on a page, because a larger page was too long. `None` for the largest number of the kind of
     /// source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -126,22 +129,26 @@ impl Decider for CaseSource {
                 at,
             } => {
                 let continues = self.is_running && self.filter == *filter;
+                if continues && self.pause_ms == Some(*pause_ms) {
+                    return Ok(Vec::new());
+                }
                 // After a failed read, the source possibly demanded a pause.
                 let is_soon =
                     self.attempts.failures > 0 || self.attempts.due <= at.plus_ms(*pause_ms);
-                Ok(if continues && is_soon {
-                    Vec::new()
-                } else {
-                    vec![
-                        Started {
-                            source: source.clone(),
-                            filter: filter.clone(),
-                            continues,
-                            due: *at,
-                        }
-                        .into(),
-                    ]
-                })
+                Ok(vec![
+                    Started {
+                        source: source.clone(),
+                        filter: filter.clone(),
+                        continues,
+                        pause_ms: Some(*pause_ms),
+                        due: if continues && is_soon {
+                            self.attempts.due
+                        } else {
+                            *at
+                        },
+                    }
+                    .into(),
+                ])
             }
             Command::Stop if !self.is_running => Ok(Vec::new()),
             Command::Stop => Ok(vec![Stopped {}.into()]),
@@ -169,6 +176,8 @@ impl Decider for CaseSource {
             Command::Page(read) => {
                 // A message that arrived during the read can concern a page that was read before it.
                 let is_due = read.has_more || self.hints > read.hints;
+                // The pause can have changed during the read.
+                let pause_ms = self.pause_ms.unwrap_or(read.pause_ms);
                 Ok(vec![
                     PageRead {
                         attempt: read.attempt,
@@ -178,7 +187,7 @@ impl Decider for CaseSource {
                         hints: read.hints,
                         cursor: read.cursor.clone(),
                         has_more: read.has_more,
-                        due: read.at.plus_ms(if is_due { 0 } else { read.pause_ms }),
+                        due: read.at.plus_ms(if is_due { 0 } else { pause_ms }),
                     }
                     .into(),
                 ])
@@ -208,10 +217,13 @@ impl Decider for CaseSource {
         match event {
             CaseSourceEvent::Started(started) => {
                 self.source.clone_from(&started.source);
-                self.attempts.begin_again(started.due);
                 self.is_running = true;
                 self.filter.clone_from(&started.filter);
-                if !started.continues {
+                self.pause_ms = started.pause_ms;
+                if started.continues {
+                    self.attempts.due = started.due;
+                } else {
+                    self.attempts.begin_again(started.due);
                     self.cursor.clear();
                     self.has_more = false;
                     self.page_size = None;
@@ -388,9 +400,7 @@ mod tests {
             pause_ms,
             at: NOW,
         };
-        for pause_ms in [300_000, 600_000] {
-            assert_eq!(waiting.decide(&with_pause(pause_ms, ""), &()), Ok(vec![]));
-        }
+        assert_eq!(waiting.decide(&with_pause(300_000, ""), &()), Ok(vec![]));
         let next = |command: &Command| {
             let mut next = waiting.clone();
             for event in waiting.decide(command, &()).expect("accepted") {
@@ -405,8 +415,16 @@ mod tests {
         );
         let other = next(&with_pause(300_000, "open"));
         assert_eq!((other.cursor.as_str(), other.attempts.due), ("", NOW));
-        let failed = after(&[start(), fail(1, Some(900_000))]);
-        assert_eq!(failed.decide(&with_pause(60_000, ""), &()), Ok(vec![]));
+        // A longer pause, and a pause that the source demanded, do not change the time of the next read.
+        let longer = next(&with_pause(600_000, ""));
+        assert_eq!(longer.attempts.due, waiting.attempts.due);
+        let demanded = [start(), fail(1, Some(900_000)), with_pause(60_000, "")];
+        let demanded = after(&demanded);
+        assert_eq!(demanded.attempts.due, NOW.plus_ms(900_000));
+        assert_eq!(demanded.attempts.failures, 1);
+        // The pause changed while a read was running, which knows only the earlier pause.
+        let during = after(&[start(), with_pause(60_000, ""), read(1, false)]);
+        assert_eq!(during.attempts.due, NOW.plus_ms(60_000));
     }
 
     #[test]

@@ -53,6 +53,7 @@ use events::notification::{
     Acted, Completed, DeliveryEnded, FallbackStarted, Held, InboxState, Mode, NotRepeated,
     NotificationEvent, Outcome, Outdated, Requested, Role, Route, Routed, SkipReason, Skipped,
 };
+use events::preference::Category;
 use events::{Moment, Personal};
 use serde::{Deserialize, Serialize};
 
@@ -486,7 +487,17 @@ impl Notification {
             Phase::Completed(one)
                 if one.outcome == Outcome::InboxOnly && !bounce::is_settled(&one.reason)
         );
-        is_reported && has_accounts && is_in_inbox_only
+        // A person who does not want messages that only inform loses nothing.
+        let is_declined = self.routed.as_ref().is_some_and(|routed| {
+            routed.routes.is_empty() && routed.skipped.iter().any(|one| is_choice(one.reason))
+        });
+        let only_informs = self.requested.as_ref().is_some_and(|requested| {
+            matches!(
+                requested.fact.category(),
+                Category::Updated | Category::Commented | Category::Resolved
+            )
+        });
+        is_reported && has_accounts && is_in_inbox_only && !(is_declined && only_informs)
     }
 
     /// Returns true if no message was sent because the recipient has no address that works for any of the channel
@@ -510,7 +521,10 @@ impl Notification {
             && is_in_inbox_only
             && routed.routes.is_empty()
             && routed.skipped.iter().any(is_of_address)
-            && !routed.skipped.iter().any(|one| is_choice(one.reason))
+            && !routed
+                .skipped
+                .iter()
+                .any(|one| is_choice(one.reason) || one.reason == SkipReason::Perished)
     }
 }
 
@@ -904,6 +918,20 @@ mod tests {
             ];
             assert!(unreached(urgent(), untried), "{reason:?}");
         }
+        let informing = Requested {
+            fact: Fact::Progressed,
+            ..urgent()
+        };
+        for (reason, expected) in [
+            (SkipReason::NoAddress, true),
+            (SkipReason::ChannelOff, false),
+        ] {
+            let untried = vec![
+                skipped(&[reason]).into(),
+                ended_with(Outcome::InboxOnly, "x"),
+            ];
+            assert_eq!(unreached(informing.clone(), untried), expected);
+        }
         // The policy names no account, so the inbox is the only channel.
         let without_accounts = vec![routed(&[]).into(), ended_with(Outcome::InboxOnly, "x")];
         assert!(!unreached(urgent(), without_accounts));
@@ -926,7 +954,7 @@ mod tests {
 
     #[test]
     fn only_a_person_without_a_working_address_lacks_one() {
-        use SkipReason::{ChannelOff, Disabled, NoAddress, Suppressed};
+        use SkipReason::{ChannelOff, Disabled, NoAddress, Perished, Suppressed};
         let lacks = |role, reasons: &[SkipReason]| {
             let requested = Requested {
                 role,
@@ -945,6 +973,7 @@ mod tests {
             (&[NoAddress, Disabled][..], true),
             (&[Disabled][..], false),
             (&[NoAddress, ChannelOff][..], false),
+            (&[Perished, NoAddress][..], false),
             (&[][..], false),
         ] {
             assert_eq!(lacks(Role::Processor, reasons), expected, "{reasons:?}");

@@ -63,10 +63,13 @@ pub fn compute(requested: &Requested, band: Band, now: Moment) -> Computed {
     }
 }
 
-/// Returns the strategy. A step of an escalation chain never waits for a batch, because the next step follows soon.
+/// Returns the strategy. A step of an escalation chain never waits for a batch, because the next step follows soon. The
+/// message that nobody answered does not wait either.
 fn strategy(fact: Fact, score: u32) -> Strategy {
     match score {
-        _ if fact == Fact::EscalationStep => Strategy::Escalation,
+        _ if matches!(fact, Fact::EscalationStep | Fact::EscalationExhausted) => {
+            Strategy::Escalation
+        }
         ESCALATION_MIN.. => Strategy::Escalation,
         IMMEDIATE_MIN.. => Strategy::Immediate,
         STANDARD_MIN.. => Strategy::Standard,

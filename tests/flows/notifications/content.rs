@@ -143,6 +143,7 @@ async fn the_report_about_an_account_names_it_and_another_account_sends_it() {
     let policy = "[policy]\naccounts = [\"mail\", \"ops_robot\"]\noperators = [\"admin\"]\n";
     let channels = Channels::open_with(&[MAIL, ROBOT, policy].concat()).await;
     channels.reachable(None).await;
+    channels.has_mail("lisi").await;
     let preferences = json!({
         "language": "en",
         "addresses": { "email": "admin@example.com", "dingtalk": "dt-admin" },
@@ -193,6 +194,7 @@ async fn an_operator_gets_no_title_of_a_ticket_that_the_operator_may_not_read() 
     );
     let channels = Channels::open_with(&[MAIL, ROBOT, policy].concat()).await;
     channels.has_mail("zhangsan").await;
+    channels.has_mail("lisi").await;
     let now = json!({ "addresses": { "dingtalk": "dt-one" } });
     let batch = json!({
         "addresses": { "dingtalk": "dt-one" },

@@ -91,6 +91,7 @@ async fn a_plan_without_further_calls_sends_nothing_and_says_so() {
     channels.reachable(None).await;
     channels.submit().await;
     assert_eq!(channels.newest("zhangsan").await["outcome"], "accepted");
+    channels.desk.clock.advance(1_000);
     channels.submit().await;
     let newest = channels.newest("zhangsan").await;
     let failed = &newest["deliveries"][0];

@@ -47,6 +47,10 @@ pub(super) enum Fault {
 const FORBIDDEN: &str = "Forbidden";
 /// The operations without which each decision is still found.
 const FORBIDDEN_OPERATIONS: [&str; 2] = ["ticket_approval_result", "callback_failed_ticket"];
+/// The operation with the fewest calls.
+const RARE: &str = "callback_failed_ticket";
+/// Maximum number of faults of the operation [`RARE`] in one run.
+pub(super) const RARE_FAULTS: usize = 2;
 /// All operations of the imitated external systems.
 const OPERATIONS: [&str; 10] = [
     "create_ticket",
@@ -135,6 +139,7 @@ pub(super) struct ExternalState {
     /// Probability of a fault in one request, in percent.
     pub(super) faults: usize,
     pub(super) faults_left: usize,
+    pub(super) rare_faults_left: usize,
     /// Whether the account of the desk has no right for the operations in [`FORBIDDEN_OPERATIONS`].
     pub(super) forbids: bool,
     /// Whether the result of a search contains the tags of the tickets.
@@ -153,10 +158,18 @@ pub(super) struct ExternalState {
 
 impl ExternalState {
     fn next_fault(&mut self, operation: &str) -> Option<Fault> {
-        if self.faults_left == 0 || self.dice.below(100) >= self.faults {
-            return None;
+        if operation == RARE {
+            // Few of its calls come while other faults are left, so it has faults of its own.
+            if self.faults == 0 || self.rare_faults_left == 0 || self.dice.below(2) == 0 {
+                return None;
+            }
+            self.rare_faults_left -= 1;
+        } else {
+            if self.faults_left == 0 || self.dice.below(100) >= self.faults {
+                return None;
+            }
+            self.faults_left -= 1;
         }
-        self.faults_left -= 1;
         let fault = FAULTS[self.dice.below(FAULTS.len())];
         let name = format!("{operation} {fault:?}");
         *self.fault_counts.entry(name).or_default() += 1;

@@ -56,14 +56,20 @@ impl Writeback {
     /// Returns the numbers of the remarks that the next write contains. A remark that was refused before has a write of its
     /// own, so that it does not hold others back.
     pub fn next_notes(&self) -> Vec<u64> {
-        let is_refused = |remark: &u64| self.refused_notes.contains_key(remark);
-        let most = match self.notes.first() {
-            _ if self.is_alone => 0,
-            Some(first) if is_refused(first) => return vec![*first],
-            _ => NOTES_MAX,
-        };
-        let notes = self.notes.iter().take(most).copied();
-        notes.take_while(|remark| !is_refused(remark)).collect()
+        let refusals = |remark: &u64| self.refused_notes.get(remark).map_or(0, |one| one.count);
+        let notes = || self.notes.iter().copied();
+        // The first one of those with the fewest refusals.
+        let first = notes().min_by_key(refusals).filter(|_| !self.is_alone);
+        match first {
+            None => Vec::new(),
+            Some(first) if refusals(&first) == 0 => notes()
+                .filter(|remark| refusals(remark) == 0)
+                .take(NOTES_MAX)
+                .collect(),
+            // The values are written first, without the refused remark.
+            Some(_) if !self.fields.is_empty() => Vec::new(),
+            Some(first) => vec![first],
+        }
     }
 
     pub(super) fn has_tried_notes(&self) -> bool {

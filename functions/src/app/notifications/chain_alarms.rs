@@ -12,7 +12,7 @@ use events::escalation_chain::Defined;
 use events::standing_check::CHECK;
 use events::{Meta, PersonId};
 use infra::commit::hex;
-use infra::ledger::{NoContext, command_id};
+use infra::ledger::NoContext;
 use infra::{CommandEnvelope, Error, ExecuteError};
 
 use super::standing_check::{Around, Needed, gaps, needed, teams_of};
@@ -92,7 +92,9 @@ pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
     };
     let envelope = CommandEnvelope {
         stream: due.stream.clone(),
-        command_id: command_id(&["standing_check", &due.id()]),
+        // A repetition is harmless, because the result of a check moves the time of the next one. A changed definition can
+        // make another check due at the same time, so the time does not identify a check.
+        command_id: app.ledger.fresh_id(),
         meta: Meta::system(due.stream.clone(), due.stream.clone()),
     };
     match app

@@ -129,6 +129,11 @@ async fn text(
 fn is_for_operators(fact: Fact) -> bool {
     matches!(
         fact,
-        Fact::NodeFailed | Fact::ProcessorsMissing | Fact::CallbackFailed | Fact::Unreached
+        Fact::NodeFailed
+            | Fact::ProcessorsMissing
+            | Fact::CallbackFailed
+            | Fact::Unreached
+            | Fact::AddressMissing
+            | Fact::EscalationExhausted
     )
 }

@@ -29,7 +29,7 @@ use super::group_messages::{self, Meaning};
 use super::mails::files::{self, Fate};
 use super::replies::{self, Reply};
 use super::{bot_keys, bounces, certificates, feedback, identities, mails, message, notify};
-use super::{preferences, unanswered};
+use super::{preferences, templates, unanswered};
 use crate::App;
 use crate::app::history::history_from;
 use crate::app::itsm::callbacks;
@@ -534,7 +534,11 @@ async fn after(
         .load::<Ticket>(&requested.ticket.stream())
         .await?;
     card.ticket = loaded.aggregate.0;
-    let mut content = message::content(app, requested, card, language, &zone).await?;
+    let content = message::content(app, requested, card, language, &zone).await?;
+    let account = app.configuration.channel_account(&claim.account).await?;
+    let channel = account.map_or_else(String::new, |account| account.channel);
+    let mut content =
+        templates::without_masked(app, requested, card, &channel, language, &zone, content).await?;
     answer.clone_into(&mut content.intro);
     let notification = app.ledger.load::<Notification>(&claim.notification).await?;
     let used = notification.aggregate.0.acted;

@@ -146,6 +146,7 @@ pub(super) fn reasons(status: StatusCode) -> std::collections::BTreeSet<&'static
     }
     let named = [
         (StatusCode::CONFLICT, NotApplied::HasApply(String::new())),
+        (StatusCode::CONFLICT, NotApplied::SwitchedOff(String::new())),
         (StatusCode::NOT_FOUND, NotApplied::NotExists(String::new())),
     ];
     let named = named.iter().filter(|(known, _)| *known == status);

@@ -50,6 +50,10 @@ const OPERATIONS: &[Operation] = &[
 /// All robots.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the names are members of the API"
+)]
 struct Robots {
     count: usize,
     robots: Vec<ShownRobot>,

@@ -573,7 +573,11 @@ async fn remark(visit: &Visit, form: &Form) -> Outcome {
 async fn change_group(visit: &Visit, form: &Form, opens: bool) -> Outcome {
     let (sn, _) = found(visit).await?;
     let (app, person) = (visit.app(), &visit.session.person);
-    let (id, meta) = (id_of(visit, form), visit.meta());
+    // Both forms of the page have the same value of `once`.
+    let change = if opens { "open-group" } else { "close-group" };
+    let once = form.text("once");
+    let id = command_id(&["console", change, visit.session.person.as_str(), &once]);
+    let meta = visit.meta();
     let changed = if opens {
         chat_groups::request_by(app, &sn, person, id, meta).await
     } else {

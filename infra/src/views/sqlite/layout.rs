@@ -12,7 +12,7 @@ use crate::sqlite::{connect, failed};
 
 /// The layout version of `views.db`. A file with another layout is emptied, and the desk fills the
 /// file again from the ledger.
-pub(super) const LAYOUT: i64 = 10;
+pub(super) const LAYOUT: i64 = 11;
 
 pub(super) const CREATE: &str = "
     CREATE TABLE IF NOT EXISTS documents (

@@ -95,9 +95,11 @@ impl Groups {
         self.platform.texts(written.chat).split_off(before)
     }
 
-    /// Sends a message to which the desk gives one answer, and returns this answer.
+    /// Sends a message to which the desk gives one answer, and returns this answer. The desk can also report a new state of
+    /// the ticket to the group; such a message is no answer. Its text is empty in Feishu, where it is a card.
     pub(super) async fn answer(&self, written: Written<'_>) -> String {
-        let answers = self.say(written).await;
+        let mut answers = self.say(written).await;
+        answers.retain(|text| !text.is_empty() && !text.starts_with("工单有新进展"));
         let [answer] = <[String; 1]>::try_from(answers).expect("one answer");
         answer
     }

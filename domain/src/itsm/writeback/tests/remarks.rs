@@ -189,3 +189,23 @@ fn a_refused_remark_does_not_hold_others_back() {
     let mixed = all_of(&next, &[note(3, 0), again(2, "r3")]);
     assert_eq!(mixed.next_notes(), [3]);
 }
+
+#[test]
+fn a_remark_that_was_refused_more_often_waits_for_the_others() {
+    let refused = || Answer::Rejected("HTTP 400".into());
+    let first = answered(&begun(&all(&[note(1, 0), note(2, 0)])), refused());
+    let second = repeated(&first, &[1, 2], "r2", refused());
+    assert_eq!(second.unwritten_notes, BTreeSet::from([1, 2]));
+    let third = repeated(&second, &[1, 2], "r3", Answer::Written);
+    assert_eq!((third.is_open, third.next_notes()), (true, vec![1]));
+    assert!(!third.unwritten_notes.contains(&2));
+}
+
+#[test]
+fn a_status_is_written_without_a_refused_remark() {
+    let refused = Answer::Rejected("HTTP 400".into());
+    let first = answered(&begun(&all(&[note(1, 0)])), refused);
+    let mixed = all_of(&first, &[request("9", 3, "c2"), again(1, "r2")]);
+    assert!(!mixed.fields.is_empty());
+    assert!(mixed.next_notes().is_empty(), "{mixed:?}");
+}

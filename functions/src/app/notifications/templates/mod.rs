@@ -10,7 +10,7 @@ pub mod values;
 
 use std::sync::Arc;
 
-use domain::notification::content::{Content, Link, labelled};
+use domain::notification::content::{Content, Link, labelled, one_line};
 use domain::notification::template::{Command, NotificationTemplate, Rejection, Version, stream};
 use domain::views::ticket_card::TicketCard;
 use events::notification::{Fact, Requested};
@@ -439,6 +439,39 @@ pub async fn apply(
     Ok(finish(discreet(content, version, language, format)))
 }
 
+/// Returns the content with the built-in texts, without the values that the published template for its fact masks. A
+/// message that is replaced after the press of a button has such a content.
+pub async fn without_masked(
+    app: &App,
+    requested: &Requested,
+    card: &TicketCard,
+    channel: &str,
+    language: Language,
+    zone: &TimeZone,
+    content: Content,
+) -> Result<Content, Error> {
+    let key = key_of(requested.fact);
+    let template = app.configuration.notification_template(&key).await?;
+    let format = formats::format_of(channel);
+    let text = template
+        .published()
+        .and_then(|version| formats::text_of(&version.texts, formats::locale(language), format));
+    let Some(text) = text.filter(|text| !text.masked.is_empty()) else {
+        return Ok(content);
+    };
+    let source = Source {
+        ticket: &requested.ticket,
+        card,
+        person: &requested.person,
+        node: requested.label(),
+        priority: &requested.priority,
+        language,
+        zone,
+    };
+    let values = values::values(app, source).await?;
+    Ok(concealed(content, text, &values))
+}
+
 /// Returns the content of a digest with the texts of its template, if a version is published. `content` has the built-in
 /// texts. The lines of the digest follow the rendered text, which has no values of tickets.
 pub async fn apply_to_digest(
@@ -503,11 +536,13 @@ fn discreet(
 /// the subject, the node in the closing, the name of the person in the intro, and most of them are lines of their own.
 fn concealed(mut content: Content, text: &Text, values: &engine::Values) -> Content {
     for name in &text.masked {
-        let Some(value) = values.get(name.as_str()) else {
+        // The built-in texts have the value on one line, and shortened.
+        let Some(raw) = values.get(name.as_str()).filter(|raw| !raw.is_empty()) else {
             continue;
         };
+        let value = one_line(raw);
         for (_, shown) in &mut content.values {
-            if *shown == *value {
+            if *shown == *raw || *shown == value {
                 MASK.clone_into(shown);
             }
         }
@@ -517,7 +552,10 @@ fn concealed(mut content: Content, text: &Text, values: &engine::Values) -> Cont
             "assignee.name" => &mut content.intro,
             _ => continue,
         };
-        *part = part.replace(value.as_str(), MASK);
+        *part = part.replace(raw.as_str(), MASK);
+        if !value.is_empty() {
+            *part = part.replace(value.as_str(), MASK);
+        }
     }
     content
 }

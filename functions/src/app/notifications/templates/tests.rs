@@ -192,6 +192,14 @@ fn the_built_in_texts_do_not_show_a_masked_value() {
     };
     let built_in = filled("work_assigned", "email", &text, &values(), content.clone());
     assert_eq!(built_in.subject, "New work: ***");
+    // The built-in texts have the title on one line.
+    let mut broken = (*values()).clone();
+    broken.insert("ticket.title", "Two\nlines".into());
+    let mut on_one_line = content.clone();
+    on_one_line.subject = labelled("New work", "Two lines");
+    let broken = Arc::new(broken);
+    let built_in_broken = filled("work_assigned", "email", &text, &broken, on_one_line);
+    assert_eq!(built_in_broken.subject, "New work: ***");
     assert_eq!(built_in.values[1].1, "***");
     assert_eq!(built_in.values[0], content.values[0]);
     // A text without a subject keeps the built-in subject.

@@ -9,9 +9,9 @@ use infra::ledger::NoContext;
 use infra::source::{self, Api, Source};
 use infra::{CommandEnvelope, Error, ExecuteError};
 
-use super::Outcome;
 use super::findings::Remarks;
 use super::repair::{Lasting, repair};
+use super::{Outcome, reading};
 use crate::App;
 use crate::app::itsm::assignees::Accounts;
 use crate::app::itsm::sources::WriteRequest;
@@ -183,6 +183,13 @@ impl Comparison<'_> {
         let read = match self.read(has_notes).await? {
             Ok(read) => read,
             Err(outcome) => {
+                if let Outcome::Denied(_) = &outcome
+                    && self.is_readable_so_far()
+                    && let Some(reason) = reading::probe(self.app, self.defined).await?
+                {
+                    // Nothing is known about this record, so its known difference stays.
+                    return Ok(Outcome::Unreachable(reason));
+                }
                 // The source can still answer about other records.
                 if let Outcome::Rejected(reason) | Outcome::Denied(reason) = &outcome {
                     self.store_unreadable(reason).await?;
@@ -230,6 +237,12 @@ impl Comparison<'_> {
             repair(&difference).await?;
         }
         Ok(Outcome::Compared(worst))
+    }
+
+    /// Returns false if the last comparison could not read the record.
+    fn is_readable_so_far(&self) -> bool {
+        let mut comparisons = self.binding.comparisons.values();
+        comparisons.all(|compared| compared.unknown.is_empty())
     }
 
     /// Requests again the values of a failed write that the record has in the meantime. The write then reads the record, and

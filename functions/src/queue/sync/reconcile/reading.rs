@@ -139,7 +139,7 @@ pub(super) async fn probe(app: &App, defined: &Defined) -> Result<Option<String>
     let status = response.as_ref().ok().map(|response| response.status);
     Ok(match api.record(&response) {
         Answer::Rejected(reason) if status == Some(401) => Some(reason),
-        Answer::NotSent(reason) | Answer::Unclear(reason) if status != Some(200) => Some(reason),
+        Answer::NotSent(reason) | Answer::Unclear(reason) if status.is_none() => Some(reason),
         _ => None,
     })
 }
