@@ -49,18 +49,18 @@ pub struct Look {
     pub blob: Arc<dyn Blob>,
     /// Whether the directory contains a key store.
     pub has_keys: bool,
-    /// The configured other systems.
-    pub configured: Configured,
+    pub streams: Streams,
 }
 
-/// The names of the event streams of the configured other systems, and of the escalation chains.
-#[derive(Clone, Debug, Default)]
-pub struct Configured {
-    pub integrations: Vec<String>,
-    pub application_kinds: Vec<String>,
-    pub channel_accounts: Vec<String>,
-    pub escalation_chains: Vec<String>,
-    pub platforms: Vec<String>,
+/// Lists the event streams of a data directory.
+#[derive(Clone)]
+pub struct Streams(Arc<store::sqlite::Sqlite>);
+
+impl Streams {
+    /// Returns the names of all event streams of an aggregate, such as `integration`.
+    pub fn of(&self, aggregate: &str) -> Result<Vec<String>, Error> {
+        self.0.streams(&format!("{aggregate}-"))
+    }
 }
 
 /// The views (stored documents for reading) and the work queues of a directory, opened read-only.
@@ -185,9 +185,9 @@ pub fn look(directory: &Path, is_written: bool) -> Result<Look, Error> {
 /// `is_written` is false, some reads use no locks, so a concurrent write of the desk could cause
 /// wrong results.
 pub fn look_apart(directory: &Path, keys_at: &Path, is_written: bool) -> Result<Look, Error> {
-    let store = store::sqlite::Sqlite::look(directory, is_written)?;
-    let attachments = store.streams("attachment-")?;
-    let configured = configured(&store)?;
+    let store = Arc::new(store::sqlite::Sqlite::look(directory, is_written)?);
+    let streams = Streams(store.clone());
+    let attachments = streams.of("attachment")?;
     let has_keys = has_keys(keys_at);
     let keys: Arc<dyn Keys> = if has_keys {
         Arc::new(keys::sqlite::Sqlite::look(
@@ -198,29 +198,13 @@ pub fn look_apart(directory: &Path, keys_at: &Path, is_written: bool) -> Result<
     } else {
         Arc::new(keys::memory::Memory::new(Arc::new(SystemRng)))
     };
-    let ledger = Ledger::new(
-        Arc::new(store),
-        keys,
-        Arc::new(SystemClock),
-        Arc::new(SystemRng),
-    );
+    let ledger = Ledger::new(store, keys, Arc::new(SystemClock), Arc::new(SystemRng));
     Ok(Look {
         ledger,
         attachments,
-        configured,
+        streams,
         blob: Arc::new(files(directory)),
         has_keys,
-    })
-}
-
-/// Returns the names of the event streams that `ledgerdesk doctor` checks.
-fn configured(store: &store::sqlite::Sqlite) -> Result<Configured, Error> {
-    Ok(Configured {
-        integrations: store.streams("integration-")?,
-        application_kinds: store.streams("application_kind-")?,
-        channel_accounts: store.streams("channel_account-")?,
-        escalation_chains: store.streams("escalation_chain-")?,
-        platforms: store.streams("platform-")?,
     })
 }
 

@@ -144,6 +144,7 @@ async fn the_report_about_an_account_names_it_and_another_account_sends_it() {
     let channels = Channels::open_with(&[MAIL, ROBOT, policy].concat()).await;
     channels.reachable(None).await;
     channels.has_mail("lisi").await;
+    channels.has_mail("wangwu").await;
     let preferences = json!({
         "language": "en",
         "addresses": { "email": "admin@example.com", "dingtalk": "dt-admin" },
@@ -195,6 +196,7 @@ async fn an_operator_gets_no_title_of_a_ticket_that_the_operator_may_not_read() 
     let channels = Channels::open_with(&[MAIL, ROBOT, policy].concat()).await;
     channels.has_mail("zhangsan").await;
     channels.has_mail("lisi").await;
+    channels.has_mail("wangwu").await;
     let now = json!({ "addresses": { "dingtalk": "dt-one" } });
     let batch = json!({
         "addresses": { "dingtalk": "dt-one" },

@@ -123,7 +123,7 @@ pub(super) async fn look(
         attachments,
         blob,
         has_keys,
-        configured,
+        streams,
     } = match local::look(data, is_running) {
         Ok(look) => look,
         Err(error) => {
@@ -151,14 +151,22 @@ pub(super) async fn look(
                 uploads::look(&ledger, &attachments, &*blob, has_keys).await,
             ));
             findings.extend(views(data, head.position, is_running).await);
+            let mut listed = |aggregate: &str| {
+                streams.of(aggregate).unwrap_or_else(|error| {
+                    findings.push(wrong(aggregate, error.to_string(), RESTORE_LEDGER));
+                    Vec::new()
+                })
+            };
+            let defined = listed("integration");
+            let kinds = listed("application_kind");
+            let accounts = listed("channel_account");
             let integrations = Integrations::new(&ledger, MEANS);
-            findings.extend(integrations.check(&configured.integrations).await);
-            findings.extend(integrations.mappings(&configured.integrations).await);
-            findings.extend(integrations.services(&configured.application_kinds).await);
+            findings.extend(integrations.check(&defined).await);
+            findings.extend(integrations.mappings(&defined).await);
+            findings.extend(integrations.services(&kinds).await);
             let systems = Systems::new(&ledger, broker, people);
-            let mut found = systems.look(&configured).await;
-            let accounts = &configured.channel_accounts;
-            match failing_accounts(data, is_running, &ledger, accounts).await {
+            let mut found = systems.look(&accounts, &streams).await;
+            match failing_accounts(data, is_running, &ledger, &accounts).await {
                 Ok(failing) => failing
                     .into_iter()
                     .for_each(|one| put_unless_wrong(&mut found, one)),
@@ -174,15 +182,13 @@ pub(super) async fn look(
             }
             // A desk that runs has stored its own public base URL.
             let served = match site {
-                None if is_running && !configured.integrations.is_empty() => {
-                    served_site(data).await
-                }
+                None if is_running && !defined.is_empty() => served_site(data).await,
                 _ => None,
             };
             if let Some(site) = site.or(served.as_deref()) {
                 let key = token_key(&ledger).await;
                 findings.push(integrations.own_address(site, key).await);
-            } else if !configured.integrations.is_empty() {
+            } else if !defined.is_empty() {
                 findings.push(integrations.no_own_address());
             }
         }

@@ -11,7 +11,7 @@ use infra::channel::{self, email};
 use infra::directory::Directory;
 use infra::fleet::mqtt::Address;
 use infra::http::Url;
-use infra::local::Configured;
+use infra::local::Streams;
 use infra::mailbox;
 use infra::{Error, Ledger};
 use serde_json::Value;
@@ -46,21 +46,28 @@ impl<'a> Systems<'a> {
     }
 
     /// Checks all configured channel accounts and platforms, and the broker.
-    pub(super) async fn look(&self, configured: &Configured) -> Vec<Finding> {
+    pub(super) async fn look(&self, accounts: &[String], streams: &Streams) -> Vec<Finding> {
         let mut findings = Vec::new();
-        for stream in &configured.channel_accounts {
+        let mut listed = |aggregate: &str| {
+            streams.of(aggregate).unwrap_or_else(|error| {
+                findings.push(unread(error));
+                Vec::new()
+            })
+        };
+        let (all_chains, platforms) = (listed("escalation_chain"), listed("platform"));
+        for stream in accounts {
             findings.push(self.channel_account(stream).await.unwrap_or_else(unread));
             let of_mailbox = self.mailbox(stream).await;
             findings.extend(of_mailbox.unwrap_or_else(|error| Some(unread(error))));
         }
         let directory = directory(self.directory, self.ledger, &mut findings);
-        for stream in &configured.escalation_chains {
+        for stream in &all_chains {
             match chains::check(self.ledger, directory.as_deref(), stream, true).await {
                 Ok(found) => findings.extend(found),
                 Err(error) => findings.push(unread(error)),
             }
         }
-        for stream in &configured.platforms {
+        for stream in &platforms {
             findings.push(self.platform(stream).await.unwrap_or_else(unread));
         }
         if let Some(broker) = self.broker {
