@@ -47,10 +47,10 @@ pub(super) enum Fault {
 const FORBIDDEN: &str = "Forbidden";
 /// The operations without which each decision is still found.
 const FORBIDDEN_OPERATIONS: [&str; 2] = ["ticket_approval_result", "callback_failed_ticket"];
-/// The operation with the fewest calls.
-const RARE: &str = "callback_failed_ticket";
-/// Maximum number of faults of the operation [`RARE`] in one run.
-pub(super) const RARE_FAULTS: usize = 2;
+/// The operations with the fewest calls.
+const RARE: [&str; 2] = ["callback_failed_ticket", "ticket_approval_result"];
+/// Maximum number of faults of the operations [`RARE`] in one run.
+pub(super) const RARE_FAULTS: usize = 4;
 /// All operations of the imitated external systems.
 const OPERATIONS: [&str; 10] = [
     "create_ticket",
@@ -158,8 +158,8 @@ pub(super) struct ExternalState {
 
 impl ExternalState {
     fn next_fault(&mut self, operation: &str) -> Option<Fault> {
-        if operation == RARE {
-            // Few of its calls come while other faults are left, so it has faults of its own.
+        if RARE.contains(&operation) {
+            // Few of these calls come while other faults are left, so they have faults of their own.
             if self.faults == 0 || self.rare_faults_left == 0 || self.dice.below(2) == 0 {
                 return None;
             }
