@@ -124,7 +124,7 @@ pub enum Fact {
     LoadHigh,
     /// The execution of a script for the ticket waits for the approval of the recipient.
     ExecutionApproval,
-    /// All steps of an escalation are over, and nobody has acknowledged the ticket.
+    /// All steps of an escalation are over, and no person has acknowledged the ticket.
     EscalationExhausted,
     /// A person has no address that works for any channel account of a notification. The operators get this notification
     /// once for each person. The ticket is the one of the first notification that no account could send.

@@ -64,7 +64,7 @@ pub fn compute(requested: &Requested, band: Band, now: Moment) -> Computed {
 }
 
 /// Returns the strategy. A step of an escalation chain never waits for a batch, because the next step follows soon. The
-/// message that nobody answered does not wait either.
+/// message that all steps of an escalation are over does not wait either.
 fn strategy(fact: Fact, score: u32) -> Strategy {
     match score {
         _ if matches!(fact, Fact::EscalationStep | Fact::EscalationExhausted) => {

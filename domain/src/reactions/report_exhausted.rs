@@ -1,4 +1,4 @@
-//! Requests a notification for the operators of the desk when all steps of an escalation are over and nobody has
+//! Requests a notification for the operators of the desk when all steps of an escalation are over and no person has
 //! acknowledged the ticket.
 
 use events::escalation::EscalationEvent;

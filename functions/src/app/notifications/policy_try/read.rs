@@ -246,7 +246,7 @@ impl Reader<'_> {
     /// Reads one commit of a notification. Only notifications without an event of a ticket are taken from here: steps
     /// of escalations, reminders of workflows, approvals of scripts, failed callbacks, accounts whose messages fail,
     /// urgent messages that no channel accepted, people without an address, and escalations and chains that reached
-    /// nobody.
+    /// no person.
     async fn notification(&mut self, commit: &Commit) -> Result<(), TryError> {
         if commit.first != 1 || !self.includes(commit.at) {
             return Ok(());
