@@ -130,8 +130,27 @@ async fn doctor_checks_integrations_and_the_callback_address() {
     assert!(output_text.contains(&reached), "{output_text}");
     // The external ITSM got only requests that change nothing.
     let paths = paths.lock().expect("no holder panics").clone();
+    let (operations, others): (Vec<_>, Vec<_>) = paths
+        .iter()
+        .map(|path| path.split_once("/v2/itsm/").unwrap_or((path, "")))
+        .partition(|(behavior, _)| *behavior == "good");
+    let of_good: Vec<&str> = operations.iter().map(|(_, operation)| *operation).collect();
+    assert_eq!(
+        of_good,
+        [
+            "token/verify/",
+            "get_tickets/",
+            "get_ticket_info/",
+            "ticket_approval_result/",
+            "callback_failed_ticket/",
+        ]
+    );
+    // If a system rejects the credentials or the path, its operations are not asked.
     assert!(
-        paths.len() >= 3 && paths.iter().all(|path| path.contains("token/verify")),
+        others.len() >= 2
+            && others
+                .iter()
+                .all(|(_, operation)| *operation == "token/verify/"),
         "{paths:?}"
     );
 
