@@ -2,6 +2,7 @@
 //! people, and named secrets. This data must be erasable, so it is not stored in the ledger or in
 //! backups of the ledger.
 
+mod cipher;
 pub mod contract;
 #[cfg(feature = "aws")]
 pub mod dynamodb;

@@ -3,12 +3,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use chacha20poly1305::aead::{Aead, KeyInit, Payload};
-use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use events::PersonId;
 use serde_json::Value;
 
 use super::Key;
+use super::cipher::{self, TAG_BYTES};
 use crate::{Error, Kind};
 
 /// Size of a nonce in bytes. With 24 random bytes, two nonces are practically never equal.
@@ -18,13 +17,7 @@ pub const NONCE_BYTES: usize = 24;
 /// followed by the ciphertext, in base64.
 pub fn seal(key: &Key, nonce: [u8; NONCE_BYTES], subject: &PersonId, value: &Value) -> String {
     let text = value.to_string();
-    let payload = Payload {
-        msg: text.as_bytes(),
-        aad: subject.as_str().as_bytes(),
-    };
-    let sealed = XChaCha20Poly1305::new(key.into())
-        .encrypt(&XNonce::from(nonce), payload)
-        .expect("a value is far below the cipher's limit");
+    let sealed = cipher::encrypt(key, &nonce, subject.as_str().as_bytes(), text.as_bytes());
     STANDARD_NO_PAD.encode([nonce.as_slice(), &sealed].concat())
 }
 
@@ -32,13 +25,7 @@ pub fn seal(key: &Key, nonce: [u8; NONCE_BYTES], subject: &PersonId, value: &Val
 /// encryption key. `location` is the name of the blob that contains the bytes. If the bytes are
 /// moved to another blob, their decryption fails.
 pub fn seal_bytes(key: &Key, nonce: [u8; NONCE_BYTES], location: &str, bytes: &[u8]) -> Vec<u8> {
-    let payload = Payload {
-        msg: bytes,
-        aad: location.as_bytes(),
-    };
-    let sealed = XChaCha20Poly1305::new(key.into())
-        .encrypt(&XNonce::from(nonce), payload)
-        .expect("a part is far below the cipher's limit");
+    let sealed = cipher::encrypt(key, &nonce, location.as_bytes(), bytes);
     [nonce.as_slice(), &sealed].concat()
 }
 
@@ -51,8 +38,6 @@ pub const CHUNK_BYTES: usize = 64 << 10;
 /// Number of bytes before the first chunk of encrypted data. These bytes are the text `CHUNKED` and
 /// the nonce.
 pub const CHUNKED_HEAD_BYTES: usize = CHUNKED.len() + NONCE_BYTES;
-/// Number of bytes that encryption adds to each chunk.
-const TAG_BYTES: usize = 16;
 
 /// Encrypts bytes in chunks, so that each chunk can be decrypted separately. Returns the encrypted
 /// bytes.
@@ -61,21 +46,14 @@ const TAG_BYTES: usize = 16;
 /// of the chunk. It also shows whether the chunk is the last chunk. The decryption therefore fails
 /// if a chunk was moved or is missing.
 pub fn seal_chunks(key: &Key, nonce: [u8; NONCE_BYTES], location: &str, bytes: &[u8]) -> Vec<u8> {
-    let cipher = XChaCha20Poly1305::new(key.into());
     let chunks = bytes.len().div_ceil(CHUNK_BYTES);
     let mut sealed = Vec::with_capacity(CHUNKED_HEAD_BYTES + bytes.len() + chunks * TAG_BYTES);
     sealed.extend_from_slice(CHUNKED);
     sealed.extend_from_slice(&nonce);
     for (index, chunk) in bytes.chunks(CHUNK_BYTES).enumerate() {
         let aad = chunk_location(location, index, index + 1 == chunks);
-        let payload = Payload {
-            msg: chunk,
-            aad: aad.as_bytes(),
-        };
-        let sealed_chunk = cipher
-            .encrypt(&XNonce::from(chunk_nonce(nonce, index)), payload)
-            .expect("a chunk is far below the cipher's limit");
-        sealed.extend_from_slice(&sealed_chunk);
+        let nonce = chunk_nonce(nonce, index);
+        sealed.extend_from_slice(&cipher::encrypt(key, &nonce, aad.as_bytes(), chunk));
     }
     sealed
 }
@@ -107,13 +85,8 @@ pub fn open_chunk(
     sealed: &[u8],
 ) -> Result<Vec<u8>, Error> {
     let aad = chunk_location(location, index, is_last);
-    let payload = Payload {
-        msg: sealed,
-        aad: aad.as_bytes(),
-    };
-    let opened = XChaCha20Poly1305::new(key.into())
-        .decrypt(&XNonce::from(chunk_nonce(nonce, index)), payload);
-    opened.map_err(|_| {
+    let nonce = chunk_nonce(nonce, index);
+    cipher::decrypt(key, &nonce, aad.as_bytes(), sealed).ok_or_else(|| {
         Error::new(
             Kind::Corrupt,
             format!("chunk {index} of {location} does not open with its key"),
@@ -176,13 +149,7 @@ pub fn open_bytes(key: &Key, location: &str, sealed: &[u8]) -> Result<Vec<u8>, E
     let (nonce, ciphertext) = sealed
         .split_first_chunk::<NONCE_BYTES>()
         .ok_or_else(corrupt)?;
-    let payload = Payload {
-        msg: ciphertext,
-        aad: location.as_bytes(),
-    };
-    XChaCha20Poly1305::new(key.into())
-        .decrypt(&XNonce::from(*nonce), payload)
-        .map_err(|_| corrupt())
+    cipher::decrypt(key, nonce, location.as_bytes(), ciphertext).ok_or_else(corrupt)
 }
 
 /// Decrypts a value that was encrypted with `key`, the encryption key of the person `subject`.
@@ -199,13 +166,8 @@ pub fn open(key: &Key, subject: &PersonId, sealed: &str) -> Result<Value, Error>
     let (nonce, ciphertext) = bytes
         .split_first_chunk::<NONCE_BYTES>()
         .ok_or_else(corrupt)?;
-    let payload = Payload {
-        msg: ciphertext,
-        aad: subject.as_str().as_bytes(),
-    };
-    let text = XChaCha20Poly1305::new(key.into())
-        .decrypt(&XNonce::from(*nonce), payload)
-        .map_err(|_| corrupt())?;
+    let text =
+        cipher::decrypt(key, nonce, subject.as_str().as_bytes(), ciphertext).ok_or_else(corrupt)?;
     serde_json::from_slice(&text).map_err(|_| corrupt())
 }
 
