@@ -15,6 +15,7 @@
 
 pub mod aggregate;
 pub mod births;
+mod card;
 pub mod due;
 #[cfg(feature = "local")]
 pub mod history;
@@ -26,8 +27,6 @@ use std::borrow::Cow;
 use domain::Envelope;
 use domain::intent::{Intent, Work, effect_id};
 use domain::views::Card;
-use events::Event;
-use infra::ledger::repository::{Decoded, decode, envelopes};
 use infra::queue::NewMessage;
 use infra::store::{Commit, Placed};
 use infra::views::{Document, PageWriter, Put, Views};
@@ -35,9 +34,9 @@ use infra::{Error, Ledger};
 
 use aggregate::{Registry, find};
 use births::Births;
+use card::{AnyCard, Requested, card_put};
 
 use super::parked::{self, Parked};
-use crate::app::cards::{read_card, stored_card, write_card};
 use crate::app::subscriptions::Wanted;
 
 /// Maximum number of commits that one read from the journal (the table of all commits) returns.
@@ -125,14 +124,6 @@ pub enum DueRow {
     #[default]
     Unread,
     Read(Option<Document>),
-}
-
-/// The settings of one aggregate type (such as tickets) for the function [`fold`].
-pub struct Folding<'a, C: Card> {
-    pub reactions: &'a [Reaction<C>],
-    /// The messages about reached deadlines. The value is `None` if the aggregate type has no
-    /// deadlines.
-    pub deadlines: Option<due::Messages>,
 }
 
 impl Follower<'_> {
@@ -324,35 +315,34 @@ impl Follower<'_> {
     }
 }
 
-/// Applies the new commits of one stream. `received` contains new commits, and `before` the stored documents of the stream.
+/// Applies the new commits of one stream. `card` is a card without commits of its aggregate type, `messages_about` the
+/// messages about reached deadlines (`None` if the aggregate type has no deadlines), `received` contains new commits, and
+/// `before` the stored documents of the stream.
 /// Commits up to the checkpoint are skipped. Returns the new due row (the stored deadlines), the new card (the stored
 /// summary of the stream) and the messages to send.
-pub async fn fold<C: Card>(
+async fn fold(
     follower: &Follower<'_>,
-    folding: Folding<'_, C>,
+    card: &mut dyn AnyCard,
+    messages_about: Option<due::Messages>,
     stream: &str,
     received: &[Received],
     before: Stored,
 ) -> Result<Changes, Error> {
-    let Folding {
-        reactions,
-        deadlines: messages_about,
-    } = folding;
     let Stored {
         checkpoint,
         deadlines: stored_deadlines,
     } = before;
-    let has_card = !C::VIEW.is_empty();
+    let has_card = !card.view().is_empty();
     if !has_card && messages_about.is_none() {
         return Ok(Changes::default());
     }
     let sequence = checkpoint.as_ref().map_or(0, |document| document.sequence);
     let commits = missing(follower.ledger, stream, received, sequence).await?;
     let mut changes = Changes::default();
-    let mut readable = Vec::with_capacity(commits.len());
+    let mut readable: Vec<&Received> = Vec::with_capacity(commits.len());
     for received in commits.iter().map(Cow::as_ref) {
-        match decode::<C::Event>(&received.commit) {
-            Ok(decoded) => readable.push((received, decoded)),
+        match card.decode(&received.commit) {
+            Ok(()) => readable.push(received),
             Err(error) if error.is_poison() => {
                 changes.failure = Some((received.commit.first, error));
                 break;
@@ -360,23 +350,15 @@ pub async fn fold<C: Card>(
             Err(error) => return Err(error),
         }
     }
-    let Some(last) = readable
-        .last()
-        .map(|(received, ..)| received.commit.next() - 1)
-    else {
+    let (Some(first), Some(last)) = (readable.first(), readable.last()) else {
         return Ok(changes);
     };
+    let (first, last) = (first.commit.first, last.commit.next() - 1);
     // The deadlines depend only on the events. They are therefore stored even if the card (the
     // stored summary) is unreadable.
     if let Some(about) = messages_about {
-        let set: Vec<due::Change> = readable
-            .iter()
-            .flat_map(|(received, (_, events))| (received.commit.first..).zip(events))
-            .flat_map(|(sequence, (event, _))| {
-                let changes = event.deadlines().into_iter();
-                changes.map(move |change| (sequence, change))
-            })
-            .collect();
+        let commits: Vec<&Commit> = readable.iter().map(|received| &received.commit).collect();
+        let set = card.deadlines(&commits);
         if !set.is_empty() {
             let stored = match stored_deadlines {
                 _ if !has_card => checkpoint.clone(),
@@ -393,8 +375,7 @@ pub async fn fold<C: Card>(
     if !has_card {
         return Ok(changes);
     }
-    let first = readable[0].0.commit.first;
-    match fold_card(follower, reactions, stream, checkpoint.as_ref(), readable).await {
+    match fold_card(follower, card, stream, checkpoint.as_ref(), &readable).await {
         Ok((put, messages)) => {
             changes.messages.extend(messages);
             changes.puts.push(put);
@@ -405,71 +386,58 @@ pub async fn fold<C: Card>(
     Ok(changes)
 }
 
-/// A commit and its decoded events. The personal values in the events are still encrypted.
-type Readable<'a, E> = (&'a Received, Decoded<E>);
-
-async fn fold_card<C: Card>(
+/// Applies the commits in `readable` to `card`, which has decoded them.
+async fn fold_card(
     follower: &Follower<'_>,
-    reactions: &[Reaction<C>],
+    card: &mut dyn AnyCard,
     stream: &str,
     stored: Option<&Document>,
-    readable: Vec<Readable<'_, C::Event>>,
+    readable: &[&Received],
 ) -> Result<(Put, Vec<NewMessage>), Error> {
     let ledger = follower.ledger;
-    let mut card = match stored {
-        Some(document) if C::READS_PERSONALS => read_card::<C>(ledger, stream, document).await?,
-        Some(document) => stored_card::<C>(stream, document)?,
-        None => C::default(),
-    };
+    if let Some(document) = stored {
+        card.read(stream, document)?;
+        if card.reads_personals() {
+            ledger.open(card.personals().into_iter()).await?;
+        }
+    }
     let (mut messages, mut sequence) = (Vec::new(), 0);
-    for (received, decoded) in readable {
+    for (at, received) in readable.iter().enumerate() {
         let commit = &received.commit;
-        let envelopes = if C::READS_PERSONALS {
-            ledger.envelopes_of(commit, decoded).await?
-        } else {
-            envelopes(commit, decoded)
+        if card.reads_personals() {
+            ledger.open(card.personals_of(at).into_iter()).await?;
+        }
+        let births = follower.births;
+        let is_born = |reaction: &str, kind: &str| {
+            births.includes(reaction, kind, received.position, commit.at)
         };
-        for envelope in envelopes {
-            card.fold(&envelope);
-            for reaction in reactions {
-                let kind = envelope.event.kind();
-                let is_born =
-                    follower
-                        .births
-                        .includes(reaction.name, kind, received.position, commit.at);
-                if !is_born {
-                    continue;
-                }
-                for intent in (reaction.react)(&envelope, &card) {
-                    if follower.wanted.wants(&intent).await? {
-                        messages.push(intent_message(reaction.name, &envelope, intent));
-                    }
-                }
+        for requested in card.apply(at, commit, &is_born) {
+            if follower.wanted.wants(&requested.intent).await? {
+                messages.push(intent_message(requested));
             }
         }
         sequence = commit.next() - 1;
     }
-    let put = card_put(
-        ledger,
-        C::VIEW,
-        stream,
-        &card,
-        sequence,
-        stored.map_or(0, |document| document.sequence),
-    )
-    .await?;
+    let expected = stored.map_or(0, |document| document.sequence);
+    let put = card_put(ledger, card.view(), stream, card, sequence, expected).await?;
     Ok((put, messages))
 }
 
-/// Converts an intent (a request for work) of a reaction to a message. `consumer` is the name of
-/// the reaction. The message id depends only on the event, the reaction and the target of the
+/// Converts an intent (a request for work) of a reaction to a message. The message id depends only on the event, the
+/// reaction and the target of the
 /// intent. The same event therefore always gives the same message id.
-fn intent_message<E: Event>(consumer: &str, envelope: &Envelope<E>, intent: Intent) -> NewMessage {
+fn intent_message(requested: Requested) -> NewMessage {
+    let Requested {
+        consumer,
+        event,
+        at,
+        intent,
+    } = requested;
     NewMessage {
         queue: intent.queue(),
-        id: effect_id(consumer, &envelope.id(), &intent.target()),
+        id: effect_id(consumer, &event, &intent.target()),
         body: serde_json::to_vec(&Work::Intent(intent)).unwrap_or_default(),
-        due: envelope.at,
+        due: at,
     }
 }
 
@@ -510,28 +478,4 @@ async fn missing<'a>(
         missing.push(Cow::Borrowed(received));
     }
     Ok(missing)
-}
-
-/// Returns the `Put` that stores a card (the stored summary of a stream). `sequence` is the number
-/// of the last event in the new card. The store writes the new card only if the stored card still
-/// has the sequence number `expected`. Personal values in the new card are encrypted.
-pub(crate) async fn card_put<C: Card>(
-    ledger: &Ledger,
-    view: &str,
-    stream: &str,
-    card: &C,
-    sequence: i64,
-    expected: i64,
-) -> Result<Put, Error> {
-    Ok(Put {
-        view: view.to_owned().into(),
-        key: stream.to_owned(),
-        document: Document {
-            sequence,
-            body: write_card(ledger, card).await?,
-        },
-        index: card.index(),
-        facets: card.facets(),
-        expected,
-    })
 }

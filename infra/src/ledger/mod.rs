@@ -3,18 +3,17 @@
 //! meantime, the ledger repeats these steps. Only this module writes commits.
 
 pub mod repository;
+mod state;
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use cqrs_es::Aggregate as _;
-use cqrs_es::event_sink::EventSink;
 use domain::decider::Nothing;
-use domain::{DecideError, Decider, EsAggregate, StreamRole};
+use domain::{DecideError, Decider, StreamRole};
 use events::{Meta, Moment, PersonId, Personal};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
@@ -23,7 +22,8 @@ use crate::clock::{Clock, Rng};
 use crate::keys::{Keys, seal};
 use crate::store::{Appended, Commit, Hash, Store};
 use crate::{Error, Kind};
-use repository::{LoadedStream, Repository};
+use repository::{Loaded, LoadedStream, Repository, StreamHead};
+use state::{Decision, State, Step, TypedDecision, TypedState, typed};
 
 /// Maximum number of attempts to execute one command. An attempt is repeated if another writer has
 /// changed the stream.
@@ -88,17 +88,83 @@ struct CachedState {
     /// The number of erased people at the time at which the state was read. The state is valid only while this number
     /// stays the same, because the state can contain decrypted values of a person who was erased later.
     erasures: u64,
-    /// A [`LoadedStream`].
-    loaded: Box<dyn Any + Send>,
+    loaded: Loaded,
 }
 
 /// A commit that was sent to the store. The store sent no response, so it is not known whether the
 /// store contains the commit.
-struct InFlight<D: Decider> {
+struct InFlight {
     first: i64,
+    /// The sequence number of its last event.
+    last: i64,
     hash: Hash,
-    events: Vec<D::Event>,
+    events: Events,
     at: Moment,
+}
+
+/// The events of a command, as a `Vec` of the events of the aggregate type. `None` if there are no events.
+type Events = Option<Box<dyn Any + Send>>;
+
+/// The [`Outcome`] of a command, with hidden Rust types.
+struct Executed {
+    state: Box<dyn State>,
+    events: Events,
+    last: i64,
+    at: Moment,
+    position: Option<i64>,
+    repeated: bool,
+}
+
+impl Executed {
+    /// The outcome of a command that stored nothing.
+    fn without_events(loaded: Loaded, at: Moment, repeated: bool) -> Self {
+        Self {
+            last: loaded.head.next - 1,
+            state: loaded.state,
+            events: None,
+            at,
+            position: None,
+            repeated,
+        }
+    }
+
+    fn typed<D: Decider>(self) -> Outcome<D> {
+        let events = match self.events {
+            Some(events) => *events
+                .downcast::<Vec<D::Event>>()
+                .expect("each stream has one aggregate type"),
+            None => Vec::new(),
+        };
+        Outcome {
+            state: typed(self.state),
+            events,
+            last: self.last,
+            at: self.at,
+            position: self.position,
+            repeated: self.repeated,
+        }
+    }
+}
+
+/// The reason why a command failed, see [`ExecuteError`]. The [`Decision`] keeps the reason of a rejection.
+enum Failed {
+    Rejected,
+    Technical(Error),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Technical(error)
+    }
+}
+
+impl Failed {
+    fn typed<D: Decider>(self, decision: TypedDecision<'_, D>) -> ExecuteError<D> {
+        match self {
+            Self::Rejected => ExecuteError::Rejected(decision.rejection()),
+            Self::Technical(error) => ExecuteError::Technical(error),
+        }
+    }
 }
 
 /// The data that accompanies a command: the name of its stream, its unique id, and its metadata.
@@ -236,15 +302,22 @@ impl Ledger {
 
     /// Loads the state of a stream.
     pub async fn load<D: Decider>(&self, stream: &str) -> Result<LoadedStream<D>, Error> {
+        let fresh = TypedState::<D>::empty();
+        Ok(self.load_or_cached(stream, fresh).await?.typed())
+    }
+
+    /// Loads a stream, see [`Ledger::load`]. `fresh` is a state without events of its aggregate type.
+    async fn load_or_cached(&self, stream: &str, fresh: Box<dyn State>) -> Result<Loaded, Error> {
         if !self.is_only_writer {
-            return self.repository().load(stream).await;
+            return self.load_stream(stream, fresh).await;
         }
         let now = self.clock.now();
         let erasures = self.erasures.load(Ordering::SeqCst);
-        let copy = |state: &CachedState| {
-            let is_valid = state.erasures == erasures;
-            let loaded = state.loaded.downcast_ref::<LoadedStream<D>>();
-            loaded.filter(|_| is_valid).cloned()
+        let kind = kind_of(fresh.as_ref());
+        let copy = |cached: &CachedState| {
+            let is_valid = cached.erasures == erasures;
+            let is_valid = is_valid && kind_of(cached.loaded.state.as_ref()) == kind;
+            is_valid.then(|| cached.loaded.copy())
         };
         if let Some(loaded) = self.cache.read(stream, now, copy).flatten() {
             return Ok(loaded);
@@ -253,9 +326,9 @@ impl Ledger {
         // therefore cached only if no command runs. The function does not wait for the lock, because
         // its caller can be a command that holds the same lock.
         let no_command = self.locks[lock_of(stream)].try_lock();
-        let loaded = self.repository::<D>().load(stream).await?;
+        let loaded = self.load_stream(stream, fresh).await?;
         if no_command.is_ok() {
-            self.cache_state(now, loaded.clone(), erasures);
+            self.cache_state(now, loaded.copy(), erasures);
         }
         Ok(loaded)
     }
@@ -285,21 +358,37 @@ impl Ledger {
         command: &D::Command,
         loader: &dyn ContextLoader<D>,
     ) -> Result<Outcome<D>, ExecuteError<D>> {
-        let repository = self.repository::<D>();
+        let mut context = D::Context::default();
+        let mut decision = TypedDecision::new(command, &mut context, loader);
+        let fresh = TypedState::<D>::empty();
+        let attempts = self.attempts(command_envelope, expected, fresh.as_ref(), &mut decision);
+        match attempts.await {
+            Ok(executed) => Ok(executed.typed()),
+            Err(failed) => Err(failed.typed(decision)),
+        }
+    }
+
+    /// Executes a command, see [`Ledger::execute_at`]. `fresh` is a state without events of the aggregate type.
+    async fn attempts(
+        &self,
+        command_envelope: &CommandEnvelope,
+        expected: Option<i64>,
+        fresh: &dyn State,
+        decision: &mut dyn Decision,
+    ) -> Result<Executed, Failed> {
         let lock = &self.locks[lock_of(&command_envelope.stream)];
         let mut guard = lock.clone().lock_owned().await;
         let erasures = self.erasures.load(Ordering::SeqCst);
-        let mut context = D::Context::default();
         // A list of commits that were sent to the store, but for which no response arrived. It is
         // not known which of these commits the store contains.
-        let mut sent: Vec<InFlight<D>> = Vec::new();
+        let mut sent: Vec<InFlight> = Vec::new();
         let mut failure = None;
         for conflict in 0..CONFLICTS_MAX {
             if conflict > 0 {
                 self.pause(conflict).await;
             }
             let cache = if conflict == 0 {
-                self.cached::<D>(&command_envelope.stream)
+                self.cached(&command_envelope.stream, kind_of(fresh))
             } else {
                 None
             };
@@ -309,11 +398,14 @@ impl Ledger {
                 // A command that creates a stream is tried on an empty stream, without loading the
                 // stream. If the stream exists, the store rejects the commit. If the command fails
                 // on the empty stream, the stream is loaded and the command is tried again.
-                None if conflict == 0 && D::opens(command) => {
+                None if conflict == 0 && decision.opens() => {
                     is_unverified = true;
-                    Ok(LoadedStream::empty(&command_envelope.stream))
+                    Ok(Loaded::empty(&command_envelope.stream, fresh.fresh()))
                 }
-                None => repository.load(&command_envelope.stream).await,
+                None => {
+                    self.load_stream(&command_envelope.stream, fresh.fresh())
+                        .await
+                }
             };
             let mut loaded = match loaded {
                 Ok(loaded) => loaded,
@@ -325,7 +417,7 @@ impl Ledger {
                 }
                 Err(error) => return Err(error.into()),
             };
-            match self.find_stored(&mut sent, &loaded).await {
+            match self.find_stored(&mut sent, &loaded.head).await {
                 Ok(None) => {}
                 Ok(Some(stored)) => return Ok(self.outcome(stored, loaded)),
                 Err(error) if error.is_transient() => {
@@ -335,66 +427,45 @@ impl Ledger {
                 Err(error) => return Err(error.into()),
             }
             let at = self.clock.now();
-            if loaded.knows(&command_envelope.command_id) {
-                return Ok(Outcome {
-                    last: loaded.next - 1,
-                    state: loaded.aggregate.0,
-                    events: Vec::new(),
-                    at,
-                    position: None,
-                    repeated: true,
-                });
+            if loaded.head.knows(&command_envelope.command_id) {
+                return Ok(Executed::without_events(loaded, at, true));
             }
-            let events = loop {
-                let decided = match expected.filter(|expected| *expected != loaded.next - 1) {
-                    Some(expected) => {
-                        Err(stale(&command_envelope.stream, loaded.next - 1, expected).into())
-                    }
-                    None => {
-                        self.decide(&mut loaded, command, &mut context, loader)
-                            .await
-                    }
+            loop {
+                let last = loaded.head.next - 1;
+                let decided = match expected.filter(|expected| *expected != last) {
+                    Some(expected) => Err(stale(&command_envelope.stream, last, expected).into()),
+                    None => self.decide(&mut loaded, decision).await,
                 };
                 match decided {
-                    Ok(events) if !(is_unverified && events.is_empty()) => break events,
+                    Ok(()) if !(is_unverified && loaded.state.decided() == 0) => break,
                     Err(failure) if !is_unverified => return Err(failure),
                     _ => {
-                        loaded = repository.load(&command_envelope.stream).await?;
+                        loaded = self
+                            .load_stream(&command_envelope.stream, fresh.fresh())
+                            .await?;
                         is_unverified = false;
                         // The newly loaded stream can show that another process has already
                         // executed the same command.
-                        if loaded.knows(&command_envelope.command_id) {
-                            return Ok(Outcome {
-                                last: loaded.next - 1,
-                                state: loaded.aggregate.0,
-                                events: Vec::new(),
-                                at,
-                                position: None,
-                                repeated: true,
-                            });
+                        if loaded.head.knows(&command_envelope.command_id) {
+                            return Ok(Executed::without_events(loaded, at, true));
                         }
                     }
                 }
-            };
-            if events.is_empty() {
-                return Ok(Outcome {
-                    last: loaded.next - 1,
-                    state: loaded.aggregate.0,
-                    events,
-                    at,
-                    position: None,
-                    repeated: false,
-                });
             }
-            let commit = repository
+            if loaded.state.decided() == 0 {
+                return Ok(Executed::without_events(loaded, at, false));
+            }
+            let Loaded { state, head } = &mut loaded;
+            let commit = self
                 .prepare(
-                    &mut loaded,
+                    head,
+                    state.as_mut(),
                     command_envelope.command_id,
                     at,
                     command_envelope.meta.clone(),
-                    &events,
                 )
                 .await?;
+            let events = Some(loaded.state.take_decided());
             let (first, hash, last) = (commit.first, commit.hash, commit.next() - 1);
             let putting = self.clone().put(loaded, commit, at, erasures, guard);
             // The caller can stop waiting for this command at any time, for example if a client closes its connection.
@@ -411,7 +482,7 @@ impl Ledger {
             };
             match appended {
                 Ok(Appended::Stored { position }) => {
-                    return Ok(Outcome {
+                    return Ok(Executed {
                         last,
                         state,
                         events,
@@ -423,17 +494,15 @@ impl Ledger {
                 Ok(Appended::Taken(commit)) if commit.command_id == command_envelope.command_id => {
                     // The stream already contains a commit of this command. This stored commit is
                     // the outcome, and the events of this attempt are not stored.
-                    let loaded = repository.load(&command_envelope.stream).await?;
+                    let loaded = self
+                        .load_stream(&command_envelope.stream, fresh.fresh())
+                        .await?;
                     return Ok(
                         match sent.into_iter().find(|sent| sent.hash == commit.hash) {
                             Some(stored) => self.outcome(stored, loaded),
-                            None => Outcome {
+                            None => Executed {
                                 last: commit.next() - 1,
-                                state: loaded.aggregate.0,
-                                events: Vec::new(),
-                                at,
-                                position: None,
-                                repeated: true,
+                                ..Executed::without_events(loaded, at, true)
                             },
                         },
                     );
@@ -445,6 +514,7 @@ impl Ledger {
                 Err(error) if error.is_transient() => {
                     sent.push(InFlight {
                         first,
+                        last,
                         hash,
                         events,
                         at,
@@ -457,8 +527,10 @@ impl Ledger {
         if !sent.is_empty() {
             // All attempts failed, but it is possible that the store contains one of the sent
             // commits. This last check prevents an error for a command that was executed.
-            let loaded = repository.load(&command_envelope.stream).await?;
-            if let Some(stored) = self.find_stored(&mut sent, &loaded).await? {
+            let loaded = self
+                .load_stream(&command_envelope.stream, fresh.fresh())
+                .await?;
+            if let Some(stored) = self.find_stored(&mut sent, &loaded.head).await? {
                 return Ok(self.outcome(stored, loaded));
             }
         }
@@ -476,21 +548,22 @@ impl Ledger {
 
     /// Appends a commit, and caches the new state of its stream. Returns the state, the answer of the store, and the lock
     /// of the stream.
-    async fn put<D: Decider>(
+    async fn put(
         self,
-        mut loaded: LoadedStream<D>,
+        mut loaded: Loaded,
         commit: Commit,
         at: Moment,
         erasures: u64,
         guard: OwnedMutexGuard<()>,
-    ) -> (D, Result<Appended, Error>, OwnedMutexGuard<()>) {
-        let appended = self.repository::<D>().put(&mut loaded, commit).await;
-        let state = loaded.aggregate.0.clone();
-        if matches!(appended, Ok(Appended::Stored { .. })) {
-            self.configured::<D>();
-            if loaded.is_complete {
-                self.cache_state(at, loaded, erasures);
-            }
+    ) -> (Box<dyn State>, Result<Appended, Error>, OwnedMutexGuard<()>) {
+        let appended = self.put_commit(&mut loaded.head, commit).await;
+        if !matches!(appended, Ok(Appended::Stored { .. })) {
+            return (loaded.state, appended, guard);
+        }
+        self.configured(loaded.state.role());
+        let state = loaded.state.copy();
+        if loaded.head.is_complete {
+            self.cache_state(at, loaded, erasures);
         }
         (state, appended, guard)
     }
@@ -501,23 +574,23 @@ impl Ledger {
     /// from `sent`.
     ///
     /// The result of the check never becomes wrong later, because a stored commit never changes.
-    async fn find_stored<D: Decider>(
+    async fn find_stored(
         &self,
-        sent: &mut Vec<InFlight<D>>,
-        loaded: &LoadedStream<D>,
-    ) -> Result<Option<InFlight<D>>, Error> {
+        sent: &mut Vec<InFlight>,
+        head: &StreamHead,
+    ) -> Result<Option<InFlight>, Error> {
         let mut index = 0;
         while index < sent.len() {
             let InFlight { first, hash, .. } = sent[index];
-            if first >= loaded.next {
+            if first >= head.next {
                 index += 1;
                 continue;
             }
-            let stored_hash = match loaded.read.iter().find(|commit| commit.first == first) {
+            let stored_hash = match head.read.iter().find(|commit| commit.first == first) {
                 Some(commit) => Some(commit.hash),
                 None => self
                     .store
-                    .forward(&loaded.stream, first, 1)
+                    .forward(&head.stream, first, 1)
                     .await?
                     .first()
                     .filter(|commit| commit.first == first)
@@ -533,12 +606,11 @@ impl Ledger {
 
     /// Returns the outcome of a command whose commit is stored, although the response of the store
     /// was lost.
-    fn outcome<D: Decider>(&self, stored: InFlight<D>, loaded: LoadedStream<D>) -> Outcome<D> {
-        self.configured::<D>();
-        let n = i64::try_from(stored.events.len()).unwrap_or_default();
-        Outcome {
-            last: stored.first + n - 1,
-            state: loaded.aggregate.0,
+    fn outcome(&self, stored: InFlight, loaded: Loaded) -> Executed {
+        self.configured(loaded.state.role());
+        Executed {
+            last: stored.last,
+            state: loaded.state,
             events: stored.events,
             at: stored.at,
             position: None,
@@ -546,11 +618,11 @@ impl Ledger {
         }
     }
 
-    /// If `D` is a configuration aggregate (for example, a service or a workflow), increases the
+    /// After a commit of a configuration aggregate (for example, a service or a workflow), increases the
     /// counter of configuration commits by one. Cached configuration becomes invalid when this
     /// counter changes.
-    fn configured<D: Decider>(&self) {
-        if D::ROLE == StreamRole::Configuration {
+    fn configured(&self, role: StreamRole) {
+        if role == StreamRole::Configuration {
             self.configured.fetch_add(1, Ordering::SeqCst);
         }
     }
@@ -563,9 +635,30 @@ impl Ledger {
         command: &D::Command,
         loader: &dyn ContextLoader<D>,
     ) -> Result<Vec<D::Event>, ExecuteError<D>> {
-        let mut empty = LoadedStream::empty("");
-        self.decide(&mut empty, command, &mut D::Context::default(), loader)
-            .await
+        let empty = Loaded::empty("", TypedState::<D>::empty());
+        let decided = self.decided(empty, command, loader).await?;
+        Ok(decided.1)
+    }
+
+    /// Decides a command on a loaded stream. Returns the state after the command and the events.
+    async fn decided<D: Decider>(
+        &self,
+        mut loaded: Loaded,
+        command: &D::Command,
+        loader: &dyn ContextLoader<D>,
+    ) -> Result<(D, Vec<D::Event>), ExecuteError<D>> {
+        let mut context = D::Context::default();
+        let mut decision = TypedDecision::new(command, &mut context, loader);
+        let at = self.clock.now();
+        match self.decide(&mut loaded, &mut decision).await {
+            Ok(()) => {
+                let events = Some(loaded.state.take_decided());
+                let executed = Executed::without_events(loaded, at, false);
+                let outcome = Executed { events, ..executed }.typed();
+                Ok((outcome.state, outcome.events))
+            }
+            Err(failed) => Err(failed.typed(decision)),
+        }
     }
 
     /// Decides a command on the current state of a stream, but stores no event. Returns two states:
@@ -576,13 +669,11 @@ impl Ledger {
         command: &D::Command,
         loader: &dyn ContextLoader<D>,
     ) -> Result<(D, D), ExecuteError<D>> {
-        let mut loaded = self.load::<D>(stream).await?;
-        let before = loaded.aggregate.0.clone();
-        // `decide` also applies the new events to the aggregate, so `loaded` then contains the new
-        // state.
-        self.decide(&mut loaded, command, &mut D::Context::default(), loader)
-            .await?;
-        Ok((before, loaded.aggregate.0))
+        let fresh = TypedState::<D>::empty();
+        let loaded = self.load_or_cached(stream, fresh).await?;
+        let before = typed(loaded.state.copy());
+        let (after, _) = self.decided(loaded, command, loader).await?;
+        Ok((before, after))
     }
 
     /// Runs the query `question` on a context (the data that `loader` has loaded), and returns the
@@ -621,32 +712,20 @@ impl Ledger {
         .into())
     }
 
-    async fn decide<D: Decider>(
-        &self,
-        loaded: &mut LoadedStream<D>,
-        command: &D::Command,
-        context: &mut D::Context,
-        loader: &dyn ContextLoader<D>,
-    ) -> Result<Vec<D::Event>, ExecuteError<D>> {
+    /// Decides a command on a loaded stream. The state then contains the decided events, and they are applied to it.
+    async fn decide(&self, loaded: &mut Loaded, decision: &mut dyn Decision) -> Result<(), Failed> {
         for _ in 0..LOOKUPS_MAX {
-            let sink: EventSink<EsAggregate<D>> = EventSink::default();
-            match loaded
-                .aggregate
-                .handle(command.clone(), context, &sink)
-                .await
-            {
-                Ok(()) => return Ok(sink.collect().await),
-                Err(DecideError::Rejected(rejection)) => {
-                    return Err(ExecuteError::Rejected(rejection));
-                }
-                Err(DecideError::Needs(needed)) => loader.load(&needed, context).await?,
+            match decision.decide(loaded.state.as_mut()) {
+                Step::Decided => return Ok(()),
+                Step::Rejected => return Err(Failed::Rejected),
+                Step::Needs => decision.load_context().await?,
             }
         }
         Err(Error::new(
             Kind::Misconfigured,
             format!(
                 "a decision on {} requested context in more than {LOOKUPS_MAX} rounds",
-                loaded.stream
+                loaded.head.stream
             ),
         )
         .into())
@@ -654,29 +733,23 @@ impl Ledger {
 
     /// Removes the state of a stream from the cache and returns this state. Returns `None` if the
     /// cache does not contain the state.
-    fn cached<D: Decider>(&self, stream: &str) -> Option<LoadedStream<D>> {
-        let state = self.cache.take(stream, self.clock.now())?;
-        if state.erasures != self.erasures.load(Ordering::SeqCst) {
-            return None;
-        }
-        state
-            .loaded
-            .downcast::<LoadedStream<D>>()
-            .ok()
-            .map(|loaded| *loaded)
+    fn cached(&self, stream: &str, kind: TypeId) -> Option<Loaded> {
+        let cached = self.cache.take(stream, self.clock.now())?;
+        let is_valid = cached.erasures == self.erasures.load(Ordering::SeqCst)
+            && kind_of(cached.loaded.state.as_ref()) == kind;
+        is_valid.then_some(cached.loaded)
     }
 
     /// Stores the state of a stream in the cache after a commit at the time `at`. The state can
     /// contain decrypted values that describe people. If other processes also write to the store,
     /// the state expires after one minute, because another process can erase the key of a person.
     /// `erasures` is the number of erased people at the time at which the state was read.
-    fn cache_state<D: Decider>(&self, at: Moment, mut loaded: LoadedStream<D>, erasures: u64) {
-        loaded.read = Vec::new();
+    fn cache_state(&self, at: Moment, mut loaded: Loaded, erasures: u64) {
+        loaded.head.read = Vec::new();
         let until = self
             .other_writers_ttl_ms
             .map_or(NEVER, |_| at.plus_ms(CACHED_MS));
-        let (stream, bytes) = (loaded.stream.clone(), loaded.bytes);
-        let loaded = Box::new(loaded);
+        let (stream, bytes) = (loaded.head.stream.clone(), loaded.head.bytes);
         let state = CachedState { erasures, loaded };
         self.cache.put(stream, state, bytes, until);
     }
@@ -764,6 +837,12 @@ impl Ledger {
         }
         Ok(())
     }
+}
+
+/// Returns the Rust type of a state.
+fn kind_of(state: &dyn State) -> TypeId {
+    let state: &dyn Any = state;
+    state.type_id()
 }
 
 fn stale(stream: &str, version: i64, expected: i64) -> Error {

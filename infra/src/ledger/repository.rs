@@ -6,16 +6,16 @@
 //! `CqrsFramework`. Production code uses [`Ledger::execute`](crate::Ledger::execute), which adds
 //! command ids and retries.
 
-use std::any::TypeId;
 use std::collections::{HashMap, VecDeque};
 use std::marker::PhantomData;
-use std::sync::{Mutex, OnceLock};
+use std::ops::Deref;
 
 use cqrs_es::{AggregateContext, AggregateError, EventEnvelope, EventStore};
 use domain::{DecideError, Decider, Envelope, EsAggregate};
 use events::{Body, Event, Meta, Moment, Raw, Unreadable};
-use serde::{Deserialize, Serialize};
 
+pub use super::state::fingerprint;
+use super::state::{State, TypedState, typed};
 use crate::store::{Appended, COMMIT_BYTES_MAX, Commit, Hash, SNAPSHOT_BYTES_MAX, Snapshot};
 use crate::{Error, Kind, Ledger};
 
@@ -27,10 +27,9 @@ const COMMITS_AT_ONCE: usize = 16;
 /// recent commands. The ledger uses them to recognize a repeated command.
 pub const REMEMBERED: usize = 64;
 
-/// A loaded stream: its aggregate state, and the data that the next commit of the stream needs.
+/// The data of a loaded stream apart from its state. The next commit of the stream needs this data.
 #[derive(Clone, Debug)]
-pub struct LoadedStream<D: Decider> {
-    pub aggregate: EsAggregate<D>,
+pub struct StreamHead {
     pub stream: String,
     /// Sequence number of the next event.
     pub next: i64,
@@ -41,19 +40,18 @@ pub struct LoadedStream<D: Decider> {
     since_snapshot: usize,
     /// Size in bytes of the snapshot and the commits from which the state was built. The cache uses
     /// this size as an estimate of the memory that the state needs.
-    pub(crate) bytes: usize,
+    pub(super) bytes: usize,
     /// False if the state contains a value about an erased person. The commit with this value does not contain it, so
     /// the state must not be cached.
-    pub(crate) is_complete: bool,
+    pub(super) is_complete: bool,
     /// The commits that were read when the stream was loaded, newest first. `Ledger::execute`
     /// searches this list for commits that it sent, but for which no response arrived.
     pub read: Vec<Commit>,
 }
 
-impl<D: Decider> LoadedStream<D> {
-    pub(crate) fn empty(stream: &str) -> Self {
+impl StreamHead {
+    pub(super) fn empty(stream: &str) -> Self {
         Self {
-            aggregate: EsAggregate::default(),
             stream: stream.into(),
             next: 1,
             tail: [0; 32],
@@ -80,18 +78,55 @@ impl<D: Decider> LoadedStream<D> {
     }
 }
 
+/// A loaded stream: its aggregate state, and the data that the next commit of the stream needs.
+#[derive(Clone, Debug)]
+pub struct LoadedStream<D: Decider> {
+    pub aggregate: EsAggregate<D>,
+    pub head: StreamHead,
+}
+
+impl<D: Decider> Deref for LoadedStream<D> {
+    type Target = StreamHead;
+    fn deref(&self) -> &StreamHead {
+        &self.head
+    }
+}
+
 impl<D: Decider> AggregateContext<EsAggregate<D>> for LoadedStream<D> {
     fn aggregate(&mut self) -> &mut EsAggregate<D> {
         &mut self.aggregate
     }
 }
 
-/// The JSON content of a snapshot (the serialized state of a stream).
-#[derive(Serialize, Deserialize)]
-#[serde(bound = "")]
-struct StoredSnapshot<D: Decider> {
-    state: D,
-    recent: String,
+/// A loaded stream with hidden Rust types.
+pub(super) struct Loaded {
+    pub(super) state: Box<dyn State>,
+    pub(super) head: StreamHead,
+}
+
+impl Loaded {
+    /// Returns the stream `stream` without events. `fresh` is a state of its aggregate type.
+    pub(super) fn empty(stream: &str, fresh: Box<dyn State>) -> Self {
+        Self {
+            state: fresh,
+            head: StreamHead::empty(stream),
+        }
+    }
+
+    /// Returns a copy without events.
+    pub(super) fn copy(&self) -> Self {
+        Self {
+            state: self.state.copy(),
+            head: self.head.clone(),
+        }
+    }
+
+    pub(super) fn typed<D: Decider>(self) -> LoadedStream<D> {
+        LoadedStream {
+            aggregate: EsAggregate(typed(self.state)),
+            head: self.head,
+        }
+    }
 }
 
 /// An event store for aggregates of the type `D`. It implements the trait `EventStore` of the crate
@@ -114,82 +149,8 @@ impl<D: Decider> Repository<D> {
     /// usable snapshot. Then it applies the events of all commits after this snapshot, in order. A
     /// snapshot is usable if its fingerprint matches the current code.
     pub async fn load(&self, stream: &str) -> Result<LoadedStream<D>, Error> {
-        let mut loaded = LoadedStream::empty(stream);
-        let mut before = None;
-        'pages: loop {
-            let page = self.ledger.store.back(stream, before, PAGE).await?;
-            let Some(oldest) = page.last() else { break };
-            before = Some(oldest.first);
-            for commit in page {
-                let contiguous = loaded
-                    .read
-                    .last()
-                    .is_none_or(|later: &Commit| later.first == commit.next());
-                if !contiguous {
-                    return Err(Error::corrupt(format!(
-                        "{stream} has a gap after commit {}:{}",
-                        commit.stream, commit.first
-                    )));
-                }
-                let usable = commit
-                    .snapshot
-                    .as_ref()
-                    .filter(|snapshot| snapshot.fingerprint == fingerprint::<D>());
-                let state = match usable {
-                    Some(snapshot) => self.open_snapshot(&snapshot.state).await?,
-                    None => None,
-                };
-                let snapshot_bytes = commit
-                    .snapshot
-                    .as_ref()
-                    .map_or(0, |snapshot| snapshot.state.len());
-                let reached_start = commit.first == 1;
-                let next = commit.next();
-                let tail = commit.hash;
-                loaded.read.push(commit);
-                if let Some((state, recent)) = state {
-                    loaded.aggregate = EsAggregate(state);
-                    loaded.bytes = snapshot_bytes;
-                    loaded.recent = recent;
-                    loaded.next = next;
-                    loaded.tail = tail;
-                    break 'pages;
-                }
-                if reached_start {
-                    break 'pages;
-                }
-            }
-        }
-        let newer: Vec<Commit> = loaded
-            .read
-            .iter()
-            .filter(|commit| commit.first >= loaded.next)
-            .rev()
-            .cloned()
-            .collect();
-        for (at, commit) in newer.into_iter().enumerate() {
-            // If all keys are in the cache, the decoding never waits for I/O. The loop therefore
-            // lets other tasks run after every few commits. Otherwise, a long stream would block
-            // the other tasks of this thread.
-            if at % COMMITS_AT_ONCE == COMMITS_AT_ONCE - 1 {
-                tokio::task::yield_now().await;
-            }
-            if commit.first != loaded.next {
-                return Err(Error::corrupt(format!(
-                    "{stream} does not start at 1, its oldest commit starts at {}",
-                    commit.first
-                )));
-            }
-            for (event, _) in self.ledger.read::<D::Event>(&commit).await?.1 {
-                loaded.aggregate.0.evolve(&event);
-            }
-            loaded.remember(&commit.command_id);
-            loaded.next = commit.next();
-            loaded.tail = commit.hash;
-            loaded.bytes += commit.body.len();
-            loaded.since_snapshot += 1;
-        }
-        Ok(loaded)
+        let fresh = TypedState::<D>::empty();
+        Ok(self.ledger.load_stream(stream, fresh).await?.typed())
     }
 
     /// Appends events to the stream in `loaded`. The caller has already applied the events to the
@@ -203,55 +164,151 @@ impl<D: Decider> Repository<D> {
         meta: Meta,
         events: &[D::Event],
     ) -> Result<Appended, Error> {
-        let commit = self.prepare(loaded, command_id, at, meta, events).await?;
-        self.put(loaded, commit).await
+        let mut state = TypedState::new(loaded.aggregate.0.clone());
+        state.decided = events.to_vec();
+        let head = &mut loaded.head;
+        let prepared = self.ledger.prepare(head, &mut state, command_id, at, meta);
+        let commit = prepared.await?;
+        self.ledger.put_commit(head, commit).await
+    }
+
+    /// Builds the state of a stream from all its events, and compares this state with the snapshots
+    /// (serialized states) of the stream. Snapshots of other program versions (with another
+    /// fingerprint) are ignored. For each commit with a wrong snapshot, returns the sequence number
+    /// of the first event of the commit. The command `audit verify` calls this function.
+    pub async fn check_snapshots(&self, stream: &str) -> Result<Vec<i64>, Error> {
+        let fresh = TypedState::<D>::empty();
+        self.ledger.check_snapshots(stream, fresh).await
+    }
+}
+
+impl Ledger {
+    /// Loads a stream, see [`Repository::load`]. `fresh` is a state without events of its aggregate type.
+    pub(super) async fn load_stream(
+        &self,
+        stream: &str,
+        fresh: Box<dyn State>,
+    ) -> Result<Loaded, Error> {
+        let mut loaded = Loaded::empty(stream, fresh);
+        let Loaded { state, head } = &mut loaded;
+        let mut before = None;
+        'pages: loop {
+            let page = self.store.back(stream, before, PAGE).await?;
+            let Some(oldest) = page.last() else { break };
+            before = Some(oldest.first);
+            for commit in page {
+                let contiguous = head
+                    .read
+                    .last()
+                    .is_none_or(|later: &Commit| later.first == commit.next());
+                if !contiguous {
+                    return Err(Error::corrupt(format!(
+                        "{stream} has a gap after commit {}:{}",
+                        commit.stream, commit.first
+                    )));
+                }
+                let usable = commit
+                    .snapshot
+                    .as_ref()
+                    .filter(|snapshot| snapshot.fingerprint == state.fingerprint());
+                let recent = match usable {
+                    Some(snapshot) => self.open_snapshot(state, &snapshot.state).await?,
+                    None => None,
+                };
+                let snapshot_bytes = commit
+                    .snapshot
+                    .as_ref()
+                    .map_or(0, |snapshot| snapshot.state.len());
+                let reached_start = commit.first == 1;
+                let next = commit.next();
+                let tail = commit.hash;
+                head.read.push(commit);
+                if let Some(recent) = recent {
+                    head.bytes = snapshot_bytes;
+                    head.recent = recent;
+                    head.next = next;
+                    head.tail = tail;
+                    break 'pages;
+                }
+                if reached_start {
+                    break 'pages;
+                }
+            }
+        }
+        let newer: Vec<Commit> = head
+            .read
+            .iter()
+            .filter(|commit| commit.first >= head.next)
+            .rev()
+            .cloned()
+            .collect();
+        for (at, commit) in newer.into_iter().enumerate() {
+            // If all keys are in the cache, the decoding never waits for I/O. The loop therefore
+            // lets other tasks run after every few commits. Otherwise, a long stream would block
+            // the other tasks of this thread.
+            if at % COMMITS_AT_ONCE == COMMITS_AT_ONCE - 1 {
+                tokio::task::yield_now().await;
+            }
+            if commit.first != head.next {
+                return Err(Error::corrupt(format!(
+                    "{stream} does not start at 1, its oldest commit starts at {}",
+                    commit.first
+                )));
+            }
+            self.apply(state.as_mut(), &commit).await?;
+            head.remember(&commit.command_id);
+            head.next = commit.next();
+            head.tail = commit.hash;
+            head.bytes += commit.body.len();
+            head.since_snapshot += 1;
+        }
+        Ok(loaded)
+    }
+
+    /// Applies the events of a stored commit to the state of its stream.
+    async fn apply(&self, state: &mut dyn State, commit: &Commit) -> Result<(), Error> {
+        let mut meta = state.decode(commit)?;
+        let personals = state.personals_of_pending().into_iter();
+        self.open(personals.chain(meta.personals())).await?;
+        state.apply_pending();
+        Ok(())
     }
 
     /// Builds and returns the next commit of a stream, but does not store it. The commit contains
-    /// the given events. In the commit, values that describe people are encrypted.
-    pub async fn prepare(
+    /// the decided events in `state`, which are already applied. In the commit, values that describe people are encrypted.
+    pub(super) async fn prepare(
         &self,
-        loaded: &mut LoadedStream<D>,
+        head: &mut StreamHead,
+        state: &mut dyn State,
         command_id: [u8; 16],
         at: Moment,
         mut meta: Meta,
-        events: &[D::Event],
     ) -> Result<Commit, Error> {
-        let mut unsealed: Vec<(D::Event, Option<Moment>)> = events
-            .iter()
-            .map(|event| (event.clone(), event.occurred_at()))
-            .collect();
-        loaded.is_complete &= self
-            .ledger
-            .seal(
-                unsealed
-                    .iter_mut()
-                    .flat_map(|(event, _)| event.personals())
-                    .chain(meta.personals()),
-            )
-            .await?;
-        let body = events::body::write(&meta, &unsealed).map_err(|error| {
+        let n = i64::try_from(state.decided()).unwrap_or(i64::MAX);
+        state.copy_decided();
+        let personals = state.personals_of_pending().into_iter();
+        head.is_complete &= self.seal(personals.chain(meta.personals())).await?;
+        let body = state.write_pending(&meta).map_err(|error| {
             Error::because(
                 Kind::Corrupt,
-                format!("cannot write a commit of {}", loaded.stream),
+                format!("cannot write a commit of {}", head.stream),
                 error,
             )
         })?;
-        let n = i64::try_from(events.len()).unwrap_or(i64::MAX);
         let mut commit = Commit {
-            stream: loaded.stream.clone(),
-            first: loaded.next,
+            stream: head.stream.clone(),
+            first: head.next,
             n,
             at,
             command_id,
-            prev_hash: loaded.tail,
+            prev_hash: head.tail,
             hash: [0; 32],
             body,
             snapshot: None,
         };
         commit.hash = commit.expected_hash();
-        if loaded.since_snapshot + 1 >= self.ledger.snapshot_every {
-            commit.snapshot = self.snapshot(loaded, &command_id).await?;
+        if head.since_snapshot + 1 >= self.snapshot_every {
+            commit.snapshot = self.snapshot(head, state, &command_id).await?;
         }
         if commit.size() > COMMIT_BYTES_MAX {
             commit.snapshot = None;
@@ -261,9 +318,9 @@ impl<D: Decider> Repository<D> {
 
     /// Appends the next commit of a stream. An earlier attempt can have stored this commit although
     /// the response to the attempt was lost. In this case, the append also succeeds.
-    pub async fn put(
+    pub(super) async fn put_commit(
         &self,
-        loaded: &mut LoadedStream<D>,
+        head: &mut StreamHead,
         commit: Commit,
     ) -> Result<Appended, Error> {
         let snapshot_bytes = commit
@@ -272,36 +329,37 @@ impl<D: Decider> Repository<D> {
             .map(|snapshot| snapshot.state.len());
         let body_bytes = commit.body.len();
         let (next, hash, command_id) = (commit.next(), commit.hash, commit.command_id);
-        let appended = match self.ledger.store.append(commit).await? {
+        let appended = match self.store.append(commit).await? {
             Appended::Taken(taken) if taken.hash == hash => Appended::Stored { position: None },
             appended => appended,
         };
         if matches!(appended, Appended::Stored { .. }) {
-            loaded.remember(&command_id);
-            loaded.next = next;
-            loaded.tail = hash;
-            loaded.since_snapshot = if snapshot_bytes.is_some() {
+            head.remember(&command_id);
+            head.next = next;
+            head.tail = hash;
+            head.since_snapshot = if snapshot_bytes.is_some() {
                 0
             } else {
-                loaded.since_snapshot + 1
+                head.since_snapshot + 1
             };
-            loaded.bytes = snapshot_bytes.unwrap_or(loaded.bytes + body_bytes);
+            head.bytes = snapshot_bytes.unwrap_or(head.bytes + body_bytes);
         }
         Ok(appended)
     }
 
-    /// Returns a snapshot of the state in `loaded`. This state already includes the new commit. The
+    /// Returns a snapshot of `state`. This state already includes the new commit. The
     /// snapshot also contains the most recent command ids, with `command_id` as the last id.
     /// Returns `None` if the snapshot is larger than [`SNAPSHOT_BYTES_MAX`].
     async fn snapshot(
         &self,
-        loaded: &LoadedStream<D>,
+        head: &StreamHead,
+        state: &dyn State,
         command_id: &[u8; 16],
     ) -> Result<Option<Snapshot>, Error> {
-        let mut state = loaded.aggregate.0.clone();
-        self.ledger.seal(state.personals().into_iter()).await?;
-        let older = loaded.recent.len().saturating_sub(REMEMBERED - 1);
-        let recent = loaded
+        let mut sealed = state.copy();
+        self.seal(sealed.personals().into_iter()).await?;
+        let older = head.recent.len().saturating_sub(REMEMBERED - 1);
+        let recent = head
             .recent
             .iter()
             .skip(older)
@@ -309,103 +367,73 @@ impl<D: Decider> Repository<D> {
             .chain([&command_id[..8]])
             .map(crate::commit::hex)
             .collect();
-        let state = serde_json::to_vec(&StoredSnapshot { state, recent }).map_err(|error| {
+        let bytes = sealed.write_snapshot(recent).map_err(|error| {
             Error::because(
                 Kind::Corrupt,
-                format!("cannot write a snapshot of {}", loaded.stream),
+                format!("cannot write a snapshot of {}", head.stream),
                 error,
             )
         })?;
-        Ok((state.len() <= SNAPSHOT_BYTES_MAX).then(|| Snapshot {
-            fingerprint: fingerprint::<D>(),
-            state,
+        Ok((bytes.len() <= SNAPSHOT_BYTES_MAX).then(|| Snapshot {
+            fingerprint: state.fingerprint(),
+            state: bytes,
         }))
     }
 
-    /// Parses a snapshot and decrypts its values. Returns the aggregate state and the most recent
-    /// command ids. Returns `None` if the snapshot is unreadable. The caller then builds the state
+    /// Replaces `state` by that of a snapshot, and decrypts its values. Returns the most recent command ids.
+    /// Returns `None`, and leaves the state without events, if the snapshot is unreadable. The caller then builds the state
     /// from the events.
-    async fn open_snapshot(&self, bytes: &[u8]) -> Result<Option<(D, VecDeque<[u8; 8]>)>, Error> {
-        let Ok(StoredSnapshot { mut state, recent }) =
-            serde_json::from_slice::<StoredSnapshot<D>>(bytes)
-        else {
+    async fn open_snapshot(
+        &self,
+        state: &mut Box<dyn State>,
+        bytes: &[u8],
+    ) -> Result<Option<VecDeque<[u8; 8]>>, Error> {
+        let Some(recent) = state.read_snapshot(bytes) else {
             return Ok(None);
         };
-        self.ledger.open(state.personals().into_iter()).await?;
         let prefix = |text: &[u8]| {
             u64::from_str_radix(std::str::from_utf8(text).ok()?, 16)
                 .ok()
                 .map(u64::to_be_bytes)
         };
         let recent: Option<VecDeque<[u8; 8]>> = recent.as_bytes().chunks(16).map(prefix).collect();
-        Ok(recent.map(|recent| (state, recent)))
+        if recent.is_some() {
+            self.open(state.personals().into_iter()).await?;
+        } else {
+            *state = state.fresh();
+        }
+        Ok(recent)
     }
 
-    /// Builds the state of a stream from all its events, and compares this state with the snapshots
-    /// (serialized states) of the stream. Snapshots of other program versions (with another
-    /// fingerprint) are ignored. For each commit with a wrong snapshot, returns the sequence number
-    /// of the first event of the commit. The command `audit verify` calls this function.
-    pub async fn check_snapshots(&self, stream: &str) -> Result<Vec<i64>, Error> {
+    /// Compares the snapshots of a stream, see [`Repository::check_snapshots`].
+    async fn check_snapshots(
+        &self,
+        stream: &str,
+        mut state: Box<dyn State>,
+    ) -> Result<Vec<i64>, Error> {
         let mut wrong = Vec::new();
-        let mut state = D::default();
         let mut from = 1;
         loop {
-            let page = self.ledger.store.forward(stream, from, PAGE).await?;
+            let page = self.store.forward(stream, from, PAGE).await?;
             let Some(last) = page.last() else {
                 return Ok(wrong);
             };
             from = last.next();
             for commit in &page {
-                for (event, _) in self.ledger.read::<D::Event>(commit).await?.1 {
-                    state.evolve(&event);
-                }
+                self.apply(state.as_mut(), commit).await?;
                 let usable = commit
                     .snapshot
                     .as_ref()
-                    .filter(|snapshot| snapshot.fingerprint == fingerprint::<D>());
-                if let Some(snapshot) = usable
-                    && self
-                        .open_snapshot(&snapshot.state)
-                        .await?
-                        .is_none_or(|(stored, _)| stored != state)
-                {
+                    .filter(|snapshot| snapshot.fingerprint == state.fingerprint());
+                let Some(snapshot) = usable else { continue };
+                let mut stored = state.fresh();
+                let opened = self.open_snapshot(&mut stored, &snapshot.state).await?;
+                if opened.is_none() || !stored.equals(state.as_ref()) {
                     wrong.push(commit.first);
                 }
             }
         }
     }
-}
-
-/// Returns a fingerprint of the code that applies events to the aggregate `D`.
-///
-/// The function applies the sample events in `events::samples` one after the other. The fingerprint
-/// is a BLAKE3 hash of the states after these events. If a change of the function `evolve` changes
-/// one of the states, the fingerprint also changes. The ledger ignores snapshots with another
-/// fingerprint.
-pub fn fingerprint<D: Decider>() -> [u8; 16] {
-    static CACHE: OnceLock<Mutex<HashMap<TypeId, [u8; 16]>>> = OnceLock::new();
-    let cache = CACHE.get_or_init(Mutex::default);
-    if let Some(fingerprint) = cache
-        .lock()
-        .expect("no holder panics")
-        .get(&TypeId::of::<D>())
-    {
-        return *fingerprint;
-    }
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(b"ledgerdesk.snapshot.v1");
-    let mut state = D::default();
-    for event in events::samples::history::<D::Event>() {
-        state.evolve(&event);
-        hasher.update(&serde_json::to_vec(&state).expect("a state has only text keys"));
-    }
-    let mut fingerprint = [0; 16];
-    fingerprint.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-    cache
-        .lock()
-        .expect("no holder panics")
-        .insert(TypeId::of::<D>(), fingerprint);
-    fingerprint
 }
 
 impl<D: Decider> EventStore<EsAggregate<D>> for Repository<D> {

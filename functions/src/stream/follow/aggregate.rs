@@ -16,11 +16,12 @@ use infra::Ledger;
 use infra::views::Views;
 use serde::{Deserialize, Serialize};
 
+use super::card::TypedCard;
 #[cfg(feature = "local")]
-use super::history::{self, History, Until};
+use super::history::{self, History, StateAt, Until};
 #[cfg(feature = "local")]
 use super::rebuild::{self, Rebuilt};
-use super::{Changes, Folding, Follower, Reaction, Received, Stored, due};
+use super::{Changes, Follower, Reaction, Received, Stored, due};
 use crate::App;
 
 /// A list of all aggregate types (kinds of streams, such as tickets) of the desk.
@@ -70,7 +71,7 @@ pub trait Aggregate: Send + Sync {
         self.view().or(self.deadlines().map(|_| due::VIEW))
     }
     /// Computes the new card (the stored summary), the deadlines and the messages of a stream from
-    /// the commits in `received`, see [`super::fold`].
+    /// the commits in `received`, see `super::fold`.
     async fn fold(
         &self,
         follower: &Follower<'_>,
@@ -80,7 +81,7 @@ pub trait Aggregate: Send + Sync {
     ) -> Result<Changes, Error>;
     #[cfg(feature = "local")]
     /// Builds all cards (the stored summaries of streams) of this aggregate type again, see
-    /// [`rebuild::cards`]. Returns the numbers of built and changed cards.
+    /// `rebuild::cards`. Returns the numbers of built and changed cards.
     async fn rebuild(
         &self,
         ledger: &Ledger,
@@ -161,14 +162,20 @@ impl<D: Decider, C: Card<Event = D::Event>> Aggregate for Row<D, C> {
         received: &[Received],
         before: Stored,
     ) -> Result<Changes, Error> {
-        let folding = Folding {
-            reactions: self.reactions,
-            deadlines: self.deadlines.as_ref().map(|deadlines| due::Messages {
-                queue: deadlines.queue,
-                grouped: self.grouped,
-            }),
-        };
-        super::fold(follower, folding, stream, received, before).await
+        let messages_about = self.deadlines.as_ref().map(|deadlines| due::Messages {
+            queue: deadlines.queue,
+            grouped: self.grouped,
+        });
+        let mut card = TypedCard::new(self.reactions);
+        super::fold(
+            follower,
+            &mut card,
+            messages_about,
+            stream,
+            received,
+            before,
+        )
+        .await
     }
     #[cfg(feature = "local")]
     async fn rebuild(
@@ -177,7 +184,8 @@ impl<D: Decider, C: Card<Event = D::Event>> Aggregate for Row<D, C> {
         views: &dyn Views,
         followed: i64,
     ) -> Result<Rebuilt, Error> {
-        rebuild::cards::<C>(ledger, views, followed).await
+        let fresh = TypedCard::new(self.reactions);
+        rebuild::cards(ledger, views, &fresh, followed).await
     }
     #[cfg(feature = "local")]
     async fn wrong_snapshots(&self, ledger: &Ledger, stream: &str) -> Result<Vec<i64>, Error> {
@@ -185,7 +193,8 @@ impl<D: Decider, C: Card<Event = D::Event>> Aggregate for Row<D, C> {
     }
     #[cfg(feature = "local")]
     async fn history(&self, ledger: &Ledger, stream: &str, until: Until) -> Result<History, Error> {
-        history::read::<D>(ledger, stream, until).await
+        let mut state = StateAt::<D>::default();
+        history::read(ledger, stream, until, &mut state).await
     }
 }
 

@@ -2,14 +2,11 @@
 //! The normal update of a card also sends messages. A rebuild must not send these messages again,
 //! so this module has no access to queues.
 
-use domain::views::Card;
-use events::Event;
 use infra::store::Commit;
 use infra::views::{Document, Views};
 use infra::{Error, Ledger};
 
-use super::card_put;
-use crate::app::cards::read_card;
+use super::card::{AnyCard, card_put, read_with_personals};
 
 /// Maximum number of commits or stored documents that one read returns.
 const PAGE: usize = 1000;
@@ -33,20 +30,22 @@ pub struct Rebuilt {
 ///
 /// The feed (the ordered list of all commits) is read only up to `followed`, the last position that
 /// the follower has processed. If the follower updates a card during the rebuild, the rebuild does
-/// not replace this card.
-pub async fn cards<C: Card>(
+/// not replace this card. `fresh` is a card without commits.
+pub(super) async fn cards(
     ledger: &Ledger,
     views: &dyn Views,
+    fresh: &dyn AnyCard,
     followed: i64,
 ) -> Result<Rebuilt, Error> {
-    let new_view = format!("{}~new", C::VIEW);
+    let view = fresh.view();
+    let new_view = format!("{view}~new");
     // An interrupted earlier rebuild may have left documents in the view `new_view` (a stored
     // table). These documents are deleted first.
     views.clear(&new_view).await?;
     if ledger.store.keeps_order() {
-        refold_the_feed::<C>(ledger, views, &new_view, followed).await?;
+        refold_the_feed(ledger, views, fresh, &new_view, followed).await?;
     } else {
-        refold_each_stream::<C>(ledger, views, &new_view).await?;
+        refold_each_stream(ledger, views, fresh, &new_view).await?;
     }
     let mut rebuilt = Rebuilt {
         documents: 0,
@@ -59,53 +58,57 @@ pub async fn cards<C: Card>(
         after.clone_from(last);
         for (key, document) in page {
             rebuilt.documents += 1;
-            let old = views.get(C::VIEW, &key).await?;
+            let old = views.get(view, &key).await?;
             // The follower (the normal update of cards) may have stored a newer card (summary of
             // the stream) during the rebuild. The newer card must remain.
             let is_newer = old
                 .as_ref()
                 .is_some_and(|old| old.sequence > document.sequence);
             if !is_newer {
-                let card: C = read_card(ledger, &key, &document).await?;
-                rebuilt.different +=
-                    u64::from(!is_same(ledger, &key, old.as_ref(), &document, &card).await?);
+                let mut card = fresh.fresh();
+                read_with_personals(ledger, card.as_mut(), &key, &document).await?;
+                let old_sequence = old.as_ref().map_or(0, |old| old.sequence);
+                let old = old.filter(|old| old.sequence == document.sequence);
+                let is_same = is_same(ledger, &key, old.as_ref(), card.as_ref()).await?;
+                rebuilt.different += u64::from(!is_same);
                 // An unchanged card (the stored summary of a stream) is also written. A newer
                 // version of the desk can compute other index entries for the same card. The write
                 // then replaces the old index entries.
                 views
                     .put_with(
-                        C::VIEW,
+                        view,
                         &key,
                         &document,
                         &card.index(),
                         &card.facets(),
-                        old.map_or(0, |old| old.sequence),
+                        old_sequence,
                     )
                     .await?;
             }
         }
     }
-    rebuilt.different += drop_orphans::<C>(ledger, views).await?;
+    rebuilt.different += drop_orphans(ledger, views, view).await?;
     views.clear(&new_view).await?;
     Ok(rebuilt)
 }
 
-/// Returns true if the new card (the stored summary of a stream) equals the stored card.
+/// Returns true if the new card (the stored summary of a stream) equals the stored card `old` with the same sequence
+/// number.
 ///
 /// Each encryption of the same value gives a different result. The personal values are therefore
 /// decrypted for the comparison.
-async fn is_same<C: Card>(
+async fn is_same(
     ledger: &Ledger,
     key: &str,
     old: Option<&Document>,
-    new: &Document,
-    card: &C,
+    card: &dyn AnyCard,
 ) -> Result<bool, Error> {
-    let Some(old) = old.filter(|old| old.sequence == new.sequence) else {
+    let Some(document) = old else {
         return Ok(false);
     };
-    match read_card::<C>(ledger, key, old).await {
-        Ok(old) => Ok(old == *card),
+    let mut old = card.fresh();
+    match read_with_personals(ledger, old.as_mut(), key, document).await {
+        Ok(()) => Ok(old.equals(card)),
         Err(error) if error.is_poison() => Ok(false),
         Err(error) => Err(error),
     }
@@ -114,9 +117,10 @@ async fn is_same<C: Card>(
 /// Builds all cards (stored summaries of streams) of one type from the feed (the sequence of all
 /// commits), up to the feed position `followed`. This function requires a store in which the feed
 /// contains the commits of each stream in their original order.
-async fn refold_the_feed<C: Card>(
+async fn refold_the_feed(
     ledger: &Ledger,
     views: &dyn Views,
+    fresh: &dyn AnyCard,
     new_view: &str,
     followed: i64,
 ) -> Result<(), Error> {
@@ -128,14 +132,14 @@ async fn refold_the_feed<C: Card>(
         };
         for placed in page
             .iter()
-            .filter(|placed| events::aggregate_of(&placed.commit.stream) == C::Event::AGGREGATE)
+            .filter(|placed| events::aggregate_of(&placed.commit.stream) == fresh.aggregate())
         {
             if placed.position > followed {
                 return Ok(());
             }
-            let old = views.get(C::VIEW, &placed.commit.stream).await?;
+            let old = views.get(fresh.view(), &placed.commit.stream).await?;
             if old.is_none_or(|old| placed.commit.next() - 1 <= old.sequence) {
-                refold::<C>(ledger, views, new_view, &placed.commit).await?;
+                refold(ledger, views, fresh, new_view, &placed.commit).await?;
             }
         }
         position = last.position;
@@ -149,14 +153,15 @@ async fn refold_the_feed<C: Card>(
 /// sent yet. A new card would mark these commits as processed, and the messages would be lost. Only
 /// the command `ledgerdesk audit follow` may create a missing card, because this command also
 /// creates the messages.
-async fn refold_each_stream<C: Card>(
+async fn refold_each_stream(
     ledger: &Ledger,
     views: &dyn Views,
+    fresh: &dyn AnyCard,
     new_view: &str,
 ) -> Result<(), Error> {
     let mut after = String::new();
     loop {
-        let page = views.scan(C::VIEW, &after, PAGE).await?;
+        let page = views.scan(fresh.view(), &after, PAGE).await?;
         let Some((last, _)) = page.last() else {
             return Ok(());
         };
@@ -171,7 +176,7 @@ async fn refold_each_stream<C: Card>(
                     .iter()
                     .filter(|commit| commit.next() - 1 <= old.sequence)
                 {
-                    refold::<C>(ledger, views, new_view, commit).await?;
+                    refold(ledger, views, fresh, new_view, commit).await?;
                 }
             }
         }
@@ -180,17 +185,17 @@ async fn refold_each_stream<C: Card>(
 
 /// Deletes each stored card (summary of a stream) whose stream does not exist. Returns the number
 /// of deleted cards.
-async fn drop_orphans<C: Card>(ledger: &Ledger, views: &dyn Views) -> Result<u64, Error> {
+async fn drop_orphans(ledger: &Ledger, views: &dyn Views, view: &str) -> Result<u64, Error> {
     let (mut dropped, mut after) = (0, String::new());
     loop {
-        let page = views.scan(C::VIEW, &after, PAGE).await?;
+        let page = views.scan(view, &after, PAGE).await?;
         let Some((last, _)) = page.last() else {
             return Ok(dropped);
         };
         after.clone_from(last);
         for (key, _) in page {
             if ledger.store.next(&key).await? == 1 {
-                views.remove(C::VIEW, &key).await?;
+                views.remove(view, &key).await?;
                 dropped += 1;
             }
         }
@@ -199,9 +204,10 @@ async fn drop_orphans<C: Card>(ledger: &Ledger, views: &dyn Views) -> Result<u64
 
 /// Applies one commit to the card (the stored summary) of its stream in the view `view`. No
 /// messages are sent, because this function has no access to queues.
-async fn refold<C: Card>(
+async fn refold(
     ledger: &Ledger,
     views: &dyn Views,
+    fresh: &dyn AnyCard,
     view: &str,
     commit: &Commit,
 ) -> Result<(), Error> {
@@ -216,18 +222,18 @@ async fn refold<C: Card>(
             commit.stream, commit.first
         )));
     }
-    let mut card = match &stored {
-        Some(document) => read_card::<C>(ledger, &commit.stream, document).await?,
-        None => C::default(),
-    };
-    for envelope in ledger.envelopes::<C::Event>(commit).await? {
-        card.fold(&envelope);
+    let mut card = fresh.fresh();
+    if let Some(document) = &stored {
+        read_with_personals(ledger, card.as_mut(), &commit.stream, document).await?;
     }
+    card.decode(commit)?;
+    ledger.open(card.personals_of(0).into_iter()).await?;
+    card.apply(0, commit, &|_, _| false);
     let put = card_put(
         ledger,
         view,
         &commit.stream,
-        &card,
+        card.as_ref(),
         commit.next() - 1,
         sequence,
     )
