@@ -49,6 +49,8 @@ fn filled(path: &str, sn: &str) -> String {
         "{integration}" => "other_crm".into(),
         "{kind}" => "collect".into(),
         "{calendar}" => "berlin".into(),
+        "{chain}" | "{policy}" => "default".into(),
+        "{rota}" => "ops".into(),
         "{person}" => "none".into(),
         "{account}" => "mail".into(),
         "{channel}" => "email".into(),
@@ -351,17 +353,13 @@ pub(crate) fn operations(document: &Value) -> Vec<(String, String, Value)> {
 /// Operations that reject even a valid body in this test, and the status of the response. Status 404 means
 /// that the item in the path does not exist in this test. Status 409 means that the state of the ticket does
 /// not allow the operation. Status 403 means that only the person in the path may execute the operation.
-const REJECTED: [(&str, u16); 39] = [
+const REJECTED: [(&str, u16); 35] = [
     ("POST /v1/applications", 404),
     ("POST /v1/applications/{application}/withdraw", 404),
     ("POST /v1/callbacks/{callback}/resend", 404),
     ("POST /v1/cases/{case}/process", 404),
     ("POST /v1/cases/{case}/write", 404),
     ("PUT /v1/cases/{case}/crm", 404),
-    ("POST /v1/channel-accounts/{account}/start", 404),
-    ("POST /v1/channel-accounts/{account}/stop", 404),
-    ("POST /v1/channels/{channel}/start", 404),
-    ("POST /v1/channels/{channel}/stop", 404),
     ("POST /v1/executions/{execution}/approve", 404),
     ("POST /v1/executions/{execution}/reject", 404),
     ("PUT /v1/executions/{execution}/parameters", 404),
@@ -369,7 +367,7 @@ const REJECTED: [(&str, u16); 39] = [
     ("POST /v1/experiments/{experiment}/stop", 404),
     ("POST /v1/experiments/{experiment}/withdraw", 404),
     ("POST /v1/notification-templates/{key}/publish", 409),
-    ("POST /v1/notification-templates/{key}/test", 404),
+    ("POST /v1/notification-templates/{key}/test", 409),
     ("POST /v1/notifications/{notification}/archive", 404),
     ("POST /v1/notifications/{notification}/read", 404),
     ("POST /v1/notifications/{notification}/restore", 404),
@@ -1846,6 +1844,35 @@ async fn misspelled_names_are_rejected_by_the_directory_or_named_in_a_warning() 
     // The desk has never met sunqi, but the directory knows this person.
     let (status, answer) = listed.v1("POST", &path, "zhangsan", deliver("sunqi")).await;
     assert_eq!((status, &answer["warnings"]), (200, &json!([])), "{answer}");
+    let step = json!([{ "notify": { "leader": true } }, { "notify": { "person": "wangwuu" } }]);
+    let layer = json!([{
+        "people": ["lisi", "wangwuu"],
+        "start": "2026-11-23T09:00",
+        "shift": { "weeks": 1 },
+        "zone": "Asia/Shanghai",
+    }]);
+    for (path, body, place) in [
+        (
+            "escalation-chains/default",
+            json!({ "step": step }),
+            "/step/1/notify",
+        ),
+        ("rotas/ops", json!({ "layer": layer }), "/layer/0/people"),
+    ] {
+        let (status, answer) = listed.v1("PUT", path, "admin", body).await;
+        assert_eq!(
+            (status, &answer["errors"][0]["field"]),
+            (400, &json!(place)),
+            "{answer}"
+        );
+        assert!(
+            answer["detail"]
+                .as_str()
+                .is_some_and(|text| text.contains("wangwuu"))
+        );
+        let (status, _) = listed.v1("GET", path, "admin", Value::Null).await;
+        assert_eq!(status, 404, "nothing was stored");
+    }
     drop(listed);
 
     let desk = Served::start(&folder.path().join("alone"), &[]);

@@ -18,15 +18,30 @@ pub(crate) async fn define<D>(app: &App, name: &str, defined: &D::Command) -> Re
 where
     D: domain::Decider<Context = (), Lookup = domain::decider::Nothing>,
 {
+    let by = Meta::system("setup", "setup");
+    define_by::<D>(app, &by, name, defined).await.map(drop)
+}
+
+/// Stores one definition as [`define`]. `by` is the metadata of the commit, with the person who changed the definition.
+/// Returns the position of the commit in the feed. Returns `None` if no event was added.
+pub(crate) async fn define_by<D>(
+    app: &App,
+    by: &Meta,
+    name: &str,
+    defined: &D::Command,
+) -> Result<Option<i64>, Error>
+where
+    D: domain::Decider<Context = (), Lookup = domain::decider::Nothing>,
+{
     let command_envelope = CommandEnvelope {
         stream: format!("{}-{name}", D::Event::AGGREGATE),
         command_id: app.ledger.fresh_id(),
-        meta: Meta::system("setup", "setup"),
+        meta: by.clone(),
     };
     app.ledger
         .execute::<D>(&command_envelope, defined, &NoContext)
         .await
-        .map(drop)
+        .map(|outcome| outcome.position)
         .map_err(ExecuteError::unexpected)
 }
 

@@ -3,6 +3,7 @@
 
 mod alarms;
 mod buzz;
+mod changes;
 mod priority;
 
 use serde_json::{Value, json};

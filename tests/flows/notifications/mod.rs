@@ -11,6 +11,7 @@ mod calendars;
 mod chat_groups;
 mod chats;
 mod content;
+mod definition_changes;
 mod digests;
 mod dingtalk_stream;
 mod escalations;

@@ -42,6 +42,22 @@ pub fn lacks_secret(account: &Defined, secret: &str) -> bool {
             .is_some_and(|codec| codec.needs_secret(account) && codec.check_secret("").is_err())
 }
 
+/// Returns the name of the secret that an account needs in the key store. Returns `None` if the account needs no secret.
+pub fn secret_name(account: &Defined) -> Option<String> {
+    lacks_secret(account, "").then(|| format!("{SECRET}{}", account.name))
+}
+
+/// Returns whether the key store has the secret that an account needs. Returns `None` if the account needs no secret, or
+/// if this process may not read secrets: only the process that serves a desk on one machine reads them here. On AWS, the
+/// function that answers requests has no permission for them.
+pub async fn has_secret(app: &App, account: &Defined) -> Result<Option<bool>, Error> {
+    if !app.ledger.is_only_writer() || secret_name(account).is_none() {
+        return Ok(None);
+    }
+    let secret = secret(app, &account.name).await?;
+    Ok(Some(!lacks_secret(account, &secret)))
+}
+
 /// Returns the names of all accounts that are switched on and need a secret that the key store does not have. `new`
 /// contains the names of accounts that were defined now, because the list of all accounts is filled later.
 pub async fn without_secret(app: &App, new: &[&str]) -> Result<BTreeSet<String>, Error> {

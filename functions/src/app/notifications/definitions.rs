@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::config::{ChannelAccount, ChannelAccountCommand, NotificationPolicy};
 use events::task_type::Repetition;
-use events::{channel_account, notification_policy};
+use events::{Meta, channel_account, notification_policy};
 use infra::channel::{self, Channel};
 use infra::{Error, Ledger};
 use serde::Deserialize;
-use serde_json::Value;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use super::calendars;
 use super::chain_alarms;
@@ -20,7 +21,7 @@ use super::policy_rules::{self, RuleEntry};
 use super::subscribers::{self, SubscriptionEntry};
 use super::teams::{self, TeamEntry};
 use crate::App;
-use crate::app::definition_files::{check_name, define, unique};
+use crate::app::definition_files::{check_name, define_by, unique};
 use crate::app::rate;
 
 /// The name of the only notification policy that the desk uses.
@@ -34,7 +35,7 @@ const OPERATORS_MAX: usize = 50;
 const SYSTEM_TEXT_MAX: usize = 100;
 
 /// The content of a TOML file with channel accounts and the notification policy.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
     #[serde(default)]
@@ -107,6 +108,25 @@ fn yes() -> bool {
     true
 }
 
+/// The kind of a definition that a superuser can change alone, without a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefinitionKind {
+    Account,
+    Policy,
+    Chain,
+    Rota,
+}
+
+/// Reads an entry with a name from the members of a JSON object. `place` is for the error text.
+fn entry<T: DeserializeOwned>(
+    place: &str,
+    name: &str,
+    mut members: Map<String, Value>,
+) -> Result<T, String> {
+    members.insert("name".to_owned(), name.into());
+    serde_json::from_value(Value::Object(members)).map_err(|error| format!("{place}: {error}"))
+}
+
 /// The checked content of a TOML file with channel accounts and the notification policy.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Definitions {
@@ -121,6 +141,54 @@ impl Definitions {
     /// entry.
     pub fn read(text: &str) -> Result<Self, String> {
         let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
+        Self::of(file)
+    }
+
+    /// Reads and checks one definition from the members of a JSON object. The members are those of the entry in the TOML
+    /// file, except that the object of a channel account has the settings of the channel in the member `settings`. `name`
+    /// is the name of the definition, and the only policy has the name [`DEFAULT_POLICY`]. If a member is invalid, returns
+    /// an English text that names the entry and the wrong member.
+    pub fn of_members(
+        kind: DefinitionKind,
+        name: &str,
+        members: &Map<String, Value>,
+    ) -> Result<Self, String> {
+        let mut file = File::default();
+        let mut members = members.clone();
+        match kind {
+            DefinitionKind::Account => {
+                let settings = members.remove("settings");
+                let mut entry: AccountEntry = entry(&format!("account {name}"), name, members)?;
+                match settings {
+                    None => {}
+                    Some(Value::Object(settings)) => {
+                        // A TOML file has no null, so the channels do not expect it.
+                        if let Some((member, _)) = settings.iter().find(|(_, one)| one.is_null()) {
+                            return Err(format!("account {name}: `{member}` must not be null"));
+                        }
+                        entry.settings.extend(settings);
+                    }
+                    Some(_) => return Err(format!("account {name}: `settings` must be an object")),
+                }
+                file.account.push(entry);
+            }
+            DefinitionKind::Policy => {
+                let policy = serde_json::from_value(Value::Object(members));
+                file.policy = Some(policy.map_err(|error| format!("policy: {error}"))?);
+            }
+            DefinitionKind::Chain => {
+                let chain = entry(&format!("chain {name}"), name, members)?;
+                file.chain.push(chain);
+            }
+            DefinitionKind::Rota => {
+                let rota = entry(&format!("rota {name}"), name, members)?;
+                file.rota.push(rota);
+            }
+        }
+        Self::of(file)
+    }
+
+    fn of(file: File) -> Result<Self, String> {
         let accounts: Vec<_> = file
             .account
             .into_iter()
@@ -139,21 +207,39 @@ impl Definitions {
     /// Returns an error if the policy uses an unknown channel account. An account is unknown if the account is neither
     /// in the file nor stored.
     pub async fn store(&self, app: &App) -> Result<(), Error> {
+        self.check(app).await?;
+        let by = Meta::system("setup", "setup");
+        self.store_by(app, &by).await.map(drop)
+    }
+
+    /// Checks the names in the definitions. Returns an error if a definition names an object that is neither in the file
+    /// nor stored, or a person whom the directory does not know. This function only reads.
+    pub async fn check(&self, app: &App) -> Result<(), Error> {
         self.on_call.check(app, &self.accounts).await?;
-        self.check_policy(app).await?;
+        self.check_policy(app).await
+    }
+
+    /// Stores all definitions, which [`Definitions::check`] has accepted, and makes the standing checks of the chains due
+    /// that need them. `by` is the metadata of the commits. Returns the position of the last commit in the feed, or `None`
+    /// if all definitions are equal to the stored ones.
+    pub(super) async fn store_by(&self, app: &App, by: &Meta) -> Result<Option<i64>, Error> {
+        let mut position: Option<i64> = None;
         for defined in &self.accounts {
             let known = app.configuration.channel_account(&defined.name).await?;
             let command = ChannelAccountCommand::Define(defined.clone());
-            define::<ChannelAccount>(app, &defined.name, &command).await?;
+            let stored = define_by::<ChannelAccount>(app, by, &defined.name, &command).await?;
+            position = position.max(stored);
             if known.is_none() {
                 rate::start(app, &defined.name).await?;
             }
         }
-        self.on_call.store(app).await?;
+        position = position.max(self.on_call.store_by(app, by).await?);
         if let Some(policy) = &self.policy {
-            define::<NotificationPolicy>(app, &policy.name, policy).await?;
+            let stored = define_by::<NotificationPolicy>(app, by, &policy.name, policy).await?;
+            position = position.max(stored);
         }
-        chain_alarms::schedule(app, &self.on_call.chain_names()).await
+        chain_alarms::schedule(app, &self.on_call.chain_names()).await?;
+        Ok(position)
     }
 
     /// Checks the names in the policy. Returns an error if an account or an escalation chain is neither in the file nor
@@ -162,15 +248,14 @@ impl Definitions {
         let Some(policy) = &self.policy else {
             return Ok(());
         };
-        for team in &policy.teams {
+        for (number, team) in (1_usize..).zip(&policy.teams) {
             if let Some(name) = &team.calendar
                 && !calendars::exists(app, name).await?
             {
                 return Err(Error::new(
                     infra::Kind::Misconfigured,
                     format!(
-                        "policy: the team {} names the calendar {name}, which is not defined",
-                        team.department
+                        "policy: team {number}: `calendar` names the calendar {name}, which is not defined"
                     ),
                 ));
             }
@@ -182,7 +267,7 @@ impl Definitions {
                 return Err(Error::new(
                     infra::Kind::Misconfigured,
                     format!(
-                        "policy: the subscription {} names the role {role}, which does not exist",
+                        "policy: subscription {}: `role` names the role {role}, which does not exist",
                         subscription.name
                     ),
                 ));

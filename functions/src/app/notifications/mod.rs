@@ -15,6 +15,8 @@ pub mod chat_group_message;
 pub mod chat_group_rounds;
 mod chat_group_rules;
 pub mod chat_groups;
+pub mod definition_changes;
+pub mod definition_documents;
 pub mod definitions;
 pub mod delivery_report;
 pub mod delivery_tag;

@@ -80,7 +80,7 @@ pub(super) fn subscriptions(entries: Vec<SubscriptionEntry>) -> Result<Vec<Subsc
     let mut seen = BTreeSet::new();
     match all.iter().find(|one| !seen.insert(&one.name)) {
         Some(one) => Err(format!(
-            "policy: the subscription {} is defined twice",
+            "policy: `subscription`: {} is defined twice",
             one.name
         )),
         None => Ok(all),

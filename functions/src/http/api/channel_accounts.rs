@@ -1,21 +1,37 @@
-//! Handles channel accounts (configured senders of messages) in the API `/v1`. Superusers see the state of each account, and
-//! stop or start accounts in an emergency. `ledgerdesk setup --accounts` defines accounts.
+//! Handles channel accounts (configured senders of messages) in the API `/v1`. Superusers see the definition and the state
+//! of each account, define new versions, and stop or start accounts in an emergency. An account is never deleted, because
+//! deliveries name it. No request and no response contains a secret.
 
+use axum::http::Method;
 use events::app::Scope;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::admin::{changes_configuration, reads_operations};
 use super::problem::{ApiResult, Problem};
 use super::reply::{Time, not_empty, ok, time};
 use super::request::Asked;
-use super::resource::{Answer, Call, Operation, Resource, get, post, segments};
-use super::shape::{Member, Shape, optional, quoted};
+use super::resource::{Answer, Call, Operation, Resource, get, post, put, segments};
+use super::shape::{Member, Shape, optional, quoted, required};
+use super::stored_definitions::{U32, define};
 use crate::app::notifications::accounts::{self, Account, Switch};
+use crate::app::notifications::definition_documents;
+use crate::app::notifications::definitions::DefinitionKind;
 
 /// Maximum length of the reason of a stop, in characters.
 const REASON_MAX: usize = 400;
 
 const REASON: Member = optional("reason", Shape::Text);
+const ACCOUNT: &[Member] = &[
+    required("channel", Shape::Text),
+    optional("is_enabled", Shape::Flag),
+    optional("per_minute", U32),
+    optional(
+        "repetition",
+        Shape::Words(&["at_most_once", "at_least_once"]),
+    ),
+    optional("settings", Shape::Map(&Shape::Any)),
+];
 
 const OPERATIONS: &[Operation] = &[
     get(
@@ -26,6 +42,12 @@ const OPERATIONS: &[Operation] = &[
     get(
         "/v1/channel-accounts/{account}",
         "shows a channel account with its state; for superusers",
+    )
+    .returning::<ShownAccount>(),
+    put(
+        "/v1/channel-accounts/{account}",
+        "defines a new version of a channel account, which sends the next messages; for superusers",
+        ACCOUNT,
     )
     .returning::<ShownAccount>(),
     post(
@@ -82,6 +104,20 @@ struct ShownAccount {
     reason: Option<String>,
     /// The time of a success, at most one minute before the last one.
     last_success: Option<Time>,
+    /// The name of the secret in the key store that the account needs. Null if the account needs none.
+    secret: Option<String>,
+    /// Whether the key store has this secret. Null if the account needs none, or if the function that answers requests may
+    /// not read it (on AWS). `ledgerdesk doctor` shows it then.
+    has_secret: Option<bool>,
+    /// The members that a change of the account takes.
+    #[cfg_attr(test, schemars(schema_with = "account_schema"))]
+    definition: Value,
+}
+
+#[cfg(test)]
+fn account_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let schema = super::shape::schema_of(ACCOUNT);
+    schemars::Schema::try_from(schema).expect("an object")
 }
 
 /// The state of a channel account.
@@ -111,6 +147,10 @@ fn answer(call: Call) -> Answer {
         let request = call.request;
         match segments(&call.path).as_slice() {
             ["channel-accounts"] => all(request).await,
+            ["channel-accounts", name] if call.method == Method::PUT => {
+                define(&request, DefinitionKind::Account, name).await?;
+                one(&request, name).await
+            }
             ["channel-accounts", name] => {
                 reads_operations(&request).await?;
                 one(&request, name).await
@@ -125,7 +165,7 @@ fn answer(call: Call) -> Answer {
 async fn all(request: Asked) -> ApiResult {
     reads_operations(&request).await?;
     let accounts = accounts::all(&request.app).await?;
-    Ok(ok(&page(&request, &accounts)))
+    Ok(ok(&page(&request, &accounts).await?))
 }
 
 async fn one(request: &Asked, name: &str) -> ApiResult {
@@ -133,7 +173,7 @@ async fn one(request: &Asked, name: &str) -> ApiResult {
     let account = account.ok_or_else(|| {
         Problem::not_found(format!("there is no channel account {}", quoted(name)))
     })?;
-    Ok(ok(&shown(request, &account)))
+    Ok(ok(&shown(request, &account).await?))
 }
 
 async fn switch_account(request: Asked, name: &str, verb: &str) -> ApiResult {
@@ -154,7 +194,7 @@ async fn switch_channel(request: Asked, channel: &str, verb: &str) -> ApiResult 
         let detail = format!("the channel {} has no accounts", quoted(channel));
         return Err(Problem::not_found(detail));
     }
-    Ok(ok(&page(&request, &switched)))
+    Ok(ok(&page(&request, &switched).await?))
 }
 
 fn wanted(request: &Asked, verb: &str) -> Result<Switch, Problem> {
@@ -171,14 +211,15 @@ fn wanted(request: &Asked, verb: &str) -> Result<Switch, Problem> {
     Ok(Switch::Stop { reason })
 }
 
-fn page(request: &Asked, accounts: &[Account]) -> ChannelAccounts {
-    let accounts = accounts.iter();
-    ChannelAccounts {
-        channel_accounts: accounts.map(|account| shown(request, account)).collect(),
+async fn page(request: &Asked, accounts: &[Account]) -> Result<ChannelAccounts, Problem> {
+    let mut channel_accounts = Vec::new();
+    for account in accounts {
+        channel_accounts.push(shown(request, account).await?);
     }
+    Ok(ChannelAccounts { channel_accounts })
 }
 
-fn shown(request: &Asked, account: &Account) -> ShownAccount {
+async fn shown(request: &Asked, account: &Account) -> Result<ShownAccount, Problem> {
     let at = |at| time(&request.app, at);
     let paused_until = account.paused_until();
     let (state, reason) = match &account.stopped {
@@ -187,14 +228,18 @@ fn shown(request: &Asked, account: &Account) -> ShownAccount {
         None if paused_until.is_some() => (AccountState::Paused, &account.breaker.reason),
         None => (AccountState::Working, &account.breaker.reason),
     };
-    ShownAccount {
-        name: account.defined.name.clone(),
-        channel: account.defined.channel.clone(),
+    let defined = &account.defined;
+    Ok(ShownAccount {
+        name: defined.name.clone(),
+        channel: defined.channel.clone(),
         state,
         is_degraded: account.degraded.is_some(),
         paused_until: paused_until.map(at),
         failures: account.breaker.count,
         reason: not_empty(reason),
         last_success: account.breaker.succeeded.map(at),
-    }
+        secret: accounts::secret_name(defined),
+        has_secret: accounts::has_secret(&request.app, defined).await?,
+        definition: definition_documents::account(defined),
+    })
 }

@@ -1,5 +1,5 @@
-//! Handles escalations, escalation chains and rotas in the API `/v1`. All of them are read-only: `ledgerdesk setup` defines
-//! chains and rotas, and the desk runs escalations.
+//! Shows escalations, escalation chains and rotas in the API `/v1`. The desk runs escalations. The module
+//! [`on_call_definitions`](super::on_call_definitions) changes chains and rotas.
 
 use domain::notification::chain::EscalationChain;
 use domain::notification::escalation::{Escalation, Phase};
@@ -10,8 +10,11 @@ use events::escalation_chain::{OnlyIf, Step, Target};
 use events::rota::{Day, Layer, Shift};
 use events::{Moment, PersonId};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::admin::{CardList, page_of, reads_operations, stream_of};
+#[cfg(test)]
+use super::on_call_definitions::{chain_schema, rota_schema};
 use super::problem::{ApiResult, Problem};
 use super::reply::{Time, ok, time};
 use super::request::Asked;
@@ -22,7 +25,7 @@ use super::shape::quoted;
 use crate::App;
 use crate::app::definition_files::check_name;
 use crate::app::notifications::standing_check::Around;
-use crate::app::notifications::{escalations, standing_check};
+use crate::app::notifications::{definition_documents, escalations, standing_check};
 
 const AT: Parameter = ("at", Asks::Time);
 
@@ -78,13 +81,16 @@ struct Chains {
     derive(schemars::JsonSchema),
     schemars(rename = "EscalationChain")
 )]
-struct ShownChain {
+pub(super) struct ShownChain {
     name: String,
     /// The number of the definition. The first definition has number 1.
     version: u32,
     /// How often the steps are repeated after the last step.
     repeat: u32,
     steps: Vec<ShownStep>,
+    /// The members that a change of the chain takes.
+    #[cfg_attr(test, schemars(schema_with = "chain_schema"))]
+    definition: Value,
 }
 
 /// A step of an escalation chain.
@@ -155,7 +161,7 @@ struct Rotas {
 /// A rota with the people on call.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Rota"))]
-struct ShownRota {
+pub(super) struct ShownRota {
     name: String,
     version: u32,
     at: Time,
@@ -165,6 +171,9 @@ struct ShownRota {
     next_on_call: Vec<String>,
     layers: Vec<ShownLayer>,
     overrides: Vec<ShownOverride>,
+    /// The members that a change of the rota takes.
+    #[cfg_attr(test, schemars(schema_with = "rota_schema"))]
+    definition: Value,
 }
 
 /// A sequence of shifts.
@@ -290,7 +299,8 @@ async fn chains(request: Asked) -> ApiResult {
     Ok(ok(&Chains { escalation_chains }))
 }
 
-async fn one_chain(request: Asked, name: &str) -> ApiResult {
+/// Returns a response with the newest version of an escalation chain.
+pub(super) async fn one_chain(request: Asked, name: &str) -> ApiResult {
     let app = &request.app;
     check_name("chain", name).map_err(|_| no_chain(name))?;
     let chain = app.configuration.escalation_chain(name).await?;
@@ -315,6 +325,7 @@ async fn shown_chain(app: &App, chain: &EscalationChain) -> Result<Option<ShownC
         version: chain.version,
         repeat: defined.repeat,
         steps,
+        definition: definition_documents::chain(app, defined).await?,
     }))
 }
 
@@ -399,7 +410,8 @@ async fn rotas(request: Asked) -> ApiResult {
     Ok(ok(&Rotas { rotas }))
 }
 
-async fn one_rota(request: Asked, name: &str) -> ApiResult {
+/// Returns a response with the newest version of a rota.
+pub(super) async fn one_rota(request: Asked, name: &str) -> ApiResult {
     let app = &request.app;
     let missing = || Problem::not_found(format!("there is no rota {}", quoted(name)));
     check_name("rota", name).map_err(|_| missing())?;
@@ -435,6 +447,7 @@ async fn shown_rota(app: &App, rota: &Rota, at: Moment) -> Result<Option<ShownRo
         next_on_call: app.people.all_names(&next_people).await?,
         layers,
         overrides,
+        definition: definition_documents::rota(app, defined).await?,
     }))
 }
 

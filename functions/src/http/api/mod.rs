@@ -28,8 +28,10 @@ mod inbox;
 mod inbox_events;
 mod integrations;
 mod notification_events;
+mod notification_policies;
 mod notification_templates;
 mod notifications;
+mod on_call_definitions;
 mod onboarding;
 pub mod openapi;
 mod own_subscriptions;
@@ -47,6 +49,7 @@ mod robots;
 mod roles;
 mod services;
 mod shape;
+mod stored_definitions;
 mod tickets;
 mod why_person;
 mod workflows;
@@ -95,12 +98,14 @@ const RESOURCES: &[Resource] = &[
     chat_groups::RESOURCE,
     calendars::RESOURCE,
     escalations::RESOURCE,
+    on_call_definitions::RESOURCE,
     feedback::RESOURCE,
     experiments::RESOURCE,
     onboarding::RESOURCE,
     recommendations::RESOURCE,
     own_subscriptions::RESOURCE,
     notification_templates::RESOURCE,
+    notification_policies::RESOURCE,
     policy_trials::RESOURCE,
     reports::RESOURCE,
     executions::RESOURCE,

@@ -34,7 +34,8 @@ const OPERATORS: &[&str] = &[
     "in",
     "notin",
 ];
-const CLAUSE: Shape = Shape::Object(&[
+/// A clause of the condition of a subscription.
+pub(super) const CLAUSE: Shape = Shape::Object(&[
     required("key", Shape::Text),
     optional("operator", Shape::Words(OPERATORS)),
     required("value", Shape::Given),

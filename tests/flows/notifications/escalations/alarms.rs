@@ -173,6 +173,15 @@ async fn a_repaired_chain_causes_no_alarm_and_a_second_setup_no_check() {
 }
 
 #[tokio::test]
+async fn a_change_in_the_api_is_checked_at_once() {
+    let channels = Channels::on_call().await;
+    let mut rota = channels.get("rotas/ops", "admin").await["definition"].clone();
+    rota["layer"][0]["people"] = json!(["sunqi", "zhaoliu"]);
+    channels.must_change("rotas/ops", rota).await;
+    assert_eq!(channels.alarms("chain_gap").await.len(), 1);
+}
+
+#[tokio::test]
 async fn a_stopped_account_and_a_missing_secret_are_gaps() {
     let channels = Channels::on_call().await;
     let reason = json!({ "reason": "wrong texts" });

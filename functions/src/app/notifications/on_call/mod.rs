@@ -10,14 +10,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::notification::chain::EscalationChain;
 use domain::notification::rota::Rota;
 use events::escalation_chain::Target;
-use events::{PersonId, channel_account, escalation_chain, rota};
+use events::{Meta, PersonId, channel_account, escalation_chain, rota};
 use infra::{Error, Kind, channel};
 
 pub(super) use chains::ChainEntry;
 pub(super) use rotas::RotaEntry;
 
 use crate::App;
-use crate::app::definition_files::{define, unique};
+use crate::app::definition_files::{define_by, unique};
 use crate::app::people::one_name;
 
 /// Checked escalation chains and rotas. The people have temporary ids that contain their user names, until
@@ -106,16 +106,53 @@ impl OnCall {
             None => Ok(()),
             Some(absent) => {
                 let name = absent.unregistered_name().unwrap_or_default();
+                let place = self.place_of(&absent);
                 Err(misconfigured(format!(
-                    "{name} is not in the directory of the organization; check the spelling"
+                    "{place}: {name} is not in the directory of the organization; check the spelling"
                 )))
             }
         }
     }
 
+    /// Returns the first place that names a person, with the member between backticks.
+    fn place_of(&self, person: &PersonId) -> String {
+        for chain in &self.chains {
+            for (number, step) in (1..).zip(&chain.steps) {
+                let is_named = match &step.notify {
+                    Target::Person(one) => one == person,
+                    Target::RoundRobin(people) => people.contains(person),
+                    Target::Leader | Target::Role(_) | Target::Rota(_) | Target::Team(_) => false,
+                };
+                if is_named {
+                    return format!("chain {}, step {number}, `notify`", chain.name);
+                }
+            }
+        }
+        for rota in &self.rotas {
+            for (number, layer) in (1..).zip(&rota.layers) {
+                if layer.people.contains(person) {
+                    return format!("rota {}, layer {number}, `people`", rota.name);
+                }
+            }
+            for (number, one) in (1..).zip(&rota.overrides) {
+                if one.person == *person {
+                    return format!("rota {}, override {number}, `person`", rota.name);
+                }
+            }
+        }
+        "chains and rotas".to_owned()
+    }
+
     /// Registers the people, and stores all rotas and chains. If a definition is equal to the stored definition, no event
     /// is added.
     pub async fn store(&self, app: &App) -> Result<(), Error> {
+        let by = Meta::system("setup", "setup");
+        self.store_by(app, &by).await.map(drop)
+    }
+
+    /// Stores all rotas and chains as [`OnCall::store`]. `by` is the metadata of the commits. Returns the position of the
+    /// last commit in the feed, or `None` if all definitions are equal to the stored ones.
+    pub(super) async fn store_by(&self, app: &App, by: &Meta) -> Result<Option<i64>, Error> {
         let names = self.names();
         let pids = app.people.pids(&names).await?;
         let registered: BTreeMap<String, PersonId> = names.into_iter().zip(pids).collect();
@@ -128,13 +165,15 @@ impl OnCall {
                 person.clone_from(pid);
             }
         }
+        let mut position: Option<i64> = None;
         for rota in &known.rotas {
-            define::<Rota>(app, &rota.name, rota).await?;
+            position = position.max(define_by::<Rota>(app, by, &rota.name, rota).await?);
         }
         for chain in &known.chains {
-            define::<EscalationChain>(app, &chain.name, chain).await?;
+            let stored = define_by::<EscalationChain>(app, by, &chain.name, chain).await?;
+            position = position.max(stored);
         }
-        Ok(())
+        Ok(position)
     }
 
     /// Returns the names of the chains.
