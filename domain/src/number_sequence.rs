@@ -1,6 +1,6 @@
-//! Implements the aggregate that reserves ticket numbers for one service type on one day. Each running desk
-//! reserves a block of numbers, so that two desks never use the same number. Some numbers of a block can
-//! remain unused.
+//! Implements the aggregate that reserves numbers for the tickets of one service type, or for the notifications, of
+//! one day. Each running desk reserves a block of numbers, so that two desks never use the same number. Some numbers of
+//! a block can remain unused.
 
 use events::TicketSn;
 use events::number_sequence::{BlockIssued, NumberSequenceEvent};

@@ -105,14 +105,14 @@ pub enum Fact {
     Terminated,
     /// The work of an automatic node failed, and a person must decide.
     NodeFailed,
-    /// A node has no processors, so nobody can process it.
+    /// A node has no processors, so no person can process it.
     ProcessorsMissing,
     /// The receiver of the ticket's callbacks did not accept the result of the ticket.
     CallbackFailed,
     /// No channel delivered a message about the ticket, so it is only in the inbox of its recipient. The message is urgent, or
     /// the messages of two accounts came back.
     Unreached,
-    /// A step of an escalation chain notifies the recipient of a ticket that nobody has acknowledged.
+    /// A step of an escalation chain notifies the recipient of a ticket that no person has acknowledged.
     EscalationStep,
     /// Most of the messages of a channel account fail. The ticket is the one of the last failed message.
     AccountDegraded,
@@ -179,11 +179,20 @@ impl Fact {
         )
     }
 
+    /// Returns what the messages about the fact describe.
+    pub fn matter(self) -> Matter {
+        match self {
+            Self::AccountDegraded => Matter::Account,
+            Self::ChainGap => Matter::Chain,
+            _ => Matter::Ticket,
+        }
+    }
+
     /// Returns false if the fact is about a channel account (a configured sender) or an escalation chain, and not about a
     /// ticket. A notification about an account names a ticket only because a message about this ticket failed. The messages
     /// contain nothing of a ticket.
     pub fn concerns_ticket(self) -> bool {
-        !matches!(self, Self::AccountDegraded | Self::ChainGap)
+        self.matter() == Matter::Ticket
     }
 
     /// Returns the category of the fact.
@@ -214,6 +223,16 @@ impl Fact {
             Self::Finished | Self::RatingInvited | Self::Terminated => Category::Resolved,
         }
     }
+}
+
+/// What the messages about a fact describe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Matter {
+    Ticket,
+    /// A channel account, which is a configured sender.
+    Account,
+    /// An escalation chain.
+    Chain,
 }
 
 /// The relation between the recipient of a notification and the ticket. It is the reason why the person gets the
@@ -292,6 +311,11 @@ pub struct Requested {
     /// person. The value is absent for all other roles, and in an event from before this member: its name is in `name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subscription: Option<Personal>,
+    /// The running number of the notification among those of the local day of `at`. The first number of a day is 1. Some
+    /// numbers are not used. The value is absent in an event from before this member, and if all numbers of the day are
+    /// used up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<i64>,
 }
 impl Personals for Requested {
     fn personals(&mut self) -> Vec<&mut Personal> {
@@ -634,10 +658,14 @@ pub struct Completed {
 }
 impl Personals for Completed {}
 
-/// A person marked the notification as read in the inbox.
+/// A person marked the notification as read in the inbox, or opened the ticket from the link in a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Read {
     pub by: PersonId,
+    /// The name of the channel account whose message contained the link. The text is empty if the person read the
+    /// notification in the inbox.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub account: String,
 }
 impl Personals for Read {}
 

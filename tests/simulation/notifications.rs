@@ -143,6 +143,7 @@ impl World {
             is_critical: false,
             accounts: Vec::new(),
             subscription: None,
+            number: None,
         };
         let next = world.next();
         world.notify(&Command::Request(Box::new(requested), next));

@@ -1,5 +1,5 @@
 //! States for every event type whether it causes a notification. A test compares these lists with the catalog of event
-//! types, so that nobody adds an event without a decision.
+//! types, so that no event is added without a decision.
 
 use events::notification::Fact;
 
@@ -67,7 +67,7 @@ pub const ANNOUNCED: &[(&str, &[Fact])] = &[
 /// The event types that cause no notification, grouped by the reason.
 pub const SILENT: &[(&str, &[&str])] = &[
     (
-        "a claim or a withdrawal notifies nobody (reference/bk-itsm.md 15)",
+        "a claim or a withdrawal notifies no person (reference/bk-itsm.md 15)",
         &[
             "ticket.acknowledged",
             "ticket.node_claimed",
@@ -90,7 +90,7 @@ pub const SILENT: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "nobody must act because of the event, and the ticket shows it",
+        "no person must act because of the event, and the ticket shows it",
         &["ticket.linked", "ticket.rated", "ticket.unlinked"],
     ),
     (

@@ -192,6 +192,7 @@ mod tests {
             is_critical: false,
             accounts: Vec::new(),
             subscription: None,
+            number: None,
         }
     }
 

@@ -256,6 +256,7 @@ fn refusal(
             is_critical: false,
             accounts: step.accounts.clone(),
             subscription: None,
+            number: None,
         };
         let band = priority::band(Some(policy), priority);
         let (routed, _) = consider(&Situation {

@@ -1,5 +1,5 @@
 //! Derives notifications from the imported rows of another system, as if the rows had happened in this desk. Only a trial
-//! of a notification policy uses them: imported rows never notify anybody.
+//! of a notification policy uses them: imported rows never notify a person.
 
 use events::PersonId;
 use events::notification::{Fact, Role};

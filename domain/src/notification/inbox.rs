@@ -61,8 +61,8 @@ impl Notification {
         Ok(match (change.action, self.inbox) {
             (Action::See, InboxState::Unseen) => entered(InboxState::Seen),
             (Action::Read, InboxState::Unseen | InboxState::Seen | InboxState::Snoozed) => {
-                let by = change.by.clone();
-                vec![Read { by }.into()]
+                let (by, account) = (change.by.clone(), String::new());
+                vec![Read { by, account }.into()]
             }
             (Action::Unread, InboxState::Read) => entered(InboxState::Seen),
             (Action::Archive, state) if state != InboxState::Archived => {
@@ -80,6 +80,12 @@ impl Notification {
             (Action::Restore, InboxState::Snoozed) => entered(InboxState::Unseen),
             _ => Vec::new(),
         })
+    }
+
+    /// Returns true if the person is the recipient and has not read the notification yet.
+    pub(super) fn is_unread_by(&self, person: &PersonId) -> bool {
+        let requested = self.requested.as_ref();
+        requested.is_some_and(|requested| requested.person == *person) && !self.is_read()
     }
 
     /// Returns the event that ends a snooze. Returns no event before the end that the person chose.
@@ -195,6 +201,7 @@ mod tests {
             is_critical: false,
             accounts: Vec::new(),
             subscription: None,
+            number: None,
         }
     }
 
@@ -245,6 +252,29 @@ mod tests {
         ] {
             let reached = InboxState::ALL.map(|state| after(state, action));
             assert_eq!(reached, expected, "{action:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_first_visit_of_the_recipient_reads_the_notification() {
+        let visit = |by: &str| {
+            Command::Visit(Read {
+                by: by.into(),
+                account: "mail".into(),
+            })
+        };
+        let expected = [true, true, false, false, true];
+        for (state, is_new) in InboxState::ALL.into_iter().zip(expected) {
+            let mut notification = in_state(state);
+            let other = notification.decide(&visit("p-2"), &());
+            assert_eq!(other, Ok(Vec::new()), "{state:?}");
+            let events = notification.decide(&visit("p-1"), &()).expect("allowed");
+            assert_eq!(!events.is_empty(), is_new, "{state:?}");
+            for event in &events {
+                notification.evolve(event);
+            }
+            assert!(notification.is_read(), "{state:?}");
+            assert_eq!(notification.decide(&visit("p-1"), &()), Ok(Vec::new()));
         }
     }
 

@@ -51,7 +51,8 @@ pub mod trial;
 use events::experiment::Assignment;
 use events::notification::{
     Acted, Completed, DeliveryEnded, FallbackStarted, Held, InboxState, Mode, NotRepeated,
-    NotificationEvent, Outcome, Outdated, Requested, Role, Route, Routed, SkipReason, Skipped,
+    NotificationEvent, Outcome, Outdated, Read, Requested, Role, Route, Routed, SkipReason,
+    Skipped,
 };
 use events::preference::Category;
 use events::{Moment, Personal};
@@ -111,6 +112,9 @@ pub enum Command {
     },
     /// Stores that the recipient used an action of the notification, such as an approval. A repetition does nothing.
     Act(Acted),
+    /// Stores that the recipient opened the ticket from the link in a message. The command does nothing for another person,
+    /// and if the notification is read already.
+    Visit(Read),
 }
 
 /// The reasons why the desk rejects a command for a notification.
@@ -225,12 +229,14 @@ impl Decider for Notification {
             (Command::Act(acted), _) if !self.acted.contains(&acted.action) => {
                 vec![acted.clone().into()]
             }
+            (Command::Visit(read), _) if self.is_unread_by(&read.by) => vec![read.clone().into()],
             (
                 Command::Release { .. }
                 | Command::Expire { .. }
                 | Command::FallBack { .. }
                 | Command::MarkOutdated(_)
-                | Command::Act(_),
+                | Command::Act(_)
+                | Command::Visit(_),
                 _,
             ) => Vec::new(),
         })
@@ -621,6 +627,7 @@ mod tests {
             is_critical: false,
             accounts: Vec::new(),
             subscription: None,
+            number: None,
         }
     }
 
@@ -1133,7 +1140,11 @@ mod tests {
                 "unseen"
             ]
         );
-        history.push(events::notification::Read { by: "p-1".into() }.into());
+        let read = Read {
+            by: "p-1".into(),
+            account: String::new(),
+        };
+        history.push(read.into());
         assert_eq!(
             names(&history),
             ["notification", "ticket", "inbox_only", "inbox"]

@@ -123,6 +123,7 @@ mod tests {
             is_critical: false,
             accounts: Vec::new(),
             subscription: None,
+            number: None,
         }
     }
 

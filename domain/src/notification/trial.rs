@@ -396,6 +396,7 @@ mod tests {
             is_critical: false,
             accounts: Vec::new(),
             subscription: None,
+            number: None,
         };
         let judged = |account: &str, way, messages| Judged {
             band: Band::Low,

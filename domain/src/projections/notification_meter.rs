@@ -87,6 +87,8 @@ pub struct NotificationMeter {
     waiting: BTreeMap<(TicketSn, PersonId), Vec<String>>,
     sent: BTreeMap<String, Sent>,
     fallbacks: BTreeMap<String, u64>,
+    /// The numbers of notifications that were read by the link in a message, by account.
+    visits: BTreeMap<String, u64>,
 }
 
 /// The figures of one channel account.
@@ -103,6 +105,8 @@ pub struct AccountFigures {
     pub failed_attempts: u64,
     /// Number of notifications for which the account was used because no other account accepted them.
     pub fallbacks: u64,
+    /// Number of notifications that the person read by opening the ticket from the link in a message of the account.
+    pub visits: u64,
     pub digests: u64,
     pub notifications_in_digests: u64,
     /// The times from the request of a message until a provider accepted it, in milliseconds.
@@ -164,6 +168,7 @@ impl NotificationMeter {
             waiting: BTreeMap::new(),
             sent: BTreeMap::new(),
             fallbacks: BTreeMap::new(),
+            visits: BTreeMap::new(),
         }
     }
 
@@ -215,7 +220,12 @@ impl NotificationMeter {
             NotificationEvent::Completed(completed) => notice.outcome = Some(completed.outcome),
             // Another account sends the message, so the notification is open again.
             NotificationEvent::Bounced(bounced) if bounced.next.is_some() => notice.outcome = None,
-            NotificationEvent::Read(read) => notice.is_read |= read.by == notice.person,
+            NotificationEvent::Read(read) => {
+                notice.is_read |= read.by == notice.person;
+                if !read.account.is_empty() {
+                    *self.visits.entry(read.account.clone()).or_default() += 1;
+                }
+            }
             NotificationEvent::Acted(acted) if acted.by == notice.person => {
                 // The action itself is an event of the ticket, and can be stored before or after this event.
                 let first = notice.answer.map_or(at, |(first, _)| first.min(at));
@@ -374,6 +384,9 @@ impl NotificationMeter {
         }
         for (account, count) in &self.fallbacks {
             accounts.entry(account.clone()).or_default().fallbacks = *count;
+        }
+        for (account, count) in &self.visits {
+            accounts.entry(account.clone()).or_default().visits = *count;
         }
         for (account, waits) in latencies {
             if let Some(figures) = accounts.get_mut(account) {

@@ -1,33 +1,36 @@
-//! Creates ticket numbers. Each process reserves a block of many numbers at once. Most new tickets
-//! therefore need no write to the number sequence that all processes share.
+//! Creates the numbers of tickets and of notifications. Each process reserves a block of many numbers
+//! at once. Most new tickets and notifications therefore need no write to the number sequence that all
+//! processes share.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
 use domain::number_sequence;
-use events::ticket::ServiceKind;
-use events::{Meta, TicketSn};
+use events::{Meta, Moment};
 use infra::ledger::NoContext;
-use infra::{CommandEnvelope, ExecuteError, Kind, Ledger, Outcome};
+use infra::{CommandEnvelope, Error, ExecuteError, Kind, Ledger, Outcome};
+use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use tokio::sync::Mutex;
 
-/// Number of ticket numbers in one block. A process reserves a whole block at once. After a
-/// restart, the unused numbers of the block are lost. Each service kind has 999,999 numbers per
-/// day.
+/// Number of numbers in one block. A process reserves a whole block at once. After a restart, the
+/// unused numbers of the block are lost. Each prefix has 999,999 numbers per day.
 const BLOCK: i64 = 200;
 
-/// Maximum number of attempts to reserve a block of ticket numbers before the last attempt. An
+/// Maximum number of attempts to reserve a block of numbers before the last attempt. An
 /// attempt fails if another process reserves a block at the same time. A pause of random length
 /// follows each failed attempt. After these attempts, one last attempt follows.
 const CROWD_MAX: u32 = 20;
 
-/// The blocks of ticket numbers that this process has reserved.
+/// The prefix of the numbers of notifications. The names of their number sequences contain it.
+const NOTIFICATIONS: &str = "notif";
+
+/// The blocks of numbers that this process has reserved.
 pub struct Numbers {
     ledger: Ledger,
-    /// The unused ticket numbers in the current block. Each service kind and each day has its own
-    /// block.
-    blocks: Mutex<HashMap<(ServiceKind, i64), Range<i64>>>,
+    /// The unused numbers in the current block. Each prefix and each day has its own block.
+    blocks: Mutex<HashMap<(&'static str, i64), Range<i64>>>,
 }
 
 impl Numbers {
@@ -38,7 +41,7 @@ impl Numbers {
         }
     }
 
-    /// Executes the command that reserves a block of ticket numbers, and returns its result. If
+    /// Executes the command that reserves a block of numbers, and returns its result. If
     /// another process reserves a block at the same time, this function tries again after a random
     /// pause. Such conflicts occur, for example, at midnight, when many processes need a new block.
     async fn issue(
@@ -75,23 +78,42 @@ impl Numbers {
             .await
     }
 
-    /// Returns the next ticket number for a service kind and a day, and the numeric ticket id. The
-    /// parameter `day` is the current day in the time zone of the desk.
+    /// Returns the number of a new notification whose event happened at the time `at`. The parameter
+    /// `zone` is the time zone of the desk, which determines the day. Returns `None` if all numbers of
+    /// this day are used up, because a notification also works without a number.
+    pub async fn of_notification(
+        &self,
+        at: Moment,
+        zone: &TimeZone,
+        meta: &Meta,
+    ) -> Result<Option<i64>, Error> {
+        let day = Timestamp::from_millisecond(at.0)
+            .unwrap_or_default()
+            .to_zoned_datetime(zone.clone())
+            .date();
+        match self.next(NOTIFICATIONS, day, meta).await {
+            Ok(number) => Ok(Some(number)),
+            Err(ExecuteError::Rejected(number_sequence::Rejection::UsedUp)) => Ok(None),
+            Err(ExecuteError::Technical(error)) => Err(error),
+        }
+    }
+
+    /// Returns the next number for a prefix and a day. The prefix is `notif`, or the first letters of
+    /// the ticket numbers. The parameter `day` is a day in the time zone of the desk.
     pub async fn next(
         &self,
-        kind: ServiceKind,
+        prefix: &'static str,
         day: Date,
         meta: &Meta,
-    ) -> Result<(TicketSn, i64), ExecuteError<number_sequence::NumberSequence>> {
-        let date =
-            i64::from(day.year()) * 10_000 + i64::from(day.month()) * 100 + i64::from(day.day());
+    ) -> Result<i64, ExecuteError<number_sequence::NumberSequence>> {
+        let date = date_number(day);
         let mut blocks = self.blocks.lock().await;
         // New tickets use only the block of the current day. Blocks of earlier days are therefore
         // removed, but the block of the previous day may remain.
         blocks.retain(|(_, other), _| *other >= date - 1);
-        let block = blocks.entry((kind, date)).or_default();
+        let block = blocks.entry((prefix, date)).or_default();
         if block.is_empty() {
-            let stream = format!("number_sequence-{}{date:08}", kind.prefix());
+            let stream = format!("number_sequence-{prefix}{date:08}");
             let meta = Meta::system(meta.correlation.clone(), meta.causation.clone());
             let command_envelope = CommandEnvelope {
                 stream,
@@ -105,9 +127,13 @@ impl Numbers {
                 *block = issued.from..issued.to + 1;
             }
         }
-        let counter = block
+        Ok(block
             .next()
-            .expect("a block that was just issued is not empty");
-        Ok(number_sequence::number(kind, date, counter))
+            .expect("a block that was just issued is not empty"))
     }
+}
+
+/// Returns a day as a number in the form `YYYYMMDD`.
+pub fn date_number(day: Date) -> i64 {
+    i64::from(day.year()) * 10_000 + i64::from(day.month()) * 100 + i64::from(day.day())
 }

@@ -41,7 +41,7 @@ use crate::app::notifications::templates::{self, formats};
 use crate::app::notifications::tokens::Granted;
 use crate::app::notifications::{
     accounts, actions, delivery_tag, erased_members, feedback, health, message, notify,
-    preferences, replies, reply_address, tokens, unsubscribe,
+    preferences, replies, reply_address, tokens, unsubscribe, visits,
 };
 use crate::app::rate::{self, Taken, Turn};
 use crate::app::tickets;
@@ -99,7 +99,7 @@ pub async fn execute(app: &App, message: &queue::Message, intent: Intent) -> Res
         return Err(wrong_queue(message));
     };
     let stream = format!("delivery-{}", message.id);
-    let Some(requested) = request(app, &notification, &account).await? else {
+    let Some(requested) = request(app, &notification, &account, &stream).await? else {
         return Ok(());
     };
     let command_envelope = CommandEnvelope {
@@ -136,8 +136,14 @@ pub async fn attempt(app: &App, stream: &str) -> Result<(), Error> {
 }
 
 /// Returns the event that creates a delivery. The event contains the address of the person and the finished
-/// message. Returns `None` if the notification does not wait for this delivery.
-async fn request(app: &App, notification: &str, account: &str) -> Result<Option<Requested>, Error> {
+/// message. `stream` is the name of the stream of the delivery. Returns `None` if the notification does not wait for this
+/// delivery.
+async fn request(
+    app: &App,
+    notification: &str,
+    account: &str,
+    stream: &str,
+) -> Result<Option<Requested>, Error> {
     let state = app
         .ledger
         .load::<Notification>(notification)
@@ -177,6 +183,7 @@ async fn request(app: &App, notification: &str, account: &str) -> Result<Option<
     let asks = feedback::offered(app, sent, fact, &channel, language, buttons).await?;
     content.actions.extend(asks);
     let content = templates::apply(app, fact, &card, &channel, language, &zone, content).await?;
+    let content = visits::linked(app, fact, account, stream, content).await?;
     let content = serde_json::to_value(content).unwrap_or_default();
     Ok(Some(Requested {
         notification: notification.to_owned(),

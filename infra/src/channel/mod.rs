@@ -63,6 +63,8 @@ const THREADS: &str = "threads";
 /// The setting that tells whether other people can read the messages of an account. Only channels whose conversations can be
 /// of both kinds have it.
 const SHARED: &str = "shared";
+/// The setting that adds a token to the links to tickets, so that a visit of the recipient counts as read. All channels have it.
+const COUNT_VISITS: &str = "count_visits";
 /// Maximum duration of one attempt to send a message.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -488,6 +490,12 @@ fn flag(account: &Defined, key: &str) -> Result<bool, String> {
     }
 }
 
+/// Returns the setting `count_visits` of a channel account: whether the visit of a ticket from the link in a message counts. An
+/// absent setting is false.
+pub fn counts_visits(account: &Defined) -> bool {
+    flag(account, COUNT_VISITS).unwrap_or(false)
+}
+
 /// Returns the setting `shared` of a channel account. Returns `default` if the setting is absent. A wrong value, which
 /// [`Channel::check`] refuses, is true.
 fn is_declared_shared(account: &Defined, default: bool) -> bool {
@@ -538,11 +546,11 @@ fn check_url(account: &Defined, key: &str) -> Result<(), String> {
 /// Returns an error if a channel account contains a setting that is not in the list `known`. The error names the first
 /// unknown setting.
 fn only(account: &Defined, known: &[&str]) -> Result<(), String> {
-    match account
-        .settings
-        .keys()
-        .find(|key| !known.contains(&key.as_str()))
-    {
+    flag(account, COUNT_VISITS)?;
+    let mut known = known.to_vec();
+    known.push(COUNT_VISITS);
+    let mut keys = account.settings.keys();
+    match keys.find(|key| !known.contains(&key.as_str())) {
         Some(key) => Err(format!(
             "`{key}` is not a setting of the channel {}; known are {}",
             account.channel,

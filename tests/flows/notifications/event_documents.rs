@@ -1,6 +1,10 @@
 //! These tests check a notification as the event document of the requirements, with the status of each channel.
 
+use domain::number_sequence::{COUNTER_MAX, Command, NumberSequence};
+use events::Meta;
+use infra::CommandEnvelope;
 use infra::channel::MailReply;
+use infra::ledger::NoContext;
 use serde_json::{Value, json};
 
 use super::Channels;
@@ -12,6 +16,67 @@ impl Channels {
         let path = format!("notifications/{}/event", id.as_str().expect("an id"));
         self.desk.v1("GET", &path, user, Value::Null).await
     }
+
+    /// Returns the running numbers of all notifications of zhangsan, newest first.
+    async fn event_numbers(&self) -> Vec<u64> {
+        let inbox = self.get("inbox/zhangsan", "zhangsan").await;
+        let mut numbers = Vec::new();
+        for shown in inbox["notifications"].as_array().expect("a list") {
+            let id = shown["id"].as_str().expect("an id");
+            let path = format!("notifications/{id}/event");
+            let event = self.get(&path, "zhangsan").await;
+            let id = event["event_id"].as_str().expect("an id");
+            let number = id.strip_prefix("notif-20261122-").expect("the day");
+            assert!(number.len() >= 3, "{id}");
+            numbers.push(number.parse().expect("a number"));
+        }
+        numbers
+    }
+}
+
+#[tokio::test]
+async fn an_event_keeps_its_running_number_of_the_day() {
+    let channels = Channels::open().await;
+    channels.reachable(None).await;
+    channels.submit().await;
+    channels.desk.clock.advance(1_000);
+    channels.submit().await;
+    let numbers = channels.event_numbers().await;
+    let [newer, older] = numbers[..] else {
+        panic!("{numbers:?}")
+    };
+    // The notifications of the other approver have numbers too.
+    assert!(0 < older && older < newer && newer <= 20, "{older} {newer}");
+    // The desk processes all events again.
+    let channels = channels.restart_without_views().await;
+    channels.desk.settle().await;
+    assert_eq!(channels.event_numbers().await, numbers);
+    channels.desk.clock.advance(1_000);
+    channels.submit().await;
+    let numbers = channels.event_numbers().await;
+    assert_eq!((numbers.len(), &numbers[1..]), (3, &[newer, older][..]));
+    assert!(numbers[0] > newer, "{numbers:?}");
+}
+
+#[tokio::test]
+async fn a_notification_needs_no_number() {
+    let channels = Channels::open().await;
+    channels.reachable(None).await;
+    let ledger = &channels.desk.app.ledger;
+    let envelope = CommandEnvelope {
+        stream: "number_sequence-notif20261122".into(),
+        command_id: ledger.fresh_id(),
+        meta: Meta::system("t", "t"),
+    };
+    let all = Command::Issue { size: COUNTER_MAX };
+    let issued = ledger.execute::<NumberSequence>(&envelope, &all, &NoContext);
+    issued.await.expect("all numbers of the day");
+    channels.submit().await;
+    let numbers = channels.event_numbers().await;
+    let [number] = numbers[..] else {
+        panic!("{numbers:?}")
+    };
+    assert!(number > 999_999, "computed from the id: {number}");
 }
 
 #[tokio::test]

@@ -48,6 +48,7 @@ mod templates;
 mod threads;
 mod updates;
 mod upgrade;
+mod visits;
 mod why_person;
 mod workflow_rules;
 

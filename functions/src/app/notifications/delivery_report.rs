@@ -88,6 +88,9 @@ pub struct Account {
     pub failed_attempts: u64,
     /// Notifications for which the account was used because no other account accepted them.
     pub fallbacks: u64,
+    /// Notifications that the person read by opening the ticket from the link in a message. Only accounts with
+    /// `count_visits` have such links.
+    pub visits: u64,
     pub digests: u64,
     pub notifications_in_digests: u64,
     /// The time from the request of a message until the provider accepted it: half of the messages were faster.
@@ -360,6 +363,7 @@ fn shown(figures: &AccountFigures) -> Account {
         postponed: figures.postponed,
         failed_attempts: figures.failed_attempts,
         fallbacks: figures.fallbacks,
+        visits: figures.visits,
         digests: figures.digests,
         notifications_in_digests: figures.notifications_in_digests,
         latency_p50_seconds: figures.latency_p50_ms.and_then(seconds),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use domain::views::ticket_card::TicketCard;
 use events::Moment;
 use events::notification::{
-    Fact, Mode, NotRepeated, NotificationEvent, Outcome, Requested, SkipReason,
+    Fact, Matter, Mode, NotRepeated, NotificationEvent, Outcome, Requested, SkipReason,
 };
 use events::person::Language;
 use infra::Error;
@@ -85,7 +85,7 @@ pub async fn document(
         })
         .collect();
     Ok(Some(json!({
-        "event_id": event_id(stream, &time(requested.at)),
+        "event_id": event_id(requested.number, stream, &time(requested.at)),
         "event_type": event_type(requested.fact),
         "timestamp": time(requested.at),
         "source": "ITSM Platform",
@@ -96,13 +96,17 @@ pub async fn document(
     })))
 }
 
-/// Returns the id of the event, such as `notif-20260906-281474976710655`. `time` begins with the local day. The last
-/// part is a number that is computed from the id of the notification, so the same notification always has the same id.
-fn event_id(stream: &str, time: &str) -> String {
+/// Returns the id of the event, such as `notif-20260906-001`. `time` begins with the local day. The last part is the
+/// running number of the notification on this day. A notification without such a number has a number that is computed from
+/// its id, such as `notif-20260906-281474976710655`. The same notification always has the same id.
+fn event_id(number: Option<i64>, stream: &str, time: &str) -> String {
     let day: String = time.chars().take(10).filter(char::is_ascii_digit).collect();
-    let mut number = [0; 8];
-    number[2..].copy_from_slice(&blake3::hash(stream.as_bytes()).as_bytes()[..6]);
-    format!("notif-{day}-{:03}", u64::from_be_bytes(number))
+    let Some(number) = number else {
+        let mut hash = [0; 8];
+        hash[2..].copy_from_slice(&blake3::hash(stream.as_bytes()).as_bytes()[..6]);
+        return format!("notif-{day}-{:03}", u64::from_be_bytes(hash));
+    };
+    format!("notif-{day}-{number:03}")
 }
 
 /// Returns the type of the event in the words of the requirements. A fact without such a word has its own name.
@@ -125,14 +129,11 @@ async fn content(
     requested: &Requested,
     card: Option<&TicketCard>,
 ) -> Result<Value, Error> {
-    if !requested.fact.concerns_ticket() {
-        let member = match requested.fact {
-            Fact::ChainGap => "chain",
-            _ => "account",
-        };
-        return Ok(json!({ member: requested.name }));
-    }
-    let mut content = json!({ "ticket_id": requested.ticket.0 });
+    let mut content = match requested.fact.matter() {
+        Matter::Ticket => json!({ "ticket_id": requested.ticket.0 }),
+        Matter::Account => return Ok(json!({ "account": requested.name })),
+        Matter::Chain => return Ok(json!({ "chain": requested.name })),
+    };
     let is_confidential = |card: &&TicketCard| {
         let opened = card.ticket.opened.as_ref();
         opened.is_none_or(|opened| opened.seals_text)
@@ -335,9 +336,12 @@ mod tests {
 
     #[test]
     fn the_id_of_an_event_has_the_day_and_a_number() {
-        let id = event_id("notification-a", "2026-11-22T10:00:00+08:00");
-        assert_eq!(id, event_id("notification-a", "2026-11-22T23:00:00+08:00"));
-        assert_ne!(id, event_id("notification-b", "2026-11-22T10:00:00+08:00"));
+        let id = |number, stream| event_id(number, stream, "2026-11-22T10:00:00+08:00");
+        assert_eq!(id(Some(1), "notification-a"), "notif-20261122-001");
+        assert_eq!(id(Some(1234), "notification-a"), "notif-20261122-1234");
+        // Without a stored number, the id of the notification decides.
+        assert_ne!(id(None, "notification-a"), id(None, "notification-b"));
+        let id = id(None, "notification-a");
         let number = id.strip_prefix("notif-20261122-").expect("the day");
         assert!(
             number.len() >= 3 && number.bytes().all(|digit| digit.is_ascii_digit()),

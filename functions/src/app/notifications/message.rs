@@ -6,7 +6,7 @@ use domain::permission::Operation;
 use domain::ticket::Ticket;
 use domain::views::ticket_card::TicketCard;
 use events::Moment;
-use events::notification::{Fact, Requested, Role};
+use events::notification::{Fact, Matter, Requested, Role};
 use events::person::Language;
 use events::preference::Category;
 use events::workflow::Choice;
@@ -177,7 +177,7 @@ pub(super) fn wording(fact: Fact, language: Language) -> (&'static str, &'static
         Fact::CallbackFailed => ("回调失败", "工单结果的回调多次失败，不再重试。"),
         Fact::Unreached => (
             "通知未送达",
-            "一条通知没有任何渠道送达，收件人只能在收件箱中看到。请用其他方式联系收件人。",
+            "一条通知没有任何渠道送达，收件人只能在收件箱中看到。请用其他方式联系收件人，您的收件箱中的这条通知会显示其用户名。",
         ),
         Fact::EscalationStep => ("工单无人确认", "一个工单尚无人确认，请查看并确认。"),
         Fact::AccountDegraded => (
@@ -193,7 +193,7 @@ pub(super) fn wording(fact: Fact, language: Language) -> (&'static str, &'static
         ),
         Fact::AddressMissing => (
             "收件人没有可用地址",
-            "一条通知的收件人没有任何可用的渠道地址，只能在收件箱中看到通知。请让该用户在通知偏好中填写地址。",
+            "一条通知的收件人没有任何可用的渠道地址，只能在收件箱中看到通知。请让该用户在通知偏好中填写地址，您的收件箱中的这条通知会显示其用户名。",
         ),
         Fact::ChainGap => (
             "升级链联系不到人",
@@ -245,7 +245,7 @@ pub(super) fn wording(fact: Fact, language: Language) -> (&'static str, &'static
             "an automatic step of the ticket failed, and a person must decide.",
         ),
         Fact::ProcessorsMissing => (
-            "Nobody can process the ticket",
+            "No person can process the ticket",
             "a step of the ticket has no processors.",
         ),
         Fact::CallbackFailed => (
@@ -254,11 +254,11 @@ pub(super) fn wording(fact: Fact, language: Language) -> (&'static str, &'static
         ),
         Fact::Unreached => (
             "Message not delivered",
-            "no channel delivered a message about the ticket, so it is only in the inbox. Please reach its recipient in another way.",
+            "no channel delivered a message about the ticket, so it is only in the inbox. Please reach its recipient in another way. This notification in your inbox shows the user name.",
         ),
         Fact::EscalationStep => (
             "Ticket not acknowledged",
-            "nobody has acknowledged a ticket. Please look at it and acknowledge it.",
+            "no person has acknowledged a ticket. Please look at it and acknowledge it.",
         ),
         Fact::AccountDegraded => (
             "Channel account degraded",
@@ -275,15 +275,15 @@ pub(super) fn wording(fact: Fact, language: Language) -> (&'static str, &'static
         ),
         Fact::EscalationExhausted => (
             "Escalation ended, ticket not acknowledged",
-            "all steps of an escalation are over, and nobody has acknowledged the ticket. Please find a person for it now.",
+            "all steps of an escalation are over, and no person has acknowledged the ticket. Please find a person for it now.",
         ),
         Fact::AddressMissing => (
             "Recipient without an address",
-            "the recipient of a notification has no working address on any channel, so the notification is only in the inbox. Please ask this person to add an address to the preferences.",
+            "the recipient of a notification has no working address on any channel, so the notification is only in the inbox. Please ask this person to add an address to the preferences. This notification in your inbox shows the user name.",
         ),
         Fact::ChainGap => (
-            "Escalation chain reaches nobody",
-            "a step of an escalation chain reaches nobody now or in a coming shift. Please repair the chain before the shift begins.",
+            "Escalation chain reaches no person",
+            "a step of an escalation chain reaches no person now or in a coming shift. Please repair the chain before the shift begins.",
         ),
         Fact::LoadHigh => (
             "High load of a person",
@@ -312,6 +312,21 @@ pub fn category_label(category: Category, language: Language) -> &'static str {
     }
 }
 
+/// What a message is about: a ticket, a channel account or an escalation chain.
+struct Topic {
+    /// The title of the ticket, or the name of the account or of the chain. The text is empty if the message must not
+    /// contain it.
+    title: String,
+    /// The values with their labels. A message does not contain empty values.
+    values: Vec<(&'static str, String)>,
+    link: &'static str,
+    /// The path of the link, without a slash at its beginning.
+    path: String,
+    /// The name of the node or of the subscription for the closing.
+    label: String,
+    thread: String,
+}
+
 /// Returns the message of the notification `requested`. `card` is the stored summary of the ticket.
 ///
 /// The message contains no title if the title is encrypted, or if the service of the ticket requires
@@ -325,11 +340,46 @@ pub async fn content(
     language: Language,
     zone: &TimeZone,
 ) -> Result<Content, Error> {
-    if !requested.fact.concerns_ticket() {
-        return about_no_ticket(app, requested, language).await;
-    }
     let texts = texts(language);
     let (subject, text) = wording(requested.fact, language);
+    let topic = match requested.fact.matter() {
+        Matter::Ticket => of_ticket(app, requested, card, language, zone).await?,
+        Matter::Account => of_account(&one_line(&requested.name), texts),
+        Matter::Chain => of_chain(&one_line(&requested.name), texts),
+    };
+    let subject = if topic.title.is_empty() {
+        subject.to_owned()
+    } else {
+        labelled(subject, &topic.title)
+    };
+    let values = topic.values.into_iter();
+    let site = app.settings.site.trim_end_matches('/');
+    Ok(Content {
+        subject,
+        intro: (texts.greeting)(&app.people.name(&requested.person).await?, text),
+        values: values
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(label, value)| (label.to_owned(), value))
+            .collect(),
+        body: Vec::new(),
+        link: Link {
+            text: topic.link.into(),
+            url: format!("{site}/{}", topic.path),
+        },
+        closing: (texts.closing)(requested.role, &topic.label),
+        thread: topic.thread,
+        actions: Vec::new(),
+    })
+}
+
+async fn of_ticket(
+    app: &App,
+    requested: &Requested,
+    card: &TicketCard,
+    language: Language,
+    zone: &TimeZone,
+) -> Result<Topic, Error> {
+    let texts = texts(language);
     let opened = card.ticket.opened.as_ref();
     let is_hidden = hides_ticket(app, requested, card).await?;
     let title = if is_hidden {
@@ -364,74 +414,40 @@ pub async fn content(
                 .map(|(label, value)| (label, one_line(&value))),
         );
     }
-    let values = values.into_iter().filter(|(_, value)| !value.is_empty());
-    let subject = if title.is_empty() {
-        subject.to_owned()
-    } else {
-        labelled(subject, &title)
-    };
-    let site = app.settings.site.trim_end_matches('/');
-    Ok(Content {
-        subject,
-        intro: (texts.greeting)(&app.people.name(&requested.person).await?, text),
-        values: values
-            .map(|(label, value)| (label.to_owned(), value))
-            .collect(),
-        body: Vec::new(),
-        link: Link {
-            text: texts.link.into(),
-            url: match requested.fact {
-                Fact::ExecutionApproval => format!("{site}/executions"),
-                _ => format!("{site}/tickets/{}", requested.ticket),
-            },
+    Ok(Topic {
+        title,
+        values,
+        link: texts.link,
+        path: match requested.fact {
+            Fact::ExecutionApproval => "executions".to_owned(),
+            _ => format!("tickets/{}", requested.ticket),
         },
-        closing: (texts.closing)(requested.role, &one_line(requested.label())),
+        label: one_line(requested.label()),
         thread: requested.ticket.0.clone(),
-        actions: Vec::new(),
     })
 }
 
-/// Returns the message about a channel account or an escalation chain. The message contains nothing of a ticket.
-async fn about_no_ticket(
-    app: &App,
-    requested: &Requested,
-    language: Language,
-) -> Result<Content, Error> {
-    let texts = texts(language);
-    let (subject, text) = wording(requested.fact, language);
-    let name = one_line(&requested.name);
-    let site = app.settings.site.trim_end_matches('/');
-    let (label, link, path, thread) = match requested.fact {
-        Fact::ChainGap => {
-            let path = format!("v1/escalation-chains/{name}/check");
-            (texts.chain, texts.chain_link, path, format!("chain-{name}"))
-        }
-        _ => (
-            texts.account,
-            texts.deliveries,
-            "deliveries".to_owned(),
-            name.clone(),
-        ),
-    };
-    let mut content = Content {
-        subject: subject.to_owned(),
-        intro: (texts.greeting)(&app.people.name(&requested.person).await?, text),
-        values: Vec::new(),
-        body: Vec::new(),
-        link: Link {
-            text: link.into(),
-            url: format!("{site}/{path}"),
-        },
-        closing: (texts.closing)(requested.role, ""),
-        thread,
-        actions: Vec::new(),
-    };
-    // Notifications of earlier versions do not have the name of the account.
-    if !name.is_empty() {
-        content.subject = labelled(subject, &name);
-        content.values.push((label.to_owned(), name));
+/// `name` is empty in a notification of an earlier version.
+fn of_account(name: &str, texts: &Texts) -> Topic {
+    Topic {
+        title: name.to_owned(),
+        values: vec![(texts.account, name.to_owned())],
+        link: texts.deliveries,
+        path: "deliveries".to_owned(),
+        label: String::new(),
+        thread: name.to_owned(),
     }
-    Ok(content)
+}
+
+fn of_chain(name: &str, texts: &Texts) -> Topic {
+    Topic {
+        title: name.to_owned(),
+        values: vec![(texts.chain, name.to_owned())],
+        link: texts.chain_link,
+        path: format!("v1/escalation-chains/{name}/check"),
+        label: String::new(),
+        thread: format!("chain-{name}"),
+    }
 }
 
 /// Returns true if the recipient may not read the ticket, so that the message does not contain its title. An approver of a

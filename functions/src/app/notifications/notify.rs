@@ -30,7 +30,7 @@ use super::addresses;
 use super::definitions::DEFAULT_POLICY;
 use super::{
     calendars, experiments, health, learned_channels, presence, recent, returned, teams,
-    work_notices,
+    unreached_person, work_notices,
 };
 use crate::App;
 use crate::app::{tickets, times};
@@ -62,8 +62,9 @@ pub async fn request(app: &App, id: &str, notify: Notify) -> Result<(), Error> {
         return Ok(());
     };
     let stream = format!("notification-{id}");
-    if is_late(app, notify.about.at)
-        && (is_before_policy(app, notify.about.at).await? || exists(app, &stream).await?)
+    // A repeated event changes nothing, and takes no number.
+    let is_known = exists(app, &stream).await?;
+    if is_known || (is_late(app, notify.about.at) && is_before_policy(app, notify.about.at).await?)
     {
         return Ok(());
     }
@@ -77,10 +78,18 @@ pub async fn request(app: &App, id: &str, notify: Notify) -> Result<(), Error> {
     } else {
         next(app, &requested, &ticket, Some(policy), None).await?
     };
+    let meta = Meta::system(correlation, cause);
+    let requested = Requested {
+        number: app
+            .numbers
+            .of_notification(requested.at, &app.settings.zone, &meta)
+            .await?,
+        ..requested
+    };
     let command_envelope = CommandEnvelope {
         stream,
         command_id: command_id(&["notify", id]),
-        meta: Meta::system(correlation, cause),
+        meta,
     };
     let command = Command::Request(Box::new(requested), next);
     match app
@@ -123,6 +132,7 @@ pub(super) fn requested(notify: Notify, priority: String) -> Requested {
         is_critical: false,
         accounts,
         subscription,
+        number: None,
     }
 }
 
@@ -208,12 +218,10 @@ pub async fn request_for_operators(app: &App, id: &str, about: About) -> Result<
 /// help. `cause` is the id of an event of the notification that no account could send. Returns `None` if this notification
 /// does not exist.
 async fn missing_address(app: &App, cause: &str) -> Result<Option<String>, Error> {
-    let stream = cause.rsplit_once(':').map_or(cause, |(stream, _)| stream);
-    let loaded = app.ledger.load::<Notification>(stream).await?;
-    let Some(requested) = loaded.aggregate.0.requested else {
+    let Some(person) = unreached_person::recipient(app, cause).await? else {
         return Ok(None);
     };
-    let Person(preferences, _) = addresses::person(app, &requested.person).await?;
+    let Person(preferences, _) = addresses::person(app, &person).await?;
     let kinds = preferences.iter().flat_map(|one| &one.addresses);
     let kinds: Vec<&str> = kinds
         .filter(|(_, address)| !address.is_erased())
@@ -221,7 +229,7 @@ async fn missing_address(app: &App, cause: &str) -> Result<Option<String>, Error
         .collect();
     Ok(Some(effect_id(
         "address_missing",
-        requested.person.as_str(),
+        person.as_str(),
         &kinds.join(","),
     )))
 }

@@ -20,8 +20,8 @@ use crate::App;
 use crate::app::history::history_from;
 use crate::app::notifications::message::wording;
 use crate::app::notifications::notify::{NOT_AWAITED, NOT_READABLE};
-use crate::app::notifications::work_notices::WORKFLOW_IS_SILENT;
-use crate::app::notifications::{progress, why_reasons, why_routing};
+use crate::app::notifications::work_notices::is_silent_workflow;
+use crate::app::notifications::{progress, unreached_person, why_reasons, why_routing};
 use crate::app::times;
 
 /// Maximum number of deliveries that the explanation of one notification contains. A delivery is the sending
@@ -57,7 +57,12 @@ pub async fn steps(
             if let NotificationEvent::Routed(routed) = &envelope.event {
                 digests.extend(why_routing::digests(routed));
             }
-            let text = words.of_notification(&envelope.event);
+            let mut text = words.of_notification(&envelope.event);
+            if let NotificationEvent::Requested(requested) = &envelope.event
+                && let Some(name) = unreached_person::name(app, requested).await?
+            {
+                text.push_str(&words.unreached(&name));
+            }
             steps.push(step(&envelope, "", text));
         }
     }
@@ -165,7 +170,7 @@ fn english_cause(requested: &Requested) -> String {
         }
         Fact::ChainGap => {
             return format!(
-                "A step of the escalation chain {node} reaches nobody. The notification policy names this person as an operator."
+                "A step of the escalation chain {node} reaches no person. The notification policy names this person as an operator."
             );
         }
         fact => {
@@ -214,6 +219,14 @@ impl Words<'_> {
     fn time(&self, at: Moment) -> String {
         let text = times::in_zone(at, self.zone);
         text.get(..19).unwrap_or(&text).replace('T', " ")
+    }
+
+    /// Returns a sentence that names the person about whom an alarm reports.
+    fn unreached(&self, name: &str) -> String {
+        self.pick(
+            format!("未能联系到的收件人：{name}。"),
+            format!(" The recipient whom no channel reached is {name}."),
+        )
     }
 
     fn of_notification(&self, event: &NotificationEvent) -> String {
@@ -312,7 +325,7 @@ impl Words<'_> {
                     ),
                 ),
                 Outcome::NotNeeded => self.pick(
-                    if completed.reason == WORKFLOW_IS_SILENT {
+                    if is_silent_workflow(&completed.reason) {
                         "流程不通知节点的处理人（notify_rule 为 NONE），因此不发送消息。".into()
                     } else if completed.reason == NOT_AWAITED {
                         "脚本已不再等待批准，因此不发送消息。".into()
@@ -324,6 +337,13 @@ impl Words<'_> {
                     format!("No message is sent: {}.", completed.reason),
                 ),
             },
+            NotificationEvent::Read(read) if !read.account.is_empty() => self.pick(
+                format!("此人通过渠道账号 {} 的消息中的链接打开了工单。", read.account),
+                format!(
+                    "The person opened the ticket from the link in the message of the channel account {}.",
+                    read.account
+                ),
+            ),
             NotificationEvent::Read(_) => self.pick(
                 "此人已在收件箱中阅读通知。".into(),
                 "The person read the notification in the inbox.".into(),

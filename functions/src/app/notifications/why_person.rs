@@ -19,7 +19,7 @@ use super::definitions::DEFAULT_POLICY;
 use super::message::wording;
 use super::notify::policy_since;
 use super::subscribers::occasions_of;
-use super::{own_subscriptions, work_notices};
+use super::{own_subscriptions, unreached_person, work_notices};
 use crate::App;
 use crate::app::tickets::{self, history};
 
@@ -37,11 +37,11 @@ pub enum Reason {
     OwnAction,
     /// The event notifies other people only.
     NoRelation,
-    /// Events of this type notify nobody. The text is the reason.
+    /// Events of this type notify no person. The text is the reason.
     Silent(&'static str),
     /// The request of the ticket switched the notification off. The text is the member of `notify_config`.
     SwitchedOff(&'static str),
-    /// The workflow of the ticket notifies nobody of the work at its nodes.
+    /// The workflow of the ticket notifies no person of the work at its nodes.
     SilentWorkflow,
     /// The desk had no notification policy at the time of the event, or has none now.
     NoPolicy,
@@ -62,10 +62,7 @@ pub async fn explain(app: &App, stream: &str, person: &PersonId) -> Result<Vec<E
         .configuration
         .notification_policy(DEFAULT_POLICY)
         .await?;
-    let mut is_operator = false;
-    for name in policy.0.iter().flat_map(|policy| &policy.operators) {
-        is_operator |= app.people.find(name).await? == *person;
-    }
+    let is_operator = unreached_person::is_operator(app, person).await?;
     let since = match &policy.0 {
         Some(_) => policy_since(app).await?,
         None => None,
@@ -233,7 +230,7 @@ pub fn text(reason: Reason, language: Language) -> String {
         ),
         Reason::SilentWorkflow => (
             "未通知：流程不通知节点的处理人（notify_rule 为 NONE）。".to_owned(),
-            "Not notified: the workflow notifies nobody of the work at its nodes (`notify_rule` is `NONE`).".to_owned(),
+            "Not notified: the workflow notifies no person of the work at its nodes (`notify_rule` is `NONE`).".to_owned(),
         ),
         Reason::NoPolicy => (
             "未通知：服务台当时或现在没有通知策略。".to_owned(),
@@ -282,7 +279,7 @@ fn silent_words(why: &str) -> &str {
         "受理和撤单不通知任何人"
     } else if why.starts_with("the next node") {
         "由下一个节点或工单结束发出通知"
-    } else if why.starts_with("nobody must act") {
+    } else if why.starts_with("no person must act") {
         "无需任何人处理，可在工单中查看"
     } else if why.starts_with("imported rows") {
         "导入的数据是历史记录"

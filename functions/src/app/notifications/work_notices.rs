@@ -13,7 +13,15 @@ use crate::App;
 
 /// The reason why people get no notification about work, if the workflow has the rule `NONE`.
 pub const WORKFLOW_IS_SILENT: &str =
+    "the workflow notifies no person of the work at its nodes (`notify_rule` is `NONE`)";
+/// The same reason in events of earlier versions.
+const EARLIER_TEXT: &str =
     "the workflow notifies nobody of the work at its nodes (`notify_rule` is `NONE`)";
+
+/// Returns true if the stored reason of a notification is that the workflow has the rule `NONE`.
+pub fn is_silent_workflow(reason: &str) -> bool {
+    reason == WORKFLOW_IS_SILENT || reason == EARLIER_TEXT
+}
 
 /// Applies the settings of the workflow to a notification: the accounts that they choose, unless the message is urgent.
 /// Also returns true if this work causes no notification.
@@ -54,7 +62,7 @@ pub async fn workflow(app: &App, ticket: &Ticket) -> Result<Option<Arc<Deployed>
     }
 }
 
-/// Returns true if the workflow notifies nobody of the work at its nodes.
+/// Returns true if the workflow notifies no person of the work at its nodes.
 pub fn is_silent(deployed: &Deployed) -> bool {
     notice::rule(&deployed.definition) == Rule::Never
 }

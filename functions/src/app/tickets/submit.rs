@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use domain::number_sequence;
 use domain::permission::Operation;
 use domain::ticket::{Command, Open, Rejection, Ticket};
 use events::draft::FormRef;
@@ -22,6 +23,7 @@ use super::extras;
 use super::idempotency::{Key, NotOpened, reserve, reserved};
 use super::read::{card, may};
 use crate::App;
+use crate::app::numbers::date_number;
 use crate::app::outbound::Receiver;
 use crate::app::people::people_in;
 use crate::app::{attachments, drafts};
@@ -281,15 +283,12 @@ async fn next_number(
     day: jiff::civil::Date,
     meta: &Meta,
 ) -> Result<(TicketSn, i64), Error> {
-    app.numbers
-        .next(kind, day, meta)
-        .await
-        .map_err(|failure| match failure {
-            ExecuteError::Technical(error) => error,
-            ExecuteError::Rejected(rejection) => {
-                Error::new(Kind::Unavailable, rejection.to_string())
-            }
-        })
+    let counter = app.numbers.next(kind.prefix(), day, meta).await;
+    let counter = counter.map_err(|failure| match failure {
+        ExecuteError::Technical(error) => error,
+        ExecuteError::Rejected(rejection) => Error::new(Kind::Unavailable, rejection.to_string()),
+    })?;
+    Ok(number_sequence::number(kind, date_number(day), counter))
 }
 
 async fn existing(ledger: &Ledger, stream: &str) -> Result<Outcome<Ticket>, Error> {

@@ -34,7 +34,7 @@ use super::resource::{
 use super::shape::{Member, Shape, optional, quoted, required};
 use crate::App;
 use crate::app::notifications::preferences::{self, Preferences};
-use crate::app::notifications::{identities, message, notify, why};
+use crate::app::notifications::{identities, message, notify, unreached_person, why};
 use crate::app::{permissions, times};
 
 /// The languages in which the desk writes messages. These are the allowed values of the member `language`.
@@ -145,6 +145,9 @@ pub(super) struct ShownNotification {
     /// The title of the ticket. Null if the title is encrypted, if the person may not read the ticket, and in the list of
     /// all notifications.
     ticket_title: Option<String>,
+    /// The user name of the person whom no channel reached. Only the facts `address_missing` and `unreached` have it. Null if
+    /// the recipient is no operator any more, and in the list of all notifications.
+    unreached_person: Option<String>,
     node: Option<i64>,
     /// The name of the workflow node, of the subscription or of the channel account that the fact concerns.
     node_name: Option<String>,
@@ -158,7 +161,7 @@ pub(super) struct ShownNotification {
     inbox: InboxState,
     /// The time at which a snoozed notification is in the inbox again.
     snoozed_until: Option<Time>,
-    /// How far the work is to which the notification refers. Null if nobody has acted.
+    /// How far the work is to which the notification refers. Null if no person has acted.
     #[cfg_attr(test, schemars(schema_with = "schema::progress"))]
     progress: Option<Progress>,
     #[cfg_attr(test, schemars(schema_with = "schema::category_or_null"))]
@@ -616,23 +619,27 @@ async fn explain(request: Asked, id: &str) -> ApiResult {
     }))
 }
 
-/// Returns the notification in the given stream as the API shows it, with the title of its ticket.
+/// Returns the notification in the given stream as the API shows it, with the title of its ticket and the person of an
+/// alarm.
 pub(super) async fn titled(
     app: &App,
     stream: &str,
     state: &Notification,
 ) -> Result<ShownNotification, Error> {
-    let ticket_title = match &state.requested {
-        Some(requested) => message::title_for(app, requested).await?,
-        None => None,
-    };
+    let (mut ticket_title, mut unreached_person) = (None, None);
+    if let Some(requested) = &state.requested {
+        ticket_title = message::title_for(app, requested).await?;
+        unreached_person = unreached_person::name(app, requested).await?;
+    }
     Ok(ShownNotification {
         ticket_title,
+        unreached_person,
         ..shown(app, stream, state)
     })
 }
 
-/// Returns the notification in the given stream as the API shows it, without the title of its ticket.
+/// Returns the notification in the given stream as the API shows it, without the title of its ticket and the
+/// person of an alarm.
 fn shown(app: &App, stream: &str, state: &Notification) -> ShownNotification {
     let at = |at: Moment| time(app, at);
     let requested = state.requested.as_ref();
@@ -685,6 +692,7 @@ fn shown(app: &App, stream: &str, state: &Notification) -> ShownNotification {
             .filter(|one| one.fact.concerns_ticket())
             .map(|one| one.ticket.to_string()),
         ticket_title: None,
+        unreached_person: None,
         role: requested.map(|one| one.role),
         node: requested.and_then(|one| one.node).map(|node| node.0),
         node_name: requested.and_then(|one| not_empty(one.label())),

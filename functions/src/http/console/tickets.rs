@@ -23,6 +23,7 @@ use super::work::{class, processors, title};
 use super::{Action, Outcome, Page, chat_group, flow};
 use crate::app::attachments;
 use crate::app::notifications::chat_groups::{self, NotGrouped};
+use crate::app::notifications::visits;
 use crate::app::tickets::decide::{NotCast, Vote, decide, fingerprint};
 use crate::app::tickets::display::form_rows;
 use crate::app::{tickets, wording};
@@ -186,6 +187,15 @@ async fn version(visit: &Visit) -> Result<String, Failure> {
 async fn show(visit: &Visit) -> Outcome {
     if let Some(sn) = by_number(visit) {
         return Ok(redirect(&format!("/tickets/{sn}")));
+    }
+    if let Some(token) = visit.guest.asked_for(visits::PARAMETER) {
+        let (sn, _) = found(visit).await?;
+        visits::record(visit.app(), token, &sn, visit.meta()).await?;
+        // The address of the page has no token, so that a person can give it to others.
+        let here = visit.guest.here.as_str();
+        return Ok(redirect(
+            here.split_once('?').map_or(here, |(path, _)| path),
+        ));
     }
     let notice = match visit.guest.asked_for("notice") {
         Some("approved") => Some(visit.texts().notice_approved),

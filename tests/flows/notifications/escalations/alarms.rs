@@ -112,6 +112,38 @@ async fn operators_learn_once_of_each_person_without_an_address() {
 }
 
 #[tokio::test]
+async fn an_alarm_names_the_person_to_an_operator() {
+    let channels = Channels::open_with(&[MAIL, OPERATED].concat()).await;
+    channels.submit_with("3").await;
+    for fact in ["address_missing", "unreached"] {
+        let alarms = channels.alarms(fact).await;
+        let names: Vec<&Value> = alarms.iter().map(|one| &one["unreached_person"]).collect();
+        for name in ["zhangsan", "wangwu"] {
+            assert!(names.contains(&&json!(name)), "{fact}: {names:?}");
+        }
+        let (id, name) = (&alarms[0]["id"], names[0].as_str().expect("a name"));
+        let path = format!(
+            "notifications/{}/why?language=en",
+            id.as_str().expect("an id")
+        );
+        let explained = channels.get(&path, "admin").await;
+        let text = explained["steps"][0]["text"].as_str().expect("a text");
+        assert!(text.contains(name), "{text}");
+    }
+    // The notification of the person itself is no alarm.
+    let inbox = channels.get("inbox/wangwu", "wangwu").await;
+    assert_eq!(inbox["notifications"][0]["unreached_person"], Value::Null);
+    // A person who is no operator any more does not see the names.
+    let without = OPERATED.replace("[\"admin\"]", "[]");
+    channels.store_definitions(&without).await;
+    let alarms = channels.alarms("address_missing").await;
+    assert!(!alarms.is_empty());
+    for alarm in alarms {
+        assert_eq!(alarm["unreached_person"], Value::Null);
+    }
+}
+
+#[tokio::test]
 async fn operators_learn_of_each_urgent_message_that_no_channel_could_send() {
     let channels = Channels::open_with(&[MAIL, OPERATED].concat()).await;
     channels.mail_preference("zhangsan", "off").await;

@@ -339,6 +339,7 @@ fn imported(
             is_critical: false,
             accounts: Vec::new(),
             subscription: None,
+            number: None,
         })
         .collect()
 }

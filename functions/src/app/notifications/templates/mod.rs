@@ -387,6 +387,35 @@ async fn readable(app: &App, sn: &TicketSn, meta: &Meta) -> Result<TicketCard, T
     }
 }
 
+/// Returns the text of a version for the messages of a channel in a language. `channel` is the name of the channel. Returns
+/// `None` without a version, and if the version has no such text.
+fn text_of<'a>(
+    version: Option<&'a Version>,
+    channel: &str,
+    language: Language,
+) -> Option<&'a Text> {
+    let (locale, format) = (formats::locale(language), formats::format_of(channel));
+    version.and_then(|version| formats::text_of(&version.texts, locale, format))
+}
+
+/// Returns the ticket and the person of the messages about a notification.
+fn source<'a>(
+    requested: &'a Requested,
+    card: &'a TicketCard,
+    language: Language,
+    zone: &'a TimeZone,
+) -> Source<'a> {
+    Source {
+        ticket: &requested.ticket,
+        card,
+        person: &requested.person,
+        node: requested.label(),
+        priority: &requested.priority,
+        language,
+        zone,
+    }
+}
+
 /// Returns the content with the texts of the template for its fact, if a version is published. `content` has the
 /// built-in texts. `channel` is the name of the channel that sends the message.
 ///
@@ -408,33 +437,21 @@ pub async fn apply(
         Some(_) => testing::marked(content, language),
         None => content,
     };
-    let format = formats::format_of(channel);
     let version = tested.or_else(|| template.published());
-    let text = version
-        .and_then(|version| formats::text_of(&version.texts, formats::locale(language), format));
-    let Some(text) = text else {
+    let Some(text) = text_of(version, channel, language) else {
         return Ok(finish(content));
     };
-    if !requested.fact.concerns_ticket() {
-        let values = values::of_no_ticket(app, requested, zone).await?;
-        let content = filled(&key, format, text, &values, content);
-        return Ok(finish(discreet(content, version, language, format)));
-    }
-    let opened = card.ticket.opened.as_ref();
-    let is_hidden = opened.is_none_or(|opened| opened.seals_text);
-    if is_hidden || hides_ticket(app, requested, card).await? {
-        return Ok(finish(content));
-    }
-    let source = Source {
-        ticket: &requested.ticket,
-        card,
-        person: &requested.person,
-        node: requested.label(),
-        priority: &requested.priority,
-        language,
-        zone,
+    let values = if requested.fact.concerns_ticket() {
+        let opened = card.ticket.opened.as_ref();
+        let is_hidden = opened.is_none_or(|opened| opened.seals_text);
+        if is_hidden || hides_ticket(app, requested, card).await? {
+            return Ok(finish(content));
+        }
+        values::values(app, source(requested, card, language, zone)).await?
+    } else {
+        values::of_no_ticket(app, requested, zone).await?
     };
-    let values = values::values(app, source).await?;
+    let format = formats::format_of(channel);
     let content = filled(&key, format, text, &values, content);
     Ok(finish(discreet(content, version, language, format)))
 }
@@ -452,23 +469,11 @@ pub async fn without_masked(
 ) -> Result<Content, Error> {
     let key = key_of(requested.fact);
     let template = app.configuration.notification_template(&key).await?;
-    let format = formats::format_of(channel);
-    let text = template
-        .published()
-        .and_then(|version| formats::text_of(&version.texts, formats::locale(language), format));
+    let text = text_of(template.published(), channel, language);
     let Some(text) = text.filter(|text| !text.masked.is_empty()) else {
         return Ok(content);
     };
-    let source = Source {
-        ticket: &requested.ticket,
-        card,
-        person: &requested.person,
-        node: requested.label(),
-        priority: &requested.priority,
-        language,
-        zone,
-    };
-    let values = values::values(app, source).await?;
+    let values = values::values(app, source(requested, card, language, zone)).await?;
     Ok(concealed(content, text, &values))
 }
 
@@ -483,13 +488,11 @@ pub async fn apply_to_digest(
     content: Content,
 ) -> Result<Content, Error> {
     let template = app.configuration.notification_template(DIGEST).await?;
-    let format = formats::format_of(channel);
     let version = template.published();
-    let text = version
-        .and_then(|version| formats::text_of(&version.texts, formats::locale(language), format));
-    let Some(text) = text else {
+    let Some(text) = text_of(version, channel, language) else {
         return Ok(content);
     };
+    let format = formats::format_of(channel);
     let values = Arc::new(values::general(app, person, zone).await?);
     let content = filled(DIGEST, format, text, &values, content);
     let content = discreet(content, version, language, format);
@@ -564,9 +567,7 @@ fn concealed(mut content: Content, text: &Text, values: &engine::Values) -> Cont
 /// the title.
 pub async fn shows_titles(app: &App, channel: &str, language: Language) -> Result<bool, Error> {
     let template = app.configuration.notification_template(DIGEST).await?;
-    let (locale, format) = (formats::locale(language), formats::format_of(channel));
-    let version = template.published();
-    let text = version.and_then(|version| formats::text_of(&version.texts, locale, format));
+    let text = text_of(template.published(), channel, language);
     Ok(text.is_none_or(|text| text.masked.iter().all(|name| name != "ticket.title")))
 }
 

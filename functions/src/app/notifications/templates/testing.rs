@@ -76,6 +76,10 @@ pub async fn send_test(
         is_critical: false,
         accounts: Vec::new(),
         subscription: None,
+        number: app
+            .numbers
+            .of_notification(now, &app.settings.zone, &meta)
+            .await?,
     };
     let routed = Routed {
         routes: vec![Route {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::notification::content::one_line;
 use domain::views::ticket_card::TicketCard;
-use events::notification::{Fact, Requested};
+use events::notification::{Matter, Requested};
 use events::person::Language;
 use events::workflow::FieldKind;
 use events::{PersonId, TicketSn};
@@ -96,9 +96,9 @@ pub async fn of_no_ticket(
     zone: &TimeZone,
 ) -> Result<Arc<Values>, Error> {
     let mut values = general(app, &requested.person, zone).await?;
-    let variable = match requested.fact {
-        Fact::ChainGap => "chain.name",
-        _ => "account.name",
+    let variable = match requested.fact.matter() {
+        Matter::Chain => "chain.name",
+        Matter::Account | Matter::Ticket => "account.name",
     };
     values.extend(known([(variable, requested.name.clone())]));
     Ok(Arc::new(values))
