@@ -40,13 +40,23 @@ async fn status_as(desk: &Served, code: &str, secret: &str) -> u16 {
     request.send().await.expect("an answer").status().as_u16()
 }
 
-/// The export of a ledger has one line per event. Every line names the person who acted, and the position
-/// and the stream of the event (cases/crossings.md, case 4).
+/// Runs the commands that only read a ledger. One desk with a simulated day serves all checks, because the simulation takes
+/// longer than the checks.
 #[test]
-fn every_line_of_an_export_names_actor_position_and_stream() {
+fn an_auditor_lists_filters_and_exports_the_history_of_a_day() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().to_str().unwrap();
     printed(&["demo", "--exit", "--tickets", "20", "--data", data]);
+    an_auditor_lists_streams_and_reads_names(data);
+    every_line_of_an_export_names_actor_position_and_stream(data);
+    filters_of_the_audit_are_checked_and_a_day_is_a_whole_day(data);
+    a_filtered_export_is_marked_and_fails_verification(data);
+    an_unwritable_output_is_reported_as_a_failure(data);
+}
+
+/// The export of a ledger has one line per event. Every line names the person who acted, and the position
+/// and the stream of the event (cases/crossings.md, case 4).
+fn every_line_of_an_export_names_actor_position_and_stream(data: &str) {
     let lines = lines(&printed(&["audit", "export", "--data", data]));
     let mut last = (0, -1);
     for line in &lines {
@@ -97,11 +107,8 @@ fn every_line_of_an_export_names_actor_position_and_stream() {
 
 /// An export with a filter does not contain all events. The export is therefore marked as filtered, and its
 /// verification fails (cases/crossings.md, case 4; cases/first-use.md, section 5).
-#[test]
-fn a_filtered_export_is_marked_and_fails_verification() {
+fn a_filtered_export_is_marked_and_fails_verification(data: &str) {
     let directory = tempfile::tempdir().unwrap();
-    let data = directory.path().to_str().unwrap();
-    printed(&["demo", "--exit", "--tickets", "20", "--data", data]);
     let all = lines(&printed(&["audit", "export", "--data", data]));
     let export = |more: &[&str]| {
         lines(&printed(
@@ -204,11 +211,7 @@ fn the_independent_verifier_explains_its_use() {
 
 /// The command `audit` lists the streams of the ledger, and can show user names instead of person ids
 /// (cases/first-use.md, section 5).
-#[test]
-fn an_auditor_lists_streams_and_reads_names() {
-    let directory = tempfile::tempdir().unwrap();
-    let data = directory.path().to_str().unwrap();
-    printed(&["demo", "--exit", "--tickets", "20", "--data", data]);
+fn an_auditor_lists_streams_and_reads_names(data: &str) {
     let listed: Value =
         serde_json::from_str(&printed(&["audit", "list", "--json", "--data", data])).expect("JSON");
     let streams = listed["streams"].as_array().expect("streams");
@@ -1035,11 +1038,7 @@ async fn a_desk_keeps_serving_if_its_log_cannot_be_written() {
 
 /// A command fails if the disk is full and the output cannot be written. If the reader of the output has
 /// closed the pipe, the command does not fail (cases/first-use.md, section 6).
-#[test]
-fn an_unwritable_output_is_reported_as_a_failure() {
-    let directory = tempfile::tempdir().unwrap();
-    let data = directory.path().to_str().unwrap();
-    printed(&["demo", "--exit", "--tickets", "1", "--data", data]);
+fn an_unwritable_output_is_reported_as_a_failure(data: &str) {
     let shell = |script: &str, arguments: &[&str]| {
         let output = Command::new("bash")
             .args(["-c", script])
@@ -1327,11 +1326,7 @@ fn options_without_effect_are_rejected_at_the_start() {
 /// The command `audit` rejects a misspelled filter. Otherwise the result would be empty, as if the ledger
 /// contained no events. If the start or end of a time range is a date without a time of day, the whole day
 /// is in the range (cases/first-use.md, section 5).
-#[test]
-fn filters_of_the_audit_are_checked_and_a_day_is_a_whole_day() {
-    let directory = tempfile::tempdir().unwrap();
-    let data = directory.path().to_str().unwrap();
-    printed(&["demo", "--exit", "--tickets", "1", "--data", data]);
+fn filters_of_the_audit_are_checked_and_a_day_is_a_whole_day(data: &str) {
     for (arguments, word) in [
         (&["audit", "list", "--kind", "tickets"][..], "ticket"),
         (&["audit", "list", "--kind", "Role"], "role"),

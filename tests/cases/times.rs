@@ -29,15 +29,22 @@ fn day(data: &str) -> Vec<Value> {
         .collect()
 }
 
-/// Every time in an exported ledger has three fractional digits. Times in this format that are sorted as
-/// text are also in the order of time (cases/crossings.md, case 1).
+/// Every time in an exported ledger and in the output of `audit show` has three fractional digits
+/// (cases/crossings.md, case 1).
 #[test]
-fn every_time_of_an_export_has_three_digits_and_sorts_as_text() {
+fn every_time_of_an_export_and_of_audit_show_has_three_digits() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().to_str().unwrap();
     let lines = day(data);
+    check_export(&lines);
+    check_shown(data, &lines);
+}
+
+/// Checks the times of an exported ledger. Times with three fractional digits that are sorted as text are also in the
+/// order of time.
+fn check_export(lines: &[Value]) {
     assert!(lines.len() > 300, "{} events", lines.len());
-    for line in &lines {
+    for line in lines {
         for name in ["time", "recordedtime"] {
             assert!(line[name].as_str().is_some_and(is_utc), "{name}: {line}");
         }
@@ -52,13 +59,8 @@ fn every_time_of_an_export_has_three_digits_and_sorts_as_text() {
     assert_eq!(by_text, by_instant, "texts sort as instants do");
 }
 
-/// Every time in the output of `audit show` has three fractional digits. The event data and the state of
-/// the stream also use this format (cases/crossings.md, case 1).
-#[test]
-fn every_time_of_audit_show_has_three_digits() {
-    let directory = tempfile::tempdir().unwrap();
-    let data = directory.path().to_str().unwrap();
-    let lines = day(data);
+/// Checks the times in the output of `audit show`. The event data and the state of the stream also use this format.
+fn check_shown(data: &str, lines: &[Value]) {
     let stream = lines
         .iter()
         .filter_map(|line| line["stream"].as_str())

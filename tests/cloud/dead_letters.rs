@@ -121,9 +121,10 @@ async fn only_the_unreadable_message_of_a_batch_is_parked_and_redriven() {
     .await;
     empty(&client, &desk, "callback-dead").await;
 
-    // The queues of notifications and of their messages to people have dead letters too.
-    for queue in ["notify", "send"] {
-        let id = format!("{unreadable}-{queue}");
+    // The queues of notifications and of their messages to people have dead letters too. Both messages are parked at the same
+    // time, so the test waits only once for all deliveries.
+    let ids = ["notify", "send"].map(|queue| (queue, format!("{unreadable}-{queue}")));
+    for (queue, id) in &ids {
         let message = SqsMessage {
             id: id.clone(),
             due: 0,
@@ -137,14 +138,22 @@ async fn only_the_unreadable_message_of_a_batch_is_parked_and_redriven() {
             .send()
             .await
             .expect("sent");
-        let look = || parked(&[]).contains(&id).then_some(());
-        until("the message is a dead letter", async || look()).await;
-        let redriven = parked(&["--redrive"]);
+    }
+    let look = || {
+        let listed = parked(&[]);
+        let is_listed = |(_, id): &(&str, String)| listed.contains(id.as_str());
+        ids.iter().all(is_listed).then_some(())
+    };
+    until("both messages are dead letters", async || look()).await;
+    let redriven = parked(&["--redrive"]);
+    for (queue, id) in &ids {
         assert!(
             redriven.contains(&format!("queue {queue} message {id}")),
             "{redriven}"
         );
-        until("the message is a dead letter again", async || look()).await;
+    }
+    until("both messages are dead letters again", async || look()).await;
+    for (queue, _) in &ids {
         empty(&client, &desk, &format!("{queue}-dead")).await;
     }
 }

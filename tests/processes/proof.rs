@@ -127,9 +127,18 @@ fn rechain(connection: &Connection) {
     }
 }
 
+/// One ledger of a day serves all checks, because its simulation takes longer than most checks. The checks change only
+/// copies of the ledger, except the last check, which changes the views.
 #[test]
-fn audit_verify_finds_every_edit_of_the_history() {
+fn every_edit_of_a_day_is_found_and_its_views_can_be_rebuilt() {
     let mut ledger = Ledger::of_a_day();
+    audit_verify_finds_every_edit_of_the_history(&mut ledger);
+    an_unreadable_row_is_named_and_never_skipped(&mut ledger);
+    an_independent_verifier_accepts_the_export_and_finds_edits(&mut ledger);
+    rebuilt_views_equal_the_old_views(&ledger);
+}
+
+fn audit_verify_finds_every_edit_of_the_history(ledger: &mut Ledger) {
     assert!(verify(&ledger.original).status.success());
     assert!(
         verify(&ledger.attacked(|_| ())).status.success(),
@@ -218,9 +227,7 @@ fn audit_verify_finds_every_edit_of_the_history() {
     );
 }
 
-#[test]
-fn an_unreadable_row_is_named_and_never_skipped() {
-    let mut ledger = Ledger::of_a_day();
+fn an_unreadable_row_is_named_and_never_skipped(ledger: &mut Ledger) {
     let mut position = 0;
     let broken = ledger.attacked(|connection| {
         position = middle(connection);
@@ -255,9 +262,7 @@ fn an_unreadable_row_is_named_and_never_skipped() {
     );
 }
 
-#[test]
-fn an_independent_verifier_accepts_the_export_and_finds_edits() {
-    let mut ledger = Ledger::of_a_day();
+fn an_independent_verifier_accepts_the_export_and_finds_edits(ledger: &mut Ledger) {
     let python = root().join("target/python/bin/python");
     assert!(
         python.exists(),
@@ -311,9 +316,7 @@ fn an_independent_verifier_accepts_the_export_and_finds_edits() {
     assert!(text(&check(&renumbered).stdout).contains("published"));
 }
 
-#[test]
-fn rebuilt_views_equal_the_old_views() {
-    let ledger = Ledger::of_a_day();
+fn rebuilt_views_equal_the_old_views(ledger: &Ledger) {
     let data = ledger.original.to_str().unwrap();
     let printed = text(&run(&["audit", "rebuild", "--data", data]).stdout);
     assert!(

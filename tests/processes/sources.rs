@@ -378,6 +378,18 @@ async fn cases_and_records_agree(make: impl AsyncFn() -> System) {
         })
         .await;
     }
+    until("the desk has written the ends", async || {
+        let cases = cases(&desk).await;
+        let outcome = |record: &String| cases[record]["write_back"]["outcome"].clone();
+        let outcomes: Vec<Value> = opened[..ENDED_HERE].iter().map(outcome).collect();
+        if outcomes.iter().all(|outcome| outcome == "written") {
+            Ok(())
+        } else {
+            Err(json!(outcomes))
+        }
+    })
+    .await;
+    // Each call of the library starts a program, so the library is asked only now.
     let states = until("the ends are written", async || {
         let states = system.states().await;
         let done = |record: &&String| states[*record] == system.finished;
@@ -479,6 +491,16 @@ async fn a_customer_service_case_of_servicenow_follows_the_ticket() {
     let remark = json!({ "text": "the paper is on its way" });
     let (status, answer) = desk.v1("POST", &path, creator, remark).await;
     assert_eq!(status, 200, "{answer}");
+    until("the case has the remark", async || {
+        let notes = crm.notes(&customer_case).await;
+        if notes.contains("the paper is on its way") {
+            Ok(())
+        } else {
+            Err(json!(notes))
+        }
+    })
+    .await;
+    // Each call of the library starts a program, so the library is asked only now.
     until("the case has the status and the remark", async || {
         let state = crm.states().await[&customer_case].clone();
         let notes = crm.library(&["notes", &customer_case]).await;

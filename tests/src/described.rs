@@ -12,6 +12,26 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     serde_json::from_str(functions::http::api::openapi::DOCUMENT).expect("the document is JSON")
 });
 
+/// A path of the OpenAPI document.
+struct Route {
+    /// The path as in the document, such as `/v1/tickets/{sn}`.
+    template: &'static str,
+    /// The parts of the template after `/v1/`.
+    parts: Vec<&'static str>,
+    operations: &'static Value,
+}
+
+/// The paths of the OpenAPI document. They are split only once, because each response is compared with all of them.
+static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
+    let paths = DOCUMENT["paths"].as_object().expect("paths");
+    let route = |(template, operations): (&'static String, &'static Value)| Route {
+        template: template.as_str(),
+        parts: template.split('/').skip(2).collect(),
+        operations,
+    };
+    paths.iter().map(route).collect()
+});
+
 /// Checks a response of the API `/v1`. `path` is the path after `/v1/`, and can have a query. `body` is `None` if the
 /// response is not JSON. Panics if the document does not allow the status or the body.
 pub fn check(method: &str, path: &str, status: u16, body: Option<&Value>) {
@@ -77,19 +97,15 @@ fn note(method: &str, path: &str, status: u16) {
 fn template(method: &str, path: &str) -> Option<String> {
     let parts: Vec<&str> = path.trim_end_matches('/').split('/').collect();
     let method = documented(method);
-    let paths = DOCUMENT["paths"].as_object().expect("paths");
-    let matching = paths.iter().filter(|(template, operations)| {
-        let template: Vec<&str> = template.split('/').skip(2).collect();
-        operations.get(&method).is_some()
-            && template.len() == parts.len()
-            && template
-                .iter()
-                .zip(&parts)
-                .all(|(name, part)| name.starts_with('{') || name == part)
+    let matching = ROUTES.iter().filter(|route| {
+        let mut pairs = route.parts.iter().zip(&parts);
+        route.parts.len() == parts.len()
+            && pairs.all(|(name, part)| name.starts_with('{') || name == part)
+            && route.operations.get(&method).is_some()
     });
     matching
-        .min_by_key(|(template, _)| template.matches('{').count())
-        .map(|(template, _)| template.clone())
+        .min_by_key(|route| route.template.matches('{').count())
+        .map(|route| route.template.to_owned())
 }
 
 fn operation(method: &str, path: &str) -> Option<&'static Value> {

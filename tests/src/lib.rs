@@ -21,8 +21,9 @@ pub mod lists;
 pub mod process;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use events::Moment;
@@ -107,6 +108,8 @@ pub struct TestDesk {
     pub mailer: Arc<Mailer>,
     pub accounts: Arc<Accounts>,
     pub sandbox: Arc<Sandbox>,
+    /// The router, and the app for which it was made.
+    router: Mutex<Option<(App, Router)>>,
     follower: tokio::task::JoinHandle<()>,
 }
 
@@ -206,6 +209,7 @@ impl TestDesk {
             mailer,
             accounts,
             sandbox,
+            router: Mutex::default(),
             follower,
         };
         desk.followed().await;
@@ -256,6 +260,7 @@ impl TestDesk {
             mailer: self.mailer.clone(),
             accounts: self.accounts.clone(),
             sandbox: self.sandbox.clone(),
+            router: Mutex::default(),
             follower: tokio::spawn(async move { following(&following_app).await }),
         };
         desk.followed().await;
@@ -319,10 +324,24 @@ impl TestDesk {
 
     /// Sends a request to the HTTP router of the desk, without a network, and returns the response.
     pub async fn answer(&self, request: Request<Body>) -> axum::response::Response {
-        http::router(self.app.clone())
+        self.router()
             .oneshot(request)
             .await
             .expect("the router answers")
+    }
+
+    /// Returns the router of the desk. A router has hundreds of routes, so requests share one router. A test that
+    /// replaces a part of `app` gets a new router, because the change creates another app (see `DerefMut` of [`App`]).
+    fn router(&self) -> Router {
+        let mut kept = self.router.lock().expect("no holder panics");
+        if let Some((app, router)) = kept.as_ref()
+            && std::ptr::eq(&**app, &*self.app)
+        {
+            return router.clone();
+        }
+        let router = http::router(self.app.clone());
+        *kept = Some((self.app.clone(), router.clone()));
+        router
     }
 
     /// Sends a request to the HTTP router of the desk, without a network, and returns status and body. Does not wait for

@@ -300,14 +300,14 @@ fn filter(below: &mut Below) -> Filter {
 /// Computes the keys of all tickets that match a filter, newest ticket first. The function computes the
 /// keys from the given ticket cards (summaries). The function does not use the views (stored lists),
 /// because the test checks the views.
-fn expected_keys(cards: &[TicketCard], filter: &Filter) -> Vec<String> {
+fn expected_keys(cards: &[&TicketCard], filter: &Filter) -> Vec<String> {
     let second = |at: Moment| at.0.div_euclid(1000);
     let is_between = |at: Moment, (from, to): (Option<Moment>, Option<Moment>)| {
         from.is_none_or(|from| second(at) >= second(from))
             && to.is_none_or(|to| second(at) <= second(to))
     };
     let names = |parts: &[String], value: String| parts.is_empty() || parts.contains(&value);
-    let matches_filter = |card: &&TicketCard| {
+    let matches_filter = |card: &TicketCard| {
         let opened = card.ticket.opened.as_ref().expect("opened");
         let waits = |pid: &PersonId, is_selected: fn(&NodeRun) -> bool| {
             card.ticket.status == Status::Running
@@ -349,7 +349,7 @@ fn expected_keys(cards: &[TicketCard], filter: &Filter) -> Vec<String> {
     };
     let mut matching: Vec<(i64, String)> = cards
         .iter()
-        .filter(matches_filter)
+        .filter(|card| matches_filter(card))
         .map(|card| (card.created_at.0, key(card)))
         .collect();
     matching.sort();
@@ -411,10 +411,9 @@ pub async fn check(views: Arc<dyn Views>, tickets: usize, filters: usize) -> Com
     for _ in 0..filters {
         let filter = filter(&mut below);
         let reader = reader(&mut below);
-        let readable: Vec<TicketCard> = cards
+        let readable: Vec<&TicketCard> = cards
             .iter()
             .filter(|card| may_read(&reader, card))
-            .cloned()
             .collect();
         let expected = expected_keys(&readable, &filter);
         let single = below.one_of(&cards);

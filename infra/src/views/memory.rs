@@ -1,6 +1,7 @@
 //! Implements the views (documents for reading, with indexes) in memory, for tests and simulations.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
@@ -19,21 +20,39 @@ struct View {
     /// The index rows. Each row contains the name of the index, the value, and the key of the
     /// document.
     rows: BTreeSet<(String, String, String)>,
+    /// The index rows of each document: the names of the indexes and the values.
+    rows_of: BTreeMap<String, Vec<(String, String)>>,
 }
 
 impl View {
     fn drop_rows(&mut self, key: &str) {
-        self.rows.retain(|(_, _, row_key)| row_key != key);
+        for (name, value) in self.rows_of.remove(key).unwrap_or_default() {
+            self.rows.remove(&(name, value, key.to_owned()));
+        }
     }
+    fn put_rows(&mut self, key: &str, index: &Index) {
+        self.drop_rows(key);
+        let rows: Vec<(String, String)> = index
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect();
+        for (name, value) in &rows {
+            self.rows
+                .insert((name.clone(), value.clone(), key.to_owned()));
+        }
+        self.rows_of.insert(key.to_owned(), rows);
+    }
+    /// Returns the rows of an index whose value is at least `from` and less than `to`, in the order of value and key.
     fn rows_between<'a>(
         &'a self,
         index: &'a str,
         from: &'a str,
         to: &'a str,
     ) -> impl DoubleEndedIterator<Item = &'a (String, String, String)> {
-        self.rows.iter().filter(move |(name, value, _)| {
-            name == index && value.as_str() >= from && value.as_str() < to
-        })
+        let row = |value: &str| (index.to_owned(), value.to_owned(), String::new());
+        // A range of a set must not begin after its end.
+        let rows = (from < to).then(|| self.rows.range(row(from)..row(to)));
+        rows.into_iter().flatten()
     }
 }
 
@@ -65,12 +84,7 @@ impl Views for Memory {
         {
             return Ok(false);
         }
-        view.drop_rows(key);
-        view.rows.extend(
-            index
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), value.clone(), key.to_owned())),
-        );
+        view.put_rows(key, index);
         view.documents.insert(key.into(), document.clone());
         view.facets.insert(key.into(), facets.into());
         Ok(true)
@@ -130,8 +144,7 @@ impl Views for Memory {
         };
         let documents = view
             .documents
-            .iter()
-            .filter(|(key, _)| key.as_str() > after);
+            .range::<str, _>((Bound::Excluded(after), Bound::Unbounded));
         Ok(documents
             .take(limit)
             .map(|(key, document)| (key.clone(), document.clone()))
