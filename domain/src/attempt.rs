@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use events::Moment;
-use events::api_call::Exchange;
+use events::api_call::{AttemptFailed, Exchange};
 use events::delivery::FailureClass;
 use events::finding::{Finding, Reason};
 use serde::{Deserialize, Serialize};
@@ -216,6 +216,19 @@ pub struct Report {
     pub at: Moment,
 }
 
+impl Report {
+    /// Returns the event of a failed attempt, after which the next attempt takes place at the time `due`.
+    pub fn failed(&self, reason: &str, due: Moment) -> AttemptFailed {
+        AttemptFailed {
+            attempt: self.attempt,
+            exchange: self.exchange.clone(),
+            status: self.status,
+            reason: reason.to_owned(),
+            due,
+        }
+    }
+}
+
 /// The attempts of one request. The value counts the attempts and contains the time of the next attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempts {
@@ -243,6 +256,16 @@ impl Attempts {
     /// outcome.
     pub fn next(&self) -> u32 {
         self.made + 1
+    }
+    /// Returns true if the outcome of the attempt with the number `attempt` may be stored: no outcome of this attempt
+    /// is stored yet, and no earlier attempt is without an outcome.
+    pub fn accepts(&self, attempt: u32) -> bool {
+        attempt == self.next()
+    }
+    /// Returns true if the start of the attempt with the number `attempt` may be stored: its outcome may be stored, and
+    /// its start is not stored yet.
+    pub fn may_start(&self, attempt: u32) -> bool {
+        self.accepts(attempt) && attempt != self.started
     }
     /// Returns true if the start of the current attempt is stored, but the outcome of this attempt is not
     /// stored.
@@ -555,6 +578,18 @@ mod tests {
         attempts.start(3, Moment(50));
         assert!(attempts.is_interrupted());
         assert_eq!((attempts.made, attempts.due), (2, Moment(50)));
+    }
+
+    #[test]
+    fn an_attempt_starts_once_and_has_one_outcome() {
+        let mut attempts = Attempts::due_at(Moment(5));
+        assert!(attempts.may_start(1) && attempts.accepts(1));
+        assert!(!attempts.may_start(2) && !attempts.accepts(2));
+        attempts.start(1, Moment(40));
+        assert!(!attempts.may_start(1) && attempts.accepts(1));
+        attempts.fail(1, Moment(50));
+        assert!(!attempts.may_start(1) && !attempts.accepts(1));
+        assert!(attempts.may_start(2) && attempts.accepts(2));
     }
 
     #[test]

@@ -87,8 +87,8 @@ pub struct Exchange {
 }
 
 /// An attempt failed because the response to the request was missing or the desk could not use the response.
-/// The next attempt starts at the time `due`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// The next attempt starts at the time `due`. API calls, applications and writes to records store this event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptFailed {
     pub attempt: u32,
     /// The target and the duration of the HTTP request in this attempt. The value is absent if the desk sent

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::api_call::AttemptFailed;
 use crate::api_call::Exchange;
 use crate::event::{DeadlineChange, Personals, event_enum};
+pub use crate::integration::Target;
 use crate::{AppCode, Moment, NodeId, PersonId, Personal, TicketSn};
 
 /// The id of the deadline at which the desk sends the next request of the application to the external ITSM.
@@ -134,16 +136,6 @@ impl Personals for Applied {
     }
 }
 
-/// The external ITSM in which the desk creates a ticket, and the app with which the desk does this. Two external ITSMs can
-/// use the same ticket numbers, so the number of a ticket has a meaning only together with this value.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Target {
-    /// The base URL of the external ITSM, without a slash at its end.
-    pub url: String,
-    /// The code (the unique name) of the app.
-    pub app: String,
-}
-
 /// An attempt starts. The desk stores this event before it sends the request that creates a ticket in the
 /// external ITSM. If no result is stored before the time `due`, the desk does not know whether this ticket
 /// exists.
@@ -157,23 +149,6 @@ pub struct AttemptStarted {
 }
 impl Personals for AttemptStarted {}
 
-/// An attempt failed because the response to the request was missing or the desk could not use the response.
-/// The next attempt starts at the time `due`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AttemptFailed {
-    pub attempt: u32,
-    /// The target and the duration of the HTTP request in this attempt. The value is absent if the desk sent
-    /// no request.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exchange: Option<Exchange>,
-    /// The HTTP status of the response to this attempt. The value is absent if no response arrived.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub status: Option<u16>,
-    pub reason: String,
-    pub due: Moment,
-}
-impl Personals for AttemptFailed {}
-
 /// The external ITSM has not decided on the request for approval. The desk sends the next HTTP request to the
 /// external ITSM at the time `due`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -182,7 +157,7 @@ pub struct PollScheduled {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchange: Option<Exchange>,
     /// The kind of the next request to the external ITSM: `discover`, `create`, `probe`, `find`, `verify`,
-    /// `confirm`, `poll`, `fetch`, `missed` or `withdraw`.
+    /// `confirm`, `poll`, `fetch`, `reconcile`, `missed` or `withdraw`.
     pub step: String,
     /// The ticket number in the external ITSM. The text of this member is empty until the desk knows the
     /// number.
@@ -234,7 +209,7 @@ pub struct WithdrawalRequested {
 impl Personals for WithdrawalRequested {}
 
 /// The reason why the application (request for approval) ended: a callback arrived or failed, the time of the next poll
-/// was reached, or the approval was no longer needed.
+/// was reached, a comparison found the end, or the approval was no longer needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
@@ -244,6 +219,9 @@ pub enum Cause {
     Poll,
     /// The external ITSM reported that its callback failed.
     CallbackFailedTicket,
+    /// The regular comparison of all open applications with the external ITSM found that the external ticket has ended, or
+    /// that the external ITSM does not list it. Earlier versions stored `poll` for this.
+    Reconcile,
     /// The approval was no longer needed.
     Withdrawal,
 }

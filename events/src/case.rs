@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{DeadlineChange, Personals, event_enum};
+use crate::integration::Target;
 use crate::{AppCode, Moment, PersonId, TicketSn};
 
 /// The id of the deadline at which the desk processes the received content of a record, if this content is
@@ -161,6 +162,10 @@ pub struct FurtherBinding {
     /// The version of the mapping of the other integration. Zero if the case is not bound.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub mapping: u32,
+    /// The external system that gave the id of the record. Absent if the case is not bound, and if an earlier version of the
+    /// program bound it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
     /// The reason why the case is not bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<Refused>,
@@ -191,6 +196,10 @@ pub struct Bound {
     /// The version of the mapping (the rules that convert a record to a ticket). The desk reads all content of
     /// this case with the same version.
     pub mapping: u32,
+    /// The external system that gave the id of the record. Absent if the desk sends no requests to the source, and if an
+    /// earlier version of the program bound the case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
     /// The status of the record in the external system. The text is empty if the mapping does not name it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub status: String,
@@ -242,9 +251,9 @@ pub struct Refused {
 }
 impl Personals for Refused {}
 
-/// The id of the record was unreadable when the record arrived. The desk found the id later with a corrected
-/// mapping (the rules that convert a record to a ticket). The content belongs to the stream in the member
-/// `case`.
+/// The content belongs to the stream in the member `case`. The id or the version of the record was unreadable when the
+/// record arrived, and either the desk found it later with a corrected mapping (the rules that convert a record to a ticket),
+/// or the record has accepted later content in the meantime.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identified {
     /// The name of the stream to which the content of the record belongs.

@@ -267,6 +267,17 @@ fn is_chinese(language: &Language) -> bool {
     *language == Language::Chinese
 }
 
+/// The external system that gave the id of a ticket or of a record, and the app with which the desk works there. Two systems
+/// can use the same ids, so an id has a meaning only together with this value.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// The base URL of the external system, without a slash at its end.
+    pub url: String,
+    /// The code (the unique name) of the app. The text is empty if the system has no apps.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub app: String,
+}
+
 /// The integration was defined. This definition replaces an earlier definition of the same integration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Defined {
@@ -276,6 +287,9 @@ pub struct Defined {
     /// The base URL of the external system. The URL is empty if the desk sends no requests to that system.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub url: String,
+    /// Earlier base URLs of the same external system. The ids that the system gave under these URLs are still valid.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_urls: Vec<String>,
     #[serde(default)]
     pub form: PathForm,
     #[serde(default, skip_serializing_if = "Carrier::is_default")]

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use crate::api_call::AttemptFailed;
 use crate::api_call::Exchange;
 use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::{Moment, TicketSn};
@@ -155,19 +156,6 @@ pub struct AttemptStarted {
     pub due: Moment,
 }
 impl Personals for AttemptStarted {}
-
-/// An attempt failed. The next attempt starts at the time `due`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AttemptFailed {
-    pub attempt: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exchange: Option<Exchange>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub status: Option<u16>,
-    pub reason: String,
-    pub due: Moment,
-}
-impl Personals for AttemptFailed {}
 
 /// The desk sends another request at the time `due`. A request succeeded, the rate limit is reached, or the result of a
 /// write is unknown.

@@ -603,7 +603,7 @@ async fn one_request_asks_for_fifty_open_applications() {
     let causes = causes(&desk).await;
     println!("{causes:?}");
     let expected = [
-        ("Poll".to_owned(), 2),
+        ("Reconcile".to_owned(), 2),
         ("CallbackFailedTicket".to_owned(), 1),
     ];
     assert_eq!(causes, BTreeMap::from(expected));
@@ -714,7 +714,7 @@ async fn applications_without_a_secret_wait_and_are_asked_for_later() {
     desk.after(5 * MINUTE_MS).await;
     assert_eq!(
         causes(&desk).await,
-        BTreeMap::from([("Poll".to_owned(), 3)])
+        BTreeMap::from([("Reconcile".to_owned(), 3)])
     );
 }
 

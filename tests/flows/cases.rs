@@ -601,20 +601,64 @@ async fn unreadable_content_is_processed_again_in_its_order() {
         (&json!("refused"), &json!("/revision")),
         "{again}"
     );
-    // The record receives later content, so the unreadable content has no use any more.
+    // The record accepts later content, so the unreadable content has no use any more.
     source.desk.clock.advance(1_000);
     let newer = source
         .send(with(json!({ "revision": 6, "title": "six" })))
         .await;
     assert_eq!(newer["outcome"], "updated", "{newer}");
-    let again = process().await;
+    let shown = path.trim_end_matches("/process");
+    let ended = source.get(shown).await;
     assert_eq!(
-        (&again["state"], &again["belongs_to"]),
-        (&json!("identified"), &first["case"]),
-        "{again}"
+        (&ended["state"], &ended["belongs_to"], &ended["reason"]),
+        (&json!("identified"), &first["case"], &Value::Null),
+        "{ended}"
     );
+    let (status, answer) = source.desk.v1("POST", &path, "admin", json!({})).await;
+    assert_eq!(status, 409, "{answer}");
     assert_eq!(source.fields(&first["ticket"]).await["title"], "six");
     assert_eq!(source.count("cases?state=refused").await, 0);
+}
+
+/// A refusal ends only because of content that arrived later and was accepted.
+#[tokio::test]
+async fn accepted_content_ends_an_earlier_refusal_of_the_same_record() {
+    let source = Source::open().await;
+    source.send(with(json!({ "revision": 5 }))).await;
+    source.desk.clock.advance(1_000);
+    let apart = source
+        .send(with(json!({ "revision": null, "title": "none" })))
+        .await;
+    assert_eq!(apart["outcome"], "refused", "{apart}");
+    source.desk.clock.advance(1_000);
+    // Older content, content that is refused, and content of another record end nothing.
+    for (other, outcome) in [
+        (json!({ "revision": 3, "title": "three" }), "older"),
+        (
+            json!({ "revision": 6, "created_at": "yesterday" }),
+            "refused",
+        ),
+        (json!({ "id": "CS-2", "revision": 7 }), "opened"),
+    ] {
+        let result = source.send(with(other)).await;
+        assert_eq!(result["outcome"], outcome, "{result}");
+    }
+    assert_eq!(source.count("cases?state=refused").await, 2);
+    let accepted = source
+        .send(with(json!({ "revision": 8, "title": "eight" })))
+        .await;
+    assert_eq!(accepted["outcome"], "updated", "{accepted}");
+    assert_eq!(source.count("cases?state=refused").await, 0);
+    // Content that arrives later waits for a correction again.
+    source.desk.clock.advance(1_000);
+    let later = source
+        .send(with(json!({ "revision": null, "title": "later" })))
+        .await;
+    assert_eq!(
+        (&later["outcome"], &later["case"]),
+        (&json!("refused"), &apart["case"])
+    );
+    assert_eq!(source.count("cases?state=refused").await, 1);
 }
 
 /// A record that is too large is refused and visible, and the other records of the request are received.

@@ -7,6 +7,7 @@ mod applying;
 mod attachments;
 mod auto_approval;
 mod automation;
+mod bk_itsm_tickets;
 mod callbacks;
 mod case_lists;
 mod case_sources;

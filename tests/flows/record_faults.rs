@@ -338,3 +338,75 @@ async fn notes_are_written_in_the_language_of_the_integration() {
     let (status, answer) = written.desk.v1("PUT", path, "admin", change).await;
     assert_eq!(status, 400, "{answer}");
 }
+
+/// Changes members of the definition of the ticket system.
+async fn move_tickets(written: &Written, change: Value) {
+    let path = "integrations/tickets";
+    let (status, changed) = written.desk.v1("PUT", path, "admin", change).await;
+    assert_eq!(status, 200, "{changed}");
+    written.desk.settle().await;
+}
+
+#[tokio::test]
+async fn a_record_with_the_same_id_at_another_address_is_not_written() {
+    let definitions = compared("status_authority = \"desk\"");
+    let written = Written::open(&definitions, MAPPING, json!({})).await;
+    let other = "other.example.com/T-1";
+    written.systems.put(
+        other,
+        json!({ "id": "T-1", "revision": 9, "title": "Foreign", "state": "odd" }),
+    );
+    move_tickets(&written, json!({ "url": "https://other.example.com/api" })).await;
+    written.remark("lisi", "the cable is broken").await;
+    // The comparisons read nothing either, so that no content of the other record arrives.
+    written.minutes(12).await;
+    assert!(written.systems.patches().is_empty());
+    let case = written.case().await;
+    let reason = "the case was bound to its record at https://tickets.example.com/api, but the integration now names \
+                  https://other.example.com/api; change the integration back until its cases have ended";
+    let write = &case["write_back"];
+    assert_eq!(
+        (&write["reason"], &write["outcome"]),
+        (&json!(reason), &Value::Null)
+    );
+    assert_eq!(listed(&written, "failing").await, 1);
+    assert!(written.events().await.contains("the integration now names"));
+    // A system that only moved keeps its records.
+    let moved = json!({ "former_urls": ["https://tickets.example.com/api/"] });
+    move_tickets(&written, moved).await;
+    written.minutes(13).await;
+    let patches = written.systems.patches();
+    assert!(
+        patches.iter().all(|(name, _)| name == other) && !patches.is_empty(),
+        "{patches:?}"
+    );
+    assert_eq!(listed(&written, "failing").await, 0);
+    let wrong = json!({ "former_urls": ["tickets"] });
+    let (status, problem) = written
+        .desk
+        .v1("PUT", "integrations/tickets", "admin", wrong)
+        .await;
+    assert_eq!(status, 400, "{problem}");
+    assert!(problem.to_string().contains("/former_urls"), "{problem}");
+}
+
+#[tokio::test]
+async fn a_write_continues_after_the_address_is_changed_back() {
+    let written = Written::open(TICKETS, MAPPING, json!({})).await;
+    written.systems.put(
+        "other.example.com/T-1",
+        json!({ "id": "T-1", "state": "open" }),
+    );
+    move_tickets(&written, json!({ "url": "https://other.example.com/api" })).await;
+    withdraw(&written).await;
+    written.minutes(1).await;
+    assert!(written.systems.patches().is_empty());
+    move_tickets(
+        &written,
+        json!({ "url": "https://tickets.example.com/api" }),
+    )
+    .await;
+    written.minutes(5).await;
+    assert_eq!(written.systems.member(TICKET, "state"), "canceled");
+    assert_eq!(written.case().await["write_back"]["outcome"], "written");
+}

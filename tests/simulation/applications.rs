@@ -210,7 +210,7 @@ impl World {
                 Answer::Found(found.map(|at| format!("X{}", at + 1)))
             }
             Step::Verify => Answer::Verified(self.dice.below(2) == 0),
-            Step::Confirm | Step::Poll | Step::Fetch | Step::Missed => {
+            Step::Confirm | Step::Poll | Step::Fetch | Step::Reconcile | Step::Missed => {
                 let decided = self.externals.first().and_then(|one| one.decided);
                 let is_withdrawn = self.externals.first().is_some_and(|one| one.is_withdrawn);
                 let (status, approval) = match decided {

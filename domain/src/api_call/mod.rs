@@ -10,9 +10,7 @@ pub mod plan;
 pub mod schema;
 
 use events::Moment;
-use events::api_call::{
-    ApiCallEvent, AttemptFailed, AttemptStarted, Closed, Completed, PollScheduled, Requested,
-};
+use events::api_call::{ApiCallEvent, AttemptStarted, Closed, Completed, PollScheduled, Requested};
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::{Attempts, Consequence, Policy, Report, Verdict};
@@ -95,12 +93,14 @@ impl Decider for ApiCall {
             Command::Request(_) if self.requested.is_some() => reject(Rejection::AlreadyRequested),
             Command::Request(requested) => Ok(vec![requested.clone().into()]),
             _ if self.requested.is_none() => reject(Rejection::NotRequested),
-            Command::Begin { attempt, .. } | Command::Record(Report { attempt, .. })
-                if *attempt != self.attempts.next() || !self.is_open() =>
+            Command::Begin { attempt, .. }
+                if !self.is_open() || !self.attempts.may_start(*attempt) =>
             {
                 reject(Rejection::NotDue(*attempt))
             }
-            Command::Begin { attempt, .. } if *attempt == self.attempts.started => {
+            Command::Record(Report { attempt, .. })
+                if !self.is_open() || !self.attempts.accepts(*attempt) =>
+            {
                 reject(Rejection::NotDue(*attempt))
             }
             Command::Begin { attempt, until } => Ok(vec![
@@ -192,14 +192,7 @@ impl ApiCall {
                 due: report.at.plus_ms(RESULT_DUE_MS),
             }
             .into(),
-            Consequence::Repeat { reason, due } => AttemptFailed {
-                attempt,
-                exchange,
-                status: report.status,
-                reason: reason.to_owned(),
-                due,
-            }
-            .into(),
+            Consequence::Repeat { reason, due } => report.failed(reason, due).into(),
             Consequence::Poll {
                 step,
                 task,
@@ -231,7 +224,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use events::NodeId;
-    use events::api_call::Exchange;
+    use events::api_call::{AttemptFailed, Exchange};
 
     use super::*;
     use crate::decider::fold;

@@ -12,15 +12,17 @@ mod external;
 use std::collections::BTreeMap;
 
 use events::application::{
-    ApplicationEvent, Applied, AttemptFailed, AttemptStarted, Cause, Closed, Completed, Expired,
-    Hinted, PollScheduled, Requested, Target, WithdrawalRequested,
+    ApplicationEvent, Applied, AttemptStarted, Cause, Closed, Completed, Expired, Hinted,
+    PollScheduled, Requested, Target, WithdrawalRequested,
 };
+use events::integration::Defined;
 use events::{Moment, Personal, Personals, TicketSn};
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::{Attempts, Consequence, Policy, Report};
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 use crate::envelope::Envelope;
+use crate::itsm::pinned::moved;
 use crate::views::Card;
 pub use external::{
     APPROVE_RESULT, Answer, ExternalTicket, NOT_EXISTS, Step, TOKEN_ILLEGAL_NAME,
@@ -230,12 +232,14 @@ impl Decider for Application {
         };
         match command {
             Command::Request(_) | Command::Apply(_) => reject(Rejection::AlreadyRequested),
-            Command::Begin { attempt, .. } | Command::Record(Report { attempt, .. })
-                if *attempt != self.attempts.next() || !self.is_open() =>
+            Command::Begin { attempt, .. }
+                if !self.is_open() || !self.attempts.may_start(*attempt) =>
             {
                 reject(Rejection::NotDue(*attempt))
             }
-            Command::Begin { attempt, .. } if *attempt == self.attempts.started => {
+            Command::Record(Report { attempt, .. })
+                if !self.is_open() || !self.attempts.accepts(*attempt) =>
+            {
                 reject(Rejection::NotDue(*attempt))
             }
             Command::Begin {
@@ -520,17 +524,17 @@ impl Application {
         }
     }
 
-    /// Returns the reason why the desk must not send a request about the external ticket to `target`: the ticket is in
-    /// another external ITSM, where its number was given. Returns `None` if the request may be sent.
-    pub fn moved(&self, target: &Target) -> Option<String> {
-        let created = self.target.as_ref()?;
-        (!self.is_early() && created != target).then(|| {
-            format!(
-                "the ticket of this application was created at {} with the app {}, but the integration now names {} and the app {}; \
-                 change the integration back until its applications have ended",
-                created.url, created.app, target.url, target.app
-            )
-        })
+    /// Returns the reason why the desk must not send a request about the external ticket to the external ITSM of
+    /// `integration`: the ticket is in another external ITSM, where its number was given. Returns `None` if the request may
+    /// be sent.
+    pub fn moved(&self, integration: &Defined) -> Option<String> {
+        let created = self.target.as_ref().filter(|_| !self.is_early())?;
+        moved(
+            created,
+            integration,
+            "the ticket of this application was created",
+            "applications",
+        )
     }
 
     /// Returns true if the token of a callback is to be checked, at once or as soon as the number of the external ticket is
@@ -592,6 +596,7 @@ impl Application {
                     _ if self.withdrawal.is_some() && !succeeded => Cause::Withdrawal,
                     Step::Confirm => Cause::Callback,
                     Step::Missed => Cause::CallbackFailedTicket,
+                    Step::Reconcile => Cause::Reconcile,
                     _ => Cause::Poll,
                 },
                 exchange,
@@ -602,14 +607,7 @@ impl Application {
                 due: report.at.plus_ms(RESULT_DUE_MS),
             }
             .into(),
-            Consequence::Repeat { reason, due } => AttemptFailed {
-                attempt,
-                exchange,
-                status: report.status,
-                reason: reason.to_owned(),
-                due,
-            }
-            .into(),
+            Consequence::Repeat { reason, due } => report.failed(reason, due).into(),
             Consequence::Poll {
                 step,
                 task,
@@ -646,7 +644,7 @@ impl Application {
                     && !is_postponed
                     && is_found
                     && step != Step::Withdraw.name()
-                    && step != Step::Fetch.name()
+                    && !external::is_alone(step)
                     && self.step != Step::Withdraw;
                 let (step, after_ms) = if is_withdrawn {
                     (Step::Withdraw.name(), 0)

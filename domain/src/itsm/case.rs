@@ -13,11 +13,13 @@ use events::case::{
     Conflicted, FurtherBinding, Identified, ProcessRequested, Received, Refused, Repaired, Skipped,
     UpdateMark, Updated,
 };
+use events::integration::{Defined, Target};
 use events::{AppCode, Moment, PersonId, TicketSn};
 use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 use crate::envelope::Envelope;
+use crate::itsm::pinned::moved;
 use crate::itsm::reconciliation::REPAIR_MS;
 use crate::views::Card;
 
@@ -45,6 +47,14 @@ pub enum Command {
     Update(Updated),
     Refuse(Refused),
     Identify(Identified),
+    /// Ends the refusal of content that is apart from the other content of its record, because the record has accepted content
+    /// that arrived later. Otherwise, nothing changes.
+    Supersede {
+        /// The name of the stream with the other content of the record.
+        case: String,
+        /// The time at which the accepted content arrived.
+        received: Moment,
+    },
     /// Stores that the source has changed a value that the desk wanted to write.
     Conflict(Conflicted),
     /// Stores that a value of the source and of the desk agrees again.
@@ -110,6 +120,9 @@ pub struct Binding {
     pub record: String,
     /// The version of the mapping of the integration.
     pub mapping: u32,
+    /// The external system that gave the id of the record. `None` if an earlier version of the program bound the case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
     /// True if the desk does not know the values of the record before its first write.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub accepts_any: bool,
@@ -141,6 +154,18 @@ pub struct Binding {
 }
 
 impl Binding {
+    /// Returns the reason why the desk must not send a request about the record to the external system of `integration`: the
+    /// record is in another system. Returns `None` if the request may be sent.
+    pub fn moved(&self, integration: &Defined) -> Option<String> {
+        let target = self.target.as_ref()?;
+        moved(
+            target,
+            integration,
+            "the case was bound to its record",
+            "cases",
+        )
+    }
+
     /// Returns whether the desk wrote a missing remark again a short time before.
     pub fn has_repaired(&self, remark: u64, now: Moment) -> bool {
         is_recent(self.repaired_remarks.get(&remark), now)
@@ -280,6 +305,11 @@ impl Case {
         found.into_iter().filter(is_new).collect()
     }
 
+    /// Returns whether the content was refused, and arrived before content that arrived at the time `received`.
+    pub fn is_superseded(&self, received: Moment) -> bool {
+        self.refusal.is_some() && self.ticket.is_none() && self.received < received
+    }
+
     fn key<'a>(&'a self, integration: &'a str) -> &'a str {
         if integration.is_empty() {
             &self.source
@@ -305,6 +335,7 @@ impl Case {
             let binding = Binding {
                 record: one.record.clone(),
                 mapping: one.mapping,
+                target: one.target.clone(),
                 accepts_any: true,
                 ..Binding::default()
             };
@@ -383,13 +414,14 @@ impl Decider for Case {
             }
             Command::SetBinding(set) => {
                 let known = self.bindings.get(&set.binding.integration);
-                Ok(
-                    if known.is_some_and(|known| known.record == set.binding.record) {
-                        Vec::new()
-                    } else {
-                        vec![set.clone().into()]
-                    },
-                )
+                let is_known = known.is_some_and(|known| {
+                    known.record == set.binding.record && known.target == set.binding.target
+                });
+                Ok(if is_known {
+                    Vec::new()
+                } else {
+                    vec![set.clone().into()]
+                })
             }
             Command::RemoveBinding { by, integration } => match self.bindings.get(integration) {
                 None => Ok(Vec::new()),
@@ -458,6 +490,11 @@ impl Decider for Case {
                     vec![repaired.clone().into()]
                 })
             }
+            Command::Supersede { case, received } => Ok(if self.is_superseded(*received) {
+                vec![Identified { case: case.clone() }.into()]
+            } else {
+                Vec::new()
+            }),
             _ if !self.is_pending => reject(Rejection::NothingPending),
             Command::Bind(bound) => match &self.ticket {
                 Some(ticket) => reject(Rejection::AlreadyBound(ticket.clone())),
@@ -509,6 +546,7 @@ impl Decider for Case {
                 let binding = Binding {
                     record: self.record.clone(),
                     mapping: bound.mapping,
+                    target: bound.target.clone(),
                     first_status: bound.status.clone(),
                     first_assignee: bound.assignee.clone(),
                     ..Binding::default()
@@ -533,6 +571,7 @@ impl Decider for Case {
             }
             CaseEvent::Identified(identified) => {
                 self.is_pending = false;
+                self.refusal = None;
                 self.identified = Some(identified.case.clone());
             }
             CaseEvent::Conflicted(conflicted) => self.change(&conflicted.integration, |binding| {
@@ -664,6 +703,7 @@ mod tests {
         Command::Bind(Bound {
             ticket: ticket(),
             mapping: 1,
+            target: None,
             status: String::new(),
             assignee: String::new(),
             bindings: Vec::new(),
@@ -774,6 +814,34 @@ mod tests {
     }
 
     #[test]
+    fn later_content_ends_the_refusal_of_content_that_is_apart() {
+        let receive = Command::Receive(received(1, "d1"));
+        let supersede = |received: i64| Command::Supersede {
+            case: "case-own".into(),
+            received: Moment(received),
+        };
+        let refused = after(&[receive.clone(), refuse()]);
+        let at = refused.received.0;
+        for earlier in [at - 1, at] {
+            assert_eq!(refused.decide(&supersede(earlier), &()), Ok(Vec::new()));
+        }
+        let ended = after(&[receive.clone(), refuse(), supersede(at + 1)]);
+        assert_eq!(
+            (&ended.refusal, ended.identified.as_deref()),
+            (&None, Some("case-own"))
+        );
+        assert!(!ended.index().iter().any(|row| row.0 == "refused"));
+        assert_eq!(ended.decide(&supersede(at + 2), &()), Ok(Vec::new()));
+        // Content that waits, or that has a ticket, is not ended.
+        for other in [
+            after(std::slice::from_ref(&receive)),
+            after(&[receive.clone(), bind()]),
+        ] {
+            assert_eq!(other.decide(&supersede(at + 1), &()), Ok(Vec::new()));
+        }
+    }
+
+    #[test]
     fn a_refused_update_leaves_the_case_bound() {
         let case = after(&[
             Command::Receive(received(1, "d1")),
@@ -835,6 +903,7 @@ mod tests {
             integration: integration.into(),
             record: if is_bound { "A-7" } else { "" }.into(),
             mapping: u32::from(is_bound),
+            target: None,
             refused,
         }
     }
@@ -896,6 +965,7 @@ mod tests {
         let mut bound = Bound {
             ticket: ticket(),
             mapping: 1,
+            target: None,
             status: String::new(),
             assignee: String::new(),
             bindings: vec![further("erp", None)],
@@ -1000,6 +1070,26 @@ mod tests {
         let first = after(&[&base[..], &[set("erp", "A-7")]].concat());
         assert!(first.binding("erp").unwrap().accepts_any);
         assert_eq!(first.decide(&set("erp", "A-7"), &()), Ok(Vec::new()));
+        // The same id at another system is another record.
+        let mut at = set("erp", "A-7");
+        let target = Target {
+            url: "https://erp.example.com".into(),
+            app: String::new(),
+        };
+        if let Command::SetBinding(set) = &mut at {
+            set.binding.target = Some(target);
+        }
+        assert_eq!(first.decide(&at, &()).expect("accepted").len(), 1);
+        let bound = after(&[&base[..], &[at]].concat());
+        let moved = |url: &str| {
+            let integration = Defined {
+                url: url.into(),
+                ..Defined::default()
+            };
+            bound.binding("erp").expect("bound").moved(&integration)
+        };
+        assert_eq!(moved("https://erp.example.com/"), None);
+        assert!(moved("https://other.example.com").is_some());
         // The conflicts and comparisons of the former record end with its binding.
         let second = after(
             &[
@@ -1023,6 +1113,7 @@ mod tests {
         let bound = Bound {
             ticket: ticket(),
             mapping: 1,
+            target: None,
             status: String::new(),
             assignee: String::new(),
             bindings: vec![further("asset", None)],

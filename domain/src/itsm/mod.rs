@@ -5,6 +5,7 @@ pub mod application;
 pub mod case;
 pub mod case_source;
 pub mod mapping;
+pub mod pinned;
 pub mod reconciliation;
 pub mod schedule;
 pub mod writeback;

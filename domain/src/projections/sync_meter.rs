@@ -372,6 +372,7 @@ mod tests {
         let bound = Bound {
             ticket: "INC1".into(),
             mapping: 1,
+            target: None,
             status: String::new(),
             assignee: String::new(),
             bindings: Vec::new(),
@@ -445,6 +446,7 @@ mod tests {
                 integration: "erp".into(),
                 record: "A-7".into(),
                 mapping: 1,
+                target: None,
                 refused: None,
             }],
             fields: BTreeMap::new(),
@@ -523,6 +525,7 @@ mod tests {
                 integration: "erp".into(),
                 record: record.into(),
                 mapping: 1,
+                target: None,
                 refused: None,
             },
         };
@@ -630,6 +633,7 @@ mod tests {
                 integration: "erp".into(),
                 record: "A-7".into(),
                 mapping: 1,
+                target: None,
                 refused: None,
             },
         };
@@ -664,6 +668,7 @@ mod tests {
                 integration: "erp".into(),
                 record: "A-8".into(),
                 mapping: 1,
+                target: None,
                 refused: None,
             }],
             fields: BTreeMap::new(),

@@ -53,6 +53,7 @@ mod tests {
                 integration: "crm".into(),
                 record: "C-1".into(),
                 mapping: 1,
+                target: None,
                 refused: None,
             },
         };

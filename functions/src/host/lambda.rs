@@ -6,6 +6,7 @@
 //! records, the function returns the id of the first failed record. AWS then delivers this record
 //! and all later records again. The function skips the commits that it already processed.
 
+mod peer;
 pub mod start;
 
 use std::collections::{BTreeMap, HashMap};
@@ -13,6 +14,8 @@ use std::sync::Arc;
 
 use aws_lambda_events::dynamodb::{Event as StreamEvent, EventRecord};
 use aws_lambda_events::sqs::SqsEvent;
+use axum::extract::Request;
+use axum::middleware::Next;
 use domain::intent::Work;
 use events::Moment;
 use futures_util::future::join_all;
@@ -99,9 +102,12 @@ impl Host {
             return Err(format!("no HTTP request starts the function {name}").into());
         };
         let router = router(self.app.clone());
-        let counted = axum::middleware::from_fn(move |request, next: axum::middleware::Next| {
+        let counted = axum::middleware::from_fn(move |mut request: Request, next: Next| {
             let host = self.clone();
             async move {
+                if let Some(peer) = peer::peer_of(request.extensions()) {
+                    request.extensions_mut().insert(peer);
+                }
                 let response = next.run(request).await;
                 host.print_metrics(function);
                 response

@@ -14,6 +14,7 @@ use domain::itsm::application::{
     Application, Command, NOT_AWAITED, NOT_EXISTS, POLICY, Rejection, Status, Step,
     is_by_approve_result,
 };
+use domain::itsm::pinned::target_of;
 use domain::itsm::writeback::Writeback;
 use domain::placeholder::Variables;
 use domain::ticket::NodeResult;
@@ -486,7 +487,7 @@ async fn prepare(
         Err(text) => return Ok(Err(text.into())),
     };
     let target = target_of(&connection.integration);
-    if let Some(reason) = application.moved(&target) {
+    if let Some(reason) = application.moved(&connection.integration) {
         return Ok(Err(reason.into()));
     }
     if application.is_early() && !kind.is_enabled {
@@ -562,16 +563,20 @@ async fn prepare(
             }
         }
         // The regular read returns the URLs of the ticket, which the result of the approval lacks.
-        Step::Confirm | Step::Fetch | Step::Missed if is_by_approve_result(&kind.granted) => {
+        Step::Confirm | Step::Fetch | Step::Reconcile | Step::Missed
+            if is_by_approve_result(&kind.granted) =>
+        {
             Request::ReadResult {
                 external: application.external.clone(),
                 mark: id.to_owned(),
             }
         }
-        Step::Confirm | Step::Poll | Step::Fetch | Step::Missed => Request::Read {
-            external: application.external.clone(),
-            mark: id.to_owned(),
-        },
+        Step::Confirm | Step::Poll | Step::Fetch | Step::Reconcile | Step::Missed => {
+            Request::Read {
+                external: application.external.clone(),
+                mark: id.to_owned(),
+            }
+        }
     };
     let planned = match codec.request(&connection, &request) {
         Ok(planned) => planned,
@@ -621,14 +626,6 @@ async fn of_node(
         _ => None,
     };
     Ok(Ok(Origin { creator, values }))
-}
-
-/// Returns the receiver of the requests to an external ITSM.
-fn target_of(integration: &integration::Defined) -> Target {
-    Target {
-        url: integration.url.trim_end_matches('/').to_owned(),
-        app: integration.app.clone(),
-    }
 }
 
 /// Returns the integration of an application, or `None` if it is not configured.

@@ -11,7 +11,7 @@ use domain::api_call::plan::PlannedRequest;
 use domain::itsm::application::{APPROVE_RESULT, Answer, ExternalTicket, LINKS};
 use domain::placeholder::percent;
 use domain::value::plain;
-use events::integration::{Carrier, PathForm};
+use events::integration::{Carrier, Defined, PathForm};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -69,17 +69,6 @@ impl Itsm for BkItsm {
         connection: &Connection,
         request: &Request,
     ) -> Result<PlannedRequest, String> {
-        let integration = &connection.integration;
-        let credentials = json!({
-            "bk_app_code": integration.app,
-            "bk_app_secret": connection.secret,
-            "bk_username": integration.user,
-        });
-        let prefix = match integration.form {
-            PathForm::Esb => "/api/c/compapi/v2/itsm",
-            PathForm::Apigw => "/v2/itsm",
-        };
-        let base = integration.url.trim_end_matches('/');
         let (operation, body) = match request {
             Request::Create {
                 service,
@@ -127,9 +116,8 @@ impl Itsm for BkItsm {
             Request::Read { .. } => ("get_ticket_info", None),
             Request::Discover { .. } => ("get_services", None),
         };
-        let mut url = format!("{base}{prefix}/{operation}/");
-        match request {
-            Request::Read { external, .. } => url = format!("{url}?sn={}", percent(external)),
+        let query = match request {
+            Request::Read { external, .. } => format!("?sn={}", percent(external)),
             Request::Discover {
                 display_type,
                 display_role,
@@ -142,43 +130,16 @@ impl Itsm for BkItsm {
                 let query: Vec<String> = given
                     .map(|(name, value)| format!("{name}={}", percent(value)))
                     .collect();
-                if !query.is_empty() {
-                    url = format!("{url}?{}", query.join("&"));
+                if query.is_empty() {
+                    String::new()
+                } else {
+                    format!("?{}", query.join("&"))
                 }
             }
-            _ => {}
-        }
-        // Credentials are never part of a URL, because proxies write URLs to their logs. A GET request has no body, so its
-        // credentials are only in a header. If the external ITSM reads only bodies, all requests are POST requests, which
-        // BlueKing ITSM accepts for every operation.
-        let is_in_body = matches!(integration.carrier, Carrier::Both | Carrier::Body);
-        let body = match body {
-            None if integration.carrier == Carrier::Body => Some(json!({})),
-            body => body,
+            _ => String::new(),
         };
-        let body = body.map(|mut body| {
-            for (key, value) in credentials.as_object().into_iter().flatten() {
-                if is_in_body {
-                    body[key] = value.clone();
-                }
-            }
-            body
-        });
-        let mut headers = Vec::new();
-        if matches!(integration.carrier, Carrier::Both | Carrier::Header) {
-            let value = ascii(&credentials.to_string());
-            headers.push(("X-Bkapi-Authorization".to_owned(), value));
-        }
-        if body.is_some() {
-            headers.push(("Content-Type".to_owned(), "application/json".to_owned()));
-        }
-        Ok(PlannedRequest {
-            method: if body.is_some() { "POST" } else { "GET" }.to_owned(),
-            url,
-            headers,
-            body,
-            timeout_ms: TIMEOUT_MS,
-        })
+        let account = (&connection.integration, connection.secret.as_str());
+        Ok(planned(account, operation, &query, body))
     }
 
     fn statuses_max(&self) -> usize {
@@ -186,39 +147,144 @@ impl Itsm for BkItsm {
     }
 
     fn answer(&self, request: &Request, response: &Result<HttpResponse, HttpError>) -> Answer {
-        let response = match response {
-            Ok(response) => response,
-            Err(HttpError::NotSent(reason)) => return Answer::NotSent(reason.clone()),
-            Err(HttpError::Unknown(reason)) => return Answer::Unclear(reason.clone()),
+        let data = match data_of(response) {
+            Ok(data) => data,
+            Err(NoData::NotSent(reason)) => return Answer::NotSent(reason),
+            Err(NoData::Unclear(reason)) => return Answer::Unclear(reason),
+            Err(NoData::Rejected(reason)) => return Answer::Rejected(reason),
+            Err(NoData::Refused { code, message }) => return refused(request, &code, &message),
         };
-        match response.status {
-            200 | 201 => {}
-            // The API gateway rejected the request because of its rate limit, so the request did
-            // not reach the ITSM.
-            429 => return Answer::NotSent("the rate limit is reached (HTTP 429)".into()),
-            // A gateway did not wait for the end of the request, so the ITSM possibly executed it.
-            status @ (408 | 425) => {
-                return Answer::Unclear(format!("the response status is {status}"));
-            }
-            status @ 300..=499 => {
-                return Answer::Rejected(format!("the response status is {status}"));
-            }
-            status => return Answer::Unclear(format!("the response status is {status}")),
-        }
-        if response.is_cut {
-            return Answer::Unclear("the response is too long".into());
-        }
-        let Ok(Value::Object(envelope)) = serde_json::from_slice(&response.body) else {
-            return Answer::Unclear("the response is not a JSON object".into());
-        };
-        if envelope.get("result") != Some(&Value::Bool(true)) {
-            let text = |name: &str| plain(envelope.get(name).unwrap_or(&Value::Null));
-            return refused(request, &text("code"), &text("message"));
-        }
-        let data = envelope.get("data").unwrap_or(&Value::Null);
-        read(request, data).unwrap_or_else(|| {
+        read(request, &data).unwrap_or_else(|| {
             Answer::Unclear("the response lacks the data of the operation".into())
         })
+    }
+}
+
+/// Builds the request for an operation. The first parameter is the integration and the secret of its app. `query` is empty,
+/// or begins with a question mark. A request without a body is a GET request.
+///
+/// Credentials are never part of a URL, because proxies write URLs to their logs. A GET request has no body, so its
+/// credentials are only in a header. If the external ITSM reads only bodies, all requests are POST requests, which
+/// BlueKing ITSM accepts for every operation.
+pub(crate) fn planned(
+    (integration, secret): (&Defined, &str),
+    operation: &str,
+    query: &str,
+    body: Option<Value>,
+) -> PlannedRequest {
+    let credentials = json!({
+        "bk_app_code": integration.app,
+        "bk_app_secret": secret,
+        "bk_username": integration.user,
+    });
+    let prefix = match integration.form {
+        PathForm::Esb => "/api/c/compapi/v2/itsm",
+        PathForm::Apigw => "/v2/itsm",
+    };
+    let base = integration.url.trim_end_matches('/');
+    let is_in_body = matches!(integration.carrier, Carrier::Both | Carrier::Body);
+    let body = match body {
+        None if integration.carrier == Carrier::Body => Some(json!({})),
+        body => body,
+    };
+    let body = body.map(|mut body| {
+        for (key, value) in credentials.as_object().into_iter().flatten() {
+            if is_in_body {
+                body[key] = value.clone();
+            }
+        }
+        body
+    });
+    let mut headers = Vec::new();
+    if matches!(integration.carrier, Carrier::Both | Carrier::Header) {
+        let value = ascii(&credentials.to_string());
+        headers.push(("X-Bkapi-Authorization".to_owned(), value));
+    }
+    if body.is_some() {
+        headers.push(("Content-Type".to_owned(), "application/json".to_owned()));
+    }
+    PlannedRequest {
+        method: if body.is_some() { "POST" } else { "GET" }.to_owned(),
+        url: format!("{base}{prefix}/{operation}/{query}"),
+        headers,
+        body,
+        timeout_ms: TIMEOUT_MS,
+    }
+}
+
+/// The reason why a response has no data.
+pub(crate) enum NoData {
+    /// The request had no effect, so it can be sent again.
+    NotSent(String),
+    /// It is unknown whether the request had an effect.
+    Unclear(String),
+    /// The HTTP status is that of a rejected request.
+    Rejected(String),
+    /// The response has the HTTP status 200, but its member `result` is not true.
+    Refused { code: String, message: String },
+}
+
+/// Returns the member `data` of a successful response.
+pub(crate) fn data_of(response: &Result<HttpResponse, HttpError>) -> Result<Value, NoData> {
+    let response = match response {
+        Ok(response) => response,
+        Err(HttpError::NotSent(reason)) => return Err(NoData::NotSent(reason.clone())),
+        Err(HttpError::Unknown(reason)) => return Err(NoData::Unclear(reason.clone())),
+    };
+    let status = format!("the response status is {}", response.status);
+    match response.status {
+        200 | 201 => {}
+        // The API gateway rejected the request because of its rate limit, so the request did
+        // not reach the ITSM.
+        429 => {
+            let reason = "the rate limit is reached (HTTP 429)";
+            return Err(NoData::NotSent(reason.into()));
+        }
+        // After 408 and 425, a gateway did not wait for the end of the request, so the ITSM possibly executed it.
+        code @ 300..=499 if !matches!(code, 408 | 425) => return Err(NoData::Rejected(status)),
+        _ => return Err(NoData::Unclear(status)),
+    }
+    if response.is_cut {
+        return Err(NoData::Unclear("the response is too long".into()));
+    }
+    let Ok(Value::Object(mut envelope)) = serde_json::from_slice(&response.body) else {
+        return Err(NoData::Unclear("the response is not a JSON object".into()));
+    };
+    if envelope.get("result") != Some(&Value::Bool(true)) {
+        let text = |name: &str| plain(envelope.get(name).unwrap_or(&Value::Null));
+        return Err(NoData::Refused {
+            code: text("code"),
+            message: text("message"),
+        });
+    }
+    Ok(envelope.remove("data").unwrap_or_default())
+}
+
+/// What the code of a refusal shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The API gateway did not forward the request because of its rate limit.
+    Limit,
+    /// The API gateway did not forward the request: the credentials, the permission or the path is wrong.
+    Gateway,
+    /// BlueKing ITSM did nothing.
+    Final,
+    /// It is unknown whether BlueKing ITSM did something.
+    Unknown,
+}
+
+/// Returns what the code of a refusal shows (reference/bk-itsm.md 2).
+pub(crate) fn refusal_of(code: &str) -> Refusal {
+    let number: Option<i64> = code.parse().ok();
+    let is_in = |codes: RangeInclusive<i64>| number.is_some_and(|number| codes.contains(&number));
+    if is_in(GATEWAY_LIMITS) {
+        Refusal::Limit
+    } else if is_in(GATEWAY_REJECTIONS) {
+        Refusal::Gateway
+    } else if REJECTIONS.contains(&code) {
+        Refusal::Final
+    } else {
+        Refusal::Unknown
     }
 }
 
@@ -226,12 +292,11 @@ impl Itsm for BkItsm {
 /// code, the ticket of a creation possibly exists, and it is unknown whether a token is valid or a service exists.
 fn refused(request: &Request, code: &str, message: &str) -> Answer {
     let reason = format!("{code}: {message}");
-    let number: Option<i64> = code.parse().ok();
-    let is_in = |codes: RangeInclusive<i64>| number.is_some_and(|number| codes.contains(&number));
-    if is_in(GATEWAY_LIMITS) {
+    let refusal = refusal_of(code);
+    if refusal == Refusal::Limit {
         return Answer::NotSent(reason);
     }
-    let is_final = REJECTIONS.contains(&code) || is_in(GATEWAY_REJECTIONS);
+    let is_final = refusal != Refusal::Unknown;
     match request {
         Request::Create { .. } if !is_final => Answer::Failed(reason),
         Request::Verify { .. } | Request::Discover { .. } if !is_final => Answer::Unclear(reason),
@@ -388,7 +453,6 @@ fn ascii(json: &str) -> String {
 #[cfg(test)]
 mod tests {
     use events::Moment;
-    use events::integration::Defined;
 
     use super::*;
 

@@ -5,6 +5,7 @@
 //! [`ALL`]. The storage of messages, the reading of changed records and the writes need no new code.
 
 pub mod atlas;
+pub mod bk_itsm_tickets;
 pub mod bk_monitor;
 pub mod django_helpdesk;
 pub mod generic_json;
@@ -192,6 +193,15 @@ pub trait Source: Send + Sync {
     fn needs_user(&self) -> bool {
         false
     }
+    /// Returns true if the desk identifies itself with the code and the secret of an app, and `user` is the person for whom
+    /// it acts. The members `app`, `form` and `carrier` of an integration then have a meaning.
+    fn has_app(&self) -> bool {
+        false
+    }
+    /// Checks the query that selects the records which the desk reads. An error is the reason why the query is wrong.
+    fn check_filter(&self, _filter: &str) -> Result<(), String> {
+        Ok(())
+    }
     /// Returns the requests to the API of the system, or `None` if the desk sends it no requests.
     fn api(&self) -> Option<&'static dyn Api> {
         None
@@ -217,8 +227,25 @@ pub trait Api: Send + Sync {
     fn route(&self, _record: &Value, _status: &Value) -> Result<String, String> {
         Ok(String::new())
     }
+    /// Returns whether an earlier write with this [`Api::route`], whose result is unknown, had its effect, although the record
+    /// does not have the status that the desk wrote.
+    fn is_executed(&self, _record: &Value, _route: &str) -> bool {
+        false
+    }
     /// Builds the request that writes values and a note to a record.
     fn write(&self, account: &Account, write: &RecordWrite<'_>) -> PlannedRequest;
+    /// Reads the response to [`Api::write`]. Some systems answer a write with an empty body, or with another object than the
+    /// record.
+    fn written(&self, response: &Result<HttpResponse, HttpError>) -> Answer<()> {
+        match (self.record(response), response) {
+            (Answer::Unclear(_), Ok(response)) if is_readable(response) => Answer::Done(()),
+            (answer, _) => answer.and_read(|_| Ok(())),
+        }
+    }
+    /// Returns false if the desk can write notes only together with a status.
+    fn writes_notes(&self) -> bool {
+        true
+    }
     /// Returns false if the desk cannot write the assignee of a record.
     fn writes_assignee(&self) -> bool {
         true
@@ -469,6 +496,7 @@ fn object(response: &Result<HttpResponse, HttpError>) -> Answer<Value> {
 pub const ALL: &[&dyn Source] = &[
     &generic_json::GenericJson,
     &atlas::Atlas,
+    &bk_itsm_tickets::BkItsmTickets,
     &bk_monitor::BkMonitor,
     &django_helpdesk::DjangoHelpdesk,
     &jira::Jira,
@@ -508,6 +536,13 @@ fn records_of(body: Value, member: &str) -> Result<Delivered, NotDelivered> {
         return unreadable(format!("record {at} is not an object"));
     }
     Ok(Delivered::Records(records))
+}
+
+/// Returns whether a successful response is empty or JSON. Another response, such as a login page, does not come from the
+/// API, so the write was possibly not made.
+fn is_readable(response: &HttpResponse) -> bool {
+    let is_json = || serde_json::from_slice::<Value>(&response.body).is_ok();
+    response.is_success() && !response.is_cut && (response.body.is_empty() || is_json())
 }
 
 /// Returns the JSON body of a successful response.

@@ -64,8 +64,11 @@ pub enum Step {
     Confirm,
     /// Reads the external ticket because the pause since the last read has passed.
     Poll,
-    /// Reads the external ticket because a request about several tickets showed that it has ended.
+    /// Reads the external ticket by itself, because a request about several tickets failed or lacks a value.
     Fetch,
+    /// Reads the external ticket because the comparison of all open applications with the external ITSM, which is a request
+    /// about several tickets, showed that it has ended.
+    Reconcile,
     /// Reads the external ticket because the external ITSM reports that its callback about this ticket failed.
     Missed,
     /// Withdraws the external ticket, because the approval is no longer needed.
@@ -84,6 +87,7 @@ impl Step {
             Self::Confirm => "confirm",
             Self::Poll => "poll",
             Self::Fetch => "fetch",
+            Self::Reconcile => "reconcile",
             Self::Missed => "missed",
             Self::Withdraw => "withdraw",
         }
@@ -101,6 +105,7 @@ impl Step {
             "confirm" => Self::Confirm,
             "poll" => Self::Poll,
             "fetch" => Self::Fetch,
+            "reconcile" => Self::Reconcile,
             "missed" => Self::Missed,
             "withdraw" => Self::Withdraw,
             "probe" => Self::Probe,
@@ -259,9 +264,10 @@ impl Application {
                 let poll = next(Step::Poll, self.external.clone(), self.pause_ms());
                 with_output(poll, PROBLEM, TOKEN_ILLEGAL)
             }
-            (Step::Confirm | Step::Poll | Step::Fetch | Step::Missed, Answer::Ticket(ticket)) => {
-                self.read(&ticket, granted)
-            }
+            (
+                Step::Confirm | Step::Poll | Step::Fetch | Step::Reconcile | Step::Missed,
+                Answer::Ticket(ticket),
+            ) => self.read(&ticket, granted),
             (_, Answer::Unclear(reason) | Answer::Rejected(reason) | Answer::Failed(reason)) => {
                 Verdict::retry(reason)
             }
@@ -282,7 +288,7 @@ impl Application {
                 },
             ) if !task.is_empty()
                 && step != Step::Probe.name()
-                && step != Step::Fetch.name()
+                && !is_alone(&step)
                 && self.step != Step::Withdraw =>
             {
                 // After a rejected withdrawal, the ticket was read and has not ended. The next withdrawal waits.
@@ -320,7 +326,7 @@ impl Application {
                 Some(status) if !is_end(status) => {
                     next(Step::Poll, self.external.clone(), self.pause_ms())
                 }
-                _ => next(Step::Fetch, self.external.clone(), 0),
+                _ => next(Step::Reconcile, self.external.clone(), 0),
             },
             Answer::Rejected(reason) => self.alone(reason),
             Answer::Unclear(reason) if self.attempts.failures >= FAILED_GROUPS_MAX => {
@@ -445,6 +451,11 @@ fn with_links(verdict: Verdict, ticket: &ExternalTicket) -> Verdict {
     links.fold(verdict, |verdict, (name, url)| {
         with_output(verdict, name, url)
     })
+}
+
+/// Returns true if the request with this name reads a ticket that has possibly ended, so that it is not withdrawn before.
+pub(super) fn is_alone(step: &str) -> bool {
+    step == Step::Fetch.name() || step == Step::Reconcile.name()
 }
 
 /// Returns true if an external ticket with this status has ended.

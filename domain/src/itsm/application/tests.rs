@@ -1,12 +1,14 @@
 //! Tests the aggregate of one application.
 
 use events::NodeId;
+use events::application::AttemptFailed;
 use events::workflow::Condition;
 
 use super::external::{FAILED_CREATIONS_MAX, POLL_MS, SEARCH_AFTER_MS, TOKEN_ILLEGAL, with_output};
 use super::*;
 use crate::attempt::Verdict;
 use crate::decider::fold;
+use crate::itsm::pinned::target_of;
 use crate::workflow::import::equals;
 
 const NOW: Moment = Moment(1_795_312_800_000);
@@ -387,8 +389,14 @@ fn a_callback_during_the_creation_is_verified_when_the_number_is_known() {
 }
 
 #[test]
-fn a_decision_names_whether_a_callback_or_a_poll_found_it() {
-    for (step, cause) in [(Step::Confirm, Cause::Callback), (Step::Poll, Cause::Poll)] {
+fn a_decision_names_what_found_it() {
+    for (step, cause) in [
+        (Step::Confirm, Cause::Callback),
+        (Step::Poll, Cause::Poll),
+        (Step::Fetch, Cause::Poll),
+        (Step::Reconcile, Cause::Reconcile),
+        (Step::Missed, Cause::CallbackFailedTicket),
+    ] {
         let reading = state(&[scheduled(1, step, "REQ9")]);
         let verdict = reading.verdict(ticket("FINISHED", "true"), &granted());
         let events = reading.decide(&report(2, verdict), &()).unwrap();
@@ -654,25 +662,26 @@ fn a_postponed_attempt_keeps_its_step_and_its_pauses() {
     assert_eq!(withdrawn.attempts.due, NOW.plus_ms(7_000));
 }
 
-fn target(url: &str) -> Target {
-    Target {
+fn integration(url: &str, app: &str) -> Defined {
+    Defined {
         url: url.into(),
-        app: "bk_log".into(),
+        app: app.into(),
+        ..Defined::default()
     }
 }
 
 #[test]
 fn requests_go_only_to_the_external_itsm_that_got_the_creation() {
     let (first, second) = (
-        target("https://a.example.com"),
-        target("https://b.example.com"),
+        integration("https://a.example.com", "bk_log"),
+        integration("https://b.example.com", "bk_log"),
     );
     let mut application = state(&[]);
     assert_eq!(application.moved(&second), None, "nothing is created yet");
     let begin = Command::Begin {
         attempt: 1,
         until: NOW,
-        target: first.clone(),
+        target: target_of(&first),
     };
     for event in application.decide(&begin, &()).unwrap() {
         application.evolve(&event);
@@ -686,6 +695,7 @@ fn requests_go_only_to_the_external_itsm_that_got_the_creation() {
         Step::Find,
         Step::Poll,
         Step::Fetch,
+        Step::Reconcile,
         Step::Verify,
         Step::Withdraw,
     ] {
@@ -695,10 +705,7 @@ fn requests_go_only_to_the_external_itsm_that_got_the_creation() {
         assert_eq!(later.moved(&first), None);
         let reason = later.moved(&second).expect("a reason");
         assert!(reason.contains(&first.url) && reason.contains(&second.url));
-        let of_another_app = Target {
-            app: "other".into(),
-            ..first.clone()
-        };
+        let of_another_app = integration(&first.url, "other");
         assert!(later.moved(&of_another_app).is_some());
     }
     let of_earlier_version = state(&[scheduled(1, Step::Poll, "REQ9")]);
@@ -774,6 +781,30 @@ fn after_a_rejected_request_about_several_tickets_each_is_read() {
         steps.push(waiting.step);
     }
     assert_eq!(steps, [Step::Poll, Step::Poll, Step::Fetch]);
+}
+
+#[test]
+fn a_comparison_finds_a_ticket_that_has_ended_or_is_not_listed() {
+    let waiting = state(&[
+        scheduled(1, Step::Poll, "REQ9"),
+        scheduled(2, Step::Poll, "REQ9"),
+    ]);
+    let status =
+        |number: &str, status: &str| BTreeMap::from([(number.to_owned(), status.to_owned())]);
+    for (statuses, step) in [
+        (status("REQ9", "RUNNING"), Step::Poll),
+        (status("REQ9", "SUSPENDED"), Step::Poll),
+        (status("REQ9", "FINISHED"), Step::Reconcile),
+        (status("REQ9", "REVOKED"), Step::Reconcile),
+        (status("REQ8", "RUNNING"), Step::Reconcile),
+    ] {
+        let verdict = waiting.polled(&Answer::Statuses(statuses.clone()));
+        let compared = recorded(waiting.clone(), verdict);
+        assert_eq!(compared.step, step, "{statuses:?}");
+        // A list can be wrong. Only the ticket itself decides.
+        let verdict = compared.verdict(ticket("RUNNING", ""), &granted());
+        assert_eq!(recorded(compared, verdict).status(), Status::Applying);
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod notes;
 mod outcomes;
 mod refusals;
 mod requests;
+mod target;
 mod verdicts;
 
 #[cfg(test)]
@@ -18,16 +19,17 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use events::Moment;
 use events::writeback::{
     AssigneeRequested, AttemptStarted, Canceled, Closed, Completed, Field, NoteRequested, Outcome,
     Requested, WritebackEvent,
 };
-use events::{Moment, TicketSn};
 use serde::{Deserialize, Serialize};
 
 pub use self::former::Former;
 pub use self::notes::{mark, marked};
 pub use self::refusals::RefusedNote;
+pub use self::target::Target;
 pub use self::verdicts::UNCLEAR;
 use crate::attempt::{Attempts, Policy, Report};
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
@@ -153,22 +155,6 @@ pub enum Command {
 pub enum Rejection {
     #[error("attempt {0} is not the one that is due")]
     NotDue(u32),
-}
-
-/// The record to which the desk writes, and the newest request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Target {
-    /// The name of the stream of the case.
-    pub case: String,
-    /// The name of the integration.
-    pub source: String,
-    /// The id of the record in the external system.
-    pub record: String,
-    pub ticket: TicketSn,
-    /// The id of the event that caused the newest request.
-    pub cause: String,
-    /// The time at which the newest request is due.
-    pub due: Moment,
 }
 
 /// The state of the writes to one record, computed from its events.
@@ -299,12 +285,14 @@ impl Decider for Writeback {
                 requested.due = self.due(&requested.record, requested.due, true);
                 Ok(vec![requested.into()])
             }
-            Command::Begin { attempt, .. } | Command::Record(Report { attempt, .. })
-                if *attempt != self.attempts.next() || !self.is_open =>
+            Command::Begin { attempt, .. }
+                if !self.is_open || !self.attempts.may_start(*attempt) =>
             {
                 reject(Rejection::NotDue(*attempt))
             }
-            Command::Begin { attempt, .. } if *attempt == self.attempts.started => {
+            Command::Record(Report { attempt, .. })
+                if !self.is_open || !self.attempts.accepts(*attempt) =>
+            {
                 reject(Rejection::NotDue(*attempt))
             }
             Command::Begin { attempt, until } => Ok(vec![
@@ -336,38 +324,17 @@ impl Decider for Writeback {
     fn evolve(&mut self, event: &WritebackEvent) {
         match event {
             WritebackEvent::Requested(requested) => {
-                self.begin(Target {
-                    case: requested.case.clone(),
-                    source: requested.source.clone(),
-                    record: requested.record.clone(),
-                    ticket: requested.ticket.clone(),
-                    cause: requested.cause.clone(),
-                    due: requested.due,
-                });
+                self.begin(requested.into());
                 self.requested = Some(requested.clone());
                 self.wait_for(Field::Status);
             }
             WritebackEvent::AssigneeRequested(requested) => {
-                self.begin(Target {
-                    case: requested.case.clone(),
-                    source: requested.source.clone(),
-                    record: requested.record.clone(),
-                    ticket: requested.ticket.clone(),
-                    cause: requested.cause.clone(),
-                    due: requested.due,
-                });
+                self.begin(requested.into());
                 self.assignee = Some(requested.clone());
                 self.wait_for(Field::Assignee);
             }
             WritebackEvent::NoteRequested(requested) => {
-                self.begin(Target {
-                    case: requested.case.clone(),
-                    source: requested.source.clone(),
-                    record: requested.record.clone(),
-                    ticket: requested.ticket.clone(),
-                    cause: requested.cause.clone(),
-                    due: requested.due,
-                });
+                self.begin(requested.into());
                 self.notes.push(requested.remark);
                 self.unwritten_notes.remove(&requested.remark);
                 self.known_notes.insert(requested.remark);
@@ -431,11 +398,12 @@ impl Decider for Writeback {
     }
 }
 
-/// Adds the writes that are not completed to the list `open`, and those that failed to the list `failed`.
+/// Adds the writes that are not completed to the list `open`, those of them whose last attempts failed to the list `failing`,
+/// and those that failed to the list `failed`.
 impl Card for Writeback {
     type Event = WritebackEvent;
     const VIEW: &'static str = "writeback";
-    const COUNTED: &'static [&'static str] = &["writeback", "open", "failed"];
+    const COUNTED: &'static [&'static str] = &["writeback", "open", "failing", "failed"];
     fn fold(&mut self, envelope: &Envelope<Self::Event>) {
         self.evolve(&envelope.event);
     }
@@ -447,6 +415,9 @@ impl Card for Writeback {
         let mut rows = vec![("writeback", at.clone())];
         if self.is_open {
             rows.push(("open", at.clone()));
+        }
+        if self.is_failing() {
+            rows.push(("failing", at.clone()));
         }
         if self.has_failed() {
             rows.push(("failed", at));
@@ -462,6 +433,11 @@ impl Writeback {
             Field::Status => self.requested.as_ref().map(|one| plain(&one.target)),
             Field::Assignee => self.assignee.as_ref().map(|one| one.target.clone()),
         }
+    }
+
+    /// Returns whether the last attempts of a write failed that is not completed.
+    pub fn is_failing(&self) -> bool {
+        self.is_open && (self.attempts.failures > 0 || self.denials > 0)
     }
 
     /// Returns whether a value or a remark was not written, and no later write contains it.

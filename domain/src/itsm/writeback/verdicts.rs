@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use events::TicketSn;
-use events::writeback::{AttemptFailed, Completed, Field, Outcome, PollScheduled, WritebackEvent};
+use events::writeback::{Completed, Field, Outcome, PollScheduled, WritebackEvent};
 
 use super::{Answer, CONFLICTS, Found, POLICY, Step, Writeback, is_denied, mark};
 use crate::attempt::{Consequence, Report, Verdict};
@@ -231,14 +231,7 @@ impl Writeback {
                 }
                 .into()
             }
-            Consequence::Repeat { reason, due } => AttemptFailed {
-                attempt,
-                exchange,
-                status: report.status,
-                reason: reason.to_owned(),
-                due,
-            }
-            .into(),
+            Consequence::Repeat { reason, due } => report.failed(reason, due).into(),
             Consequence::Poll {
                 step,
                 after_ms,

@@ -34,7 +34,8 @@ pub fn members_of_integration(defined: &integration::Defined) -> Map<String, Val
         _ => Map::new(),
     };
     // The form has a meaning only for an external ITSM, and has a default.
-    if infra::itsm::find(&defined.kind).is_none() {
+    let has_app = infra::source::find(&defined.kind).is_some_and(infra::source::Source::has_app);
+    if infra::itsm::find(&defined.kind).is_none() && !has_app {
         members.remove("form");
     }
     members

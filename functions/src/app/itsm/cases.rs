@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use domain::config::Integration;
 use domain::itsm::case::{Case, Command, Freshness, PROCESS_MS};
 use domain::itsm::mapping::{self, Content};
+use domain::itsm::pinned::target_of_records;
 use domain::ticket::{self, Ticket};
 use events::case::{Bound, FurtherBinding, Identified, Received, Refused, Updated};
 use events::integration::{CaseEnd, CaseMapping};
@@ -460,7 +461,13 @@ async fn process_held(
                     app.ledger.keys.remove_secret(&secret).await
                 };
                 let (removed, ()) = join(removed, await_card(app, written)).await;
-                return removed;
+                removed?;
+                let is_accepted = !matches!(result, Command::Refuse(_) | Command::Identify(_));
+                // A record with one event has no earlier content, so no content is apart from it.
+                if is_accepted && step.last > 1 {
+                    supersede(app, case, &step.meta).await?;
+                }
+                return Ok(());
             }
             // Either newer content arrived for the same record, or another worker already processed
             // this content. The loop tries again with the current state of the case.
@@ -472,6 +479,39 @@ async fn process_held(
         Kind::Conflict,
         format!("{stream} received new content during every attempt"),
     ))
+}
+
+/// Ends the refusal of content that is apart from the content of the record, because the record has accepted the content of
+/// `case`, which arrived later. If the process ends before this, the next accepted content does it.
+async fn supersede(app: &App, case: &Case, meta: &Meta) -> Result<(), Error> {
+    let apart = stream_apart(&case.source, &case.record);
+    let refused = app.ledger.load::<Case>(&apart).await?.aggregate.0;
+    if !refused.is_superseded(case.received) {
+        return Ok(());
+    }
+    let command = Command::Supersede {
+        case: stream_of(&case.source, &case.record, ""),
+        received: case.received,
+    };
+    let command_envelope = CommandEnvelope {
+        stream: apart.clone(),
+        command_id: app.ledger.fresh_id(),
+        meta: Meta {
+            actor: PersonId::system(),
+            ..meta.clone()
+        },
+    };
+    let outcome = app
+        .ledger
+        .execute::<Case>(&command_envelope, &command, &NoContext)
+        .await
+        .map_err(not_expected)?;
+    // If other content arrived apart in the meantime, nothing changed, and the content is still needed.
+    if outcome.events.is_empty() {
+        return Ok(());
+    }
+    let secret = secret_name(&apart, &refused.digest);
+    app.ledger.keys.remove_secret(&secret).await
 }
 
 /// One attempt to process the content of a case (the event stream of one external record).
@@ -580,6 +620,7 @@ impl Step<'_> {
         Ok(Command::Bind(Bound {
             ticket,
             mapping: version,
+            target: integration.defined.as_ref().and_then(target_of_records),
             status: mapping::status(mapping, record),
             assignee: accounts.form_of(&mapping::assignee(mapping, record)),
             bindings,
@@ -616,6 +657,7 @@ impl Step<'_> {
                     integration: name.clone(),
                     record: id,
                     mapping,
+                    target: integration.defined.as_ref().and_then(target_of_records),
                     refused: None,
                 },
                 Err(reason) => refused(

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use domain::intent::Change;
 use domain::itsm::case::{Case, Command, Rejection};
 use domain::itsm::mapping::RECORD_BYTES_MAX;
+use domain::itsm::pinned::target_of_records;
 use domain::itsm::writeback::{self, Writeback};
 use domain::reactions::write_back;
 use events::Meta;
@@ -69,6 +70,7 @@ pub async fn link(
             integration: integration.to_owned(),
             record: record.to_owned(),
             mapping,
+            target: defined.defined.as_ref().and_then(target_of_records),
             refused: None,
         },
     });

@@ -49,7 +49,9 @@ const OPERATIONS: &[Operation] = &[
         &[
             (
                 "state",
-                Asks::Word(&["all", "pending", "refused", "conflict", "failed"]),
+                Asks::Word(&[
+                    "all", "pending", "refused", "conflict", "failing", "failed",
+                ]),
             ),
             ("ticket", Asks::Text),
             ("source", Asks::Text),
@@ -310,8 +312,10 @@ fn result(receipt: &Receipt) -> RecordResult {
 
 async fn all(request: Asked) -> ApiResult {
     let is_alone = request.asked_for("ticket").is_none() && request.asked_for("source").is_none();
-    if is_alone && request.asked_for("state") == Some("failed") {
-        return failed(request).await;
+    match request.asked_for("state") {
+        Some("failed") if is_alone => return of_writes(request, "failed").await,
+        Some("failing") if is_alone => return of_writes(request, "failing").await,
+        _ => {}
     }
     let list = match (
         request.asked_for("state").filter(|state| *state != "all"),
@@ -340,9 +344,9 @@ async fn all(request: Asked) -> ApiResult {
     Ok(ok(&CasePage { count, cases }))
 }
 
-/// Lists the cases with a write that failed, by the time at which the write was requested.
-async fn failed(request: Asked) -> ApiResult {
-    let list = CardList::whole("failed");
+/// Lists the cases with a write in the list `writes`, by the time at which the write was requested.
+async fn of_writes(request: Asked, writes: &'static str) -> ApiResult {
+    let list = CardList::whole(writes);
     let body = |_: &str, card: &Writeback| card.target.as_ref().map(|target| target.case.clone());
     let (count, streams) = page_of(&request, &list, body).await?;
     // A case with several records can be in the list several times.
@@ -465,12 +469,12 @@ async fn written(
             reason: failure.reason.clone(),
         });
     }
-    let has_failures = state.attempts.failures > 0 || state.denials > 0;
+    let is_failing = state.is_failing();
     let refusal = state.refusal().map(str::to_owned);
     let last = state.last.filter(|_| !state.is_open);
     let reason = match &last {
         Some(last) => not_empty(&last.reason).or(refusal),
-        None if state.is_open && has_failures => {
+        None if is_failing => {
             let newest = failures.first();
             newest.and_then(|newest| not_empty(&newest.reason))
         }

@@ -24,6 +24,7 @@ const OBJECT: Shape = Shape::Nullable(&Shape::Map(&Shape::Any));
 const INTEGRATION: &[Member] = &[
     optional("kind", Shape::Text),
     optional("url", TEXT),
+    optional("former_urls", TEXTS),
     optional("form", Shape::Nullable(&Shape::Words(&["esb", "apigw"]))),
     optional(
         "carrier",

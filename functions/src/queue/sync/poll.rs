@@ -20,7 +20,7 @@ use infra::ledger::{NoContext, command_id};
 use infra::views::{Entry, Range};
 use infra::{CommandEnvelope, Error, ExecuteError};
 
-use super::{Connected, RESPONSE_BYTES_MAX, connect, is_awaited, target_of};
+use super::{Connected, RESPONSE_BYTES_MAX, connect, is_awaited};
 use crate::App;
 use crate::app::itsm::gate;
 use crate::app::outbound::{self, Described};
@@ -308,8 +308,7 @@ async fn ask(app: &App, connected: &Connected, group: &[Due]) -> Result<bool, Er
             .map(|()| false);
     }
     // A ticket number has a meaning only in the external ITSM that gave it.
-    let target = target_of(integration);
-    let moved = |state: &Application| state.moved(&target).map(Verdict::retry);
+    let moved = |state: &Application| state.moved(integration).map(Verdict::retry);
     let here = group.iter().filter(|(_, state)| moved(state).is_none());
     let externals: Vec<String> = here.map(|(_, state)| state.external.clone()).collect();
     if externals.is_empty() {

@@ -122,7 +122,11 @@ async fn compare_some(
         if now > began.plus_ms(TIME_MAX_MS) {
             return Ok(reconciliation::Compared { due: now, ..result });
         }
-        let outcome = match compare::compare(app, defined, &entry.key, shift_end, meta).await {
+        let occasion = compare::Occasion {
+            shift_end,
+            is_first_read: result.denied == 0 && !state.has_answer_after(&result),
+        };
+        let outcome = match compare::compare(app, defined, &entry.key, occasion, meta).await {
             // The work for the other cases must not wait for this one.
             Err(error) if error.is_poison() => {
                 let stream = &entry.key;
@@ -141,12 +145,8 @@ async fn compare_some(
             Outcome::Skipped => {}
             Outcome::Rejected(_) => result.has_answer = true,
             Outcome::Denied(reason) => {
-                let is_first = result.denied == 0 && !state.has_answer_after(&result);
                 result.denied += 1;
                 result.denial = reason;
-                if is_first && let Some(reason) = reading::probe(app, defined).await? {
-                    return Ok(unreachable(reason, result));
-                }
             }
             Outcome::Wait(after_ms) => {
                 let due = app.ledger.clock.now().plus_ms(after_ms);
@@ -211,7 +211,8 @@ pub async fn again(app: &App, stream: &str, integration: &str, value: &str) -> R
         };
         return compare::end(app, place, value, &meta).await;
     };
-    match compare::compare(app, &defined, stream, None, &meta).await? {
+    let occasion = compare::Occasion::default();
+    match compare::compare(app, &defined, stream, occasion, &meta).await? {
         Outcome::Compared(_) | Outcome::Skipped | Outcome::Rejected(_) | Outcome::Denied(_) => {
             // If the value could not be compared now, its deadline must not stay in the past. The next round compares the
             // value again.

@@ -9,6 +9,7 @@ use domain::itsm::writeback::{
     mark,
 };
 use domain::reactions::write_back;
+use domain::value::plain;
 use events::Moment;
 use events::case::{ConflictResolved, Conflicted};
 use events::integration::CaseMapping;
@@ -71,13 +72,14 @@ impl Outgoing for Writeback {
             .and_then(|defined| source::find(&defined.kind))
             .and_then(Source::api);
         let state = app.ledger.load::<Case>(&target.case).await?.aggregate.0;
-        let version = state
-            .binding(&target.source)
-            .map_or(0, |binding| binding.mapping);
-        let mapping = integration.mapping(version);
+        let binding = state.binding(&target.source);
+        let mapping = integration.mapping(binding.map_or(0, |binding| binding.mapping));
         let (Some(defined), Some(api), Some((_, mapping))) = (defined, api, mapping) else {
             return impossible(format!("the source {} does not exist", target.source));
         };
+        if let Some(reason) = binding.and_then(|binding| binding.moved(&defined)) {
+            return impossible(reason);
+        }
         let language = defined.language;
         let account = match sources::account(&*app.ledger.keys, defined).await? {
             Ok(account) => account,
@@ -126,7 +128,7 @@ impl Outgoing for Writeback {
                 let answer = match self.step {
                     Step::Read => read(self, api, &mapping, &accounts, response),
                     Step::ReadNotes => answer_of(api.read_notes(response), Answer::Notes),
-                    Step::Write => written(api, response),
+                    Step::Write => answer_of(api.written(response), |()| Answer::Written),
                 };
                 match denied(answer, response) {
                     Ok(reason) => (self.verdict(Answer::Denied(reason)), DENIED_POLICY),
@@ -411,6 +413,10 @@ fn read(
     if wanted.is_some() && status.is_empty() {
         return Answer::Unclear("the record in the response has no status".into());
     }
+    let executed = wanted.map(|requested| plain(&requested.target));
+    let executed = executed
+        .filter(|target| write.tried.contains(target) && api.is_executed(&record, &write.route));
+    let status = executed.unwrap_or(status);
     Answer::Record(Found {
         status,
         assignee: accounts.form_of(&mapping::assignee(mapping, &record)),
@@ -431,22 +437,6 @@ fn answer_of<T>(answer: source::Answer<T>, done: impl FnOnce(T) -> Answer) -> An
         source::Answer::NotSent(reason) => Answer::NotSent(reason),
         source::Answer::Unclear(reason) => Answer::Unclear(reason),
     }
-}
-
-/// Returns the meaning of the response to a write.
-fn written(api: &dyn Api, response: &Result<HttpResponse, HttpError>) -> Answer {
-    match (api.record(response), response) {
-        // Some systems answer a write with an empty body, or with another object than the record.
-        (source::Answer::Unclear(_), Ok(response)) if is_readable(response) => Answer::Written,
-        (answer, _) => answer_of(answer, |_| Answer::Written),
-    }
-}
-
-/// Returns whether a successful response is empty or JSON. Another response, such as a login page, does not come from the
-/// API, so the write was possibly not made.
-fn is_readable(response: &HttpResponse) -> bool {
-    let is_json = || serde_json::from_slice::<Value>(&response.body).is_ok();
-    response.is_success() && !response.is_cut && (response.body.is_empty() || is_json())
 }
 
 /// Replaces `${note}` in all texts of a value.

@@ -22,6 +22,8 @@ use crate::app::times;
 
 /// Maximum number of requests in one minute. The times of the requests in the last minute are stored.
 const PER_MINUTE_MAX: u32 = 6_000;
+/// Maximum number of earlier base URLs of a system. A system moves rarely.
+const FORMER_URLS_MAX: usize = 10;
 /// Maximum number of minutes between two reads of a source of cases.
 const PULL_MINUTES_MAX: u32 = 1_440;
 
@@ -31,6 +33,8 @@ pub(super) struct IntegrationEntry {
     pub(super) name: String,
     pub(super) kind: String,
     pub(super) url: Option<String>,
+    #[serde(default)]
+    former_urls: Vec<String>,
     form: Option<PathForm>,
     carrier: Option<Carrier>,
     app: Option<String>,
@@ -110,9 +114,10 @@ fn case_source(
     let has_api = source.api().is_some();
     let unused = [
         ("url", !has_api && entry.url.is_some()),
-        ("form", entry.form.is_some()),
-        ("carrier", entry.carrier.is_some()),
-        ("app", entry.app.is_some()),
+        ("former_urls", !has_api && !entry.former_urls.is_empty()),
+        ("form", !source.has_app() && entry.form.is_some()),
+        ("carrier", !source.has_app() && entry.carrier.is_some()),
+        ("app", !source.has_app() && entry.app.is_some()),
         ("callback_networks", !entry.callback_networks.is_empty()),
         ("user", !has_api && entry.user.is_some()),
         (
@@ -122,7 +127,8 @@ fn case_source(
         ("per_minute", !has_api && entry.per_minute.is_some()),
         (
             "filter",
-            entry.filter.is_some() && (source.needs_user() || entry.pull_minutes.is_none()),
+            entry.filter.is_some()
+                && (source.needs_user() && !source.has_app() || entry.pull_minutes.is_none()),
         ),
         (
             "list",
@@ -182,6 +188,7 @@ fn case_source(
         return wrong(reason);
     }
     check_per_minute(&name, entry.per_minute)?;
+    check_former_urls(&name, &entry.former_urls)?;
     let Some(mapping) = mapping else {
         return wrong("`mapping` must be the path of a mapping of cases".into());
     };
@@ -208,6 +215,23 @@ fn case_source(
             "the mapping must have no `{member}`, because this version does not write to {}",
             entry.kind
         ));
+    }
+    let writes_notes = source.api().is_none_or(infra::source::Api::writes_notes);
+    if mapping.notes && !writes_notes {
+        return wrong(format!(
+            "the mapping must have no `notes`, because the desk writes notes to {} only together with a status",
+            entry.kind
+        ));
+    }
+    if let Some(filter) = &entry.filter
+        && let Err(reason) = source.check_filter(filter)
+    {
+        return wrong(format!("`filter`: {reason}"));
+    }
+    let app = entry.app.unwrap_or_default();
+    let is_app = !app.trim().is_empty() && !app.chars().any(char::is_control);
+    if source.has_app() && !is_app {
+        return wrong("`app` must be the code of the app of the desk".into());
     }
     let writes_assignee = source
         .api()
@@ -280,6 +304,10 @@ fn case_source(
         name,
         kind: entry.kind,
         url,
+        former_urls: entry.former_urls,
+        form: entry.form.unwrap_or_default(),
+        carrier: entry.carrier.unwrap_or_default(),
+        app,
         user,
         senders: entry.senders.into_iter().map(AppCode).collect(),
         webhook: entry.webhook,
@@ -395,13 +423,31 @@ fn check_networks(name: &str, networks: &[String]) -> Result<(), String> {
     }
 }
 
+/// Returns whether a text is a base URL.
+fn is_base_url(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.has_host()
+    })
+}
+
+/// Checks the earlier base URLs of the same system.
+fn check_former_urls(name: &str, urls: &[String]) -> Result<(), String> {
+    if urls.len() > FORMER_URLS_MAX {
+        return Err(format!(
+            "integration {name}: `former_urls` must have at most {FORMER_URLS_MAX} URLs"
+        ));
+    }
+    match urls.iter().find(|url| !is_base_url(url)) {
+        Some(wrong) => Err(format!(
+            "integration {name}: `former_urls` must have http or https URLs without a query, not {wrong:?}"
+        )),
+        None => Ok(()),
+    }
+}
+
 /// Returns a base URL if it is valid.
 fn checked_url(name: &str, given: String) -> Result<String, String> {
-    let url = Url::parse(&given).ok();
-    let is_base = url.is_some_and(|url| {
-        matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.has_host()
-    });
-    if is_base {
+    if is_base_url(&given) {
         Ok(given)
     } else {
         Err(format!(
@@ -434,6 +480,7 @@ fn external_itsm(
     reject_unused(&name, &entry.kind, &unused)?;
     check_per_minute(&name, entry.per_minute)?;
     check_networks(&name, &entry.callback_networks)?;
+    check_former_urls(&name, &entry.former_urls)?;
     let given = entry.url.unwrap_or_default();
     // The log platform configures the base URL with the path of the operations. This path also shows the form.
     let (given, of_url) = [
@@ -460,6 +507,7 @@ fn external_itsm(
         name,
         kind: entry.kind,
         url: given,
+        former_urls: entry.former_urls,
         form: entry.form.or(of_url).unwrap_or_default(),
         carrier: entry.carrier.unwrap_or_default(),
         per_minute: entry.per_minute,

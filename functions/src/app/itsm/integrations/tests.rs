@@ -345,7 +345,7 @@ fn every_wrong_member_is_named() {
         (
             "\"bk_itsm\"",
             "\"bk_itsn\"",
-            "`kind` must be one of bk_itsm, generic_json, atlas, bk_monitor, django_helpdesk, jira, servicenow, servicenow_csm, zammad, not \"bk_itsn\"",
+            "`kind` must be one of bk_itsm, generic_json, atlas, bk_itsm_tickets, bk_monitor, django_helpdesk, jira, servicenow, servicenow_csm, zammad, not \"bk_itsn\"",
         ),
         (
             "https://itsm.example.com",

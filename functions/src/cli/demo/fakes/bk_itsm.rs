@@ -2,6 +2,7 @@
 //! has one service, 日志平台容量评估, whose tickets the caller decides. The imitation sends no callbacks itself. The caller
 //! delivers them in time, late, twice or never.
 
+mod nodes;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,6 +48,12 @@ pub struct Faults {
     pub per_second: Option<usize>,
     /// Number of next requests that get the login page instead of JSON.
     pub login_pages: usize,
+    /// Whether a second node follows the node on which a person decides.
+    pub second_node: bool,
+    /// Number of next operations of a node that are executed, but get the response status 502.
+    pub lost_operations: usize,
+    /// Number of next operations of a node that fail with the code of an exception, although they are executed.
+    pub failed_operations: usize,
 }
 
 #[derive(Debug)]
@@ -58,6 +65,8 @@ struct Ticket {
     fields: Vec<(String, Value)>,
     /// The value of the field `approval_result`. It is empty until a person decides.
     approval: &'static str,
+    /// The current node of a running ticket.
+    node: i64,
     callback_url: String,
     created: i64,
     updated: i64,
@@ -109,6 +118,28 @@ impl BkItsm {
     /// Changes the faults of the requests that follow.
     pub fn change(&self, change: impl FnOnce(&mut Faults)) {
         change(&mut self.stored().faults);
+    }
+
+    /// Opens a ticket, as a person does it. Returns its number.
+    pub fn open(&self, creator: &str, title: &str) -> Option<String> {
+        let values = Map::from_iter([
+            ("service_id".to_owned(), json!(SERVICE)),
+            ("creator".to_owned(), json!(creator)),
+            (
+                "fields".to_owned(),
+                json!([{ "key": "title", "value": title }]),
+            ),
+        ]);
+        let opened = self.stored().create(&values, (self.now)()).ok()?;
+        opened["sn"].as_str().map(str::to_owned)
+    }
+
+    /// Returns the value of a field of a ticket.
+    pub fn field(&self, sn: &str, key: &str) -> Option<Value> {
+        let stored = self.stored();
+        let mut fields = stored.tickets.get(sn)?.fields.iter();
+        let found = fields.find(|(name, _)| name == key);
+        found.map(|(_, value)| value.clone())
     }
 
     /// Ends a running ticket with a decision. Returns false if the ticket is not running.
@@ -233,6 +264,18 @@ impl BkItsm {
             stored.faults.lost_creations -= 1;
             return (StatusCode::BAD_GATEWAY, "Bad Gateway").into_response();
         }
+        if operation == "operate_node" && done.is_ok() {
+            let faults = &mut stored.faults;
+            if faults.lost_operations > 0 {
+                faults.lost_operations -= 1;
+                return (StatusCode::BAD_GATEWAY, "Bad Gateway").into_response();
+            }
+            if faults.failed_operations > 0 {
+                faults.failed_operations -= 1;
+                let message = "接口异常，请检查请求参数: 'timeout'".to_owned();
+                return envelope(Err((json!(3_900_004), message)));
+            }
+        }
         envelope(done)
     }
 
@@ -279,6 +322,7 @@ impl Stored {
             "get_services" => Ok(services(values)),
             "create_ticket" => self.create(values, now),
             "operate_ticket" => self.operate(values, now),
+            "operate_node" => self.operate_node(values, now),
             "token/verify" => {
                 let token = values.get("token").and_then(Value::as_str);
                 let is_passed = token.is_some_and(|token| self.tokens.contains(token));
@@ -354,6 +398,7 @@ impl Stored {
             status: "RUNNING",
             fields,
             approval: "",
+            node: NODE,
             callback_url: callback_url.unwrap_or_default().to_owned(),
             created: now,
             updated: now,
@@ -397,10 +442,16 @@ impl Stored {
             value.is_empty() || value == found
         };
         let since = text(values, "create_at__gte");
+        let is_in = |name: &str, found: &Value| {
+            let listed = values.get(name).and_then(Value::as_array);
+            listed.is_none_or(|all| all.is_empty() || all.contains(found))
+        };
         let numbers = values.get("sns").and_then(Value::as_array);
         let found = self.tickets.iter().rev().filter(|(sn, ticket)| {
             let is_named = numbers.is_none_or(|all| all.is_empty() || all.contains(&json!(sn)));
             is_named
+                && is_in("service_id__in", &json!(SERVICE))
+                && is_in("current_status__in", &json!(ticket.status))
                 && wanted("creator", &ticket.creator)
                 && (faults.ignores_tag || wanted("tag", &ticket.tag))
                 && time(ticket.created) >= since
@@ -466,7 +517,7 @@ impl Ticket {
     fn shown(&self, sn: &str, has_fields: bool, is_empty: bool) -> Value {
         let mut shown = self.head(sn);
         let step = json!({
-            "name": "评估采集容量", "state_id": NODE, "status": "RUNNING", "action_type": "TRANSITION",
+            "name": "评估采集容量", "state_id": self.node, "status": "RUNNING", "action_type": "TRANSITION",
             "processors_type": "PERSON", "processors": "admin",
         });
         let is_active = self.status == "RUNNING" && !is_empty;

@@ -38,8 +38,16 @@ pub(super) struct Comparison<'a> {
     pub(super) accounts: &'a Accounts,
     pub(super) meta: &'a Meta,
     pub(super) api: &'static dyn Api,
+    occasion: Occasion,
+}
+
+/// Why the desk compares a case, and what it knows about the source.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Occasion {
     /// The end of the shift because of which the desk compares the case.
-    shift_end: Option<Moment>,
+    pub(super) shift_end: Option<Moment>,
+    /// True if the source neither answered about another record of this round nor denied one.
+    pub(super) is_first_read: bool,
 }
 
 /// Compares one case with its record in the integration, stores the results that are other ones than before, and repairs
@@ -48,7 +56,7 @@ pub(super) async fn compare(
     app: &App,
     defined: &Defined,
     stream: &str,
-    shift_end: Option<Moment>,
+    occasion: Occasion,
     meta: &Meta,
 ) -> Result<Outcome, Error> {
     let case = app.ledger.load::<Case>(stream).await?.aggregate.0;
@@ -84,7 +92,7 @@ pub(super) async fn compare(
         accounts: &accounts,
         meta,
         api,
-        shift_end,
+        occasion,
     };
     Box::pin(comparison.run()).await
 }
@@ -174,6 +182,11 @@ impl Comparison<'_> {
             }
             return Ok(Outcome::Skipped);
         }
+        // Another system can have a record with the same id, which says nothing about this case.
+        if let Some(reason) = self.binding.moved(self.defined) {
+            self.store_unreadable(&reason).await?;
+            return Ok(Outcome::Skipped);
+        }
         // Only what differed before can be repaired now.
         let before = if self.binding.agreement() == Agreement::Agrees {
             None
@@ -183,8 +196,10 @@ impl Comparison<'_> {
         let read = match self.read(has_notes).await? {
             Ok(read) => read,
             Err(outcome) => {
+                // A denial of this record alone differs from one of the account.
+                let is_news = self.occasion.is_first_read || self.is_readable_so_far();
                 if let Outcome::Denied(_) = &outcome
-                    && self.is_readable_so_far()
+                    && is_news
                     && let Some(reason) = reading::probe(self.app, self.defined).await?
                 {
                     // Nothing is known about this record, so its known difference stays.
@@ -310,7 +325,10 @@ impl Comparison<'_> {
                 .collect(),
             reason: String::new(),
             due: (agreement == Agreement::Differs).then(|| now.plus_ms(GRACE_MS)),
-            shift_end: self.shift_end.filter(|_| agreement == Agreement::Differs),
+            shift_end: self
+                .occasion
+                .shift_end
+                .filter(|_| agreement == Agreement::Differs),
         });
         execute(self.app, self.place, command, self.meta).await?;
         Ok(agreement)

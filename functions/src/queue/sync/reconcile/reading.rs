@@ -119,9 +119,9 @@ async fn send(
     Ok(Ok(response))
 }
 
-/// Reads a record that does not exist, because the source denied the first record of a round. Returns the reason if the source
-/// does not accept the secret of the desk at all (401), or if it cannot be reached. The status 403 is no proof, because some
-/// systems also answer so about records that do not exist.
+/// Reads a record that does not exist, because the source denied a record. Returns the reason if the source does not accept
+/// the secret of the desk at all (401), or if it cannot be reached. The status 403 is no proof, because some systems also
+/// answer so about records that do not exist.
 pub(super) async fn probe(app: &App, defined: &Defined) -> Result<Option<String>, Error> {
     let Some(api) = source::find(&defined.kind).and_then(Source::api) else {
         return Ok(None);
