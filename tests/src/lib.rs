@@ -335,7 +335,7 @@ impl TestDesk {
     fn router(&self) -> Router {
         let mut kept = self.router.lock().expect("no holder panics");
         if let Some((app, router)) = kept.as_ref()
-            && std::ptr::eq(&**app, &*self.app)
+            && std::ptr::from_ref(&**app) == std::ptr::from_ref(&*self.app)
         {
             return router.clone();
         }

@@ -170,7 +170,7 @@ pub async fn language(app: &App) -> Result<Language, Error> {
 pub async fn sync(app: &App, id: &str, sync: SyncChatGroup) -> Result<(), Error> {
     let sn = &sync.ticket;
     let loaded = app.ledger.load::<Ticket>(&sn.stream()).await?;
-    let (ticket, next) = (loaded.aggregate.0, loaded.next);
+    let (ticket, next) = (loaded.aggregate.0, loaded.head.next);
     let meta = Meta::system(sync.correlation.clone(), sync.cause.clone());
     let is_over = ticket.status.is_over();
     if is_over && !sync.is_end {
@@ -257,7 +257,7 @@ pub async fn request_by(
     meta: Meta,
 ) -> Result<(), NotGrouped> {
     let loaded = app.ledger.load::<Ticket>(&sn.stream()).await?;
-    let (ticket, next) = (loaded.aggregate.0, loaded.next);
+    let (ticket, next) = (loaded.aggregate.0, loaded.head.next);
     if !tickets::may(app, Operation::TakePart, &ticket, person).await? {
         return Err(NotGrouped::NotPermitted(Operation::TakePart));
     }

@@ -56,7 +56,7 @@ pub async fn card(app: &App, sn: &TicketSn) -> Result<Option<TicketCard>, Error>
     }
     let stream = sn.stream();
     let loaded = app.ledger.load::<Ticket>(&stream).await?;
-    let (ticket, next) = (loaded.aggregate.0, loaded.next);
+    let (ticket, next) = (loaded.aggregate.0, loaded.head.next);
     if ticket.opened.is_none() {
         return Ok(None);
     }

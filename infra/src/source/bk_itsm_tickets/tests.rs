@@ -20,6 +20,10 @@ fn account(filter: &str) -> Account {
     }
 }
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "the functions under test take the result of a request"
+)]
 fn response(body: &Value) -> Result<HttpResponse, HttpError> {
     Ok(HttpResponse::of(200, body.to_string().as_bytes()))
 }
