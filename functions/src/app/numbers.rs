@@ -23,21 +23,30 @@ const BLOCK: i64 = 200;
 /// follows each failed attempt. After these attempts, one last attempt follows.
 const CROWD_MAX: u32 = 20;
 
+/// The difference of two days in the form `YYYYMMDD` that are one year apart.
+const YEAR: i64 = 10_000;
+
 /// The prefix of the numbers of notifications. The names of their number sequences contain it.
 const NOTIFICATIONS: &str = "notif";
 
 /// The blocks of numbers that this process has reserved.
 pub struct Numbers {
     ledger: Ledger,
-    /// The unused numbers in the current block. Each prefix and each day has its own block.
-    blocks: Mutex<HashMap<(&'static str, i64), Range<i64>>>,
+    /// The blocks for tickets.
+    tickets: Blocks,
+    /// The blocks for notifications. A new ticket does not wait while a block for notifications is reserved.
+    notifications: Blocks,
 }
+
+/// The unused numbers of the reserved blocks. Each prefix and each day has its own block.
+type Blocks = Mutex<HashMap<(&'static str, i64), Range<i64>>>;
 
 impl Numbers {
     pub fn new(ledger: Ledger) -> Self {
         Self {
             ledger,
-            blocks: Mutex::default(),
+            tickets: Mutex::default(),
+            notifications: Mutex::default(),
         }
     }
 
@@ -91,14 +100,15 @@ impl Numbers {
             .unwrap_or_default()
             .to_zoned_datetime(zone.clone())
             .date();
-        match self.next(NOTIFICATIONS, day, meta).await {
+        let issued = self.next_in(&self.notifications, NOTIFICATIONS, day, meta);
+        match issued.await {
             Ok(number) => Ok(Some(number)),
             Err(ExecuteError::Rejected(number_sequence::Rejection::UsedUp)) => Ok(None),
             Err(ExecuteError::Technical(error)) => Err(error),
         }
     }
 
-    /// Returns the next number for a prefix and a day. The prefix is `notif`, or the first letters of
+    /// Returns the next number of a ticket for a prefix and a day. The prefix is the first letters of
     /// the ticket numbers. The parameter `day` is a day in the time zone of the desk.
     pub async fn next(
         &self,
@@ -106,11 +116,21 @@ impl Numbers {
         day: Date,
         meta: &Meta,
     ) -> Result<i64, ExecuteError<number_sequence::NumberSequence>> {
+        self.next_in(&self.tickets, prefix, day, meta).await
+    }
+
+    async fn next_in(
+        &self,
+        blocks: &Blocks,
+        prefix: &'static str,
+        day: Date,
+        meta: &Meta,
+    ) -> Result<i64, ExecuteError<number_sequence::NumberSequence>> {
         let date = date_number(day);
-        let mut blocks = self.blocks.lock().await;
-        // New tickets use only the block of the current day. Blocks of earlier days are therefore
-        // removed, but the block of the previous day may remain.
-        blocks.retain(|(_, other), _| *other >= date - 1);
+        let mut blocks = blocks.lock().await;
+        // A process that works on old events needs blocks of several days in turn. The blocks of
+        // about one year remain, so that the map stays small and no block is dropped too early.
+        blocks.retain(|(_, other), _| *other >= date - YEAR);
         let block = blocks.entry((prefix, date)).or_default();
         if block.is_empty() {
             let stream = format!("number_sequence-{prefix}{date:08}");

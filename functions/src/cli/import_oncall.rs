@@ -43,7 +43,8 @@ impl ImportOnCall {
         if self.yes {
             self.target.exists()?;
             let app = app(self.target.write().await?)?;
-            import.on_call.check(&app, &[]).await?;
+            let checked = import.on_call.check(&app, &[]).await;
+            checked.map_err(infra::Error::from)?;
             import.store(&app).await?;
         }
         print(json, &import, self.yes);

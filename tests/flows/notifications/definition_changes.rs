@@ -35,13 +35,22 @@ impl Channels {
 
     /// Sends a wrong definition. The response must name the place, and nothing may be stored.
     pub(super) async fn refused(&self, path: &str, body: Value, place: &str) {
+        self.refused_with(400, path, body, place).await;
+    }
+
+    /// Sends a definition that the desk does not accept now. The response must name the place, and nothing may be stored.
+    pub(super) async fn in_conflict(&self, path: &str, body: Value, place: &str) {
+        self.refused_with(409, path, body, place).await;
+    }
+
+    async fn refused_with(&self, expected: u16, path: &str, body: Value, place: &str) {
         self.desk.settle().await;
         let head = self.desk.head().await;
         let (status, answer) = self.change(path, body.clone()).await;
         let field = &answer["errors"][0]["field"];
         assert_eq!(
             (status, field),
-            (400, &json!(place)),
+            (expected, &json!(place)),
             "{path} {body}: {answer}"
         );
         assert_eq!(self.desk.head().await, head, "{path} {body}");
@@ -258,6 +267,79 @@ async fn a_wrong_account_is_refused_by_its_place() {
 }
 
 #[tokio::test]
+async fn a_change_does_not_move_the_secret_of_an_account() {
+    let channels = Channels::open_with(&[MAIL, ROBOT, MAIL_ONLY].concat()).await;
+    let path = "channel-accounts/ops_robot";
+    let shown = channels.get(path, "admin").await;
+    assert_eq!(shown["secret"], "channel/ops_robot");
+    let mut other = shown["definition"].clone();
+    other["settings"]["url"] = json!("http://other.example/robot/send");
+    channels.in_conflict(path, other, "/settings/url").await;
+    let mut mail = account(OTHER_SENDER);
+    channels.in_conflict(path, mail.clone(), "/channel").await;
+    // Other members can change.
+    let mut limited = shown["definition"].clone();
+    limited["per_minute"] = json!(7);
+    let changed = channels.must_change(path, limited).await;
+    assert_eq!(changed["definition"]["per_minute"], 7);
+    // An account without a secret can move, and cannot get the need for one.
+    let path = "channel-accounts/mail";
+    mail["settings"]["host"] = json!("other.example");
+    channels.must_change(path, mail.clone()).await;
+    mail["settings"]["user"] = json!("desk");
+    channels
+        .in_conflict(path, mail.clone(), "/settings/user")
+        .await;
+    // A new account has a secret of its own, and a file changes each account.
+    let path = "channel-accounts/other_mail";
+    channels.must_change(path, mail).await;
+    let file = ROBOT.replace("robot.example", "other.example");
+    let definitions = Definitions::read(&file).unwrap();
+    definitions.store(&channels.desk.app).await.unwrap();
+    channels.desk.settle().await;
+    let shown = channels.get("channel-accounts/ops_robot", "admin").await;
+    let url = &shown["definition"]["settings"]["url"];
+    assert_eq!(url, "http://other.example/robot/send");
+}
+
+#[tokio::test]
+async fn a_change_with_an_old_version_is_refused() {
+    let channels = Channels::open_with(&[MAIL, MAIL_ONLY].concat()).await;
+    let policy = |version: u32, urgent: &str| json!({ "accounts": ["mail"], "urgent": [urgent], "version": version });
+    channels
+        .in_conflict(POLICY, policy(0, "2"), "/version")
+        .await;
+    let changed = channels.must_change(POLICY, policy(1, "2")).await;
+    assert_eq!(changed["version"], 2);
+    assert_eq!(changed["definition"].get("version"), None);
+    // Another superuser has read the first version.
+    channels
+        .in_conflict(POLICY, policy(1, "3"), "/version")
+        .await;
+    let shown = channels.get(POLICY, "admin").await;
+    assert_eq!(shown["definition"]["urgent"], json!(["2"]));
+    let leader = json!({ "notify": { "leader": true } });
+    let layer = json!({ "people": ["lisi"], "start": "2026-11-22T09:00", "shift": { "days": 1 }, "zone": "Asia/Shanghai" });
+    for (path, member, entry) in [
+        ("escalation-chains/new_chain", "step", leader),
+        ("rotas/new_rota", "layer", layer),
+    ] {
+        let body = |version: u32| json!({ (member): [entry], "version": version });
+        channels.in_conflict(path, body(1), "/version").await;
+        let added = channels.must_change(path, body(0)).await;
+        assert_eq!(added["version"], 1, "{path}");
+        channels.in_conflict(path, body(0), "/version").await;
+        channels.must_change(path, body(1)).await;
+    }
+    // A channel account has no version.
+    let mut mail = account(OTHER_SENDER);
+    mail["version"] = json!(1);
+    channels
+        .refused("channel-accounts/mail", mail, "/version")
+        .await;
+}
+
+#[tokio::test]
 async fn only_superusers_change_definitions() {
     let channels = Channels::open_with(&[MAIL, MAIL_ONLY].concat()).await;
     channels.desk.settle().await;
@@ -272,6 +354,11 @@ async fn only_superusers_change_definitions() {
         (
             "rotas/ops",
             json!({ "layer": [{ "people": ["lisi"], "start": "2026-11-22T09:00", "shift": { "days": 1 }, "zone": "Asia/Shanghai" }] }),
+        ),
+        // A caller without permission learns nothing about a wrong shift.
+        (
+            "rotas/ops",
+            json!({ "layer": [{ "people": ["lisi"], "start": "2026-11-22T09:00", "shift": {}, "zone": "Asia/Shanghai" }] }),
         ),
     ] {
         let (status, answer) = channels.desk.v1("PUT", path, "lisi", body).await;

@@ -1,7 +1,7 @@
 //! These tests check a notification as the event document of the requirements, with the status of each channel.
 
 use domain::number_sequence::{COUNTER_MAX, Command, NumberSequence};
-use events::Meta;
+use events::{Meta, Moment};
 use infra::CommandEnvelope;
 use infra::channel::MailReply;
 use infra::ledger::NoContext;
@@ -56,6 +56,31 @@ async fn an_event_keeps_its_running_number_of_the_day() {
     let numbers = channels.event_numbers().await;
     assert_eq!((numbers.len(), &numbers[1..]), (3, &[newer, older][..]));
     assert!(numbers[0] > newer, "{numbers:?}");
+}
+
+/// Old and new events can come in turn, also at the end of a month.
+#[tokio::test]
+async fn numbers_of_two_days_alternate_without_gaps() {
+    let channels = Channels::open().await;
+    let app = &channels.desk.app;
+    let zone = &app.settings.zone;
+    let meta = Meta::system("t", "t");
+    let noon = |month: i8, day: i8| {
+        let local = jiff::civil::date(2026, month, day).at(12, 0, 0, 0);
+        let zoned = local.to_zoned_datetime(zone.clone()).expect("a local time");
+        Moment(zoned.timestamp().as_millisecond())
+    };
+    let (mut of_november, mut of_december) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        for (at, numbers) in [
+            (noon(11, 30), &mut of_november),
+            (noon(12, 1), &mut of_december),
+        ] {
+            let number = app.numbers.of_notification(at, zone, &meta).await.unwrap();
+            numbers.push(number.expect("a number"));
+        }
+    }
+    assert_eq!((of_november, of_december), (vec![1, 2, 3], vec![1, 2, 3]));
 }
 
 #[tokio::test]

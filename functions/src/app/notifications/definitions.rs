@@ -7,7 +7,7 @@ use domain::config::{ChannelAccount, ChannelAccountCommand, NotificationPolicy};
 use events::task_type::Repetition;
 use events::{Meta, channel_account, notification_policy};
 use infra::channel::{self, Channel};
-use infra::{Error, Ledger};
+use infra::{Error, Kind, Ledger};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -117,6 +117,27 @@ pub enum DefinitionKind {
     Rota,
 }
 
+/// The reason why definitions were not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum NotAccepted {
+    /// A definition is wrong, or names an object or a person that does not exist. The English text names the place.
+    #[error("{0}")]
+    Refused(String),
+    /// The check itself failed, for example because a table cannot be read.
+    #[error(transparent)]
+    Technical(#[from] Error),
+}
+
+/// For definitions in a file, which an operator must correct.
+impl From<NotAccepted> for Error {
+    fn from(error: NotAccepted) -> Self {
+        match error {
+            NotAccepted::Refused(reason) => Self::new(Kind::Misconfigured, reason),
+            NotAccepted::Technical(error) => error,
+        }
+    }
+}
+
 /// Reads an entry with a name from the members of a JSON object. `place` is for the error text.
 fn entry<T: DeserializeOwned>(
     place: &str,
@@ -214,7 +235,7 @@ impl Definitions {
 
     /// Checks the names in the definitions. Returns an error if a definition names an object that is neither in the file
     /// nor stored, or a person whom the directory does not know. This function only reads.
-    pub async fn check(&self, app: &App) -> Result<(), Error> {
+    pub async fn check(&self, app: &App) -> Result<(), NotAccepted> {
         self.on_call.check(app, &self.accounts).await?;
         self.check_policy(app).await
     }
@@ -244,7 +265,7 @@ impl Definitions {
 
     /// Checks the names in the policy. Returns an error if an account or an escalation chain is neither in the file nor
     /// stored. This function only reads.
-    pub async fn check_policy(&self, app: &App) -> Result<(), Error> {
+    pub async fn check_policy(&self, app: &App) -> Result<(), NotAccepted> {
         let Some(policy) = &self.policy else {
             return Ok(());
         };
@@ -252,25 +273,19 @@ impl Definitions {
             if let Some(name) = &team.calendar
                 && !calendars::exists(app, name).await?
             {
-                return Err(Error::new(
-                    infra::Kind::Misconfigured,
-                    format!(
-                        "policy: team {number}: `calendar` names the calendar {name}, which is not defined"
-                    ),
-                ));
+                return Err(NotAccepted::Refused(format!(
+                    "policy: team {number}: `calendar` names the calendar {name}, which is not defined"
+                )));
             }
         }
         for subscription in &policy.subscriptions {
             if let Some(role) = subscription.role
                 && app.configuration.role(role).await?.0.is_none()
             {
-                return Err(Error::new(
-                    infra::Kind::Misconfigured,
-                    format!(
-                        "policy: subscription {}: `role` names the role {role}, which does not exist",
-                        subscription.name
-                    ),
-                ));
+                return Err(NotAccepted::Refused(format!(
+                    "policy: subscription {}: `role` names the role {role}, which does not exist",
+                    subscription.name
+                )));
             }
         }
         for name in policy.chains.values() {
@@ -283,21 +298,17 @@ impl Definitions {
                     .defined
                     .is_none()
             {
-                return Err(Error::new(
-                    infra::Kind::Misconfigured,
-                    format!(
-                        "policy: `escalation.chains` names the chain {name}, which is not defined"
-                    ),
-                ));
+                return Err(NotAccepted::Refused(format!(
+                    "policy: `escalation.chains` names the chain {name}, which is not defined"
+                )));
             }
         }
         for (member, name) in named(policy) {
             let is_in_file = self.accounts.iter().any(|account| account.name == *name);
             if !is_in_file && app.configuration.channel_account(name).await?.is_none() {
-                return Err(Error::new(
-                    infra::Kind::Misconfigured,
-                    format!("policy: `{member}` names the account {name}, which is not defined"),
-                ));
+                return Err(NotAccepted::Refused(format!(
+                    "policy: `{member}` names the account {name}, which is not defined"
+                )));
             }
         }
         self.check_chat_groups(app, policy).await
@@ -308,7 +319,7 @@ impl Definitions {
         &self,
         app: &App,
         policy: &notification_policy::Defined,
-    ) -> Result<(), Error> {
+    ) -> Result<(), NotAccepted> {
         let Some(rules) = &policy.chat_groups else {
             return Ok(());
         };
@@ -318,8 +329,9 @@ impl Definitions {
             None => app.configuration.channel_account(&rules.account).await?,
         };
         match account {
-            Some(account) => chat_group_rules::check_account(&account)
-                .map_err(|reason| Error::new(infra::Kind::Misconfigured, reason)),
+            Some(account) => {
+                chat_group_rules::check_account(&account).map_err(NotAccepted::Refused)
+            }
             None => Ok(()),
         }
     }

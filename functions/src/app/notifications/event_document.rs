@@ -1,5 +1,9 @@
 //! Writes a notification as the event document of the requirements (requirements/notifications.md, 通知事件模型). The
 //! document is computed from the events of the notification and from the ticket, and nothing is stored for it.
+//!
+//! The id of an event has the running number of the local day on which the notification was created, in the time zone that
+//! the desk had then. The day in the id is computed from the current zone of the desk. If an operator changes the zone, ids of
+//! notifications near midnight can therefore show another day, and two of them can become equal. The number stays.
 
 use std::collections::BTreeMap;
 
@@ -98,7 +102,8 @@ pub async fn document(
 
 /// Returns the id of the event, such as `notif-20260906-001`. `time` begins with the local day. The last part is the
 /// running number of the notification on this day. A notification without such a number has a number that is computed from
-/// its id, such as `notif-20260906-281474976710655`. The same notification always has the same id.
+/// its id, such as `notif-20260906-281474976710655`. The same notification always has the same id, unless the time zone of the
+/// desk changes.
 fn event_id(number: Option<i64>, stream: &str, time: &str) -> String {
     let day: String = time.chars().take(10).filter(char::is_ascii_digit).collect();
     let Some(number) = number else {

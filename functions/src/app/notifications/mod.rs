@@ -1,6 +1,7 @@
 //! Contains the use cases for notifications: define channel accounts, store the preferences of people, notify
 //! people, and explain each notification.
 
+mod account_destination;
 pub mod accounts;
 pub mod actions;
 pub mod active_experiments;

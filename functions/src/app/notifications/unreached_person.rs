@@ -2,6 +2,8 @@
 //! and messages for operators contain no name of this person. The name is read when the alarm is shown, so it disappears
 //! with the erasure of the person.
 
+use std::collections::BTreeMap;
+
 use domain::notification::Notification;
 use events::PersonId;
 use events::notification::{Fact, Requested};
@@ -10,17 +12,38 @@ use infra::Error;
 use super::definitions::DEFAULT_POLICY;
 use crate::App;
 
-/// Returns the user name of the person about whom an alarm reports. Returns `None` for other facts, and if the notification
-/// policy does not name the recipient of the alarm as an operator any more.
-pub async fn name(app: &App, alarm: &Requested) -> Result<Option<String>, Error> {
+/// Whether the notification policy names the recipients of alarms as operators. The policy is read at most once for each
+/// recipient. Use one value for one request.
+#[derive(Debug, Default)]
+pub struct Recipients(BTreeMap<PersonId, bool>);
+
+impl Recipients {
+    async fn is_operator(&mut self, app: &App, person: &PersonId) -> Result<bool, Error> {
+        if let Some(known) = self.0.get(person) {
+            return Ok(*known);
+        }
+        let found = is_operator(app, person).await?;
+        self.0.insert(person.clone(), found);
+        Ok(found)
+    }
+}
+
+/// Returns the user name of the person about whom an alarm reports. Returns `None` for other facts, if the notification
+/// policy does not name the recipient of the alarm as an operator any more, and if the person was erased.
+pub async fn name(
+    app: &App,
+    alarm: &Requested,
+    recipients: &mut Recipients,
+) -> Result<Option<String>, Error> {
     let is_alarm = matches!(alarm.fact, Fact::AddressMissing | Fact::Unreached);
-    if !is_alarm || !is_operator(app, &alarm.person).await? {
+    if !is_alarm || !recipients.is_operator(app, &alarm.person).await? {
         return Ok(None);
     }
-    match recipient(app, &alarm.cause).await? {
-        Some(person) => app.people.name(&person).await.map(Some),
-        None => Ok(None),
-    }
+    let Some(person) = recipient(app, &alarm.cause).await? else {
+        return Ok(None);
+    };
+    let name = app.people.name(&person).await?;
+    Ok(Some(name).filter(|name| name.as_str() != person.as_str()))
 }
 
 /// Returns the recipient of the notification to which an event belongs. `cause` is the id of the event, such as

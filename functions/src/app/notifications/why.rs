@@ -50,6 +50,7 @@ pub async fn steps(
 ) -> Result<Vec<Step>, Error> {
     let words = Words { language, zone };
     let (mut steps, mut digests) = (Vec::new(), Vec::new());
+    let mut recipients = unreached_person::Recipients::default();
     for envelope in history_from::<NotificationEvent>(&app.ledger, stream, 1).await? {
         // The step for the end of a delivery is omitted, because the event stream of the delivery contains
         // the same result with more details.
@@ -59,7 +60,7 @@ pub async fn steps(
             }
             let mut text = words.of_notification(&envelope.event);
             if let NotificationEvent::Requested(requested) = &envelope.event
-                && let Some(name) = unreached_person::name(app, requested).await?
+                && let Some(name) = unreached_person::name(app, requested, &mut recipients).await?
             {
                 text.push_str(&words.unreached(&name));
             }

@@ -12,8 +12,10 @@ use super::problem::{ApiResult, Problem};
 use super::reply::{Time, not_empty, ok, time};
 use super::request::Asked;
 use super::resource::{Answer, Call, Operation, Resource, get, post, put, segments};
-use super::shape::{Member, Shape, optional, quoted, required};
-use super::stored_definitions::{U32, define};
+use super::shape::{COUNT, Member, Shape, optional, quoted, required};
+use super::stored_definitions::define;
+#[cfg(test)]
+use super::stored_definitions::definition_schema;
 use crate::app::notifications::accounts::{self, Account, Switch};
 use crate::app::notifications::definition_documents;
 use crate::app::notifications::definitions::DefinitionKind;
@@ -25,7 +27,7 @@ const REASON: Member = optional("reason", Shape::Text);
 const ACCOUNT: &[Member] = &[
     required("channel", Shape::Text),
     optional("is_enabled", Shape::Flag),
-    optional("per_minute", U32),
+    optional("per_minute", COUNT),
     optional(
         "repetition",
         Shape::Words(&["at_most_once", "at_least_once"]),
@@ -46,7 +48,7 @@ const OPERATIONS: &[Operation] = &[
     .returning::<ShownAccount>(),
     put(
         "/v1/channel-accounts/{account}",
-        "defines a new version of a channel account, which sends the next messages; for superusers",
+        "defines a new version of a channel account, which sends the next messages; the server of a secret cannot change; for superusers",
         ACCOUNT,
     )
     .returning::<ShownAccount>(),
@@ -116,8 +118,7 @@ struct ShownAccount {
 
 #[cfg(test)]
 fn account_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    let schema = super::shape::schema_of(ACCOUNT);
-    schemars::Schema::try_from(schema).expect("an object")
+    definition_schema(ACCOUNT)
 }
 
 /// The state of a channel account.

@@ -22,6 +22,7 @@ use super::resource::{
 use super::shape::{Member, Shape, optional, required, unless};
 use crate::app::notifications::inbox::{self, CHANGES_MAX, ChangedMany, NotChanged};
 use crate::app::notifications::inbox_feed;
+use crate::app::notifications::unreached_person::Recipients;
 use crate::app::times;
 
 /// The names of the actions on a notification.
@@ -206,8 +207,9 @@ async fn page(request: Asked, person: &str) -> ApiResult {
     let documents = inbox::page(app, &person, list, &filter, (number, size)).await?;
     let cards = documents.cards::<Notification>(&app.ledger).await?;
     let mut notifications = Vec::with_capacity(cards.len());
+    let mut recipients = Recipients::default();
     for (stream, card) in &cards {
-        notifications.push(titled(app, stream, card).await?);
+        notifications.push(titled(app, stream, card, &mut recipients).await?);
     }
     Ok(ok(&InboxPage {
         count: documents.count,
@@ -235,7 +237,10 @@ async fn change(request: Asked, id: &str, name: &str) -> ApiResult {
     let state = inbox::change(&request.app, &stream, action, meta)
         .await
         .map_err(|failure| not_changed(failure, id))?;
-    Ok(ok(&titled(&request.app, &stream, &state).await?))
+    let mut recipients = Recipients::default();
+    Ok(ok(
+        &titled(&request.app, &stream, &state, &mut recipients).await?
+    ))
 }
 
 async fn change_many(request: Asked, person: &str) -> ApiResult {

@@ -21,6 +21,7 @@ use super::problem::{ApiResult, Problem};
 use super::reply::ok;
 use crate::App;
 use crate::app::notifications::inbox_feed::{Found, Reader};
+use crate::app::notifications::unreached_person::Recipients;
 
 /// Minimum time between two checks for changes. All changes in this time are sent together.
 const CHECK_EVERY: Duration = Duration::from_millis(50);
@@ -122,13 +123,14 @@ impl Waiting {
 
     async fn changes(&self, found: &Found) -> Result<Vec<InboxChange>, Error> {
         let mut changes = Vec::with_capacity(found.changes.len());
+        let mut recipients = Recipients::default();
         for changed in &found.changes {
             let loaded = self.app.ledger.load::<Notification>(&changed.stream);
             let state = loaded.await?.aggregate.0;
             changes.push(InboxChange {
                 position: changed.position,
                 is_removed: !state.is_in_inbox(),
-                notification: titled(&self.app, &changed.stream, &state).await?,
+                notification: titled(&self.app, &changed.stream, &state, &mut recipients).await?,
             });
         }
         Ok(changes)

@@ -15,8 +15,10 @@ use super::problem::{ApiResult, Problem};
 use super::reply::ok;
 use super::request::Asked;
 use super::resource::{Answer, Call, Operation, Resource, get, put, segments};
-use super::shape::{INTEGER, Member, Shape, optional, quoted, required};
-use super::stored_definitions::{TEXTS, U32, define};
+use super::shape::{COUNT, INTEGER, Member, Shape, optional, quoted, required};
+#[cfg(test)]
+use super::stored_definitions::definition_schema;
+use super::stored_definitions::{TEXTS, VERSION, define};
 use crate::app::notifications::definition_changes::{self, PolicyVersion};
 use crate::app::notifications::definition_documents;
 use crate::app::notifications::definitions::{DEFAULT_POLICY, DefinitionKind};
@@ -25,6 +27,7 @@ const CATEGORIES: Shape = Shape::List(&Shape::Words(Category::NAMES));
 const BAND: Shape = Shape::Words(&["critical", "high", "medium", "low"]);
 
 const POLICY: &[Member] = &[
+    VERSION,
     required("accounts", TEXTS),
     optional("fallback", TEXTS),
     optional("urgent", TEXTS),
@@ -41,7 +44,7 @@ const POLICY: &[Member] = &[
     optional(
         "insight",
         Shape::Object(&[
-            optional("feedback_one_in", U32),
+            optional("feedback_one_in", COUNT),
             optional("apply_winner", Shape::Flag),
             optional("learn_times", Shape::Flag),
             optional("learn_channels", Shape::Flag),
@@ -81,7 +84,7 @@ const SUBSCRIPTION: &[Member] = &[
     optional("role", INTEGER),
     optional("on", Shape::List(&Shape::Words(Occasion::NAMES))),
     optional("when", Shape::List(&CLAUSE)),
-    optional("load_above", U32),
+    optional("load_above", COUNT),
 ];
 const CHAT_GROUPS: &[Member] = &[
     required("account", Shape::Text),
@@ -106,7 +109,7 @@ const OPERATIONS: &[Operation] = &[
     .returning::<ShownPolicy>(),
     put(
         "/v1/notification-policies/{policy}",
-        "defines a new version of a notification policy, which decides the next messages; for superusers",
+        "defines a new version of a notification policy, which decides the next messages; `version` is the version that was read; for superusers",
         POLICY,
     )
     .returning::<ShownPolicy>(),
@@ -141,8 +144,7 @@ struct ShownPolicy {
 
 #[cfg(test)]
 fn policy_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    let schema = super::shape::schema_of(POLICY);
-    schemars::Schema::try_from(schema).expect("an object")
+    definition_schema(POLICY)
 }
 
 /// The operations on notification policies, and the function that handles them.

@@ -34,6 +34,7 @@ use super::resource::{
 use super::shape::{Member, Shape, optional, quoted, required};
 use crate::App;
 use crate::app::notifications::preferences::{self, Preferences};
+use crate::app::notifications::unreached_person::Recipients;
 use crate::app::notifications::{identities, message, notify, unreached_person, why};
 use crate::app::{permissions, times};
 
@@ -559,7 +560,10 @@ pub(super) async fn allowed(
 
 async fn one(request: Asked, id: &str) -> ApiResult {
     let (stream, state, _) = allowed(&request, Permission::ReadPerson, id).await?;
-    Ok(ok(&titled(&request.app, &stream, &state).await?))
+    let mut recipients = Recipients::default();
+    Ok(ok(
+        &titled(&request.app, &stream, &state, &mut recipients).await?
+    ))
 }
 
 /// Returns a code for a chat account. Only the person gets the code, because the owner of the chat account then acts as
@@ -613,23 +617,24 @@ async fn explain(request: Asked, id: &str) -> ApiResult {
         None => String::new(),
     };
     Ok(ok(&Explanation {
-        notification: titled(app, &stream, &state).await?,
+        notification: titled(app, &stream, &state, &mut Recipients::default()).await?,
         person,
         steps: steps.collect(),
     }))
 }
 
 /// Returns the notification in the given stream as the API shows it, with the title of its ticket and the person of an
-/// alarm.
+/// alarm. All notifications of one response share `recipients`.
 pub(super) async fn titled(
     app: &App,
     stream: &str,
     state: &Notification,
+    recipients: &mut Recipients,
 ) -> Result<ShownNotification, Error> {
     let (mut ticket_title, mut unreached_person) = (None, None);
     if let Some(requested) = &state.requested {
         ticket_title = message::title_for(app, requested).await?;
-        unreached_person = unreached_person::name(app, requested).await?;
+        unreached_person = unreached_person::name(app, requested, recipients).await?;
     }
     Ok(ShownNotification {
         ticket_title,

@@ -5,22 +5,26 @@
 use events::app::Scope;
 use serde_json::{Map, Value};
 
+use super::admin::changes_configuration;
 use super::escalations::{ShownChain, ShownRota, one_chain, one_rota};
 use super::problem::{ApiResult, Problem};
 use super::request::Asked;
 use super::resource::{Answer, Call, Operation, Resource, put, segments};
-use super::shape::{INTEGER, Member, Shape, optional, required};
-use super::stored_definitions::{TEXTS, U32, define};
+use super::shape::{COUNT, INTEGER, Member, Shape, optional, required};
+#[cfg(test)]
+use super::stored_definitions::definition_schema;
+use super::stored_definitions::{TEXTS, VERSION, define};
 use crate::app::notifications::definitions::DefinitionKind;
 
 const DAYS: &[&str] = &["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 const CHAIN: &[Member] = &[
-    optional("repeat", U32),
+    VERSION,
+    optional("repeat", COUNT),
     required("step", Shape::List(&Shape::Object(STEP))),
 ];
 const STEP: &[Member] = &[
-    optional("wait_minutes", U32),
+    optional("wait_minutes", COUNT),
     required("notify", Shape::Object(TARGET)),
     optional("accounts", TEXTS),
     optional("only_if", Shape::Object(CONDITION)),
@@ -42,6 +46,7 @@ const CONDITION: &[Member] = &[
 ];
 
 const ROTA: &[Member] = &[
+    VERSION,
     required("layer", Shape::List(&Shape::Object(LAYER))),
     optional("override", Shape::List(&Shape::Object(OVERRIDE))),
 ];
@@ -52,12 +57,12 @@ const LAYER: &[Member] = &[
     required("shift", Shape::Object(SHIFT)),
     required("zone", Shape::Text),
     optional("window", Shape::Object(WINDOW)),
-    optional("level", U32),
+    optional("level", COUNT),
 ];
 const SHIFT: &[Member] = &[
-    optional("hours", U32),
-    optional("days", U32),
-    optional("weeks", U32),
+    optional("hours", COUNT),
+    optional("days", COUNT),
+    optional("weeks", COUNT),
 ];
 const WINDOW: &[Member] = &[
     required("from", Shape::Text),
@@ -73,13 +78,13 @@ const OVERRIDE: &[Member] = &[
 const OPERATIONS: &[Operation] = &[
     put(
         "/v1/escalation-chains/{chain}",
-        "defines a new version of an escalation chain; running escalations keep their version; for superusers",
+        "defines a new version of an escalation chain; running escalations keep their version; `version` is the version that was read; for superusers",
         CHAIN,
     )
     .returning::<ShownChain>(),
     put(
         "/v1/rotas/{rota}",
-        "defines a new version of a rota; for superusers",
+        "defines a new version of a rota; `version` is the version that was read; for superusers",
         ROTA,
     )
     .returning::<ShownRota>(),
@@ -110,6 +115,8 @@ async fn define_chain(request: Asked, name: &str) -> ApiResult {
 }
 
 async fn define_rota(request: Asked, name: &str) -> ApiResult {
+    // A caller without permission learns nothing about the body.
+    changes_configuration(&request).await?;
     check_shifts(&request)?;
     define(&request, DefinitionKind::Rota, name).await?;
     one_rota(request, name).await
@@ -136,13 +143,11 @@ fn check_shifts(request: &Asked) -> Result<(), Problem> {
 /// The schema of the members of a chain, for the responses that contain them.
 #[cfg(test)]
 pub(super) fn chain_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    let schema = super::shape::schema_of(CHAIN);
-    schemars::Schema::try_from(schema).expect("an object")
+    definition_schema(CHAIN)
 }
 
 /// The schema of the members of a rota, for the responses that contain them.
 #[cfg(test)]
 pub(super) fn rota_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    let schema = super::shape::schema_of(ROTA);
-    schemars::Schema::try_from(schema).expect("an object")
+    definition_schema(ROTA)
 }

@@ -266,6 +266,10 @@ impl Problem {
     pub(super) fn conflict(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, detail)
     }
+    /// Creates an error response with status 409 for one member, which the current state of the desk does not allow.
+    pub(super) fn conflict_at(field: &str, detail: impl Into<String>) -> Self {
+        Self::at(field, StatusCode::CONFLICT, detail)
+    }
     pub(super) fn method(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, detail)
     }

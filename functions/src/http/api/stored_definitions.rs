@@ -6,13 +6,14 @@ use serde_json::{Map, Value};
 use super::admin::changes_configuration;
 use super::problem::Problem;
 use super::request::Asked;
-use super::shape::{Shape, step};
+use super::shape::{COUNT, Member, Shape, optional, step};
 use crate::app::definition_files::check_name;
 use crate::app::notifications::definition_changes::{self, NotChanged};
 use crate::app::notifications::definitions::DefinitionKind;
 
-/// An unsigned integer of 32 bits.
-pub(super) const U32: Shape = Shape::Integer(0, 4_294_967_295);
+/// The member `version` of a change: the number of the definition that the caller has read. The change is refused if the
+/// desk has another one. 0 means that the desk must have none.
+pub(super) const VERSION: Member = optional("version", COUNT);
 pub(super) const TEXTS: Shape = Shape::List(&Shape::Text);
 
 /// The members of a channel account that are not settings of its channel.
@@ -26,8 +27,9 @@ const LISTS: [(&str, &str); 5] = [
     ("override ", "override"),
 ];
 
-/// Replaces or adds the definition with the given name. The body of the request is the whole definition. Returns an error
-/// if the acting user is no superuser, or if a member is wrong. Nothing is stored then.
+/// Replaces or adds the definition with the given name. The body of the request is the whole definition, and [`VERSION`].
+/// Returns an error if the acting user is no superuser, if a member is wrong, or if the desk has another version. Nothing is
+/// stored then.
 pub(super) async fn define(
     request: &Asked,
     kind: DefinitionKind,
@@ -36,13 +38,34 @@ pub(super) async fn define(
     let by = changes_configuration(request).await?;
     let word = word(kind);
     check_name(word, name).map_err(|reason| Problem::malformed(word, reason))?;
-    let changed = definition_changes::change(&request.app, &by, kind, name, &request.body).await;
+    let mut members = request.body.clone();
+    let read = members.remove(VERSION.name);
+    let read = read.and_then(|read| read.as_u64());
+    let read = read.and_then(|read| u32::try_from(read).ok());
+    let app = &request.app;
+    let changed = definition_changes::change(app, &by, kind, name, &members, read).await;
     changed.map_err(|error| match error {
         NotChanged::Technical(error) => error.into(),
         NotChanged::Refused(reason) => {
             Problem::malformed(&pointer(kind, &reason, &request.body), reason)
         }
+        NotChanged::MovesSecret(reason) => {
+            Problem::conflict_at(&pointer(kind, &reason, &request.body), reason)
+        }
+        error @ NotChanged::VersionChanged { .. } => {
+            Problem::conflict_at("/version", error.to_string())
+        }
     })
+}
+
+/// Returns the schema of a definition in a response: the members of a change without [`VERSION`].
+#[cfg(test)]
+pub(super) fn definition_schema(members: &[Member]) -> schemars::Schema {
+    let mut schema = super::shape::schema_of(members);
+    if let Some(properties) = schema["properties"].as_object_mut() {
+        properties.remove(VERSION.name);
+    }
+    schemars::Schema::try_from(schema).expect("an object")
 }
 
 /// Returns the name of the parameter of the path that contains the name of a definition.
@@ -71,6 +94,11 @@ fn pointer(kind: DefinitionKind, reason: &str, body: &Map<String, Value>) -> Str
         _ if member.is_empty() => return at,
         DefinitionKind::Account if !OF_ACCOUNT.contains(&member.as_str()) => {
             at.push_str("/settings");
+            // The name of a setting in the body can have a dot.
+            let settings = body.get("settings").and_then(Value::as_object);
+            if settings.is_some_and(|settings| settings.contains_key(&member)) {
+                return step(&at, &member);
+            }
         }
         DefinitionKind::Chain if member == "buzz" => at.push_str("/notify"),
         _ => {}
@@ -118,7 +146,10 @@ mod tests {
     #[test]
     fn a_pointer_names_the_member_of_an_error_text() {
         use DefinitionKind::{Account, Chain, Policy, Rota};
-        let body = json!({ "subscription": [{ "name": "load" }, { "name": "key_tickets" }] });
+        let body = json!({
+            "subscription": [{ "name": "load" }, { "name": "key_tickets" }],
+            "settings": { "relay.host": "x", "mailbox": {} },
+        });
         let body = body.as_object().expect("an object");
         for (kind, reason, expected) in [
             (
@@ -130,6 +161,16 @@ mod tests {
                 Account,
                 "account mail: `prot` is not a setting",
                 "/settings/prot",
+            ),
+            (
+                Account,
+                "account mail: `relay.host` is not a setting",
+                "/settings/relay.host",
+            ),
+            (
+                Account,
+                "account mail: `mailbox.host` is required",
+                "/settings/mailbox/host",
             ),
             (
                 Policy,

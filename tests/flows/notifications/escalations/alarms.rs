@@ -133,6 +133,14 @@ async fn an_alarm_names_the_person_to_an_operator() {
     // The notification of the person itself is no alarm.
     let inbox = channels.get("inbox/wangwu", "wangwu").await;
     assert_eq!(inbox["notifications"][0]["unreached_person"], Value::Null);
+    // An erased person has no name, and the id is no name.
+    let app = &channels.desk.app;
+    let erased = app.people.find("wangwu").await.unwrap();
+    assert!(app.ledger.keys.erase(&erased).await.unwrap());
+    let alarms = channels.alarms("address_missing").await;
+    let names: Vec<&Value> = alarms.iter().map(|one| &one["unreached_person"]).collect();
+    assert!(names.contains(&&Value::Null), "{names:?}");
+    assert!(!names.contains(&&json!(erased.as_str())), "{names:?}");
     // A person who is no operator any more does not see the names.
     let without = OPERATED.replace("[\"admin\"]", "[]");
     channels.store_definitions(&without).await;

@@ -77,6 +77,49 @@ async fn a_new_chain_is_listed_and_the_policy_can_name_it() {
     assert_eq!(channels.escalated(&["zhaoliu"]).await, [1]);
 }
 
+/// Responses name an erased person by the id.
+#[tokio::test]
+async fn an_erased_person_stays_in_a_definition_that_is_sent_back() {
+    let channels = Channels::open_with(CHAIN).await;
+    let app = &channels.desk.app;
+    let mut ids = Vec::new();
+    for name in ["zhaoliu", "sunqi"] {
+        let person = app.people.find(name).await.unwrap();
+        assert!(app.ledger.keys.erase(&person).await.unwrap(), "{name}");
+        ids.push(person.as_str().to_owned());
+    }
+    let chain = channels.get(DEFAULT, "admin").await["definition"].clone();
+    let rota = channels.get(OPS, "admin").await["definition"].clone();
+    assert_eq!(chain["step"][2]["notify"]["round_robin"], json!([ids[0]]));
+    assert_eq!(rota["layer"][0]["people"], json!([ids[1], "zhouba"]));
+    for (path, definition) in [(DEFAULT, &chain), (OPS, &rota)] {
+        let same = channels.must_change(path, definition.clone()).await;
+        assert_eq!(same["version"], 1, "{path}");
+    }
+    let mut changed = chain;
+    changed["repeat"] = json!(1);
+    let changed = channels.must_change(DEFAULT, changed).await;
+    assert_eq!(
+        (&changed["version"], &changed["steps"][2]["targets"]),
+        (&json!(2), &json!([ids[0]]))
+    );
+    // An erased person gets no new work.
+    let step = json!([{ "notify": { "person": ids[0] } }]);
+    channels
+        .refused(
+            "escalation-chains/fast",
+            json!({ "step": step }),
+            "/step/0/notify",
+        )
+        .await;
+    let mut added = rota;
+    added["layer"][0]["people"] = json!(ids);
+    channels.refused(OPS, added, "/layer/0/people").await;
+    for id in &ids {
+        assert!(app.people.find(id).await.unwrap().is_unknown(), "{id}");
+    }
+}
+
 #[tokio::test]
 async fn a_wrong_chain_is_refused_by_its_place() {
     let channels = Channels::open_with(CHAIN).await;

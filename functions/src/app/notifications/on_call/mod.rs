@@ -11,11 +11,12 @@ use domain::notification::chain::EscalationChain;
 use domain::notification::rota::Rota;
 use events::escalation_chain::Target;
 use events::{Meta, PersonId, channel_account, escalation_chain, rota};
-use infra::{Error, Kind, channel};
+use infra::{Error, channel};
 
 pub(super) use chains::ChainEntry;
 pub(super) use rotas::RotaEntry;
 
+use super::definitions::NotAccepted;
 use crate::App;
 use crate::app::definition_files::{define_by, unique};
 use crate::app::people::one_name;
@@ -47,7 +48,7 @@ impl OnCall {
         &self,
         app: &App,
         accounts: &[channel_account::Defined],
-    ) -> Result<(), Error> {
+    ) -> Result<(), NotAccepted> {
         for chain in &self.chains {
             for (number, step) in (1..).zip(&chain.steps) {
                 let place = format!("chain {}, step {number}", chain.name);
@@ -107,11 +108,63 @@ impl OnCall {
             Some(absent) => {
                 let name = absent.unregistered_name().unwrap_or_default();
                 let place = self.place_of(&absent);
-                Err(misconfigured(format!(
+                Err(NotAccepted::Refused(format!(
                     "{place}: {name} is not in the directory of the organization; check the spelling"
                 )))
             }
         }
+    }
+
+    /// Prepares definitions that were read from a response of the desk. Such a response names an erased person by the id.
+    /// If the id is the one of an erased person in `stored`, the person stays as stored. `stored` contains the people of the
+    /// stored definition. Returns an error for any other id, because an erased person gets no work. Call this function
+    /// before [`OnCall::check`].
+    pub(super) async fn keep_erased(
+        &mut self,
+        app: &App,
+        stored: &[PersonId],
+    ) -> Result<(), NotAccepted> {
+        for name in self.names() {
+            if !PersonId::is_id(&name) || !app.people.find(&name).await?.is_unknown() {
+                continue;
+            }
+            let temporary = PersonId::unknown(&name);
+            let known = stored.iter().find(|one| one.as_str() == name);
+            let mut erased = None;
+            if let Some(known) = known
+                && app.people.name(known).await? == name
+            {
+                erased = Some(known);
+            }
+            let Some(erased) = erased else {
+                let place = self.place_of(&temporary);
+                return Err(NotAccepted::Refused(format!(
+                    "{place}: {name} is the id of a person and no user name; an erased person can only stay in a definition"
+                )));
+            };
+            for person in self.people() {
+                if *person == temporary {
+                    person.clone_from(erased);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the people of the stored definitions with the same names. A name without a stored definition has no people.
+    pub(super) async fn stored_people(&self, app: &App) -> Result<Vec<PersonId>, Error> {
+        let mut stored = Self::default();
+        for chain in &self.chains {
+            let stream = format!("escalation_chain-{}", chain.name);
+            let loaded = app.ledger.load::<EscalationChain>(&stream).await?;
+            stored.chains.extend(loaded.aggregate.0.defined);
+        }
+        for rota in &self.rotas {
+            let stream = format!("rota-{}", rota.name);
+            let loaded = app.ledger.load::<Rota>(&stream).await?;
+            stored.rotas.extend(loaded.aggregate.0.defined);
+        }
+        Ok(stored.people().into_iter().map(|one| one.clone()).collect())
     }
 
     /// Returns the first place that names a person, with the member between backticks.
@@ -217,15 +270,11 @@ impl OnCall {
     }
 }
 
-fn misconfigured(reason: String) -> Error {
-    Error::new(Kind::Misconfigured, reason)
-}
-
-fn refuse_unless(is_known: bool, reason: impl FnOnce() -> String) -> Result<(), Error> {
+fn refuse_unless(is_known: bool, reason: impl FnOnce() -> String) -> Result<(), NotAccepted> {
     if is_known {
         Ok(())
     } else {
-        Err(misconfigured(reason()))
+        Err(NotAccepted::Refused(reason()))
     }
 }
 

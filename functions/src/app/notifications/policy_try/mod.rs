@@ -12,9 +12,9 @@ use domain::notification::trial::{Digests, Judged, Trial, judge};
 use domain::workflow::notice;
 use events::notification::Requested;
 use events::{Moment, PersonId, WorkflowId, channel_account, notification_policy};
-use infra::{Error, Kind};
+use infra::Error;
 
-use super::definitions::{DEFAULT_POLICY, Definitions};
+use super::definitions::{DEFAULT_POLICY, Definitions, NotAccepted};
 use super::notify::{Reach, policy_of, urgent_by};
 use super::{recent, work_notices};
 use crate::App;
@@ -97,9 +97,9 @@ pub async fn try_policy(
         return Err(TryError::Refused("[policy] is missing".to_owned()));
     };
     let checked = definitions.check_policy(app).await;
-    checked.map_err(|error| match error.kind {
-        Kind::Misconfigured => TryError::Refused(error.to_string()),
-        _ => TryError::Technical(error),
+    checked.map_err(|error| match error {
+        NotAccepted::Refused(reason) => TryError::Refused(reason),
+        NotAccepted::Technical(error) => TryError::Technical(error),
     })?;
     let active = app
         .configuration
