@@ -57,7 +57,7 @@ def posts(count, per_second):
     for number in range(count):
         due = begin + number / per_second
         time.sleep(max(0.0, due - time.monotonic()))
-        key = f"celery-{number}"
+        key = f"celery-{uuid.uuid4().hex}"
         begin_ms = now_ms()
         celery_tasks.app.tasks["post"].delay(key)
         show(key=key, begin_ms=begin_ms)
