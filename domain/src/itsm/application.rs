@@ -41,13 +41,6 @@ const GROUPED_POLLS_MIN: u32 = 2;
 /// effect; the regular reads find the decision.
 const HINTS_MAX: usize = 3;
 
-/// The list of the applications that only wait for the decision, and whose last request and callback had no problem, by
-/// their kind and the stored time of the first request. The desk repeats the request without an event
-/// ([`Application::is_resting`]).
-pub const RESTING: &str = "resting";
-/// The list of the other applications that only wait for the decision, by their kind and the time of the next request.
-pub const POLLED: &str = "polled";
-
 /// The reason of an application (request for approval) that ended because its ticket no longer waits for it.
 pub const NOT_AWAITED: &str = "the ticket no longer waits for this application";
 
@@ -415,9 +408,9 @@ impl Status {
 /// result is also in the list `open`. Both lists are sorted by the time at which the applications expire. The
 /// list `ticket` contains the open applications by ticket. The list `applicant` contains the applications of a person:
 /// all, the open ones, and those for each subject. The list `subject` contains the applications for a subject
-/// ([`subject_key`]). The lists [`RESTING`] and [`POLLED`] contain the applications that only wait for the decision, by their
-/// kind and the time of the next request. The list `problem` contains the open applications whose last request or callback
-/// had a problem. The list `external` contains the open applications by the number of the external ticket.
+/// ([`subject_key`]). The list `polled` contains the applications that only wait for the decision, by their kind and the
+/// time of the next request. The list `problem` contains the open applications whose last request or callback had a problem.
+/// The list `external` contains the open applications by the number of the external ticket.
 impl Card for Application {
     type Event = ApplicationEvent;
     const VIEW: &'static str = "application";
@@ -448,8 +441,7 @@ impl Card for Application {
         }
         if self.is_polled() {
             let due = self.attempts.due.0;
-            let list = if self.is_resting() { RESTING } else { POLLED };
-            rows.push((list, format!("{}|{due:016}", self.kind())));
+            rows.push(("polled", format!("{}|{due:016}", self.kind())));
         }
         if self.is_open() && !self.external.is_empty() {
             rows.push(("external", format!("{}|{}", self.kind(), self.external)));

@@ -1,30 +1,28 @@
 //! Finds reached deadlines. For each reached deadline, this module puts a message into a queue.
 //! Each aggregate type (kind of object with its own event stream) has one queue for its deadlines.
 
+use std::collections::BTreeMap;
+
 use events::Moment;
 use infra::Error;
 use infra::queue::NewMessage;
 
 use crate::App;
-use crate::app::itsm::rounds;
 use crate::stream::follow::aggregate::{Registry, find};
 use crate::stream::follow::due;
 
 /// The number of messages after which one call stops. The call first completes its current page of
 /// deadlines. The next call handles the remaining deadlines.
 const SWEEP_MAX: usize = 100_000;
-/// A time before all deadlines.
-const BEFORE_ALL: Moment = Moment(-1);
-/// The second part of the name of a stream that does not exist. A message about a whole group of deadlines names it.
-const ALL: &str = "all";
+/// Grouped deadlines that are reached within this time of each other have one message, in milliseconds.
+const GROUP_MS: i64 = 30_000;
 
 /// Puts a message into a queue for every reached deadline. Each aggregate type (kind of object) has
 /// a queue for its deadlines. Returns how many messages were put into queues.
 ///
 /// Some deadlines are grouped, see [`crate::stream::follow::aggregate::Row::grouped`]. All grouped
-/// deadlines with the same id have one message. If there are new deadlines since the last message, the message names the
-/// latest of them. A stream whose message is parked therefore does not prevent the work of the others. If there are none,
-/// the handler has set the time of the message, see [`rounds::Round`].
+/// deadlines with the same id have one message, which names the latest of them. A stream whose
+/// message is parked therefore does not prevent the work of the others.
 ///
 /// The message for a deadline always has the same id. Some queues ignore a message if they already
 /// received a message with the same id. For such queues, `every_ms` is `None`.
@@ -39,6 +37,7 @@ pub async fn wake(app: &App, registry: Registry, every_ms: Option<i64>) -> Resul
     let until = now.plus_ms(every_ms.unwrap_or_default());
     let mut rows = due::Rows::until(&*app.views, until);
     let mut fired = 0;
+    let mut groups = Groups::default();
     // The work for the oldest deadlines may always fail. The loop therefore also reads newer
     // deadlines, until this call has put `SWEEP_MAX` messages into queues.
     loop {
@@ -51,7 +50,9 @@ pub async fn wake(app: &App, registry: Registry, every_ms: Option<i64>) -> Resul
                 continue;
             }
             let aggregate = find(registry, &stream);
-            let Some(deadlines) = aggregate.and_then(|aggregate| aggregate.deadlines()) else {
+            let Some((aggregate, deadlines)) =
+                aggregate.and_then(|aggregate| Some((aggregate, aggregate.deadlines()?)))
+            else {
                 tracing::error!(
                     stream,
                     deadline,
@@ -60,55 +61,58 @@ pub async fn wake(app: &App, registry: Registry, every_ms: Option<i64>) -> Resul
                 continue;
             };
             let message = due::message(&stream, &deadline, at, deadlines.queue);
-            put(app, &message).await?;
-            fired += 1;
-        }
-    }
-    for aggregate in registry {
-        let Some(deadlines) = aggregate.deadlines() else {
-            continue;
-        };
-        for deadline in aggregate.grouped() {
-            let group = (aggregate.name(), *deadline);
-            if let Some(message) = of_group(app, group, deadlines.queue, until).await? {
+            let message = if aggregate.grouped().contains(&deadline.as_str()) {
+                groups.replace(aggregate.name(), &deadline, at.max(now), message)
+            } else {
+                Some(message)
+            };
+            if let Some(message) = message {
                 put(app, &message).await?;
                 fired += 1;
             }
         }
     }
+    for (_, message) in groups.0.into_values() {
+        put(app, &message).await?;
+        fired += 1;
+    }
     Ok(fired)
-}
-
-/// Returns the message for a group of deadlines, if there is work until the time `until`. The group consists of the
-/// aggregate type and the id of the deadlines.
-async fn of_group(
-    app: &App,
-    (aggregate, deadline): (&str, &str),
-    queue: &'static str,
-    until: Moment,
-) -> Result<Option<NewMessage>, Error> {
-    let group = due::group(aggregate, deadline);
-    let round = rounds::round(&*app.views, &group).await?;
-    // The clock can have been set back since the last search.
-    let since = round.until.min(until);
-    let new = due::of_group(&*app.views, &group, since, until, 1).await?;
-    if let Some((stream, at)) = new.first() {
-        return Ok(Some(due::message(stream, deadline, *at, queue)));
-    }
-    if !round.is_due(until) {
-        return Ok(None);
-    }
-    let earlier = due::of_group(&*app.views, &group, BEFORE_ALL, until, 1).await?;
-    let is_empty = earlier.is_empty();
-    // No stream has this name, so the state of no stream can prevent the work.
-    let all = format!("{aggregate}-{ALL}");
-    Ok((!is_empty).then(|| due::message(&all, deadline, round.next.min(until), queue)))
 }
 
 async fn put(app: &App, message: &NewMessage) -> Result<(), Error> {
     app.queue
         .put(message.queue, &message.id, &message.body, message.due)
         .await
+}
+
+/// The last message for each group of deadlines, by the aggregate type and the id of the deadline, with the time at which
+/// the group began.
+#[derive(Default)]
+struct Groups(BTreeMap<(&'static str, String), (Moment, NewMessage)>);
+
+impl Groups {
+    /// Replaces the message of the group of a deadline with a message about a later deadline. `at` is the time of the
+    /// deadline, or the current time for a reached deadline. If the group began more than [`GROUP_MS`] earlier, the
+    /// deadline begins a new group, and the message of the earlier group is returned.
+    fn replace(
+        &mut self,
+        aggregate: &'static str,
+        deadline: &str,
+        at: Moment,
+        message: NewMessage,
+    ) -> Option<NewMessage> {
+        let key = (aggregate, deadline.to_owned());
+        let Some((began, last)) = self.0.get_mut(&key) else {
+            self.0.insert(key, (at, message));
+            return None;
+        };
+        let last = std::mem::replace(last, message);
+        if at <= began.plus_ms(GROUP_MS) {
+            return None;
+        }
+        *began = at;
+        Some(last)
+    }
 }
 
 /// Returns true if this call of [`wake`] must put a message for a deadline into the queue, for the
@@ -123,6 +127,33 @@ fn is_repeated(overdue_ms: i64, every_ms: i64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn grouped_deadlines_have_one_message_which_names_the_latest() {
+        let mut groups = Groups::default();
+        let mut returned = Vec::new();
+        for (stream, deadline, at) in [
+            ("application-1", "poll", 0),
+            ("application-2", "poll", 20_000),
+            ("application-3", "other", 20_000),
+            ("application-4", "poll", GROUP_MS),
+            ("application-5", "poll", GROUP_MS + 1),
+            ("application-6", "poll", GROUP_MS + 2),
+        ] {
+            let message = due::message(stream, deadline, Moment(at), "sync");
+            let before = groups.replace("application", deadline, Moment(at), message);
+            returned.extend(before.map(|message| message.id));
+        }
+        returned.extend(groups.0.into_values().map(|(_, message)| message.id));
+        assert_eq!(
+            returned,
+            [
+                "application-4|poll|0000000000030000",
+                "application-3|other|0000000000020000",
+                "application-6|poll|0000000000030002",
+            ]
+        );
+    }
 
     #[test]
     fn overdue_deadlines_are_queued_at_doubling_intervals() {

@@ -315,22 +315,6 @@ impl Application {
         is_waiting && self.step == Step::Poll && self.polls >= GROUPED_POLLS_MIN
     }
 
-    /// Returns true if the desk only waits for the decision, and the last request and callback had no problem. While the
-    /// external ticket does not change, the desk then stores no event after a request about several tickets.
-    pub fn is_resting(&self) -> bool {
-        self.is_polled() && self.attempts.failures == 0 && self.problem.is_empty()
-    }
-
-    /// Returns true if the response to a request about several tickets shows that the external ticket of this resting
-    /// application has not ended. There is then nothing to store.
-    pub fn is_unchanged(&self, answer: &Answer) -> bool {
-        let Answer::Statuses(statuses) = answer else {
-            return false;
-        };
-        let status = statuses.get(&self.external);
-        self.is_resting() && status.is_some_and(|status| !is_end(status))
-    }
-
     /// Returns how the desk continues after a request about the statuses of several tickets. The decision is in the fields
     /// of the ticket, so the desk reads a ticket that has ended. The desk also reads a ticket that the response lacks.
     ///

@@ -808,53 +808,6 @@ fn a_comparison_finds_a_ticket_that_has_ended_or_is_not_listed() {
 }
 
 #[test]
-fn only_a_resting_application_is_unchanged_after_a_request_about_several() {
-    let answer =
-        |status: &str| Answer::Statuses(BTreeMap::from([("REQ9".to_owned(), status.to_owned())]));
-    let early = state(&[scheduled(1, Step::Poll, "REQ9")]);
-    assert!(!early.is_resting(), "the URLs are not read yet");
-    let resting = recorded(
-        early,
-        Verdict::poll(Step::Poll.name(), "REQ9".to_owned(), 60_000),
-    );
-    assert!(resting.is_resting());
-    let lists = |application: &Application| -> Vec<&'static str> {
-        let rows = application.index().into_iter().map(|(list, _)| list);
-        rows.filter(|list| [RESTING, POLLED].contains(list))
-            .collect()
-    };
-    assert_eq!(lists(&resting), [RESTING]);
-    for (status, is_unchanged) in [
-        ("RUNNING", true),
-        ("SUSPENDED", true),
-        ("FINISHED", false),
-        ("REVOKED", false),
-        ("TERMINATED", false),
-    ] {
-        assert_eq!(
-            resting.is_unchanged(&answer(status)),
-            is_unchanged,
-            "{status}"
-        );
-    }
-    for other in [
-        Answer::Statuses(BTreeMap::new()),
-        Answer::Rejected("403".into()),
-        Answer::Unclear("html".into()),
-        Answer::NotSent("refused".into()),
-    ] {
-        assert!(!resting.is_unchanged(&other), "{other:?}");
-    }
-    // After a failed request, also the next success is stored.
-    let failed = recorded(resting.clone(), Verdict::retry("timeout"));
-    assert!(failed.is_polled() && !failed.is_resting());
-    assert_eq!(lists(&failed), [POLLED]);
-    assert!(!failed.is_unchanged(&answer("RUNNING")));
-    let verdict = failed.polled(&answer("RUNNING"));
-    assert!(recorded(failed, verdict).is_resting());
-}
-
-#[test]
 fn a_wrong_name_in_the_condition_refuses_nothing() {
     let polling = state(&[scheduled(1, Step::Poll, "REQ9")]);
     let misspelled = equals("aproval_result", "true");

@@ -14,6 +14,5 @@ pub mod mapping_check;
 mod opening;
 pub mod repairs;
 pub mod rewriting;
-pub mod rounds;
 pub mod sources;
 pub mod takeover;

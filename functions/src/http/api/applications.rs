@@ -25,7 +25,6 @@ use super::resource::{
 use super::shape::{FORM, Member, Shape, optional, quoted, required, step};
 use crate::App;
 use crate::app::itsm::applications::{self, FIELDS_BYTES_MAX, FIELDS_MAX, NotApplied, SUBJECT_MAX};
-use crate::app::itsm::rounds;
 use crate::app::permissions;
 use crate::app::tickets::await_card;
 use crate::app::wording;
@@ -345,11 +344,6 @@ async fn shown(
         None => None,
     };
     let link = |name: &str| application.links.get(name).cloned();
-    let next = if application.is_open() {
-        Some(rounds::next_request(&request.app, application).await?)
-    } else {
-        None
-    };
     Ok(ShownApplication {
         id: applications::id_of(stream).to_owned(),
         status: application.status().into(),
@@ -369,7 +363,7 @@ async fn shown(
         opened: application.opened.as_ref().map(ToString::to_string),
         step: application.is_open().then(|| application.step.name()),
         attempts: application.attempts.made,
-        next_attempt: next.map(at),
+        next_attempt: application.is_open().then(|| at(application.attempts.due)),
         expires: application.expires().map(at),
         outcome: application.outcome.clone().map(WorkOutcome::from),
         withdrawal: application.withdrawal.clone(),

@@ -1,42 +1,31 @@
 //! Asks an external ITSM for the statuses of several open applications (tickets in this ITSM) in one request.
 //!
-//! One message asks for all applications that are due, up to the maximum of tickets in each request. While a request is
-//! under way, the desk reads the applications of the next one.
-//!
-//! An application is resting if its last request had no problem. If the external ticket of a resting application does not
-//! change, the desk stores nothing in its stream: its state comes from its card, and the times of its next requests follow
-//! from one document for each kind (`app/itsm/rounds.rs`). Any other result is stored in the application, and so is the
-//! result for an application whose last request had a problem.
+//! Each application has its own stored deadline. One message asks for all applications that are due, up to the maximum of
+//! tickets in each request. While a request is under way, the desk loads the applications of the next one. The result is
+//! stored in each application, so the deadlines move. The ledger stores the results of one request in one group.
 //!
 //! Only one worker at a time asks for the applications of a kind. The other workers do nothing. If the asking worker
-//! crashes, the document of the kind is still the same, so the next message asks for its applications again.
-
-mod schedule;
-mod waiting;
+//! crashes, the deadlines of the remaining applications cause a message again.
 
 use std::collections::BTreeSet;
 
 use domain::attempt::{Report, Verdict};
-use domain::itsm::application::{Answer, Application, Command, POLICY, POLLED, RESTING};
-use domain::views::Card;
+use domain::itsm::application::{Answer, Application, Command, POLICY};
 use events::Moment;
 use events::api_call::Exchange;
 use futures_util::future::{join, try_join_all};
 use infra::http::{HttpError, HttpResponse, origin};
 use infra::itsm::Request;
 use infra::ledger::{NoContext, command_id};
-use infra::views::Range;
+use infra::views::{Entry, Range};
 use infra::{CommandEnvelope, Error, ExecuteError};
 
 use super::{Connected, RESPONSE_BYTES_MAX, connect, is_awaited};
 use crate::App;
 use crate::app::itsm::gate;
-use crate::app::itsm::rounds::{self, Asked, Rest};
 use crate::app::outbound::{self, Described};
 use crate::app::rate;
 use crate::queue::runner::{self, Outgoing as _};
-use schedule::{are_several, has_work, list, listed_kinds, next_message};
-use waiting::{Due, Group, Waiting, state_of};
 
 /// Applications that are due within this time are asked for together with those that are due now, in milliseconds.
 const AHEAD_MS: i64 = 30_000;
@@ -45,24 +34,15 @@ const REQUESTS_MAX: usize = 1_000;
 /// The longest time in which one message begins another request, in milliseconds. The exclusive right to ask lasts longer
 /// than this time and one request.
 const TIME_MAX_MS: i64 = 15_000;
-/// Maximum number of applications of each list that one message reads one after the other, if they cannot be asked for
-/// together.
+/// Maximum number of applications that one message reads one after the other, if they cannot be asked for together.
 const ALONE_MAX: usize = 100;
-/// The pause before the next message, if the requests of this message were not complete, in milliseconds.
-const SOON_MS: i64 = 1_000;
 
-/// Handles a reached deadline of applications that only wait for the decision. The message is for the due applications of
-/// all kinds, and possibly names one of them. The kind that is due for the longest time comes first.
+/// Handles a reached deadline of applications that only wait for the decision. The message names one of them, and is for
+/// the due applications of all kinds. The kind that is due for the longest time comes first.
 pub(super) async fn fire(app: &App, stream: &str) -> Result<(), Error> {
     let began = app.ledger.clock.now();
-    let done = fire_kinds(app, stream, began).await;
-    // The time of the next message is also stored if a kind has failed.
-    let next = next_message(app, began).await;
-    done.and(next)
-}
-
-async fn fire_kinds(app: &App, stream: &str, began: Moment) -> Result<(), Error> {
     let loaded = app.ledger.load::<Application>(stream).await;
+    let mut kinds = due_kinds(app, began).await?;
     let own = loaded.as_ref().ok().map(|loaded| &loaded.aggregate.0);
     let own = own.filter(|state| state.is_polled() && state.attempts.due <= began);
     // If the ticket of the named application cannot be read, an operator must see the message.
@@ -70,16 +50,8 @@ async fn fire_kinds(app: &App, stream: &str, began: Moment) -> Result<(), Error>
         Some(state) => is_awaited(app, state).await.map(drop),
         None => Ok(()),
     };
-    // The lists can still lack the application that the message names.
+    // The list can still lack the application that the message names.
     let own = own.map(|state| (state.attempts.due, state.kind().to_owned()));
-    let is_needed = own.is_some() && !is_listed(app, stream).await?;
-    let own = own.filter(|_| is_needed);
-    let mut kinds = Vec::new();
-    for (due, kind) in listed_kinds(app).await? {
-        if has_work(app, &kind, began).await? {
-            kinds.push((due, kind));
-        }
-    }
     let is_missing = |(_, kind): &&(Moment, String)| kinds.iter().all(|(_, other)| other != kind);
     let missing = own.as_ref().filter(is_missing).cloned();
     kinds.extend(missing);
@@ -100,13 +72,6 @@ async fn fire_kinds(app: &App, stream: &str, began: Moment) -> Result<(), Error>
     done
 }
 
-/// Returns true if the card of the application is in one of the lists of this module.
-async fn is_listed(app: &App, stream: &str) -> Result<bool, Error> {
-    let card = app.views.get(Application::VIEW, stream).await?;
-    let card = card.and_then(|document| state_of(stream, &document));
-    Ok(card.is_some_and(|card| card.is_polled()))
-}
-
 /// Reads the due applications of one kind.
 async fn poll_kind(app: &App, kind: &str, named: Option<&str>) -> Result<(), Error> {
     if Box::pin(poll(app, kind, named)).await? {
@@ -115,20 +80,50 @@ async fn poll_kind(app: &App, kind: &str, named: Option<&str>) -> Result<(), Err
     Box::pin(poll_alone(app, kind, named)).await
 }
 
+/// Returns the kinds of the due applications, with the time of the first due application of each kind.
+async fn due_kinds(app: &App, now: Moment) -> Result<Vec<(Moment, String)>, Error> {
+    let (mut kinds, mut from) = (Vec::new(), String::new());
+    loop {
+        let first = Range {
+            view: "application",
+            index: "polled",
+            from: &from,
+            to: "~",
+            descending: false,
+            skip: 0,
+            limit: 1,
+        };
+        let found = app.views.range(first).await?;
+        let first = found.first().and_then(|entry| {
+            let (kind, due) = entry.value.rsplit_once('|')?;
+            Some((kind.to_owned(), due.parse().ok().map(Moment)?))
+        });
+        let Some((kind, due)) = first else {
+            return Ok(kinds);
+        };
+        from = format!("{kind}|~");
+        if due <= now {
+            kinds.push((due, kind));
+        }
+    }
+}
+
 /// Reads the due applications of a kind one after the other. `named` is the application that the message names.
 async fn poll_alone(app: &App, kind: &str, named: Option<&str>) -> Result<(), Error> {
     let began = app.ledger.clock.now();
-    let rest = rounds::rest(&*app.views, kind).await?;
-    let until = format!("{kind}|{:016}~", began.0);
-    let mut streams: BTreeSet<String> = named.map(str::to_owned).into_iter().collect();
-    for (index, from) in [(POLLED, Moment(0)), (RESTING, rest.earliest(began))] {
-        let from = format!("{kind}|{:016}", from.0);
-        let found = app
-            .views
-            .range(list(index, &from, &until, ALONE_MAX))
-            .await?;
-        streams.extend(found.into_iter().map(|entry| entry.key));
-    }
+    let (from, until) = (format!("{kind}|"), format!("{kind}|{:016}~", began.0));
+    let list = Range {
+        view: "application",
+        index: "polled",
+        from: &from,
+        to: &until,
+        descending: false,
+        skip: 0,
+        limit: ALONE_MAX,
+    };
+    let found = app.views.range(list).await?;
+    let keys = found.into_iter().map(|entry| entry.key);
+    let streams: BTreeSet<String> = named.map(str::to_owned).into_iter().chain(keys).collect();
     for stream in streams {
         if app.ledger.clock.now() > began.plus_ms(TIME_MAX_MS) {
             break;
@@ -147,7 +142,19 @@ async fn poll_alone(app: &App, kind: &str, named: Option<&str>) -> Result<(), Er
 /// one application is due soon, or if the configuration is incomplete. The caller then reads each application by itself.
 pub(super) async fn poll(app: &App, kind: &str, named: Option<&str>) -> Result<bool, Error> {
     let began = app.ledger.clock.now();
-    if !are_several(app, kind, began).await? {
+    let until = format!("{kind}|{:016}~", began.plus_ms(AHEAD_MS).0);
+    let from = format!("{kind}|");
+    // A count of the whole list would be too slow here.
+    let first = Range {
+        view: "application",
+        index: "polled",
+        from: &from,
+        to: &until,
+        descending: false,
+        skip: 0,
+        limit: 2,
+    };
+    if app.views.range(first).await?.len() < 2 {
         return Ok(false);
     }
     let Ok(connected) = connect(app, kind).await? else {
@@ -157,109 +164,160 @@ pub(super) async fn poll(app: &App, kind: &str, named: Option<&str>) -> Result<b
     let Some(right) = runner::right(app, &right).await? else {
         return Ok(true);
     };
-    let asked = poll_with_right(app, kind, named, &connected).await;
+    let waiting = Waiting {
+        from,
+        to: until,
+        last: None,
+        size: connected.0.statuses_max(),
+        returned: BTreeSet::new(),
+        named: named.map(str::to_owned),
+    };
+    let asked = ask_all(app, &connected, waiting).await;
     right.release(app).await?;
     asked.map(|()| true)
 }
 
-/// Asks for the statuses of the due applications of a kind. The caller has the exclusive right for this kind.
-async fn poll_with_right(
-    app: &App,
-    kind: &str,
-    named: Option<&str>,
-    connected: &Connected,
-) -> Result<(), Error> {
-    let began = app.ledger.clock.now();
-    let until = began.plus_ms(AHEAD_MS);
-    let rest = rounds::rest(&*app.views, kind).await?;
-    let mut waiting = Waiting::new(kind, &rest, began, connected.0.statuses_max());
-    waiting.named = named.map(str::to_owned);
-    let interrupted = ask_all(app, connected, &mut waiting).await?;
-    if rest.waits(began) {
-        return Ok(());
-    }
-    let rest = match interrupted {
-        None => rest.complete(began, until),
-        Some(pause_ms) => Rest {
-            wait: app.ledger.clock.now().plus_ms(pause_ms),
-            asked: waiting.asked.map(|entry| Asked {
-                value: entry.value,
-                stream: entry.key,
-                is_all: rest.is_all(began),
-            }),
-            ..rest
-        },
-    };
-    rounds::store_rest(&*app.views, kind, &rest).await
+/// An application that is due, with its stream.
+type Due = (String, Application);
+
+/// The applications that are still to be asked for, in the order of their deadlines.
+struct Waiting {
+    /// The part of the list `polled` that is asked for.
+    from: String,
+    to: String,
+    /// The last entry of the list that was returned.
+    last: Option<Entry>,
+    /// Number of tickets in one request.
+    size: usize,
+    /// The returned applications. A deadline can move within the list.
+    returned: BTreeSet<String>,
+    /// An application that comes first, even if the list lacks it.
+    named: Option<String>,
 }
 
-/// Asks for all waiting applications. Returns `None` if the requests are complete. Otherwise, returns the pause until they
-/// can continue, in milliseconds.
-async fn ask_all(
-    app: &App,
-    connected: &Connected,
-    waiting: &mut Waiting,
-) -> Result<Option<i64>, Error> {
+impl Waiting {
+    /// Returns the next group of due applications. Returns `None` at the end of the list.
+    async fn next(&mut self, app: &App) -> Result<Option<Vec<Due>>, Error> {
+        loop {
+            let streams = self.streams(app).await?;
+            if streams.is_empty() {
+                return Ok(None);
+            }
+            let group = due(app, &streams).await?;
+            if !group.is_empty() {
+                return Ok(Some(group));
+            }
+        }
+    }
+
+    /// Returns the next applications of the list, and `named` before them. The result is empty at the end of the list.
+    async fn streams(&mut self, app: &App) -> Result<Vec<String>, Error> {
+        let mut streams = Vec::with_capacity(self.size);
+        if let Some(named) = self.named.take() {
+            self.returned.insert(named.clone());
+            streams.push(named);
+        }
+        loop {
+            let from = self.last.as_ref().map_or(&self.from, |last| &last.value);
+            let list = Range {
+                view: "application",
+                index: "polled",
+                from,
+                to: &self.to,
+                descending: false,
+                skip: 0,
+                limit: self.size - streams.len(),
+            };
+            let found = app.views.range_after(list, self.last.as_ref()).await?;
+            let Some(last) = found.last() else {
+                return Ok(streams);
+            };
+            self.last = Some(last.clone());
+            for entry in found {
+                if self.returned.insert(entry.key.clone()) {
+                    streams.push(entry.key);
+                }
+            }
+            if streams.len() >= self.size {
+                return Ok(streams);
+            }
+        }
+    }
+}
+
+/// Asks for all waiting applications.
+async fn ask_all(app: &App, connected: &Connected, mut waiting: Waiting) -> Result<(), Error> {
     let began = app.ledger.clock.now();
     read_failed_callbacks(app, connected).await?;
     let mut group = waiting.next(app).await?;
     for _ in 0..REQUESTS_MAX {
-        let Some(asked) = group else {
-            return Ok(None);
-        };
-        let (sent, next) = join(ask(app, connected, &asked), waiting.next(app)).await;
-        match sent? {
-            Progress::Refused { after_ms } => return Ok(Some(after_ms)),
-            Progress::Asked => waiting.asked = asked.last.or(waiting.asked.take()),
-            Progress::Failed => {
-                waiting.asked = asked.last.or(waiting.asked.take());
-                return Ok(Some(SOON_MS));
-            }
-        }
-        group = next?;
+        let Some(asked) = group else { break };
+        let (goes_on, next) = join(ask(app, connected, &asked), waiting.next(app)).await;
         let is_late = app.ledger.clock.now() > began.plus_ms(TIME_MAX_MS);
-        if is_late && group.is_some() {
+        if !goes_on? || is_late {
             break;
         }
+        group = next?;
     }
-    Ok(Some(SOON_MS))
+    Ok(())
 }
 
-/// What a request about a group of applications has done.
-enum Progress {
-    /// The response is stored, and the next request can be sent.
-    Asked,
-    /// The failure is stored in each application of the group. No further request may be sent now.
-    Failed,
-    /// No request may be sent for this time, in milliseconds.
-    Refused { after_ms: i64 },
+/// Returns the applications that only wait for the decision, in the order of `streams`. An application for which the ticket
+/// of this desk no longer waits is withdrawn.
+async fn due(app: &App, streams: &[String]) -> Result<Vec<Due>, Error> {
+    let until = app.ledger.clock.now().plus_ms(AHEAD_MS);
+    let loads = streams.iter().map(|stream| one_due(app, stream, until));
+    let found = try_join_all(loads).await?;
+    Ok(found.into_iter().flatten().collect())
 }
 
-/// Sends one request about the statuses of a group of applications, and stores the result in each application that has
-/// changed.
-async fn ask(app: &App, connected: &Connected, group: &Group) -> Result<Progress, Error> {
-    let integration = &connected.1.integration;
-    let all: Vec<&Due> = group.due.iter().collect();
-    if let Some(wait) = gate::admit(app, integration).await? {
-        // The resting applications and those of later groups are still due, and cause the next message.
-        if !group.are_resting {
-            let waits = |state: &Application| state.postponed(wait.after_ms);
-            record_all(app, &all, waits, (None, None)).await?;
+/// Returns an application if it is due. If the application or its ticket cannot be read, the result is empty, so that the
+/// work for the others does not wait.
+async fn one_due(app: &App, stream: &str, until: Moment) -> Result<Option<Due>, Error> {
+    match readable_due(app, stream, until).await {
+        Err(error) if error.is_poison() => {
+            tracing::error!(%error, stream, "an application cannot be read");
+            Ok(None)
         }
-        let after_ms = wait.after_ms;
-        return Ok(Progress::Refused { after_ms });
+        due => due,
+    }
+}
+
+async fn readable_due(app: &App, stream: &str, until: Moment) -> Result<Option<Due>, Error> {
+    let state = app.ledger.load::<Application>(stream).await?.aggregate.0;
+    if !state.is_polled() || state.attempts.due > until {
+        return Ok(None);
+    }
+    if is_awaited(app, &state).await? {
+        return Ok(Some((stream.to_owned(), state)));
+    }
+    let verdict = state.abandoned();
+    record(app, stream, &state, (verdict, None, None)).await?;
+    Ok(None)
+}
+
+/// Sends one request about the statuses of a group of applications, and stores the result in each. Returns false if no
+/// further request may be sent now.
+async fn ask(app: &App, connected: &Connected, group: &[Due]) -> Result<bool, Error> {
+    let integration = &connected.1.integration;
+    if let Some(wait) = gate::admit(app, integration).await? {
+        // The applications of later groups are still due, and cause the next message.
+        let waits = |state: &Application| state.postponed(wait.after_ms);
+        return record_all(app, group, waits, (None, None))
+            .await
+            .map(|()| false);
     }
     // A ticket number has a meaning only in the external ITSM that gave it.
     let moved = |state: &Application| state.moved(integration).map(Verdict::retry);
-    let here = all.iter().filter(|(_, state)| moved(state).is_none());
+    let here = group.iter().filter(|(_, state)| moved(state).is_none());
     let externals: Vec<String> = here.map(|(_, state)| state.external.clone()).collect();
     if externals.is_empty() {
         let verdict = |state: &Application| {
             moved(state).unwrap_or_else(|| Verdict::retry("no ticket is in this external ITSM"))
         };
-        return record_all(app, &all, verdict, (None, None))
+        return record_all(app, group, verdict, (None, None))
             .await
-            .map(|()| Progress::Asked);
+            .map(|()| true);
     }
     let request = Request::Statuses { externals };
     let Some(Sent {
@@ -269,9 +327,9 @@ async fn ask(app: &App, connected: &Connected, group: &Group) -> Result<Progress
     }) = send(app, connected, &request).await?
     else {
         let failed = |_: &Application| Verdict::retry("the request cannot be built");
-        return record_all(app, &all, failed, (None, None))
+        return record_all(app, group, failed, (None, None))
             .await
-            .map(|()| Progress::Failed);
+            .map(|()| false);
     };
     let status = response.as_ref().ok().map(|response| response.status);
     let now = app.ledger.clock.now();
@@ -283,37 +341,21 @@ async fn ask(app: &App, connected: &Connected, group: &Group) -> Result<Progress
         runner::delay(&mut verdict, &response, now);
         verdict
     };
-    let is_changed = |(_, state): &&Due| {
-        !group.are_resting || moved(state).is_some() || !state.is_unchanged(&answer)
-    };
-    let changed: Vec<&Due> = group.due.iter().filter(is_changed).collect();
-    record_all(app, &changed, polled, (Some(exchange), status)).await?;
+    record_all(app, group, polled, (Some(exchange), status)).await?;
     // After a rejection, the desk reads each ticket by itself. The next groups must not wait for this.
-    Ok(match answer {
-        Answer::Statuses(_) | Answer::Rejected(_) => Progress::Asked,
-        _ => Progress::Failed,
-    })
+    Ok(matches!(answer, Answer::Statuses(_) | Answer::Rejected(_)))
 }
 
-/// Stores a verdict in each application of a group. The ledger stores commits that arrive together in one group. If an
-/// application cannot be read, the work for the others continues.
+/// Stores a verdict in each application of a group. The ledger stores commits that arrive together in one group.
 async fn record_all(
     app: &App,
-    group: &[&Due],
+    group: &[Due],
     verdict: impl Fn(&Application) -> Verdict,
     (exchange, status): (Option<Exchange>, Option<u16>),
 ) -> Result<(), Error> {
     let records = group.iter().map(|(stream, state)| {
         let result = (verdict(state), exchange.clone(), status);
-        async move {
-            match record(app, stream, state, result).await {
-                Err(error) if error.is_poison() => {
-                    tracing::error!(%error, stream, "an application cannot be read");
-                    Ok(())
-                }
-                done => done,
-            }
-        }
+        record(app, stream, state, result)
     });
     try_join_all(records).await.map(drop)
 }

@@ -110,8 +110,7 @@ pub struct Row<D, C: Card> {
     pub later_types: &'static [(&'static str, &'static str)],
     pub deadlines: Option<Deadlines>,
     /// The ids of the deadlines of which many are handled by one message. The handler of such a deadline does the work
-    /// for all streams of the aggregate type whose deadline with this id is reached. It then stores the time of the next
-    /// search for work ([`crate::app::itsm::rounds::store_round`]), because the deadlines can stay in the past.
+    /// for all streams of the aggregate type whose deadline with this id is reached.
     pub grouped: &'static [&'static str],
     pub decider: PhantomData<fn() -> D>,
 }

@@ -12,9 +12,6 @@ use infra::views::{Document, Put, Range, Views};
 /// The name of the view (a stored table) that contains the deadlines of all streams. The index of
 /// this view has the same name.
 pub const VIEW: &str = "due";
-/// The name of the index with the grouped deadlines, see [`Messages::grouped`]. The search for reached deadlines does not
-/// read them one by one, because many of them can be in the past.
-const GROUPED: &str = "grouped";
 /// If a deadline is reached within this time (in milliseconds), its message is created immediately.
 /// The next scheduled search for reached deadlines may be too late for such a deadline.
 const SOON_MS: i64 = 120_000;
@@ -83,15 +80,7 @@ pub fn apply(
     }
     let rows = deadlines
         .iter()
-        .map(|(id, due)| {
-            if about.grouped.contains(&id.as_str()) {
-                let aggregate = stream.split_once('-').map_or(stream, |(name, _)| name);
-                let group = group(aggregate, id);
-                (GROUPED, format!("{group}|{:016}", due.0))
-            } else {
-                (VIEW, format!("{:016}|{id}", due.0))
-            }
-        })
+        .map(|(id, due)| (VIEW, format!("{:016}|{id}", due.0)))
         .collect();
     let messages = deadlines
         .iter()
@@ -133,39 +122,7 @@ pub fn message(stream: &str, deadline: &str, at: Moment, queue: &'static str) ->
     }
 }
 
-/// Returns the name of a group of deadlines. `aggregate` is the aggregate type, and `deadline` is the id of the deadlines.
-pub fn group(aggregate: &str, deadline: &str) -> String {
-    format!("{aggregate}/{deadline}")
-}
-
-/// Returns the last deadlines of a group that are later than `after` and not later than `until`, the latest first: their
-/// streams and times. The result has at most `limit` deadlines.
-pub async fn of_group(
-    views: &dyn Views,
-    group: &str,
-    after: Moment,
-    until: Moment,
-    limit: usize,
-) -> Result<Vec<(String, Moment)>, Error> {
-    let found = views
-        .range(Range {
-            view: VIEW,
-            index: GROUPED,
-            from: &format!("{group}|{:016}", after.0 + 1),
-            to: &format!("{group}|{:016}", until.0 + 1),
-            descending: true,
-            skip: 0,
-            limit,
-        })
-        .await?;
-    let deadlines = found.into_iter().filter_map(|entry| {
-        let (_, at) = entry.value.rsplit_once('|')?;
-        Some((entry.key, Moment(at.parse().ok()?)))
-    });
-    Ok(deadlines.collect())
-}
-
-/// Reads the deadlines of all streams, except those of groups, in the order of their times. Each call of `next` returns the
+/// Reads the deadlines of all streams in the order of their times. Each call of `next` returns the
 /// next deadlines.
 pub struct Rows<'a> {
     views: &'a dyn Views,
@@ -254,13 +211,7 @@ mod tests {
         let applied = apply("ticket-1", ABOUT, None, changes, 1, Moment(0))
             .expect("readable")
             .expect("changed");
-        assert_eq!(
-            applied.put.index,
-            [
-                (GROUPED, "ticket/poll|0000000000000050".to_owned()),
-                (VIEW, "0000000000000100|warn".to_owned()),
-            ]
-        );
+        assert_eq!(applied.put.index.len(), 2);
         let ids: Vec<&str> = applied.messages.iter().map(|one| one.id.as_str()).collect();
         assert_eq!(ids, ["ticket-1|warn|0000000000000100"]);
     }
