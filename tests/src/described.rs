@@ -183,6 +183,13 @@ fn compare(schema: &Value, value: &Value, at: &str, flaws: &mut Vec<String>) {
                     }
                 }
             }
+            "not" => {
+                let mut found = Vec::new();
+                compare(expected, value, at, &mut found);
+                if found.is_empty() {
+                    flaw(format!("must not match {expected}"));
+                }
+            }
             "$ref" | "items" | "properties" | "additionalProperties" | "anyOf" | "oneOf" => {}
             "enum" | "const" | "minimum" | "maximum" | "format" | "description" | "title"
             | "x-required-unless" | "default" | "discriminator" => {}

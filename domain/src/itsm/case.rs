@@ -54,6 +54,8 @@ pub enum Command {
         case: String,
         /// The time at which the accepted content arrived.
         received: Moment,
+        /// The version of the accepted content, if it is readable.
+        mark: Option<UpdateMark>,
     },
     /// Stores that the source has changed a value that the desk wanted to write.
     Conflict(Conflicted),
@@ -305,9 +307,21 @@ impl Case {
         found.into_iter().filter(is_new).collect()
     }
 
-    /// Returns whether the content was refused, and arrived before content that arrived at the time `received`.
-    pub fn is_superseded(&self, received: Moment) -> bool {
-        self.refusal.is_some() && self.ticket.is_none() && self.received < received
+    /// Returns whether the content was refused, and is older than content with the version `mark` that arrived at the time
+    /// `received`. If both versions are readable, a newer version that arrived earlier is not older.
+    pub fn is_superseded(&self, received: Moment, mark: Option<UpdateMark>) -> bool {
+        self.refusal.is_some()
+            && self.ticket.is_none()
+            && self.received < received
+            && !self.is_newer_than(mark)
+    }
+
+    /// Returns whether the version of the last content is known to be newer than `mark`.
+    fn is_newer_than(&self, mark: Option<UpdateMark>) -> bool {
+        match (mark, self.mark) {
+            (Some(other), Some(own)) => other.is_before(own),
+            _ => false,
+        }
     }
 
     fn key<'a>(&'a self, integration: &'a str) -> &'a str {
@@ -347,13 +361,9 @@ impl Case {
     /// system). The parameter `digest` is the hash of the arrived content, and `mark` is the version of the
     /// record.
     pub fn freshness(&self, digest: &str, mark: Option<UpdateMark>) -> Freshness {
-        let is_older = match (mark, self.mark) {
-            (Some(arrived), Some(own)) => arrived.is_before(own),
-            _ => false,
-        };
         if self.digest == digest {
             Freshness::Same
-        } else if is_older {
+        } else if self.is_newer_than(mark) {
             Freshness::Older
         } else {
             Freshness::New
@@ -490,7 +500,11 @@ impl Decider for Case {
                     vec![repaired.clone().into()]
                 })
             }
-            Command::Supersede { case, received } => Ok(if self.is_superseded(*received) {
+            Command::Supersede {
+                case,
+                received,
+                mark,
+            } => Ok(if self.is_superseded(*received, *mark) {
                 vec![Identified { case: case.clone() }.into()]
             } else {
                 Vec::new()
@@ -819,9 +833,18 @@ mod tests {
         let supersede = |received: i64| Command::Supersede {
             case: "case-own".into(),
             received: Moment(received),
+            mark: None,
         };
         let refused = after(&[receive.clone(), refuse()]);
         let at = refused.received.0;
+        let of_version = |revision: i64| Command::Supersede {
+            case: "case-own".into(),
+            received: Moment(at + 1),
+            mark: Some(UpdateMark::Counter(revision)),
+        };
+        let older = refused.decide(&of_version(0), &());
+        assert_eq!(older, Ok(Vec::new()), "an older version arrived later");
+        assert!(!refused.decide(&of_version(2), &()).unwrap().is_empty());
         for earlier in [at - 1, at] {
             assert_eq!(refused.decide(&supersede(earlier), &()), Ok(Vec::new()));
         }

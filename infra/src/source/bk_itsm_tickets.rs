@@ -56,6 +56,10 @@ impl Source for BkItsmTickets {
         true
     }
 
+    fn continues_after_write(&self) -> bool {
+        true
+    }
+
     fn check_filter(&self, filter: &str) -> Result<(), String> {
         filters_of(filter).map(drop)
     }
@@ -94,7 +98,7 @@ impl Changes for BkItsmTickets {
             {
                 json!({ "items": [], "total_page": page })
             }
-            Err(reason) => return failure(reason, Effect::None),
+            Err(reason) => return failure(reason),
         };
         let (Some(items), Some(pages)) = (data["items"].as_array(), data["total_page"].as_u64())
         else {
@@ -129,7 +133,7 @@ impl Api for BkItsmTickets {
             Ok(ticket) if ticket.is_object() => Answer::Done(zoned(ticket)),
             Ok(_) => Answer::Unclear("the response is not a ticket".into()),
             Err(NoData::Refused { code, .. }) if code == NOT_FOUND => Answer::Done(Value::Null),
-            Err(reason) => failure(reason, Effect::None),
+            Err(reason) => failure(reason),
         }
     }
 
@@ -193,7 +197,7 @@ impl Api for BkItsmTickets {
             Err(NoData::Refused { code, message }) if code == NOT_FOUND => {
                 Answer::Rejected(format!("{code}: {message}"))
             }
-            Err(reason) => failure(reason, Effect::Possible),
+            Err(reason) => failure(reason),
         }
     }
 
@@ -206,15 +210,9 @@ impl Api for BkItsmTickets {
     }
 }
 
-/// Whether a refused request possibly had an effect.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Effect {
-    /// The request only reads.
-    None,
-    Possible,
-}
-
-fn failure<T>(reason: NoData, effect: Effect) -> Answer<T> {
+/// Returns the meaning of a response without data. After an unknown code, a request possibly had an effect, and a read can
+/// be repeated.
+fn failure<T>(reason: NoData) -> Answer<T> {
     match reason {
         NoData::NotSent(reason) => Answer::NotSent(reason),
         NoData::Unclear(reason) => Answer::Unclear(reason),
@@ -224,8 +222,8 @@ fn failure<T>(reason: NoData, effect: Effect) -> Answer<T> {
             match refusal_of(&code) {
                 // An operator can correct the credentials or the permission.
                 Refusal::Limit | Refusal::Gateway => Answer::NotSent(reason),
-                Refusal::Unknown if effect == Effect::Possible => Answer::Unclear(reason),
-                Refusal::Final | Refusal::Unknown => Answer::Rejected(reason),
+                Refusal::Unknown => Answer::Unclear(reason),
+                Refusal::Final => Answer::Rejected(reason),
             }
         }
     }

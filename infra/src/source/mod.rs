@@ -198,6 +198,11 @@ pub trait Source: Send + Sync {
     fn has_app(&self) -> bool {
         false
     }
+    /// Returns true if the status of a record can stay the same after the desk has written it, because the record has further
+    /// steps. The desk then does not compare the record: a repair would take the next step.
+    fn continues_after_write(&self) -> bool {
+        false
+    }
     /// Checks the query that selects the records which the desk reads. An error is the reason why the query is wrong.
     fn check_filter(&self, _filter: &str) -> Result<(), String> {
         Ok(())

@@ -217,9 +217,9 @@ async fn receive_one(app: &App, arrival: &Arrival<'_>, meta: &Meta) -> Result<Re
         Freshness::Older => Outcome::Older,
         _ if case.is_pending => Outcome::Pending,
         _ if case.refusal.is_some() => Outcome::Refused,
-        Freshness::Same => Outcome::Unchanged,
         // The content was apart from that of the record, and the record received other content later.
-        Freshness::New if case.identified.is_some() => Outcome::Older,
+        _ if case.identified.is_some() => Outcome::Older,
+        Freshness::Same => Outcome::Unchanged,
         Freshness::New if case.is_skipped => Outcome::Skipped,
         Freshness::New if case.updates > 0 => Outcome::Updated,
         Freshness::New => Outcome::Opened,
@@ -486,12 +486,13 @@ async fn process_held(
 async fn supersede(app: &App, case: &Case, meta: &Meta) -> Result<(), Error> {
     let apart = stream_apart(&case.source, &case.record);
     let refused = app.ledger.load::<Case>(&apart).await?.aggregate.0;
-    if !refused.is_superseded(case.received) {
+    if !refused.is_superseded(case.received, case.mark) {
         return Ok(());
     }
     let command = Command::Supersede {
         case: stream_of(&case.source, &case.record, ""),
         received: case.received,
+        mark: case.mark,
     };
     let command_envelope = CommandEnvelope {
         stream: apart.clone(),

@@ -182,6 +182,8 @@ fn an_error_with_the_http_status_200_is_an_error() {
     ));
     let page = Ok(HttpResponse::of(200, b"<html>"));
     assert!(matches!(written(page), Answer::Unclear(_)));
+    let failed = BkItsmTickets.record(&refused(&json!("SERVER_500_ERROR")));
+    assert!(matches!(failed, Answer::Unclear(_)), "{failed:?}");
     let missing = BkItsmTickets.record(&refused(&json!("3900022")));
     assert_eq!(missing, Answer::Done(Value::Null));
     assert!(matches!(

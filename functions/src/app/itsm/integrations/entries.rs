@@ -136,7 +136,7 @@ fn case_source(
         ),
         (
             "reconcile_minutes",
-            !has_api && entry.reconcile_minutes.is_some(),
+            (!has_api || source.continues_after_write()) && entry.reconcile_minutes.is_some(),
         ),
         ("shift_ends", !has_api && !entry.shift_ends.is_empty()),
         ("zone", !has_api && entry.zone.is_some()),

@@ -89,6 +89,15 @@ fn the_wrong_member_of_a_source_is_named() {
         let reason = read_source(&SOURCE.replacen(from, to, 1), MAPPING).unwrap_err();
         assert!(reason.contains(expected), "{to}: {reason}");
     }
+    // A ticket at another BlueKing ITSM can continue at the next node, so the desk does not compare it.
+    let other = SOURCE
+        .replacen("generic_json", "bk_itsm_tickets", 1)
+        .replacen("senders", "reconcile_minutes = 5\nsenders", 1);
+    let reason = read_source(&other, MAPPING).unwrap_err();
+    assert!(
+        reason.contains("`reconcile_minutes` has no meaning for the kind bk_itsm_tickets"),
+        "{reason}"
+    );
     for (from, to, expected) in [
         ("\"/id\"", "\"id\"", "`record` must be a JSON pointer"),
         ("record", "recod", "unknown field `recod`"),

@@ -102,7 +102,14 @@ impl OnCall {
                 }
             }
         }
-        let found = app.people.find_all(&self.names()).await?;
+        let names = self.names();
+        if let Some(id) = names.iter().find(|name| PersonId::is_id(name)) {
+            let place = self.place_of(&PersonId::unknown(id));
+            return Err(NotAccepted::Refused(format!(
+                "{place}: {id:?} is not a user name"
+            )));
+        }
+        let found = app.people.find_all(&names).await?;
         match app.people.first_absent(&found).await? {
             None => Ok(()),
             Some(absent) => {
@@ -282,6 +289,8 @@ fn refuse_unless(is_known: bool, reason: impl FnOnce() -> String) -> Result<(), 
 fn person(place: &str, name: &str) -> Result<PersonId, String> {
     match one_name(name) {
         Some(name) => Ok(PersonId::unknown(name)),
+        // A response of the desk names an erased person by the id, see `keep_erased`. All other ids are refused later.
+        None if PersonId::is_id(name) => Ok(PersonId::unknown(name)),
         None => Err(format!("{place}: {name:?} is not a user name")),
     }
 }
